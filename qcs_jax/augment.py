@@ -1,0 +1,273 @@
+"""From decoded images to what the network reads: normalised float32, on the device.
+
+`augment` is the training side, `preprocess` the deterministic one of evaluation and
+inference. Both are pure and traceable, made to be called inside a jitted step: the host
+only decodes and resizes, and uint8 travels to the device.
+
+The distributions are torchvision's. What happens to an image depends on its own key
+only, never on its place in the batch, so that a run does not change with the number of
+devices.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qcs_jax import image_ops
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+# Random erasing: height over width, log-uniform, and how often to look for a rectangle
+# that fits.
+_ERASE_RATIO = (0.3, 3.3)
+_ERASE_TRIES = 10
+
+# Each stage has its own stream of random numbers: switching one off leaves the draws of
+# the others as they were.
+_FLIP, _ROTATION, _CROP, _JITTER, _ERASE = range(5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """What a recipe draws at random; defaults draw nothing.
+
+    Hashable, so it can be a static argument of `jax.jit`.
+
+    Attributes:
+      size: Side of the square that the network sees, in pixels.
+      flip: Probability of a horizontal flip.
+      rotation: Largest angle in degrees; uniform in +-.
+      brightness: Largest change of the factor; uniform in 1 +- (not below 0).
+      contrast: Likewise.
+      saturation: Likewise.
+      hue: Largest shift in turns, at most 0.5; uniform in +-.
+      erase: Probability of erasing a rectangle.
+      erase_area: Smallest and largest area of that rectangle, as a fraction of the
+        cropped image.
+
+    Raises:
+      ValueError: A value is out of its range.
+    """
+
+    size: int
+    flip: float = 0.0
+    rotation: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    erase: float = 0.0
+    erase_area: tuple[float, float] = (0.02, 0.1)
+
+    def __post_init__(self) -> None:
+        limits = {
+            "size": (1, float("inf")),
+            "flip": (0, 1),
+            "rotation": (0, 180),
+            "brightness": (0, float("inf")),
+            "contrast": (0, float("inf")),
+            "saturation": (0, float("inf")),
+            "hue": (0, 0.5),
+            "erase": (0, 1),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ValueError(
+                    f"Augmentation.{name} is {value}; set it in [{low}, {high}]."
+                )
+        # A tuple whatever came (config files hold lists), to stay hashable.
+        object.__setattr__(self, "erase_area", tuple(self.erase_area))
+        ordered = sorted((0.0, *self.erase_area, 1.0))
+        if len(ordered) != 4 or tuple(ordered[1:3]) != self.erase_area:
+            raise ValueError(
+                f"Augmentation.erase_area is {self.erase_area}; set it to two fractions "
+                "in ascending order in [0, 1], such as (0.02, 0.1)."
+            )
+
+
+def augment(keys: jax.Array, images: jax.Array, recipe: Augmentation) -> jax.Array:
+    """Flip, rotation, crop, colour jitter, normalisation, erasing: in this order.
+
+    A stage whose amplitude is 0 is not traced. Images larger than `recipe.size` are
+    always cropped at random.
+
+    Args:
+      keys: `[m]` typed PRNG keys, one per image, of the threefry implementation.
+      images: `[m, H, W, 3]` uint8.
+      recipe: What to draw; static under `jit`.
+
+    Returns:
+      `[m, size, size, 3]` float32, normalised.
+
+    Raises:
+      ValueError: Images are smaller than the crop, or not uint8 RGB; keys are of
+        another shape or kind.
+    """
+    _check_images(images, recipe.size)
+    _check_keys(keys, len(images))
+    images = _random_geometry(keys, images, recipe)
+    images = _random_colors(keys, images.astype(jnp.float32), recipe)
+    images = normalize(images / 255.0)
+    if recipe.erase:
+        sizes = (recipe.size, recipe.erase, recipe.erase_area)
+        images = image_ops.erase(images, _draw(keys, _ERASE, draw_box, *sizes))
+    return images
+
+
+def preprocess(images: jax.Array, size: int) -> jax.Array:
+    """Centre crop and normalisation, for evaluation and inference.
+
+    Args:
+      images: `[m, H, W, 3]` uint8.
+      size: Side of the crop in pixels.
+
+    Returns:
+      `[m, size, size, 3]` float32, normalised.
+
+    Raises:
+      ValueError: Images are smaller than the crop, or not uint8 RGB.
+    """
+    _check_images(images, size)
+    # An odd margin is halved to the even number, as torchvision does with `round`.
+    top, left = (round((side - size) / 2) for side in images.shape[1:3])
+    images = images[:, top : top + size, left : left + size]
+    return normalize(images.astype(jnp.float32) / 255.0)
+
+
+def normalize(images01: jax.Array) -> jax.Array:
+    """Standardises RGB in [0, 1], `[..., 3]` float32, with the ImageNet statistics."""
+    shape = (1,) * (images01.ndim - 1) + (3,)
+    mean = np.asarray(MEAN, np.float32).reshape(shape)
+    std = np.asarray(STD, np.float32).reshape(shape)
+    return (images01 - mean) / std
+
+
+def draw_corner(key: jax.Array, h: int, w: int, size: int) -> jax.Array:
+    """Upper left corner of a random crop: `[2]` int32, both ends included."""
+    limits = jnp.asarray([h - size + 1, w - size + 1], jnp.int32)
+    return jax.random.randint(key, (2,), 0, limits, jnp.int32)
+
+
+def draw_jitter(
+    key: jax.Array, ranges: tuple[tuple[float, float], ...]
+) -> tuple[jax.Array, jax.Array]:
+    """A random order of n colour operations and a uniform amount of each.
+
+    Args:
+      key: One key.
+      ranges: n pairs: smallest and largest amount.
+
+    Returns:
+      order `[n]` int32, amounts `[n]` float32; see `image_ops.color_jitter`.
+    """
+    order_key, amount_key = jax.random.split(key)
+    order = jax.random.permutation(order_key, jnp.arange(len(ranges), dtype=jnp.int32))
+    low, high = np.asarray(ranges, np.float32).T
+    amounts = jax.random.uniform(amount_key, low.shape, jnp.float32, low, high)
+    return order, amounts
+
+
+def draw_box(
+    key: jax.Array, size: int, probability: float, area: tuple[float, float]
+) -> jax.Array:
+    """A rectangle to erase from a square image, or an empty one.
+
+    Area and aspect ratio are tried up to ten times until a rectangle is smaller than
+    the image; if none is, nothing is erased. All tries are drawn at once and the first
+    that fits is taken, which has the same distribution.
+
+    Args:
+      key: One key.
+      size: Side of the image in pixels.
+      probability: Of erasing at all.
+      area: Smallest and largest fraction of the image.
+
+    Returns:
+      `[4]` int32: top, left, height, width; all 0 to erase nothing.
+    """
+    use_key, area_key, ratio_key, corner_key = jax.random.split(key, 4)
+    tries = (_ERASE_TRIES,)
+    pixels = size**2 * jax.random.uniform(area_key, tries, jnp.float32, *area)
+    log_ratio = np.log(np.asarray(_ERASE_RATIO, np.float32))
+    ratio = jnp.exp(jax.random.uniform(ratio_key, tries, jnp.float32, *log_ratio))
+    sides = jnp.stack([jnp.sqrt(pixels * ratio), jnp.sqrt(pixels / ratio)], axis=-1)
+    sides = jnp.round(sides).astype(jnp.int32)  # [tries, 2]: height, width
+    fits = jnp.all(sides < size, axis=-1)
+    sides = sides[jnp.argmax(fits)]  # the first that fits
+    corner = jax.random.randint(corner_key, (2,), 0, size - sides + 1, jnp.int32)
+    erased = jax.random.bernoulli(use_key, probability) & fits.any()
+    return jnp.where(erased, jnp.concatenate([corner, sides]), 0)
+
+
+def _random_geometry(
+    keys: jax.Array, images: jax.Array, recipe: Augmentation
+) -> jax.Array:
+    """uint8 `[m, H, W, 3]` -> uint8 `[m, size, size, 3]`."""
+    _, h, w, _ = images.shape
+    if recipe.flip:
+        flipped = _draw(keys, _FLIP, jax.random.bernoulli, recipe.flip)
+        images = image_ops.flip(images, flipped)
+    if recipe.rotation:
+        limits = (-recipe.rotation, recipe.rotation)
+        degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
+        images = image_ops.rotate(images, degrees)
+    if (h, w) != (recipe.size, recipe.size):
+        top, left = _draw(keys, _CROP, draw_corner, h, w, recipe.size).T
+        images = image_ops.crop(images, top, left, recipe.size)
+    return images
+
+
+def _random_colors(
+    keys: jax.Array, images: jax.Array, recipe: Augmentation
+) -> jax.Array:
+    """Colour jitter of float32 levels `[m, h, w, 3]`."""
+    ranges = {
+        name: (max(0.0, 1.0 - amplitude), 1.0 + amplitude)
+        for name in ("brightness", "contrast", "saturation")
+        if (amplitude := getattr(recipe, name))
+    }
+    if recipe.hue:
+        ranges["hue"] = (-recipe.hue, recipe.hue)
+    if not ranges:
+        return images
+    order, amounts = _draw(keys, _JITTER, draw_jitter, tuple(ranges.values()))
+    return image_ops.color_jitter(images, order, amounts, tuple(ranges))
+
+
+def _draw(keys: jax.Array, stage: int, sampler: Callable[..., Any], *args: Any) -> Any:
+    """`sampler(key, *args)` for each image, with the key of this stage."""
+    return jax.vmap(lambda key: sampler(jax.random.fold_in(key, stage), *args))(keys)
+
+
+def _check_images(images: jax.Array, size: int) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
+        raise ValueError(
+            f"Images are {images.dtype}{list(images.shape)}; "
+            "pass decoded RGB, uint8[m, H, W, 3]."
+        )
+    h, w = images.shape[1:3]
+    if min(h, w) < size:
+        raise ValueError(
+            f"Images of {h}x{w} are smaller than the crop of {size}x{size}; "
+            f"resize them to at least {size}x{size} while decoding, or lower the size."
+        )
+
+
+def _check_keys(keys: jax.Array, m: int) -> None:
+    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.shape != (m,):
+        raise ValueError(
+            f"Keys are {keys.dtype}{list(keys.shape)} for {m} images; pass one typed "
+            f"key per image, such as jax.random.split(jax.random.key(seed), {m})."
+        )
+    # Other implementations give a batch of keys numbers that depend on the batch.
+    if (impl := str(jax.random.key_impl(keys))) != "threefry2x32":
+        raise ValueError(
+            f"Keys are of the {impl!r} implementation, whose numbers would change with "
+            "the batch; make them with jax.random.key(seed, impl='threefry2x32')."
+        )

@@ -1,0 +1,262 @@
+"""Batched image operations with explicit parameters, equal to torchvision's on PIL.
+
+Every function takes `images [m, h, w, 3]` and one parameter per image, `[m]`, and is
+traceable. Nothing here is random: `qcs_jax.augment` draws the parameters.
+
+Geometry (`flip`, `rotate`, `crop`, `erase`) moves pixels without mixing them, so it
+keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. Colour
+(`adjust_*`, `color_jitter`) works on float32 levels in [0, 255] and clips to that range
+after each operation, but does not round to whole levels in between as PIL does.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+# ITU-R 601 luma, the weights of PIL's mode "L".
+_LUMA = (0.299, 0.587, 0.114)
+
+# PIL stores the affine map of a rotation in 16.16 fixed point.
+_FIXED = 16
+
+
+def flip(images: jax.Array, flipped: jax.Array) -> jax.Array:
+    """Mirrors left and right the images whose `flipped [m]` (bool) is set."""
+    return jnp.where(_per_image(flipped), images[:, :, ::-1], images)
+
+
+def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
+    """Rotates counter-clockwise about the centre; nearest pixel, corners filled with 0.
+
+    The source position of each pixel is computed in the fixed-point arithmetic of
+    PIL's `Image.rotate`, so that ties between two pixels fall on the same side.
+
+    Args:
+      images: `[m, h, w, 3]`, any dtype.
+      degrees: `[m]` float32.
+
+    Returns:
+      The same shape and dtype.
+    """
+    m, h, w, _ = images.shape
+    rows, columns = _rotated_grid(degrees, h, w)  # [m, h, w] each
+    inside = (rows >= 0) & (rows < h) & (columns >= 0) & (columns < w)
+    # One flat index per pixel; outside points past the end, where `fill` supplies 0.
+    index = jnp.where(inside, rows * w + columns, h * w)
+    pixels = images.reshape(m, h * w, 3)
+    return jax.vmap(lambda p, i: p.at[i].get(mode="fill", fill_value=0))(pixels, index)
+
+
+def crop(images: jax.Array, top: jax.Array, left: jax.Array, size: int) -> jax.Array:
+    """Cuts the square of side `size` whose upper left corner is (`top`, `left`).
+
+    Args:
+      images: `[m, h, w, 3]`, any dtype.
+      top: `[m]` int32, in [0, h - size].
+      left: `[m]` int32, in [0, w - size].
+      size: Pixels.
+
+    Returns:
+      `[m, size, size, 3]` of the same dtype.
+    """
+
+    def cut(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+        start = (row, column, jnp.zeros_like(row))
+        return jax.lax.dynamic_slice(image, start, (size, size, 3))
+
+    return jax.vmap(cut)(images, top, left)
+
+
+def erase(images: jax.Array, box: jax.Array) -> jax.Array:
+    """Sets a rectangle of each image to 0.
+
+    Args:
+      images: `[m, h, w, 3]`, any dtype.
+      box: `[m, 4]` int32: top, left, height, width. Height 0 erases nothing.
+
+    Returns:
+      The same shape and dtype.
+    """
+    _, h, w, _ = images.shape
+    top, left, height, width = (side[:, None] for side in box.T)  # [m, 1] each
+    row, column = jnp.arange(h)[None], jnp.arange(w)[None]
+    rows = (row >= top) & (row < top + height)  # [m, h]
+    columns = (column >= left) & (column < left + width)  # [m, w]
+    inside = rows[:, :, None, None] & columns[:, None, :, None]
+    return jnp.where(inside, jnp.zeros_like(images), images)
+
+
+def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Scales levels `[m, h, w, 3]` by `factor [m]`: 0 is black, 1 changes nothing."""
+    return _blend(images, jnp.zeros_like(images), factor)
+
+
+def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Moves levels away from the mean luma of each image: `factor [m]` 0 is flat."""
+    return _blend(images, _mean_level(_luma(images)), factor)
+
+
+def adjust_saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
+    """Moves levels away from the luma of each pixel: `factor [m]` 0 is gray."""
+    return _blend(images, _luma(images), factor)
+
+
+def adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
+    """Turns the hue, at constant HSV saturation and value.
+
+    PIL's HSV keeps the hue as a byte, truncated; so does torchvision with the shift.
+    One step of that byte is up to 6 levels of a channel, so it is part of the
+    definition and reproduced here. The bytes of saturation and value are not: their
+    effect is within a level.
+
+    Args:
+      images: `[m, h, w, 3]` float32 levels.
+      shift: `[m]` float32, in turns, in [-0.5, 0.5].
+
+    Returns:
+      The same shape and dtype.
+    """
+    high = images.max(axis=-1)  # [m, h, w]
+    low = images.min(axis=-1)
+    chroma = high - low
+    byte = _hue_byte(images, high, chroma)
+    byte = (byte + jnp.trunc(shift * 255.0)[:, None, None]) % 256.0
+    hue = byte * (6.0 / 255.0)  # sixths of a turn, red = 0 = 6
+    share = (  # of the chroma, per channel
+        jnp.abs(hue - 3.0) - 1.0,
+        2.0 - jnp.abs(hue - 2.0),
+        2.0 - jnp.abs(hue - 4.0),
+    )
+    channels = [low + chroma * jnp.clip(s, 0.0, 1.0) for s in share]
+    return jnp.stack(channels, axis=-1)
+
+
+def color_jitter(
+    images: jax.Array,
+    order: jax.Array,
+    amounts: jax.Array,
+    operations: Sequence[str],
+) -> jax.Array:
+    """Applies colour operations to each image in that image's own order.
+
+    Choosing among n operations at each of n places would evaluate n * n of them, since
+    a batch takes every branch of a switch. Two facts make it cheaper. Brightness,
+    contrast and saturation are one formula, a blend with a target, so that a place
+    costs one blend whichever it is. And hue, the costly one, is evaluated once: places
+    before it run ahead of it, places after it run behind it, and an image for which a
+    place is on the other side blends with factor 1, exactly the identity. All four
+    operations take six blends and one hue.
+
+    Args:
+      images: `[m, h, w, 3]` float32 levels.
+      order: `[m, n]` int32, a permutation per image: which operation comes when, as an
+        index into `operations`.
+      amounts: `[m, n]` float32, factor or shift of each of `operations` (in their
+        order, not in the image's).
+      operations: n different names out of "brightness", "contrast", "saturation",
+        "hue".
+
+    Returns:
+      The same shape and dtype as `images`.
+    """
+    n = len(operations)
+    factors = jnp.take_along_axis(amounts, order, axis=1)
+
+    def place(images: jax.Array, k: int, active: jax.Array | None) -> jax.Array:
+        factor = factors[:, k]
+        if active is not None:
+            factor = jnp.where(active, factor, 1.0)
+        return _blend(images, _target(images, order[:, k], operations), factor)
+
+    if "hue" not in operations:
+        for k in range(n):
+            images = place(images, k, active=None)
+        return images
+    hue = operations.index("hue")
+    when = jnp.argmax(order == hue, axis=1)  # [m]
+    for k in range(n - 1):
+        images = place(images, k, active=k < when)
+    images = adjust_hue(images, amounts[:, hue])
+    for k in range(1, n):
+        images = place(images, k, active=k > when)
+    return images
+
+
+def _target(
+    images: jax.Array, operation: jax.Array, operations: Sequence[str]
+) -> jax.Array:
+    """What each image blends with, `[m, h, w, 1]`, for its `operation [m]`."""
+    target = jnp.zeros_like(images[..., :1])
+    if "contrast" not in operations and "saturation" not in operations:
+        return target
+    luma = _luma(images)
+    if "contrast" in operations:
+        chosen = _per_image(operation == operations.index("contrast"))
+        target = jnp.where(chosen, _mean_level(luma), target)
+    if "saturation" in operations:
+        chosen = _per_image(operation == operations.index("saturation"))
+        target = jnp.where(chosen, luma, target)
+    return target
+
+
+def _blend(images: jax.Array, target: jax.Array, factor: jax.Array) -> jax.Array:
+    """Interpolates, or extrapolates for factors over 1, from target to images."""
+    factor = _per_image(factor)
+    return jnp.clip(factor * images + (1.0 - factor) * target, 0.0, 255.0)
+
+
+def _luma(images: jax.Array) -> jax.Array:
+    """`[m, h, w, 3]` -> `[m, h, w, 1]`."""
+    # Spelt out: a dot product may run in reduced precision on an accelerator.
+    red, green, blue = (images[..., c : c + 1] for c in range(3))
+    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+
+
+def _mean_level(luma: jax.Array) -> jax.Array:
+    """`[m, h, w, 1]` -> `[m, 1, 1, 1]`, rounded to a whole level as in PIL."""
+    return jnp.floor(luma.mean(axis=(1, 2, 3), keepdims=True) + 0.5)
+
+
+def _hue_byte(images: jax.Array, high: jax.Array, chroma: jax.Array) -> jax.Array:
+    """The hue as PIL stores it: whole numbers 0..255 in float32, `[m, h, w]`."""
+    red, green, blue = (images[..., c] for c in range(3))
+    divisor = jnp.where(chroma > 0.0, chroma, 1.0)  # gray: hue 0
+    sixths = jnp.where(
+        high == red,
+        (green - blue) / divisor % 6.0,
+        jnp.where(
+            high == green,
+            2.0 + (blue - red) / divisor,
+            4.0 + (red - green) / divisor,
+        ),
+    )
+    # For whole levels the value before truncation is a multiple of 1 / (2 * chroma),
+    # at least 0.0019 away from a byte it does not equal: the margin, larger than
+    # float32 rounding, makes exact bytes (pure green: 85) stay what they are.
+    return jnp.floor(sixths * 42.5 + 1e-3)
+
+
+def _rotated_grid(degrees: jax.Array, h: int, w: int) -> tuple[jax.Array, jax.Array]:
+    """Source row and column `[m, h, w]` of each pixel of an image rotated by `[m]`."""
+    angle = jnp.deg2rad(degrees)[:, None, None]
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    # From the first pixel's middle to the image's centre.
+    y, x = 0.5 - h / 2, 0.5 - w / 2
+    row = _to_fixed(sin * x + cos * y + h / 2)
+    column = _to_fixed(cos * x - sin * y + w / 2)
+    cos, sin = _to_fixed(cos), _to_fixed(sin)
+    minus_sin = -sin
+    down, right = jnp.arange(h)[None, :, None], jnp.arange(w)[None, None, :]
+    rows = (row + sin * right + cos * down) >> _FIXED
+    columns = (column + cos * right + minus_sin * down) >> _FIXED
+    return rows, columns
+
+
+def _to_fixed(value: jax.Array) -> jax.Array:
+    return jnp.floor(value * 2.0**_FIXED + 0.5).astype(jnp.int32)
+
+
+def _per_image(value: jax.Array) -> jax.Array:
+    """`[m]` -> `[m, 1, 1, 1]`, to meet images."""
+    return value[:, None, None, None]

@@ -1,0 +1,63 @@
+"""The networks of the paper, by name.
+
+    model = models.create("qcs", num_classes=7)
+    variables = models.init(model, jax.random.key(0))
+    logits = model.apply(variables, images)                              # [b, 7]
+    base, cross = model.apply(variables, branches, method="interact")    # [4, b, 7] each
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from qcs_jax.models.qcs import QCS
+
+# Images that are compared at a time.
+BRANCHES = {"baseline": 1, "dcs": 2, "qcs": 4}
+
+# The published size, and one that trains from scratch on two CPU cores in minutes.
+SIZES = {
+    "full": {},
+    "tiny": dict(
+        image_size=64,
+        subsample=1,
+        widths=(16, 32, 64),
+        units=(1, 1, 2),
+        features=96,
+        depth=1,
+        heads=4,
+    ),
+}
+
+
+def create(name: str, size: str = "full", **options) -> QCS:
+    """Makes one of the networks.
+
+    Args:
+      name: "baseline", "dcs" or "qcs".
+      size: "full" (as published) or "tiny".
+      **options: Fields of `QCS` that override those of the size.
+
+    Raises:
+      ValueError: for a name or size that does not exist.
+    """
+    if name not in BRANCHES:
+        raise ValueError(f"no network {name!r}: choose from {', '.join(BRANCHES)}")
+    if size not in SIZES:
+        raise ValueError(f"no size {size!r}: choose from {', '.join(SIZES)}")
+    return QCS(**{"branches": BRANCHES[name], **SIZES[size], **options})
+
+
+def init(model: QCS, key: jax.Array) -> dict:
+    """Fresh variables: `{"params": ..., "batch_stats": ...}`, float32."""
+    s = model.image_size
+    images = jnp.zeros((model.branches, 1, s, s, 3))
+    # Outside of a mapped axis the batch is that of one device.
+    model = model.clone(axis_name=None)
+    return jax.jit(lambda k: model.init(k, images, method="interact"))(key)
+
+
+def count(variables: dict) -> int:
+    """Number of parameters; running statistics do not count."""
+    return sum(x.size for x in jax.tree.leaves(variables["params"]))

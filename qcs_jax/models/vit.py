@@ -1,0 +1,169 @@
+"""The small vision transformer that classifies pyramid tokens."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models import layers
+
+# Truncated at +-2, which at these deviations cuts nothing: plain normals.
+LINEAR_INIT = nn.initializers.normal(0.01)
+TOKEN_INIT = nn.initializers.normal(0.02)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one matrix for query, key and value.
+
+    Attributes:
+      heads: Number of heads; must divide the width.
+      first_only: Query with the first token alone; the result has one token.
+    """
+
+    heads: int
+    first_only: bool
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[m, t, c]` -> `[m, t or 1, c]`."""
+        m, t, c = x.shape
+        qkv = _Linear(3 * c, self.dtype, name="qkv")
+        q = qkv(x[:, :1] if self.first_only else x, slice(0, c))
+        k, v = jnp.split(qkv(x, slice(c, 3 * c)), 2, axis=-1)
+        q, k, v = (h.reshape(m, -1, self.heads, c // self.heads) for h in (q, k, v))
+        scores = jnp.einsum("mqhd,mkhd->mhqk", q, k) * (c // self.heads) ** -0.5
+        weights = nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
+        self.sow("intermediates", "attention", weights)  # [m, heads, t or 1, t]
+        y = jnp.einsum("mhqk,mkhd->mqhd", weights, v).reshape(m, -1, c)
+        linear = layers.dense(c, c, kernel_init=LINEAR_INIT, dtype=self.dtype, name="out")
+        return linear(y)
+
+
+class _Linear(nn.Module):
+    """A linear layer; a call asks for some of its output columns."""
+
+    features: int
+    dtype: layers.Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, columns: slice) -> jax.Array:
+        kernel = self.param("kernel", LINEAR_INIT, (x.shape[-1], self.features))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        kernel, bias = kernel[:, columns], bias[columns]
+        x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+        return jnp.dot(x, kernel) + jax.lax.expand_dims(bias, (0, 1))
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block.
+
+    Attributes:
+      heads: Attention heads.
+      first_only: Compute the first (class) token only. The others must be unread.
+      drop: Constructor of a dropout layer, called with its rate.
+      dropout: Rate after both layers of the MLP.
+      proj_dropout: Rate after the output projection of the attention.
+    """
+
+    heads: int
+    first_only: bool
+    drop: Callable[[float], nn.Module]
+    dropout: float
+    proj_dropout: float
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[m, t, c]` -> `[m, t or 1, c]`."""
+        norm = functools.partial(layers.layer_norm, 1e-6, self.dtype)
+        attention = Attention(self.heads, self.first_only, self.dtype, name="attention")
+        h = attention(norm(name="norm1")(x))
+        if self.first_only:
+            x = x[:, :1]
+        x = x + self.drop(self.proj_dropout)(h)
+        mlp = layers.Mlp(
+            dropout=self.drop(self.dropout),
+            kernel_init=LINEAR_INIT,
+            dtype=self.dtype,
+            name="mlp",
+        )
+        return x + mlp(norm(name="norm2")(x))
+
+
+class ViT(nn.Module):
+    """Class token, positions, blocks, gated class token, linear head.
+
+    Attributes:
+      num_classes: Width k of the logits.
+      depth: Number of blocks.
+      heads: Attention heads of each.
+      dropout: Rate on the embedded sequence and inside the MLPs.
+      proj_dropout: Rate after each attention's output projection.
+    """
+
+    num_classes: int
+    depth: int
+    heads: int = 8
+    dropout: float = 0.0
+    proj_dropout: float = 0.0
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: jax.Array,
+        layout: BatchLayout,
+        *,
+        train: bool,
+        need_features: bool,
+    ) -> tuple[jax.Array, jax.Array | None]:
+        """Classifies tokens.
+
+        Args:
+          tokens: `[m, t, c]`.
+          layout: Of the `m` rows; seeds dropout.
+          train: Whether to drop.
+          need_features: Whether the caller reads the feature tokens. If not, the last
+            block computes its class token only: the same logits for less work.
+
+        Returns:
+          float32 logits `[m, k]` and the normalised feature tokens `[m, t, c]`, or None.
+        """
+        m, t, c = tokens.shape
+        class_token = self.param("class_token", TOKEN_INIT, (1, 1, c))
+        positions = self.param("positions", TOKEN_INIT, (1, t + 1, c))
+        first = jnp.broadcast_to(class_token.astype(self.dtype), (m, 1, c))
+        x = jnp.concatenate([first, tokens.astype(self.dtype)], axis=1)
+        x = x + positions.astype(self.dtype)
+
+        drop = functools.partial(layers.Dropout, layout=layout, train=train)
+        x = drop(self.dropout)(x)
+        for i in range(self.depth):
+            first_only = not need_features and i == self.depth - 1
+            x = Block(
+                self.heads,
+                first_only,
+                drop,
+                self.dropout,
+                self.proj_dropout,
+                self.dtype,
+                name=f"block{i}",
+            )(x)
+        x = layers.layer_norm(1e-6, self.dtype, name="norm")(x)
+        return self._classify(x[:, 0]), x[:, 1:] if need_features else None
+
+    def _classify(self, token: jax.Array) -> jax.Array:
+        """The SE gate `c * sigmoid(W2 relu(W1 c))` and the head, `[m, c]` -> `[m, k]`."""
+        c = token.shape[-1]
+        linear = functools.partial(layers.dense, c, kernel_init=LINEAR_INIT)
+        h = nn.relu(linear(c, dtype=self.dtype, name="gate1")(token))
+        token = token * nn.sigmoid(linear(c, dtype=self.dtype, name="gate2")(h))
+        self.sow("intermediates", "embedding", token)
+        # Logits are float32 whatever the compute precision.
+        return linear(self.num_classes, name="head")(token.astype(jnp.float32))

@@ -1,0 +1,316 @@
+"""A pickle machine that cannot run anything.
+
+A pickle is a program for a small stack machine. Python's own machine imports and calls
+whatever that program names, so a checkpoint from a stranger is a stranger's program.
+This machine knows the same instructions, but its vocabulary is closed: a global is
+looked up in a table that the caller passes, never imported, and one that is not in the
+table becomes an inert `Stub`. The instructions are decoded by `pickletools`, which only
+reads; nothing of the `pickle` module is used.
+
+The machine also has to survive programs written to exhaust it, so each step costs fuel,
+nothing recurses, and no allocation exceeds what the file pays for in bytes.
+"""
+
+import pickletools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, BinaryIO, NoReturn
+
+# A published checkpoint with its optimizer takes about 1e5 steps.
+MAX_STEPS = 1_000_000
+
+# A dictionary compares and hashes its keys, which an opponent may choose. Longer text
+# and larger integers (whose hashes wrap around) are no keys of a checkpoint.
+_MAX_KEY_LENGTH = 1_024
+_MAX_KEY_INTEGER = 2**60
+
+Function = Callable[..., Any]
+Functions = Mapping[tuple[str, str], Function]
+
+
+class CheckpointFormatError(ValueError):
+    """A checkpoint that cannot, or must not, be read."""
+
+
+def shorten(text: str, limit: int = 120) -> str:
+    """Returns printable `text`, cut to `limit`: what a file says may be gigabytes."""
+    cut = text if len(text) <= limit else text[:limit] + "..."
+    return cut.encode("ascii", "backslashreplace").decode("ascii")
+
+
+class Stub:
+    """Stands for a global that was not looked up, and for whatever it would have built.
+
+    Attributes:
+      module: The module that the pickle names.
+      name: The name in that module.
+    """
+
+    __slots__ = ("module", "name")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+
+    @property
+    def qualified_name(self) -> str:
+        """`module.name`, shortened to what is safe to print."""
+        return shorten(f"{shorten(self.module)}.{shorten(self.name)}", 250)
+
+    def __repr__(self) -> str:
+        return f"Stub({self.qualified_name!r})"
+
+
+class _Machine:
+    """The state of one run: a stack, the stacks below each mark, and the memo."""
+
+    def __init__(
+        self, functions: Functions, persistent_load: Callable[[Any], Any] | None
+    ) -> None:
+        self.functions = functions
+        self.persistent_load = persistent_load
+        self.stack: list[Any] = []
+        self.outer_stacks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.fuel = MAX_STEPS
+
+    def run(self, stream: BinaryIO) -> Any:
+        """Runs one pickle and leaves `stream` right behind it."""
+        for opcode, argument, _ in pickletools.genops(stream):
+            self.spend(1)
+            _STEPS[opcode.name](self, argument)
+        return self.pop()  # The last opcode was STOP, or genops would have raised.
+
+    def spend(self, steps: int) -> None:
+        """Pays for work; a program that is out of fuel is refused."""
+        self.fuel -= steps
+        if self.fuel < 0:
+            raise CheckpointFormatError(
+                f"its pickle takes more than {MAX_STEPS:,} steps, which no state_dict"
+                " needs. Save the weights alone: torch.save(model.state_dict(), path)"
+            )
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self) -> Any:
+        return self.stack.pop()
+
+    def pop_to_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.outer_stacks.pop()
+        return items
+
+    def mark(self, _: None) -> None:
+        self.outer_stacks.append(self.stack)
+        self.stack = []
+
+    def discard(self, _: None) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.pop_to_mark()
+
+    def remember(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    def persist(self, identifier: Any) -> None:
+        if self.persistent_load is None:
+            raise CheckpointFormatError("it refers to a storage where none may be")
+        self.push(self.persistent_load(identifier))
+
+    def call(self, target: Any, arguments: Any) -> None:
+        """Pushes what `target(*arguments)` stands for; an unknown target stays a stub.
+
+        The cost is the length of what the function may walk over: without it a few
+        bytes per call could pass one long list to it again and again.
+        """
+        if not isinstance(target, Stub):
+            raise CheckpointFormatError("its pickle calls something that is no global")
+        function = self.functions.get((target.module, target.name))
+        if function is None:
+            return self.push(target)
+        if not isinstance(arguments, tuple):
+            raise CheckpointFormatError(f"{target.qualified_name} gets no arguments")
+        self.spend(len(arguments))
+        self.spend(sum(len(a) for a in arguments if isinstance(a, (list, tuple))))
+        return self.push(function(*arguments))
+
+    def call_from_stack(self, depth: int) -> None:
+        """Calls a target with positional arguments; `depth` > 2 drops the keywords."""
+        target, arguments = self.stack[-depth], self.stack[1 - depth]
+        del self.stack[-depth:]
+        self.call(target, arguments)
+
+
+def update_dict(target: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
+    """Sets items of `target`, with the keys made safe to hash and to compare."""
+    for key, value in pairs:
+        target[_safe_key(key)] = value
+
+
+def _safe_key(key: Any) -> Any:
+    """Returns `key`, or a stub where hashing or comparing it could take forever.
+
+    Python hashes a tuple anew each time, through all of its levels: sixty nested pairs
+    of one another would take 2**60 steps. Text hashes are salted, integers are not.
+    """
+    if key is None or isinstance(key, (bool, float, Stub)):
+        return key
+    if isinstance(key, int) and -_MAX_KEY_INTEGER < key < _MAX_KEY_INTEGER:
+        return key
+    if isinstance(key, (str, bytes)) and len(key) <= _MAX_KEY_LENGTH:
+        return key
+    return Stub("key", type(key).__name__)
+
+
+def _extend(machine: _Machine, items: list[Any]) -> None:
+    """APPEND and its kin: fills the container on the top of the stack."""
+    target = machine.stack[-1]
+    if isinstance(target, list):
+        target.extend(items)
+    elif isinstance(target, set):
+        target.update(map(_safe_key, items))
+    elif not isinstance(target, Stub):
+        raise CheckpointFormatError("its pickle appends to something that is no list")
+
+
+def _set_items(machine: _Machine, items: list[Any]) -> None:
+    target = machine.stack[-1]
+    if isinstance(target, dict):
+        update_dict(target, zip(items[::2], items[1::2], strict=True))
+    elif not isinstance(target, Stub):
+        raise CheckpointFormatError("its pickle sets items of something that is no dict")
+
+
+def _set_item(machine: _Machine, _: None) -> None:
+    value, key = machine.pop(), machine.pop()
+    _set_items(machine, [key, value])
+
+
+def _make_dict(machine: _Machine, _: None) -> None:
+    items = machine.pop_to_mark()
+    machine.push({})
+    _set_items(machine, items)
+
+
+def _make_tuple(machine: _Machine, length: int) -> None:
+    items = tuple(machine.stack[-length:])
+    if len(items) < length:
+        raise CheckpointFormatError("its pickle takes more than is on the stack")
+    del machine.stack[-length:]
+    machine.push(items)
+
+
+def _stack_global(machine: _Machine, _: None) -> None:
+    name, module = machine.pop(), machine.pop()
+    if not (isinstance(module, str) and isinstance(name, str)):
+        raise CheckpointFormatError("its pickle names a global by something but text")
+    machine.push(Stub(module, name))
+
+
+def _global(machine: _Machine, argument: str) -> None:
+    module, _, name = argument.partition(" ")
+    machine.push(Stub(module, name))
+
+
+def _extension(machine: _Machine, code: int) -> None:
+    machine.push(Stub("extension", str(code)))
+
+
+def _instance(machine: _Machine, argument: str) -> None:
+    arguments = tuple(machine.pop_to_mark())
+    _global(machine, argument)
+    machine.call(machine.pop(), arguments)
+
+
+def _object(machine: _Machine, _: None) -> None:
+    target, *arguments = machine.pop_to_mark()
+    machine.call(target, tuple(arguments))
+
+
+def _no_buffers(machine: _Machine, _: None) -> NoReturn:
+    raise CheckpointFormatError("its pickle needs buffers from outside of the file")
+
+
+_LITERALS = (
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT"
+    " STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+    " BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
+).split()
+
+# What each instruction does, given its decoded argument. The table is complete:
+# pickletools refuses any other byte. Stubs have no state, so BUILD drops what it would
+# apply, and an extension code is a stub whatever this process has registered for it.
+_STEPS: dict[str, Callable[[_Machine, Any], object]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda m, _: None),
+    **dict.fromkeys(_LITERALS, _Machine.push),
+    "NONE": lambda m, _: m.push(None),
+    "NEWTRUE": lambda m, _: m.push(True),
+    "NEWFALSE": lambda m, _: m.push(False),
+    "EMPTY_TUPLE": lambda m, _: m.push(()),
+    "EMPTY_LIST": lambda m, _: m.push([]),
+    "EMPTY_DICT": lambda m, _: m.push({}),
+    "EMPTY_SET": lambda m, _: m.push(set()),
+    "MARK": _Machine.mark,
+    "POP": _Machine.discard,
+    "POP_MARK": lambda m, _: m.pop_to_mark(),
+    "DUP": lambda m, _: m.push(m.stack[-1]),
+    "TUPLE": lambda m, _: m.push(tuple(m.pop_to_mark())),
+    "TUPLE1": lambda m, _: _make_tuple(m, 1),
+    "TUPLE2": lambda m, _: _make_tuple(m, 2),
+    "TUPLE3": lambda m, _: _make_tuple(m, 3),
+    "LIST": lambda m, _: m.push(m.pop_to_mark()),
+    "DICT": _make_dict,
+    "FROZENSET": lambda m, _: m.push(frozenset(map(_safe_key, m.pop_to_mark()))),
+    "APPEND": lambda m, _: _extend(m, [m.pop()]),
+    "APPENDS": lambda m, _: _extend(m, m.pop_to_mark()),
+    "ADDITEMS": lambda m, _: _extend(m, m.pop_to_mark()),
+    "SETITEM": _set_item,
+    "SETITEMS": lambda m, _: _set_items(m, m.pop_to_mark()),
+    "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, i: m.push(m.memo[i])),
+    "GLOBAL": _global,
+    "STACK_GLOBAL": _stack_global,
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), _extension),
+    "INST": _instance,
+    "OBJ": _object,
+    "REDUCE": lambda m, _: m.call_from_stack(2),
+    "NEWOBJ": lambda m, _: m.call_from_stack(2),
+    "NEWOBJ_EX": lambda m, _: m.call_from_stack(3),
+    "BUILD": lambda m, _: m.pop(),
+    "PERSID": _Machine.persist,
+    "BINPERSID": lambda m, _: m.persist(m.pop()),
+    **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), _no_buffers),
+}
+
+
+def run_pickle(
+    stream: BinaryIO,
+    functions: Functions | None = None,
+    persistent_load: Callable[[Any], Any] | None = None,
+) -> Any:
+    """Runs one pickle without executing anything that it names.
+
+    Args:
+      stream: Binary stream at the pickle's first byte; left right behind its last one.
+        Its `read(n)` must not allocate `n` bytes where fewer are left.
+      functions: The only globals that do something, by (module, name). They get the
+        pickle's positional arguments and must check them.
+      persistent_load: Turns a persistent id (any object) into an object.
+
+    Returns:
+      What the pickle describes, in plain Python containers.
+
+    Raises:
+      CheckpointFormatError: The pickle is damaged, or more than this machine runs.
+    """
+    try:
+        return _Machine(functions or {}, persistent_load).run(stream)
+    except CheckpointFormatError:
+        raise
+    except Exception as error:
+        # Without the cause: its text may hold as much of the file as it likes.
+        kind = type(error).__name__
+        raise CheckpointFormatError(
+            f"its pickle is damaged ({kind}). Download or save the file again"
+        ) from None
