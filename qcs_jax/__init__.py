@@ -1,0 +1,30 @@
+"""QCS (Quadruplet Cross Similarity) for facial expression recognition, in JAX.
+
+import qcs_jax
+
+classifier = qcs_jax.load("runs/demo")
+print(classifier.predict("face.jpg"))
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from qcs_jax import runtime
+
+__version__ = "0.1.0"
+__all__ = ["Classifier", "__version__", "load"]
+
+runtime.guard()
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: importing the package stays fast.
+    if name in ("load", "Classifier"):
+        return getattr(importlib.import_module("qcs_jax.inference"), name)
+    raise AttributeError(f"module 'qcs_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

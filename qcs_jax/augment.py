@@ -86,8 +86,8 @@ class Augmentation:
         ordered = sorted((0.0, *self.erase_area, 1.0))
         if len(ordered) != 4 or tuple(ordered[1:3]) != self.erase_area:
             raise ValueError(
-                f"Augmentation.erase_area is {self.erase_area}; set it to two fractions "
-                "in ascending order in [0, 1], such as (0.02, 0.1)."
+                f"Augmentation.erase_area is {self.erase_area}; set it to two "
+                "fractions in ascending order in [0, 1], such as (0.02, 0.1)."
             )
 
 
@@ -112,8 +112,8 @@ def augment(keys: jax.Array, images: jax.Array, recipe: Augmentation) -> jax.Arr
     _check_images(images, recipe.size)
     _check_keys(keys, len(images))
     images = _random_geometry(keys, images, recipe)
-    images = _random_colors(keys, images.astype(jnp.float32), recipe)
-    images = normalize(images / 255.0)
+    images = _random_colors(keys, jnp.asarray(images, jnp.float32), recipe)
+    images = _standardize(images, white=255.0)
     if recipe.erase:
         sizes = (recipe.size, recipe.erase, recipe.erase_area)
         images = image_ops.erase(images, _draw(keys, _ERASE, draw_box, *sizes))
@@ -137,15 +137,12 @@ def preprocess(images: jax.Array, size: int) -> jax.Array:
     # An odd margin is halved to the even number, as torchvision does with `round`.
     top, left = (round((side - size) / 2) for side in images.shape[1:3])
     images = images[:, top : top + size, left : left + size]
-    return normalize(images.astype(jnp.float32) / 255.0)
+    return _standardize(images, white=255.0)
 
 
 def normalize(images01: jax.Array) -> jax.Array:
     """Standardises RGB in [0, 1], `[..., 3]` float32, with the ImageNet statistics."""
-    shape = (1,) * (images01.ndim - 1) + (3,)
-    mean = np.asarray(MEAN, np.float32).reshape(shape)
-    std = np.asarray(STD, np.float32).reshape(shape)
-    return (images01 - mean) / std
+    return _standardize(images01, white=1.0)
 
 
 def draw_corner(key: jax.Array, h: int, w: int, size: int) -> jax.Array:
@@ -238,6 +235,16 @@ def _random_colors(
         return images
     order, amounts = _draw(keys, _JITTER, draw_jitter, tuple(ranges.values()))
     return image_ops.color_jitter(images, order, amounts, tuple(ranges))
+
+
+def _standardize(images: jax.Array, white: float) -> jax.Array:
+    """`normalize` for images in [0, white]; float32 whatever the dtype of `images`."""
+    # XLA turns a division by a constant into a product with its rounded inverse. One
+    # product instead of two divisions, by white and by std, rounds less.
+    shape = (1,) * (images.ndim - 1) + (3,)
+    mean = np.asarray(np.multiply(MEAN, white), np.float32).reshape(shape)
+    scale = np.asarray(1.0 / np.multiply(STD, white), np.float32).reshape(shape)
+    return (jnp.asarray(images, jnp.float32) - mean) * scale
 
 
 def _draw(keys: jax.Array, stage: int, sampler: Callable[..., Any], *args: Any) -> Any:

@@ -50,7 +50,7 @@ class BatchLayout:
         return jnp.min(self._gather(jnp.min(x, axis=range(1, x.ndim))), axis=0)
 
     def maximum(self, x: jax.Array) -> jax.Array:
-        """Largest element of each global `x[i]`: `[p, ...]` -> `[p]`, differentiable."""
+        """Largest element of each global `x[i]`: `[p, ...]` -> `[p]`."""
         return jnp.max(self._gather(jnp.max(x, axis=range(1, x.ndim))), axis=0)
 
     def _gather(self, x: jax.Array) -> jax.Array:

@@ -117,19 +117,18 @@ def adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
     Returns:
       The same shape and dtype.
     """
-    high = images.max(axis=-1)  # [m, h, w]
-    low = images.min(axis=-1)
-    chroma = high - low
-    byte = _hue_byte(images, high, chroma)
+    # Three planes, stacked at the end: with a channel axis throughout, compilers fuse
+    # everything into the last expression and compute each hue three times.
+    red, green, blue = (images[..., c] for c in range(3))  # [m, h, w] each
+    high = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = high - jnp.minimum(jnp.minimum(red, green), blue)
+    byte = _hue_byte((red, green, blue), high, chroma)
     byte = (byte + jnp.trunc(shift * 255.0)[:, None, None]) % 256.0
-    hue = byte * (6.0 / 255.0)  # sixths of a turn, red = 0 = 6
-    share = (  # of the chroma, per channel
-        jnp.abs(hue - 3.0) - 1.0,
-        2.0 - jnp.abs(hue - 2.0),
-        2.0 - jnp.abs(hue - 4.0),
-    )
-    channels = [low + chroma * jnp.clip(s, 0.0, 1.0) for s in share]
-    return jnp.stack(channels, axis=-1)
+    sixths = byte * (6.0 / 255.0)
+    # Each channel is the same trapezoid over the hue wheel, a third of a turn apart.
+    wheels = [jnp.where(w >= 6.0, w - 6.0, w) for w in (sixths + k for k in (5, 3, 1))]
+    dips = [jnp.clip(jnp.minimum(w, 4.0 - w), 0.0, 1.0) for w in wheels]
+    return jnp.stack([high - chroma * dip for dip in dips], axis=-1)
 
 
 def color_jitter(
@@ -209,8 +208,8 @@ def _blend(images: jax.Array, target: jax.Array, factor: jax.Array) -> jax.Array
 def _luma(images: jax.Array) -> jax.Array:
     """`[m, h, w, 3]` -> `[m, h, w, 1]`."""
     # Spelt out: a dot product may run in reduced precision on an accelerator.
-    red, green, blue = (images[..., c : c + 1] for c in range(3))
-    return _LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue
+    red, green, blue = (images[..., c] for c in range(3))
+    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[..., None]
 
 
 def _mean_level(luma: jax.Array) -> jax.Array:
@@ -218,23 +217,22 @@ def _mean_level(luma: jax.Array) -> jax.Array:
     return jnp.floor(luma.mean(axis=(1, 2, 3), keepdims=True) + 0.5)
 
 
-def _hue_byte(images: jax.Array, high: jax.Array, chroma: jax.Array) -> jax.Array:
+def _hue_byte(
+    channels: Sequence[jax.Array], high: jax.Array, chroma: jax.Array
+) -> jax.Array:
     """The hue as PIL stores it: whole numbers 0..255 in float32, `[m, h, w]`."""
-    red, green, blue = (images[..., c] for c in range(3))
     divisor = jnp.where(chroma > 0.0, chroma, 1.0)  # gray: hue 0
+    # PIL's own formula: which way rounding sends a hue that is exactly a whole byte is
+    # decided by these three quotients.
+    red, green, blue = ((high - channel) / divisor for channel in channels)
+    # The smallest belongs to the largest channel. Not `== 0`: a compiler may compute
+    # `high` and the channel twice, rounded differently, and no channel would be equal.
     sixths = jnp.where(
-        high == red,
-        (green - blue) / divisor % 6.0,
-        jnp.where(
-            high == green,
-            2.0 + (blue - red) / divisor,
-            4.0 + (red - green) / divisor,
-        ),
+        red <= jnp.minimum(green, blue),
+        (blue - green) % 6.0,
+        jnp.where(green <= blue, 2.0 + red - blue, 4.0 + green - red),
     )
-    # For whole levels the value before truncation is a multiple of 1 / (2 * chroma),
-    # at least 0.0019 away from a byte it does not equal: the margin, larger than
-    # float32 rounding, makes exact bytes (pure green: 85) stay what they are.
-    return jnp.floor(sixths * 42.5 + 1e-3)
+    return jnp.floor(sixths * 42.5)
 
 
 def _rotated_grid(degrees: jax.Array, h: int, w: int) -> tuple[jax.Array, jax.Array]:
@@ -245,8 +243,7 @@ def _rotated_grid(degrees: jax.Array, h: int, w: int) -> tuple[jax.Array, jax.Ar
     y, x = 0.5 - h / 2, 0.5 - w / 2
     row = _to_fixed(sin * x + cos * y + h / 2)
     column = _to_fixed(cos * x - sin * y + w / 2)
-    cos, sin = _to_fixed(cos), _to_fixed(sin)
-    minus_sin = -sin
+    cos, sin, minus_sin = (_to_fixed(v) for v in (cos, sin, -sin))
     down, right = jnp.arange(h)[None, :, None], jnp.arange(w)[None, None, :]
     rows = (row + sin * right + cos * down) >> _FIXED
     columns = (column + cos * right + minus_sin * down) >> _FIXED

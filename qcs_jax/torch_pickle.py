@@ -13,7 +13,9 @@ nothing recurses, and no allocation exceeds what the file pays for in bytes.
 
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn, Protocol
+
+from qcs_jax.torch_errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
 
 # A published checkpoint with its optimizer takes about 1e5 steps.
 MAX_STEPS = 1_000_000
@@ -27,14 +29,11 @@ Function = Callable[..., Any]
 Functions = Mapping[tuple[str, str], Function]
 
 
-class CheckpointFormatError(ValueError):
-    """A checkpoint that cannot, or must not, be read."""
+class ByteStream(Protocol):
+    """What the machine needs of a file. A read must not allocate more than is left."""
 
-
-def shorten(text: str, limit: int = 120) -> str:
-    """Returns printable `text`, cut to `limit`: what a file says may be gigabytes."""
-    cut = text if len(text) <= limit else text[:limit] + "..."
-    return cut.encode("ascii", "backslashreplace").decode("ascii")
+    def read(self, count: int, /) -> bytes: ...
+    def readline(self) -> bytes: ...
 
 
 class Stub:
@@ -54,14 +53,18 @@ class Stub:
     @property
     def qualified_name(self) -> str:
         """`module.name`, shortened to what is safe to print."""
-        return shorten(f"{shorten(self.module)}.{shorten(self.name)}", 250)
+        return f"{shorten(self.module)}.{shorten(self.name)}"
 
     def __repr__(self) -> str:
         return f"Stub({self.qualified_name!r})"
 
 
+def _damaged(how: str) -> CheckpointFormatError:
+    return CheckpointFormatError(f"its pickle is damaged ({how}). {DOWNLOAD}")
+
+
 class _Machine:
-    """The state of one run: a stack, the stacks below each mark, and the memo."""
+    """One run: a stack, the stacks below each mark, and the memo."""
 
     def __init__(
         self, functions: Functions, persistent_load: Callable[[Any], Any] | None
@@ -73,12 +76,14 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.fuel = MAX_STEPS
 
-    def run(self, stream: BinaryIO) -> Any:
+    def run(self, stream: ByteStream) -> Any:
         """Runs one pickle and leaves `stream` right behind it."""
         for opcode, argument, _ in pickletools.genops(stream):
             self.spend(1)
             _STEPS[opcode.name](self, argument)
-        return self.pop()  # The last opcode was STOP, or genops would have raised.
+        return (
+            self.stack.pop()
+        )  # The last opcode was STOP, or genops would have raised.
 
     def spend(self, steps: int) -> None:
         """Pays for work; a program that is out of fuel is refused."""
@@ -86,17 +91,21 @@ class _Machine:
         if self.fuel < 0:
             raise CheckpointFormatError(
                 f"its pickle takes more than {MAX_STEPS:,} steps, which no state_dict"
-                " needs. Save the weights alone: torch.save(model.state_dict(), path)"
+                f" needs. {SAVE}"
             )
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
-    def pop(self) -> Any:
-        return self.stack.pop()
-
     def pop_to_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.outer_stacks.pop()
+        return items
+
+    def pop_some(self, count: int) -> list[Any]:
+        if len(self.stack) < count:
+            raise IndexError
+        items = self.stack[-count:]
+        del self.stack[-count:]
         return items
 
     def mark(self, _: None) -> None:
@@ -114,35 +123,34 @@ class _Machine:
 
     def persist(self, identifier: Any) -> None:
         if self.persistent_load is None:
-            raise CheckpointFormatError("it refers to a storage where none may be")
+            raise _damaged("it refers to a storage where none may be")
         self.push(self.persistent_load(identifier))
 
     def call(self, target: Any, arguments: Any) -> None:
-        """Pushes what `target(*arguments)` stands for; an unknown target stays a stub.
+        """Pushes the result of a known function; calling a stub gives the same stub.
 
-        The cost is the length of what the function may walk over: without it a few
-        bytes per call could pass one long list to it again and again.
+        The cost is the length of what the function may walk over: a few bytes per call
+        could pass the same long list again and again.
         """
         if not isinstance(target, Stub):
-            raise CheckpointFormatError("its pickle calls something that is no global")
+            raise _damaged("it calls something but a global")
         function = self.functions.get((target.module, target.name))
         if function is None:
             return self.push(target)
         if not isinstance(arguments, tuple):
-            raise CheckpointFormatError(f"{target.qualified_name} gets no arguments")
+            raise _damaged("it calls without arguments")
         self.spend(len(arguments))
         self.spend(sum(len(a) for a in arguments if isinstance(a, (list, tuple))))
         return self.push(function(*arguments))
 
     def call_from_stack(self, depth: int) -> None:
         """Calls a target with positional arguments; `depth` > 2 drops the keywords."""
-        target, arguments = self.stack[-depth], self.stack[1 - depth]
-        del self.stack[-depth:]
+        target, arguments, *_ = self.pop_some(depth)
         self.call(target, arguments)
 
 
 def update_dict(target: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Sets items of `target`, with the keys made safe to hash and to compare."""
+    """Sets items of `target`, with keys that are safe to hash and to compare."""
     for key, value in pairs:
         target[_safe_key(key)] = value
 
@@ -163,14 +171,13 @@ def _safe_key(key: Any) -> Any:
 
 
 def _extend(machine: _Machine, items: list[Any]) -> None:
-    """APPEND and its kin: fills the container on the top of the stack."""
     target = machine.stack[-1]
     if isinstance(target, list):
         target.extend(items)
     elif isinstance(target, set):
         target.update(map(_safe_key, items))
     elif not isinstance(target, Stub):
-        raise CheckpointFormatError("its pickle appends to something that is no list")
+        raise _damaged("it appends to something but a list")
 
 
 def _set_items(machine: _Machine, items: list[Any]) -> None:
@@ -178,12 +185,7 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     if isinstance(target, dict):
         update_dict(target, zip(items[::2], items[1::2], strict=True))
     elif not isinstance(target, Stub):
-        raise CheckpointFormatError("its pickle sets items of something that is no dict")
-
-
-def _set_item(machine: _Machine, _: None) -> None:
-    value, key = machine.pop(), machine.pop()
-    _set_items(machine, [key, value])
+        raise _damaged("it sets items of something but a dict")
 
 
 def _make_dict(machine: _Machine, _: None) -> None:
@@ -192,34 +194,20 @@ def _make_dict(machine: _Machine, _: None) -> None:
     _set_items(machine, items)
 
 
-def _make_tuple(machine: _Machine, length: int) -> None:
-    items = tuple(machine.stack[-length:])
-    if len(items) < length:
-        raise CheckpointFormatError("its pickle takes more than is on the stack")
-    del machine.stack[-length:]
-    machine.push(items)
-
-
 def _stack_global(machine: _Machine, _: None) -> None:
-    name, module = machine.pop(), machine.pop()
+    module, name = machine.pop_some(2)
     if not (isinstance(module, str) and isinstance(name, str)):
-        raise CheckpointFormatError("its pickle names a global by something but text")
+        raise _damaged("it names a global by something but text")
     machine.push(Stub(module, name))
 
 
-def _global(machine: _Machine, argument: str) -> None:
+def _named(argument: str) -> Stub:
     module, _, name = argument.partition(" ")
-    machine.push(Stub(module, name))
+    return Stub(module, name)
 
 
 def _extension(machine: _Machine, code: int) -> None:
     machine.push(Stub("extension", str(code)))
-
-
-def _instance(machine: _Machine, argument: str) -> None:
-    arguments = tuple(machine.pop_to_mark())
-    _global(machine, argument)
-    machine.call(machine.pop(), arguments)
 
 
 def _object(machine: _Machine, _: None) -> None:
@@ -228,7 +216,7 @@ def _object(machine: _Machine, _: None) -> None:
 
 
 def _no_buffers(machine: _Machine, _: None) -> NoReturn:
-    raise CheckpointFormatError("its pickle needs buffers from outside of the file")
+    raise _damaged("it needs buffers from outside of the file")
 
 
 _LITERALS = (
@@ -255,45 +243,44 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "POP_MARK": lambda m, _: m.pop_to_mark(),
     "DUP": lambda m, _: m.push(m.stack[-1]),
     "TUPLE": lambda m, _: m.push(tuple(m.pop_to_mark())),
-    "TUPLE1": lambda m, _: _make_tuple(m, 1),
-    "TUPLE2": lambda m, _: _make_tuple(m, 2),
-    "TUPLE3": lambda m, _: _make_tuple(m, 3),
+    "TUPLE1": lambda m, _: m.push(tuple(m.pop_some(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.pop_some(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.pop_some(3))),
     "LIST": lambda m, _: m.push(m.pop_to_mark()),
     "DICT": _make_dict,
     "FROZENSET": lambda m, _: m.push(frozenset(map(_safe_key, m.pop_to_mark()))),
-    "APPEND": lambda m, _: _extend(m, [m.pop()]),
+    "APPEND": lambda m, _: _extend(m, [m.stack.pop()]),
     "APPENDS": lambda m, _: _extend(m, m.pop_to_mark()),
     "ADDITEMS": lambda m, _: _extend(m, m.pop_to_mark()),
-    "SETITEM": _set_item,
+    "SETITEM": lambda m, _: _set_items(m, m.pop_some(2)),
     "SETITEMS": lambda m, _: _set_items(m, m.pop_to_mark()),
     "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, i: m.push(m.memo[i])),
-    "GLOBAL": _global,
+    "GLOBAL": lambda m, names: m.push(_named(names)),
     "STACK_GLOBAL": _stack_global,
     **dict.fromkeys(("EXT1", "EXT2", "EXT4"), _extension),
-    "INST": _instance,
+    "INST": lambda m, names: m.call(_named(names), tuple(m.pop_to_mark())),
     "OBJ": _object,
     "REDUCE": lambda m, _: m.call_from_stack(2),
     "NEWOBJ": lambda m, _: m.call_from_stack(2),
     "NEWOBJ_EX": lambda m, _: m.call_from_stack(3),
-    "BUILD": lambda m, _: m.pop(),
+    "BUILD": lambda m, _: m.stack.pop(),
     "PERSID": _Machine.persist,
-    "BINPERSID": lambda m, _: m.persist(m.pop()),
+    "BINPERSID": lambda m, _: m.persist(m.stack.pop()),
     **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), _no_buffers),
 }
 
 
 def run_pickle(
-    stream: BinaryIO,
+    stream: ByteStream,
     functions: Functions | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
     """Runs one pickle without executing anything that it names.
 
     Args:
-      stream: Binary stream at the pickle's first byte; left right behind its last one.
-        Its `read(n)` must not allocate `n` bytes where fewer are left.
+      stream: Begins with the pickle; left right behind it.
       functions: The only globals that do something, by (module, name). They get the
         pickle's positional arguments and must check them.
       persistent_load: Turns a persistent id (any object) into an object.
@@ -310,7 +297,4 @@ def run_pickle(
         raise
     except Exception as error:
         # Without the cause: its text may hold as much of the file as it likes.
-        kind = type(error).__name__
-        raise CheckpointFormatError(
-            f"its pickle is damaged ({kind}). Download or save the file again"
-        ) from None
+        raise _damaged(type(error).__name__) from None

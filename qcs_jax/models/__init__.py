@@ -1,9 +1,9 @@
 """The networks of the paper, by name.
 
-    model = models.create("qcs", num_classes=7)
-    variables = models.init(model, jax.random.key(0))
-    logits = model.apply(variables, images)                              # [b, 7]
-    base, cross = model.apply(variables, branches, method="interact")    # [4, b, 7] each
+model = models.create("qcs", num_classes=7)
+variables = models.init(model, jax.random.key(0))
+logits = model.apply(variables, images)                              # [b, 7]
+base, cross = model.apply(variables, branches, method="interact")    # [4, b, 7] each
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BRANCHES = {"baseline": 1, "dcs": 2, "qcs": 4}
 SIZES = {
     "full": {},
     "tiny": dict(
-        image_size=64,
+        image_size=48,
         subsample=1,
         widths=(16, 32, 64),
         units=(1, 1, 2),

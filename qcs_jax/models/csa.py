@@ -1,9 +1,9 @@
 """Cross Similarity Attention (CSA): what images share and what sets them apart.
 
-The pure functions work on the tokens of one pyramid level, `[n, b, N, C]` for n branches:
-2 of one class (DCS), or 4 (QCS): 0 anchor, 1 positive, 2 negative, 3 second negative,
-where 2 and 3 share a class. Distances are float32 at full matrix precision on every
-device: their differences carry the information.
+The pure functions work on the tokens of one pyramid level, `[n, b, N, C]`. Branches
+are 2 of one class (DCS), or 4 (QCS): 0 anchor, 1 positive, 2 negative, 3 second
+negative, where 2 and 3 share a class. Distances are float32 at full matrix precision
+on every device: their differences carry the information.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def distances(x: jax.Array, y: jax.Array) -> jax.Array:
 def importance(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Importance of the positions of both images of a pair, Eqs. 3, 5 and 8.
 
-    For the first image, `sum_j M[i, j] / ||M[:, j]||_2`: every position j of the partner
-    spreads one unit of attention over the image. The second image has the transpose.
+    For the first image, `sum_j M[i, j] / ||M[:, j]||_2`: every position j of the
+    partner spreads one unit of attention. The second image has the transpose.
 
     Args:
       matrix: `[..., N, M]`, similarities or distances, not negative.
@@ -100,7 +100,7 @@ def same_class_scores(tokens: jax.Array, layout: BatchLayout) -> jax.Array:
 
 
 def different_class_scores(tokens: jax.Array, layout: BatchLayout) -> jax.Array:
-    """Scores by distance to the image of the other class, `[4, b, N, C]` -> `[4, b, N]`."""
+    """Scores by distance to the other class, `[4, b, N, C]` -> `[4, b, N]`."""
     first, second = importance(pair_distances(tokens, DIFFERENT_CLASS, layout))
     return jnp.concatenate([first, second])  # branches (0, 1), (2, 3)
 
@@ -174,8 +174,10 @@ class CrossAttention(nn.Module):
         h = layers.layer_norm(1e-5, self.dtype, name="norm1")(x)
         projection = layers.dense(c, 2 * c, dtype=self.dtype, name="qk_v")(h)
         qk, v = jnp.split(projection, 2, axis=-1)
-        update = self._sdpa(qk, v) if self.interaction == "sdpa" else self._csa(
-            qk, v, layout
+        update = (
+            self._sdpa(qk, v)
+            if self.interaction == "sdpa"
+            else self._csa(qk, v, layout)
         )
         norm2 = layers.layer_norm(1e-5, self.dtype, name="norm2")
         mlp = layers.Mlp(dtype=self.dtype, name="mlp")

@@ -68,7 +68,9 @@ class IR50(nn.Module):
         x = self.norm(name="stem_norm")(x)
         x = layers.PReLU(name="stem_prelu")(x)
         pyramid = []
-        for stage, (width, count) in enumerate(zip(self.widths, self.units), start=1):
+        for stage, (width, count) in enumerate(
+            zip(self.widths, self.units, strict=True), start=1
+        ):
             for i in range(count):
                 stride = 2 if i == 0 else 1
                 name = f"stage{stage}_unit{i}"

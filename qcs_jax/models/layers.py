@@ -92,7 +92,7 @@ class PReLU(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         init = nn.initializers.constant(self.initial)
         slope = self.param("slope", init, (x.shape[-1],))
-        return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
+        return jnp.where(x >= 0, x, _like(slope.astype(x.dtype), x) * x)
 
 
 class BatchNorm(nn.Module):
@@ -153,9 +153,8 @@ class BatchNorm(nn.Module):
 
 def _affine_norm(x, mean, var, scale, bias, epsilon) -> jax.Array:
     """Float32 inside, `x.dtype` outside."""
-    y = (x.astype(jnp.float32) - _like(mean, x)) * _like(
-        lax.rsqrt(var + epsilon) * scale, x
-    )
+    factor = lax.rsqrt(var + epsilon) * _like(scale, var)
+    y = (x.astype(jnp.float32) - _like(mean, x)) * _like(factor, x)
     return (y + _like(bias, x)).astype(x.dtype)
 
 

@@ -42,7 +42,7 @@ class BaseBranch(nn.Module):
         train: bool,
         need_features: bool,
     ) -> tuple[jax.Array, jax.Array | None]:
-        """`[n * b, s, s, 3]` -> logits `[n * b, k]`, tokens `[n * b, 3N, C]` or None."""
+        """`[n * b, s, s, 3]` -> logits `[n * b, k]` and tokens `[n * b, 3N, C]`."""
         norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
         x = images[:, :: self.subsample, :: self.subsample]
         pyramid = IR50(norm, self.widths, self.units, self.dtype, name="backbone")(x)

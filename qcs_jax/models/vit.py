@@ -41,7 +41,9 @@ class Attention(nn.Module):
         weights = nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
         self.sow("intermediates", "attention", weights)  # [m, heads, t or 1, t]
         y = jnp.einsum("mhqk,mkhd->mqhd", weights, v).reshape(m, -1, c)
-        linear = layers.dense(c, c, kernel_init=LINEAR_INIT, dtype=self.dtype, name="out")
+        linear = layers.dense(
+            c, c, kernel_init=LINEAR_INIT, dtype=self.dtype, name="out"
+        )
         return linear(y)
 
 
@@ -133,7 +135,7 @@ class ViT(nn.Module):
             block computes its class token only: the same logits for less work.
 
         Returns:
-          float32 logits `[m, k]` and the normalised feature tokens `[m, t, c]`, or None.
+          float32 logits `[m, k]`, normalised feature tokens `[m, t, c]` or None.
         """
         m, t, c = tokens.shape
         class_token = self.param("class_token", TOKEN_INIT, (1, 1, c))
@@ -159,7 +161,7 @@ class ViT(nn.Module):
         return self._classify(x[:, 0]), x[:, 1:] if need_features else None
 
     def _classify(self, token: jax.Array) -> jax.Array:
-        """The SE gate `c * sigmoid(W2 relu(W1 c))` and the head, `[m, c]` -> `[m, k]`."""
+        """Gate `c * sigmoid(W2 relu(W1 c))` and head, `[m, c]` -> `[m, k]`."""
         c = token.shape[-1]
         linear = functools.partial(layers.dense, c, kernel_init=LINEAR_INIT)
         h = nn.relu(linear(c, dtype=self.dtype, name="gate1")(token))

@@ -1,0 +1,86 @@
+"""How any dataset is written: all or nothing, one process at a time, no noise."""
+
+import collections
+import contextlib
+import fcntl
+import io
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+
+import tensorflow_datasets as tfds
+from integrity import PreparationError
+
+
+@contextlib.contextmanager
+def exclusive(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
+    """Keeps a second preparation of the same dataset out.
+
+    Args:
+      builder: Of the dataset that is about to be prepared.
+
+    Yields:
+      While nobody else can prepare it.
+
+    Raises:
+      PreparationError: If another process is preparing it.
+    """
+    parent = pathlib.Path(builder.data_path.parent)
+    parent.mkdir(parents=True, exist_ok=True)
+    with open(parent / ".lock", "w") as lock:  # the system unlocks it, even on kill -9
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PreparationError(
+                f"{parent} is being prepared by another process: wait for it"
+            ) from None
+        yield
+
+
+def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
+    """Whether a complete dataset is there."""
+    return (builder.data_path / "dataset_info.json").exists()
+
+
+def generate(builder: tfds.core.DatasetBuilder) -> None:
+    """Writes the dataset, replacing a finished one.
+
+    TFDS writes into `incomplete.*` and renames that at the end, so what has the final
+    name is complete. Such folders left by a killed process are removed first; call
+    this inside `exclusive`, or they might belong to a living one.
+
+    Args:
+      builder: Of the dataset to write.
+    """
+    for leftover in pathlib.Path(builder.data_path.parent).glob("incomplete.*"):
+        shutil.rmtree(leftover)
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # replaces, if need be
+    tfds.disable_progress_bar()  # the builders show one of their own
+    with (
+        contextlib.redirect_stdout(io.StringIO()),  # TFDS prints sizes it can't know
+        tempfile.TemporaryDirectory() as downloads,  # nothing is, but TFDS wants one
+    ):
+        builder.download_and_prepare(
+            download_dir=downloads,
+            download_config=tfds.download.DownloadConfig(download_mode=mode),
+        )
+
+
+def summarize(builder: tfds.core.DatasetBuilder) -> None:
+    """Prints images per class and split, read back from what was written."""
+    builder = tfds.builder_from_directory(builder.data_path)
+    skip = {"image": tfds.decode.SkipDecoding()}
+    counts = {
+        split: collections.Counter(
+            record["label"] for record in builder.as_data_source(split, decoders=skip)
+        )
+        for split in builder.info.splits
+    }
+    names = builder.info.features["label"].names
+    width = max(len(name) for name in [*names, "total"])
+    print(f"{'':{width}}", *(f"{split:>8}" for split in counts))
+    for label, name in enumerate(names):
+        print(f"{name:{width}}", *(f"{count[label]:8,}" for count in counts.values()))
+    print(f"{'total':{width}}", *(f"{count.total():8,}" for count in counts.values()))
+    print(f"\nThe dataset is in {builder.data_path}")

@@ -1,0 +1,125 @@
+"""What every builder checks about its source files."""
+
+import dataclasses
+import io
+import pathlib
+import warnings
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import tqdm
+from PIL import Image, ImageOps
+
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+# MPO is what many phones write: a JPEG with further pictures behind the first.
+_STORED_AS_IS = ("JPEG", "MPO", "PNG")
+_EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+class PreparationError(ValueError):
+    """A mistake that the user can mend; the message says how."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """An image file that cannot be used, and why."""
+
+    path: pathlib.Path
+    reason: str
+
+
+def decode(data: bytes) -> Image.Image:
+    """Decodes an image completely, refusing truncated data.
+
+    Args:
+      data: The contents of a JPEG, PNG, BMP or WebP file.
+
+    Returns:
+      The decoded image (the first frame of an animation).
+
+    Raises:
+      ValueError: If the data is not a whole image; says why in a few words.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about odd but harmless metadata, and about huge images
+            # long before it refuses them.
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image.load()
+    except Image.UnidentifiedImageError:
+        reason = "empty file" if not data else "not a JPEG, PNG, BMP or WebP image"
+        raise ValueError(reason) from None
+    except Exception as error:  # decoders raise whatever a damaged file provokes
+        raise ValueError(f"cannot be decoded: {error}") from error
+    return image
+
+
+def storable(data: bytes) -> bytes:
+    """Returns the image as JPEG or PNG with 8 bits per channel.
+
+    Args:
+      data: A readable image file.
+
+    Returns:
+      `data` itself where it already is that, otherwise a PNG of it.
+    """
+    image = decode(data)
+    deep = image.mode not in _EIGHT_BIT_MODES
+    if image.format in _STORED_AS_IS and not deep:
+        return data
+    if deep:  # Pillow would clip 16-bit grey at 255 instead of scaling it
+        pixels = np.asarray(image, dtype=np.float64)
+        top = 255.0 if pixels.max() < 256 else 65535.0
+        image = Image.fromarray((pixels.clip(0, top) * 255 / top).astype(np.uint8))
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    buffer = io.BytesIO()
+    ImageOps.exif_transpose(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def find_unreadable(paths: Iterable[pathlib.Path], total: int) -> Iterator[Unreadable]:
+    """Decodes every image once and yields those that fail.
+
+    Args:
+      paths: Image files.
+      total: How many, for the progress bar.
+
+    Yields:
+      Each file that cannot be read or decoded, with the reason.
+    """
+    for path in tqdm.tqdm(paths, total=total, desc="Checking", unit=" images"):
+        try:
+            decode(path.read_bytes())
+        except OSError as error:
+            yield Unreadable(path, error.strerror or str(error))
+        except ValueError as error:
+            yield Unreadable(path, str(error))
+
+
+def report_unreadable(
+    unreadable: list[Unreadable], limit: int, report: pathlib.Path
+) -> None:
+    """Writes the list of unreadable images and stops when there are too many.
+
+    Args:
+      unreadable: What `find_unreadable` found; an empty list removes an old report.
+      limit: How many are tolerated.
+      report: Text file to write, one `path<TAB>reason` per line.
+
+    Raises:
+      PreparationError: If there are more than `limit`.
+    """
+    if not unreadable:
+        report.unlink(missing_ok=True)
+        return
+    report.parent.mkdir(parents=True, exist_ok=True)
+    report.write_text("".join(f"{u.path}\t{u.reason}\n" for u in unreadable), "utf-8")
+    if len(unreadable) > limit:
+        first = unreadable[0]
+        raise PreparationError(
+            f"{len(unreadable)} images are unreadable, {limit} are tolerated; the "
+            f"first is {first.path} ({first.reason}), all are in {report}. Repair or "
+            f"remove them, or raise --max_unreadable"
+        )

@@ -1,0 +1,224 @@
+"""Prepares a dataset for training.
+
+    python data/prepare.py synthetic_faces
+    python data/prepare.py synthetic_faces/biased
+    python data/prepare.py image_folder --manual_dir=~/pictures/pets
+
+See data/README.md for what each dataset needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import re
+import shlex
+import sys
+from collections.abc import Callable
+
+import generation
+import integrity
+import tensorflow_datasets as tfds
+from absl import logging
+from image_folder import folder as image_folder
+from image_folder import image_folder_dataset_builder
+from integrity import PreparationError
+from synthetic_faces import synthetic_faces_dataset_builder
+
+_ENTRY_POINT = "python -m qcs_jax.main"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+      argv: Arguments; `sys.argv[1:]` when None.
+
+    Returns:
+      The exit code: 0 when the dataset is ready, 1 after an error, 130 when
+      interrupted.
+    """
+    args = _parse(argv)
+    # TFDS warns of configs that it does not know beforehand; a folder's never is.
+    logging.set_verbosity(logging.ERROR)
+    dataset, _, config = args.dataset.partition("/")
+    try:
+        if dataset not in _DATASETS:
+            raise PreparationError(
+                f"unknown dataset {args.dataset!r}: choose one of "
+                f"{', '.join(_DATASETS)}"
+            )
+        _DATASETS[dataset](args, config)
+    except (PreparationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted, nothing was prepared; run again", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="data/prepare.py", description="Prepares a dataset for training."
+    )
+    parser.add_argument(
+        "dataset", metavar="NAME[/CONFIG]", help=f"one of {', '.join(_DATASETS)}"
+    )
+    parser.add_argument(
+        "--manual_dir", type=pathlib.Path, help="where your copy of the images is"
+    )
+    parser.add_argument(
+        "--data_dir",
+        type=pathlib.Path,
+        default=_default_data_dir(),
+        help="where prepared datasets are kept (default: $TFDS_DATA_DIR, else "
+        "~/tensorflow_datasets)",
+    )
+    parser.add_argument("--name", help="of an image folder (default: that folder's)")
+    parser.add_argument(
+        "--max_unreadable",
+        type=int,
+        default=10,
+        help="stop when more images than this are unreadable (default: 10)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="prepare again what is prepared"
+    )
+    return parser.parse_args(argv)
+
+
+def _default_data_dir() -> pathlib.Path:
+    return pathlib.Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+
+
+def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
+    """Draws the synthetic faces."""
+    for option in ("manual_dir", "name"):
+        if getattr(args, option):
+            raise PreparationError(
+                f"synthetic_faces is drawn and needs no --{option}: leave it out"
+            )
+    builder_class = synthetic_faces_dataset_builder.Builder
+    config = config or "balanced"
+    if config not in builder_class.builder_configs:
+        raise PreparationError(
+            f"synthetic_faces has no config {config!r}: choose one of "
+            f"{', '.join(builder_class.builder_configs)}"
+        )
+    builder = builder_class(
+        config=config, data_dir=_data_dir(args), file_format="array_record"
+    )
+    with generation.exclusive(builder):
+        if generation.is_prepared(builder) and not args.overwrite:
+            print(f"{builder.name}/{config} is already prepared.\n")
+        else:
+            generation.generate(builder)
+    generation.summarize(builder)
+    flags = "--config=configs/demo.py"
+    if config != "balanced":
+        flags += f" --config.data.name={builder.name}/{config}"
+    _print_next_step(args, flags)
+
+
+def _image_folder(args: argparse.Namespace, config: str) -> None:
+    """Checks and stores a folder of images."""
+    if not args.manual_dir:
+        raise PreparationError(
+            "image_folder needs --manual_dir=FOLDER, the folder that holds train and "
+            "test"
+        )
+    if config and args.name and config != args.name:
+        raise PreparationError(
+            f"two names, {config!r} and --name={args.name}: give only one"
+        )
+    name = args.name or config or image_folder.default_name(args.manual_dir)
+    if not re.fullmatch("[a-z0-9_]+", name):
+        raise PreparationError(
+            f"the name {name!r} must consist of a-z, 0-9 and _: choose another --name"
+        )
+    folder = image_folder.scan(args.manual_dir)
+    builder = _folder_builder(args, name, folder)
+    with generation.exclusive(builder):
+        if generation.is_prepared(builder) and not args.overwrite:
+            _check_unchanged(builder, folder)
+            print(f"image_folder/{name} is already prepared.\n")
+        else:
+            readable = _leave_out_unreadable(args, builder, folder)
+            builder = _folder_builder(args, name, readable)
+            generation.generate(builder)
+    generation.summarize(builder)
+    _print_next_step(
+        args, f"--config=configs/folder.py --config.data.name=image_folder/{name}"
+    )
+
+
+def _folder_builder(
+    args: argparse.Namespace, name: str, folder: image_folder.Folder
+) -> image_folder_dataset_builder.Builder:
+    config = image_folder_dataset_builder.ImageFolderConfig(name=name, folder=folder)
+    return image_folder_dataset_builder.Builder(
+        config=config, data_dir=_data_dir(args), file_format="array_record"
+    )
+
+
+def _check_unchanged(
+    builder: tfds.core.DatasetBuilder, folder: image_folder.Folder
+) -> None:
+    """Refuses to pass off an older state of a folder as prepared."""
+    path = builder.data_path / image_folder_dataset_builder.FINGERPRINT_FILE
+    fingerprint, root = path.read_text().split("\n", 1)
+    if fingerprint == folder.fingerprint:
+        return
+    if root.strip() != str(folder.root):
+        raise PreparationError(
+            f"image_folder/{builder.builder_config.name} is already prepared, from "
+            f"{root.strip()}: choose another --name, or replace it with --overwrite"
+        )
+    raise PreparationError(
+        f"{folder.root} has changed since image_folder/{builder.builder_config.name} "
+        f"was prepared: prepare it again with --overwrite"
+    )
+
+
+def _leave_out_unreadable(
+    args: argparse.Namespace,
+    builder: tfds.core.DatasetBuilder,
+    folder: image_folder.Folder,
+) -> image_folder.Folder:
+    """Decodes every image once; prints what is left out or odd."""
+    for what in folder.ignored[:3]:
+        print(f"ignored, not an image by its extension: {what}")
+    if len(folder.ignored) > 3:
+        print(f"... and {len(folder.ignored) - 3} more such files")
+    unreadable = list(integrity.find_unreadable(folder.paths, len(folder.paths)))
+    report = pathlib.Path(builder.data_path.parent) / "unreadable.txt"
+    integrity.report_unreadable(unreadable, args.max_unreadable, report)
+    if unreadable:
+        print(f"skipped {len(unreadable)} unreadable images, listed in {report}")
+    folder = folder.without(unreadable)
+    for label, name in enumerate(folder.class_names):
+        if folder.count("train", label) == 1:
+            print(f"warning: class {name!r} has a single training image")
+    return folder
+
+
+def _data_dir(args: argparse.Namespace) -> pathlib.Path:
+    return args.data_dir.expanduser().resolve()
+
+
+def _print_next_step(args: argparse.Namespace, flags: str) -> None:
+    where = _data_dir(args)
+    if where != _default_data_dir().expanduser().resolve():
+        flags += f" --config.data.dir={shlex.quote(str(where))}"
+    print(f"Next: {_ENTRY_POINT} {flags}")
+
+
+_DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {
+    "synthetic_faces": _synthetic_faces,
+    "image_folder": _image_folder,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+"""From encoded bytes to the pixels that the networks are given."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+
+def to_pixels(image: Image.Image, side: int) -> np.ndarray:
+    """RGB, upright, resized bilinearly (as Pillow does) to a square.
+
+    Args:
+      image: Any Pillow image.
+      side: Side of the result in pixels.
+
+    Returns:
+      uint8 `[side, side, 3]`.
+    """
+    image = ImageOps.exif_transpose(image).convert("RGB")
+    if image.size != (side, side):
+        image = image.resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+def decode(data: bytes, side: int) -> np.ndarray:
+    """Encoded image (JPEG, PNG, ...) -> uint8 `[side, side, 3]`."""
+    with Image.open(io.BytesIO(data)) as image:
+        return to_pixels(image, side)

@@ -1,0 +1,195 @@
+"""The input pipeline: anchors -> draws -> decoded uint8 batches.
+
+It has no state: batch i of a run is a function of (seed, i) alone. A resumed run starts
+the pipeline at its step, at no cost, and sees what the uninterrupted run would have
+seen, with any number of workers and hosts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import grain
+import jax
+import numpy as np
+from absl import flags
+
+from qcs_jax import images
+from qcs_jax.errors import UserError
+from qcs_jax.input.sampling import Draw
+from qcs_jax.input.sources import Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a global batch is dealt to hosts and devices.
+
+    Attributes:
+      hosts: Number of processes.
+      host: Number of this process.
+      devices: Devices of this process.
+    """
+
+    hosts: int
+    host: int
+    devices: int
+
+    @classmethod
+    def current(cls) -> Layout:
+        """The layout of the running processes."""
+        return cls(jax.process_count(), jax.process_index(), jax.local_device_count())
+
+    def share(self, batch: np.ndarray) -> np.ndarray:
+        """This host's part of a global batch, contiguous."""
+        size = len(batch) // self.hosts
+        return batch[self.host * size : (self.host + 1) * size]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+    """Reads the drawn examples and lays them out for the devices.
+
+    Attributes:
+      source: Split that is read.
+      side: Images are resized to `[side, side]`.
+      devices: Devices of this host.
+    """
+
+    source: Source
+    side: int
+    devices: int
+
+    def __call__(self, draws: np.ndarray) -> dict[str, np.ndarray]:
+        """int64 `[B, n]` -> image `[devices, n, b, side, side, 3]`, label alike.
+
+        Raises:
+          UserError: if an image cannot be decoded; names it.
+        """
+        count, n = draws.shape
+        b = count // self.devices
+        # [B, n] -> [devices, n, b], as the step wants them.
+        draws = draws.reshape(self.devices, b, n).swapaxes(1, 2)
+        flat = draws.reshape(-1)
+        pixels = np.empty((len(flat), self.side, self.side, 3), np.uint8)
+        for i, data in enumerate(self.source.encoded(flat)):
+            pixels[i] = self._decode(data, int(flat[i]))
+        return {
+            "image": pixels.reshape(*draws.shape, self.side, self.side, 3),
+            "label": self.source.labels[draws],
+        }
+
+    def _decode(self, data: bytes, example: int) -> np.ndarray:
+        try:
+            return images.decode(data, self.side)
+        except Exception as error:
+            name = self.source.ids([example])[0]
+            raise UserError(
+                f"cannot decode image {name!r} of {self.source.name}, split "
+                f"{self.source.split}: {error}. Prepare the data set again."
+            ) from error
+
+
+def steps_per_epoch(examples: int, batch_size: int, epoch_fraction: float = 1) -> int:
+    """Whole batches of anchors in an epoch.
+
+    Raises:
+      UserError: if there is not even one.
+    """
+    steps = int(examples * epoch_fraction) // batch_size
+    if not steps:
+        raise UserError(
+            f"an epoch has {int(examples * epoch_fraction)} anchors, fewer than "
+            f"train.batch_size={batch_size}: lower it"
+        )
+    return steps
+
+
+def train_batches(
+    source: Source,
+    draw: Draw,
+    *,
+    batch_size: int,
+    side: int,
+    seed: int,
+    epoch_fraction: float = 1,
+    layout: Layout,
+) -> grain.MapDataset:
+    """Batches of the endless run, by number.
+
+    Args:
+      source: Training split.
+      draw: Completes anchors to pairs or quadruplets.
+      batch_size: Anchors in a global batch; whole batches only, the rest of an epoch's
+        permutation is left out.
+      side: Side of the decoded images.
+      seed: Of permutations and draws.
+      epoch_fraction: Part of the examples that an epoch takes as anchors.
+      layout: Of hosts and devices.
+
+    Returns:
+      Element i is this host's part of batch i, as `Decode` makes it. Slicing from a
+      step resumes there.
+    """
+    steps = steps_per_epoch(len(source), batch_size, epoch_fraction)
+    # grain adds the epoch to the seed: spread seeds so that runs share no permutation.
+    shuffle_seed, draw_seed = np.random.SeedSequence(seed).generate_state(2).tolist()
+    return (
+        grain.MapDataset.range(len(source))
+        .shuffle(seed=shuffle_seed)
+        .slice(slice(0, steps * batch_size))
+        .repeat()
+        .random_map(draw, seed=draw_seed)
+        .batch(batch_size)
+        .map(layout.share)
+        .map(Decode(source, side, layout.devices))
+    )
+
+
+def iterate(
+    batches: grain.MapDataset, start: int, *, workers: int
+) -> grain.DatasetIterator:
+    """Iterates from a batch on; the caller closes the iterator.
+
+    Args:
+      batches: From `train_batches`.
+      start: First batch, the number of steps already taken.
+      workers: Processes that decode; 0 uses threads of this process.
+    """
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    dataset = batches[start:].to_iter_dataset(options)
+    if workers:
+        if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
+            flags.FLAGS.mark_as_parsed()
+        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(workers))
+    return iter(dataset)
+
+
+def eval_batches(
+    source: Source, *, batch_size: int, side: int, layout: Layout
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Every example of a split once, in order, over hosts and devices.
+
+    Args:
+      source: Split to read.
+      batch_size: Images in a global batch; the last one is filled up by repeating the
+        last example.
+      side: Side of the decoded images.
+      layout: Of hosts and devices.
+
+    Yields:
+      Images uint8 `[devices, b, side, side, 3]`, and the examples they are, int64
+      `[devices * b]`, -1 where a batch was filled up.
+    """
+    decode = Decode(source, side, layout.devices)
+    total = -(-len(source) // batch_size) * batch_size
+    positions = np.arange(total).reshape(-1, batch_size)
+
+    def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        mine = layout.share(batch)
+        readable = np.minimum(mine, len(source) - 1)
+        pixels = decode(readable[:, None])["image"]
+        return pixels[:, 0], np.where(mine < len(source), mine, -1)
+
+    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+    yield from grain.MapDataset.source(positions).map(read).to_iter_dataset(options)

@@ -1,0 +1,119 @@
+"""Which images are compared: draws of pairs and quadruplets from a label index.
+
+A draw costs the same for a thousand examples as for ten million: the index lists the
+examples class by class, so that "another of this class" and "any of another class" are
+each one random number away.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+
+from qcs_jax.errors import UserError
+
+
+class LabelIndex:
+    """Examples listed class by class.
+
+    Attributes:
+      labels: int `[N]`, class of each example.
+      order: int64 `[N]`, examples sorted by class.
+      rank: int64 `[N]`, where each example stands in `order`.
+      start: int64 `[k]`, where each class begins in `order`.
+      count: int64 `[k]`, examples of each class.
+      present: int64 `[<= k]`, classes that have examples.
+    """
+
+    def __init__(self, labels: np.ndarray, num_classes: int):
+        """Builds the index in O(N log N).
+
+        Raises:
+          UserError: if fewer than two classes have examples.
+        """
+        self.labels = np.asarray(labels)
+        self.order = np.argsort(self.labels, kind="stable")
+        self.rank = np.empty_like(self.order)
+        self.rank[self.order] = np.arange(len(self.order))
+        self.count = np.bincount(self.labels, minlength=num_classes)
+        self.start = np.cumsum(self.count) - self.count
+        self.present = np.flatnonzero(self.count)
+        if len(self.present) < 2:
+            raise UserError(
+                f"images of at least two classes are needed to compare, but only "
+                f"{len(self.present)} of {num_classes} classes has images"
+            )
+        self._warn_of_single_images()
+
+    def _warn_of_single_images(self) -> None:
+        single = np.flatnonzero(self.count == 1)
+        if len(single):
+            warnings.warn(
+                f"classes {single.tolist()} have one image each, paired with itself",
+                stacklevel=3,
+            )
+
+    def any_of(self, label: int, rng: np.random.Generator) -> int:
+        """An example of a class, uniformly."""
+        return int(self.order[self.start[label] + rng.integers(self.count[label])])
+
+    def another_of_its_class(self, example: int, rng: np.random.Generator) -> int:
+        """Another example of the class of `example`, uniformly; itself if alone."""
+        label = self.labels[example]
+        start, count = self.start[label], self.count[label]
+        if count == 1:
+            return example
+        offset = rng.integers(count - 1)
+        offset += offset >= self.rank[example] - start  # steps over the example itself
+        return int(self.order[start + offset])
+
+    def any_of_another_class(self, label: int, rng: np.random.Generator) -> int:
+        """An example of any other class, uniformly over those examples."""
+        offset = rng.integers(len(self.order) - self.count[label])
+        if offset >= self.start[label]:
+            offset += self.count[label]
+        return int(self.order[offset])
+
+    def another_class(self, label: int, rng: np.random.Generator) -> int:
+        """A class that is not `label`, uniformly over those with examples."""
+        others = self.present[self.present != label]
+        return int(others[rng.integers(len(others))])
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Completes an anchor to the images that one network compares.
+
+    Attributes:
+      index: Of the training labels.
+      branches: 1 (anchor), 2 (anchor, positive) or 4 (and two negatives of one class).
+      anchors: "shuffled" keeps the anchor it is given; "balanced" replaces it by one
+        of a uniformly drawn class.
+      negatives: "by_image" draws over all images of other classes; "by_class" first
+        draws the class.
+    """
+
+    index: LabelIndex
+    branches: int
+    anchors: str = "shuffled"
+    negatives: str = "by_image"
+
+    def __call__(self, anchor: int, rng: np.random.Generator) -> np.ndarray:
+        """Returns the examples of all branches, int64 `[branches]`."""
+        index = self.index
+        if self.anchors == "balanced":
+            anchor = index.any_of(int(rng.choice(index.present)), rng)
+        examples = [anchor]
+        if self.branches >= 2:
+            examples.append(index.another_of_its_class(anchor, rng))
+        if self.branches == 4:
+            negative = self._negative(int(index.labels[anchor]), rng)
+            examples += [negative, index.another_of_its_class(negative, rng)]
+        return np.array(examples, np.int64)
+
+    def _negative(self, label: int, rng: np.random.Generator) -> int:
+        if self.negatives == "by_class":
+            return self.index.any_of(self.index.another_class(label, rng), rng)
+        return self.index.any_of_another_class(label, rng)

@@ -1,0 +1,135 @@
+"""Opens data sets that `data/prepare.py` has written, without TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from qcs_jax.errors import UserError
+
+_READ_AT_ONCE = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """One split of a prepared data set.
+
+    Attributes:
+      name: `DATASET/CONFIG`.
+      split: Name of the split.
+      records: Random access to `{"image": bytes, "label": int, ...}`.
+      labels: int32 `[N]`.
+      class_names: k names, in the order of the labels.
+    """
+
+    name: str
+    split: str
+    records: Any
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def encoded(self, examples: Sequence[int]) -> list[bytes]:
+        """Encoded images of the examples, read in one call."""
+        indices = [int(example) for example in examples]
+        return [record["image"] for record in self.records.__getitems__(indices)]
+
+    def ids(self, examples: Sequence[int]) -> list[str]:
+        """Names of the examples (paths, for data sets made of files)."""
+        indices = [int(example) for example in examples]
+        return [_text(record["id"]) for record in self.records.__getitems__(indices)]
+
+
+def data_root(directory: str = "") -> pathlib.Path:
+    """`directory`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
+    default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return pathlib.Path(directory or default).expanduser()
+
+
+def open_split(name: str, split: str, directory: str = "") -> Source:
+    """Opens a split of a prepared data set and reads its labels.
+
+    Args:
+      name: `DATASET` or `DATASET/CONFIG`.
+      split: For example "train".
+      directory: Root of prepared data sets; see `data_root`.
+
+    Raises:
+      UserError: if the data set is not prepared; says how to.
+      UserError: for a split that does not exist, or one with no examples.
+    """
+    builder = tfds.builder_from_directory(_version_directory(name, directory))
+    if split not in builder.info.splits:
+        raise UserError(
+            f"data set {name} has no split {split!r}: "
+            f"it has {', '.join(builder.info.splits)}"
+        )
+    records = builder.as_data_source(
+        split, decoders={"image": tfds.decode.SkipDecoding()}
+    )
+    if not len(records):
+        raise UserError(
+            f"split {split!r} of data set {name} is empty: prepare it again"
+        )
+    names = tuple(builder.info.features["label"].names)
+    return Source(name, split, records, _labels(records), names)
+
+
+def _version_directory(name: str, directory: str) -> pathlib.Path:
+    """The newest prepared version of a data set."""
+    root = data_root(directory)
+    base = root / name
+    configs = sorted(path.parent.parent for path in base.glob("*/*/dataset_info.json"))
+    if len(set(configs)) == 1:  # DATASET stands for its only prepared CONFIG
+        base = configs[0]
+    elif configs:
+        found = ", ".join(f"{name}/{c.name}" for c in dict.fromkeys(configs))
+        raise UserError(
+            f"several data sets {name!r} are prepared: set --config.data.name to one "
+            f"of {found}"
+        )
+    versions = [path.parent for path in base.glob("*/dataset_info.json")]
+    if not versions:
+        raise UserError(_how_to_prepare(name, root))
+    return max(versions, key=lambda path: _version_key(path.name))
+
+
+def _version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def _how_to_prepare(name: str, root: pathlib.Path) -> str:
+    prepared = sorted(
+        {
+            "/".join(path.parent.parent.relative_to(root).parts)
+            for path in root.glob("*/**/dataset_info.json")
+        }
+    )
+    folder = "" if name.startswith("synthetic_faces") else " --manual_dir=FOLDER"
+    where = f" --data_dir={root}" if root != data_root() else ""
+    known = f"; prepared there: {', '.join(prepared)}" if prepared else ""
+    return (
+        f"data set {name!r} is not prepared in {root}{known}. "
+        f"Prepare it: python data/prepare.py {name.partition('/')[0]}{folder}{where} "
+        f"(data/README.md tells how to obtain it)"
+    )
+
+
+def _labels(records: Any) -> np.ndarray:
+    labels = []
+    for begin in range(0, len(records), _READ_AT_ONCE):
+        block = range(begin, min(begin + _READ_AT_ONCE, len(records)))
+        labels += [record["label"] for record in records.__getitems__(list(block))]
+    return np.asarray(labels, np.int32)
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode() if isinstance(value, bytes) else value

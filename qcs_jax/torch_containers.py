@@ -1,0 +1,223 @@
+"""The two containers of PyTorch checkpoints: the zip archive and the legacy stream.
+
+Both hold one pickle and the raw storages that it refers to. The code assumes that the
+file was written to do harm.
+"""
+
+import io
+import struct
+import zipfile
+from typing import Any, BinaryIO
+
+from qcs_jax.torch_errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.torch_pickle import ByteStream, Stub, run_pickle
+from qcs_jax.torch_tensors import ByteLimit, StorageId, TensorBuilder
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_VERSION = 1001
+
+
+def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
+    """Reads the zip archive of torch >= 1.6.
+
+    Its records are `ROOT/data.pkl`, one `ROOT/data/KEY` per storage, and, in newer
+    files, `ROOT/byteorder`; ROOT is any name.
+
+    Args:
+      file: The file, open for reading.
+      size: Its size in bytes.
+      limit: Pays for the arrays.
+
+    Returns:
+      The object that was saved.
+
+    Raises:
+      CheckpointFormatError: The archive is damaged, or not one of PyTorch.
+    """
+    with _open(file) as archive:
+        return _load_records(archive, _checked_records(archive, size), limit)
+
+
+def _open(file: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        raise CheckpointFormatError(
+            f"the zip archive is incomplete or damaged. {DOWNLOAD}"
+        ) from None
+
+
+def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(record)
+    except zipfile.BadZipFile as error:
+        # The bytes are not those of the checksum. PyTorch itself would not notice.
+        raise CheckpointFormatError(
+            f"a record is damaged ({shorten(str(error))}). {DOWNLOAD}; or, if it was"
+            " saved without checksums, load and save it with their computation enabled"
+        ) from None
+
+
+def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """Returns the records by their name below ROOT.
+
+    Stored records that fit into the file together cannot be a zip bomb: those need
+    compression, or records that overlap.
+    """
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(set(names)) < len(names):
+        raise CheckpointFormatError(f"two of its records have one name. {DOWNLOAD}")
+    root = _root_of(names)
+    for info in infos:
+        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+        if not stored or info.compress_size != info.file_size:
+            raise CheckpointFormatError(f"its records are compressed. {SAVE}")
+    if sum(info.file_size for info in infos) > size:
+        raise CheckpointFormatError(f"its records overlap. {DOWNLOAD}")
+    return {
+        info.filename.removeprefix(root): info
+        for info in infos
+        if info.filename.startswith(root)
+    }
+
+
+def _root_of(names: list[str]) -> str:
+    mains = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
+    if len(mains) != 1:
+        found = ", ".join(map(shorten, names[:5])) or "nothing"
+        raise CheckpointFormatError(
+            f"it is a zip archive of something else (with {found}). If the checkpoint"
+            " is in it, unpack it first"
+        )
+    root = mains[0].removesuffix("data.pkl")
+    if root + "constants.pkl" in names:
+        raise CheckpointFormatError(f"it is a TorchScript program. {SAVE}")
+    return root
+
+
+def _load_records(
+    archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], limit: ByteLimit
+) -> Any:
+    order = (
+        _read(archive, records["byteorder"]) if "byteorder" in records else b"little"
+    )
+    if order not in (b"little", b"big"):
+        raise CheckpointFormatError(f"its byte order is unknown. {DOWNLOAD}")
+
+    def read_storage(storage: StorageId) -> bytes:
+        record = records.get(f"data/{storage.key}")
+        if record is None or record.file_size < storage.byte_count:
+            raise CheckpointFormatError(
+                f"storage {shorten(storage.key)} is missing or shorter than the"
+                f" {storage.byte_count} bytes it should have. {DOWNLOAD}"
+            )
+        return _read(archive, record)[: storage.byte_count]
+
+    builder = TensorBuilder(read_storage, order.decode("ascii"), limit)
+    limit.spend(records["data.pkl"].file_size)
+    program = io.BytesIO(_read(archive, records["data.pkl"]))
+    return run_pickle(program, builder.functions, builder.persistent_load)
+
+
+class _BoundedStream:
+    """A stream that takes no more memory for a read than the file has bytes left."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+
+    def read(self, count: int) -> bytes:
+        if count > io.DEFAULT_BUFFER_SIZE:  # Small reads are many, and cost nothing.
+            count = min(count, self._size - self._file.tell())
+        return self._file.read(count)
+
+    def readline(self) -> bytes:
+        return self._file.readline(1 << 20)
+
+
+def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
+    """Reads the format before torch 1.6: five pickles, then the storages.
+
+    The storages lie behind the pickle that says how large they are. So that one runs
+    twice: with stubs only, to learn about the storages, and again to build the tensors.
+
+    Args:
+      file: The file, open for reading at its start.
+      size: Its size in bytes.
+      limit: Pays for the arrays.
+
+    Returns:
+      The object that was saved.
+
+    Raises:
+      CheckpointFormatError: The file is damaged, or not one of PyTorch.
+    """
+    stream = _BoundedStream(file, size)
+    _check_legacy_header(stream)
+    start = file.tell()
+    storages: dict[str, StorageId] = {}
+
+    def remember(identifier: Any) -> Stub:
+        if (storage := StorageId.parse(identifier)) is not None:
+            storages[storage.key] = storage
+        return Stub("torch", "storage")
+
+    run_pickle(stream, persistent_load=remember)
+    end = file.tell()
+    positions = _locate_storages(file, size, run_pickle(stream), storages)
+
+    def read_storage(storage: StorageId) -> bytes:
+        if storage.key not in positions:
+            raise CheckpointFormatError(f"one of its storages is missing. {DOWNLOAD}")
+        file.seek(positions[storage.key])
+        return file.read(storage.byte_count)
+
+    builder = TensorBuilder(read_storage, "little", limit)
+    limit.spend(end - start)
+    file.seek(start)
+    program = io.BytesIO(file.read(end - start))
+    return run_pickle(program, builder.functions, builder.persistent_load)
+
+
+def _check_legacy_header(stream: ByteStream) -> None:
+    """Reads the magic number, the format's version and a description of the machine."""
+    try:
+        magic = run_pickle(stream)
+    except CheckpointFormatError:
+        magic = None
+    if magic != _LEGACY_MAGIC:
+        raise CheckpointFormatError(
+            "it is no PyTorch checkpoint: neither a zip archive nor a file that begins"
+            f" with PyTorch's magic number. {SAVE}"
+        )
+    if run_pickle(stream) != _LEGACY_VERSION:
+        raise CheckpointFormatError(f"its format has an unknown version. {SAVE}")
+    run_pickle(stream)  # Sizes and byte order there; storages are always little-endian.
+
+
+def _locate_storages(
+    file: BinaryIO, size: int, keys: Any, storages: dict[str, StorageId]
+) -> dict[str, int]:
+    """Returns where the bytes of each storage begin: each follows its element count."""
+    if not isinstance(keys, list):
+        raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
+    positions: dict[str, int] = {}
+    position = file.tell()
+    for key in keys:
+        storage = storages.get(key) if isinstance(key, str) else None
+        if storage is None or key in positions:
+            raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
+        file.seek(position)
+        count = file.read(8)
+        position += 8
+        if count != struct.pack("<q", storage.count):
+            raise CheckpointFormatError(
+                f"storage {shorten(key)} has not the expected size, or the file is"
+                f" truncated. {DOWNLOAD}"
+            )
+        positions[key] = position
+        position += storage.byte_count
+        if position > size:
+            raise CheckpointFormatError(f"it is truncated. {DOWNLOAD}")
+    return positions

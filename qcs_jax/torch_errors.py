@@ -1,0 +1,14 @@
+"""What is said when a PyTorch checkpoint cannot be read."""
+
+# The remedies that most messages end with.
+DOWNLOAD = "Download or copy the file again"
+SAVE = "Save the weights in PyTorch with torch.save(model.state_dict(), path)"
+
+
+class CheckpointFormatError(ValueError):
+    """A checkpoint that cannot, or must not, be read."""
+
+
+def shorten(text: str, limit: int = 120) -> str:
+    """Returns `text` fit for an error message: cut, and without control characters."""
+    return ascii(text[:limit])[1:-1] + ("..." if len(text) > limit else "")

@@ -1,0 +1,298 @@
+"""Builds NumPy arrays from what a PyTorch pickle says about its tensors.
+
+A pickled tensor is a storage (a flat run of elements), an offset, a size and strides.
+Any of them may be a lie, so all are checked as Python integers, which do not overflow,
+before NumPy sees them: `as_strided` believes whatever it is told.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from qcs_jax.torch_errors import DOWNLOAD, CheckpointFormatError
+from qcs_jax.torch_pickle import Function, Functions, Stub, update_dict
+
+_PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
+
+_MAX_DIMENSIONS = 32  # Of an array in NumPy 1; PyTorch's own limit is 64.
+_MAX_KEY_LENGTH = 100  # Longer text would make looking it up costly.
+_MAX_INT64 = 2**63 - 1
+
+# Beyond the file's size: arrays may be expanded (stride 0), or views of one storage.
+_GROWTH = 8
+_GROWTH_CONSTANT = 64 << 20
+
+_BFLOAT16 = "bfloat16"  # NumPy has no code for it.
+_STORAGE_DTYPES = {
+    "DoubleStorage": "f8",
+    "FloatStorage": "f4",
+    "HalfStorage": "f2",
+    "BFloat16Storage": _BFLOAT16,
+    "LongStorage": "i8",
+    "IntStorage": "i4",
+    "ShortStorage": "i2",
+    "CharStorage": "i1",
+    "ByteStorage": "u1",
+    "BoolStorage": "?",
+}
+
+# Tensors without plain storage: torch._utils._rebuild_NAME.
+_UNSUPPORTED = (
+    "device_tensor_from_cpu_tensor device_tensor_from_numpy meta_tensor_no_storage"
+    " nested_tensor qtensor sparse_csr_tensor sparse_tensor tensor_v3 wrapper_subclass"
+    " xla_tensor"
+).split()
+
+
+class ByteLimit:
+    """Pays for memory before it is taken."""
+
+    def __init__(self, *, file_size: int, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_growth = _GROWTH * file_size + _GROWTH_CONSTANT
+        self._spent = 0
+
+    def spend(self, byte_count: int) -> None:
+        """Raises CheckpointFormatError if `byte_count` more bytes are too many."""
+        self._spent += byte_count
+        if self._spent > self._max_growth:
+            raise CheckpointFormatError(
+                f"its tensors take more than {self._max_growth:,} bytes, far more than"
+                " the file holds. Save them in PyTorch without expanded views: call"
+                " .clone() on each"
+            )
+        if self._spent > self._max_bytes:
+            raise CheckpointFormatError(
+                f"its tensors take more than max_bytes = {self._max_bytes:,} bytes. If"
+                " you trust its size, pass a larger max_bytes"
+            )
+
+
+class StorageId(NamedTuple):
+    """What the pickle says about a storage.
+
+    Attributes:
+      key: Its name in the container.
+      dtype: NumPy's code for its elements, without byte order, or "bfloat16".
+      count: Its number of elements.
+    """
+
+    key: str
+    dtype: str
+    count: int
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes in the file."""
+        return self.count * _item_size(self.dtype)
+
+    @classmethod
+    def parse(cls, identifier: Any) -> "StorageId | None":
+        """Checks a persistent id.
+
+        Args:
+          identifier: `("storage", type, key, device, count)`, in legacy files with a
+            view behind it, or `("module", class, file, source)` of a whole model.
+
+        Returns:
+          The storage; None for a module.
+
+        Raises:
+          CheckpointFormatError: The identifier is neither.
+        """
+        match identifier:
+            case ("module", Stub(), _, _):
+                return None
+            case ("storage", Stub() as kind, str() as key, _, count, *rest):
+                if len(rest) <= 1 and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
+                    return cls(key, _dtype_of(kind), count)
+        raise CheckpointFormatError(f"its pickle names a storage wrongly. {DOWNLOAD}")
+
+
+class _Storage:
+    """A storage in memory; the first tensor that fills it may have that memory."""
+
+    def __init__(
+        self, storage_id: StorageId, elements: np.ndarray, is_given_away: bool = False
+    ) -> None:
+        self.id = storage_id
+        self.elements = elements
+        self.is_given_away = is_given_away
+
+
+class TensorBuilder:
+    """The vocabulary of a PyTorch pickle: storages, tensors, and what is around them.
+
+    Attributes:
+      functions: For `run_pickle`: the globals that do something.
+    """
+
+    def __init__(
+        self,
+        read_storage: Callable[[StorageId], bytes],
+        byte_order: str,
+        limit: ByteLimit,
+    ) -> None:
+        """Takes the container's reader and byte order ("little" or "big")."""
+        self._read_storage = read_storage
+        self._byte_order = {"little": "<", "big": ">"}[byte_order]
+        self._limit = limit
+        self._storages: dict[str, _Storage] = {}
+        self._rebuilders: dict[tuple[str, str], Function] = {
+            ("torch._utils", "_rebuild_tensor"): self._tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor_v2,
+            ("torch._utils", "_rebuild_parameter"): _first,
+            ("torch._utils", "_rebuild_parameter_with_state"): _first,
+            **{
+                ("torch._utils", f"_rebuild_{kind}"): _unsupported(kind)
+                for kind in _UNSUPPORTED
+            },
+        }
+        self.functions: Functions = {
+            **self._rebuilders,
+            ("torch._tensor", "_rebuild_from_type_v2"): self._from_type,
+            ("torch.nn.parameter", "Parameter"): _first,
+            ("torch", "Size"): _sequence,
+            ("collections", "OrderedDict"): _ordered_dict,
+        }
+
+    def persistent_load(self, identifier: Any) -> Any:
+        """Reads the storage that a persistent id names, once."""
+        storage_id = StorageId.parse(identifier)
+        if storage_id is None:
+            return identifier[1]
+        storage = self._storages.get(storage_id.key)
+        if storage is None:
+            storage = _Storage(storage_id, self._read(storage_id))
+            self._storages[storage_id.key] = storage
+        if storage.id != storage_id:
+            raise CheckpointFormatError(f"two storages have one key. {DOWNLOAD}")
+        view = identifier[5] if len(identifier) == 6 else None
+        return storage if view is None else _view(storage, view)
+
+    def _read(self, storage_id: StorageId) -> np.ndarray:
+        is_bfloat16 = storage_id.dtype == _BFLOAT16
+        self._limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
+        data = self._read_storage(storage_id)
+        if len(data) != storage_id.byte_count:
+            raise CheckpointFormatError(f"it is truncated. {DOWNLOAD}")
+        if is_bfloat16:  # The upper half of a float32.
+            upper = np.frombuffer(data, self._byte_order + "u2").astype(np.uint32)
+            return (upper << np.uint32(16)).view(np.float32)
+        if storage_id.dtype == "?":  # A bool with another byte than 0 and 1 is no bool.
+            return np.frombuffer(data, np.uint8) != 0
+        dtype = np.dtype(self._byte_order + storage_id.dtype)
+        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+
+    def _tensor_v2(self, *arguments: Any) -> np.ndarray:
+        if any(arguments[6:]):  # After requires_grad and hooks: pending operations.
+            raise CheckpointFormatError(f"it holds a lazily negated tensor. {_PLAIN}")
+        return self._tensor(*arguments[:4])
+
+    def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
+        """Returns the tensor as an array that shares its memory with no other one."""
+        if not isinstance(storage, _Storage):
+            raise CheckpointFormatError(f"a tensor has no storage. {DOWNLOAD}")
+        _check_geometry(len(storage.elements), offset, size, stride)
+        size, elements = tuple(size), storage.elements
+        strides = _steps(size, stride)
+        whole = math.prod(size) == len(elements) and strides == _dense_steps(size)
+        if whole and not storage.is_given_away:
+            storage.is_given_away = True
+            return elements.reshape(size)
+        self._limit.spend(math.prod(size) * elements.itemsize)
+        if not math.prod(size):
+            return np.empty(size, elements.dtype)
+        byte_strides = [step * elements.itemsize for step in strides]
+        view = np.lib.stride_tricks.as_strided(elements[offset:], size, byte_strides)
+        return view.copy(order="C")
+
+    def _from_type(self, function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
+        """Returns a tensor of a subclass, or with attributes, as a plain one."""
+        if isinstance(function, Stub) and isinstance(arguments, tuple):
+            rebuild = self._rebuilders.get((function.module, function.name))
+            if rebuild is not None:
+                return rebuild(*arguments)
+        raise CheckpointFormatError(f"it holds a tensor of an unknown type. {_PLAIN}")
+
+
+def _check_geometry(count: int, offset: Any, size: Any, stride: Any) -> None:
+    """Refuses a tensor that reaches beyond the `count` elements of its storage."""
+    sequences = isinstance(size, (tuple, list)) and isinstance(stride, (tuple, list))
+    if not sequences or len(size) != len(stride) or len(size) > _MAX_DIMENSIONS:
+        raise CheckpointFormatError(
+            f"a tensor has no valid size and strides. {DOWNLOAD}"
+        )
+    if not all(map(_is_int64, (offset, *size, *stride))):
+        raise CheckpointFormatError(
+            "a tensor has a size, stride or offset that is negative or too large."
+            f" {DOWNLOAD}"
+        )
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if all(size) and last >= count:
+        raise CheckpointFormatError(
+            f"a tensor reaches element {last} of a storage of {count}. {DOWNLOAD}"
+        )
+
+
+def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
+    """The strides that matter: along an axis of one element any stride is allowed."""
+    return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
+
+
+def _dense_steps(size: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
+    return _steps(size, strides)
+
+
+def _view(storage: _Storage, view: Any) -> _Storage:
+    """A part of a storage as one of its own, which legacy files may hold."""
+    match view:
+        case (str(), offset, count) if _is_int64(offset) and _is_int64(count):
+            if offset + count <= len(storage.elements):
+                return _Storage(storage.id, storage.elements[offset:][:count], True)
+    raise CheckpointFormatError(f"a view reaches beyond its storage. {DOWNLOAD}")
+
+
+def _dtype_of(kind: Stub) -> str:
+    dtype = _STORAGE_DTYPES.get(kind.name)
+    if dtype is None or kind.module not in ("torch", "torch.cuda"):
+        raise CheckpointFormatError(
+            f"it holds a {kind.qualified_name}, which is not supported. {_PLAIN}"
+        )
+    return dtype
+
+
+def _item_size(dtype: str) -> int:
+    return 2 if dtype == _BFLOAT16 else np.dtype(dtype).itemsize
+
+
+def _is_int64(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _MAX_INT64
+
+
+def _first(value: Any, *_: Any) -> Any:
+    return value
+
+
+def _sequence(values: Any = ()) -> tuple[Any, ...]:
+    if not isinstance(values, (list, tuple)):
+        raise CheckpointFormatError(f"its pickle lists nothing. {DOWNLOAD}")
+    return tuple(values)
+
+
+def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
+    result: dict[Any, Any] = {}
+    update_dict(result, _sequence(pairs))
+    return result
+
+
+def _unsupported(kind: str) -> Function:
+    def refuse(*_: Any) -> NoReturn:
+        raise CheckpointFormatError(
+            f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
+        )
+
+    return refuse

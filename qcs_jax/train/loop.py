@@ -1,0 +1,182 @@
+"""Trains and evaluates a configuration; resumes where a killed run was."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import pathlib
+import time
+from typing import Any
+
+import jax
+import ml_collections
+
+from qcs_jax import models, recipe
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.config import flatten
+from qcs_jax.input import pipeline
+from qcs_jax.sam import SAM
+from qcs_jax.train.interrupt import Interrupt, Interrupted
+from qcs_jax.train.report import METRIC, Summary, check_finite, scalars_of
+from qcs_jax.train.run import Run
+from qcs_jax.train.state import TrainState
+from qcs_jax.train.step import make_eval_step, make_train_step, replicate
+from qcs_jax.train.writer import Writer
+
+
+def train_and_evaluate(
+    config: ml_collections.ConfigDict, workdir: str | pathlib.Path
+) -> Summary:
+    """Runs a configuration to its last epoch, from where `workdir` is.
+
+    Args:
+      config: See `config.base_config`.
+      workdir: Created if missing. Holds `config.json`, `log.jsonl`, `tensorboard/` and
+        `checkpoints/`.
+
+    Raises:
+      UserError: for an impossible configuration, a data set that is missing or does
+        not fit, or checkpoints of another network.
+      FloatingPointError: if the loss is not finite; names step, terms and the last
+        good checkpoint.
+      Interrupted: after SIGTERM or Ctrl-C, with the state saved.
+    """
+    began, run, workdir = time.perf_counter(), Run(config), pathlib.Path(workdir)
+    optimizer = recipe.create_optimizer(config, run.epoch_steps)
+    keep = config.train.keep_checkpoints
+    with Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
+        # Resume order: 1. the newest whole checkpoint of workdir; 2. fresh weights.
+        state = _fresh_state(run, optimizer)
+        state = _restored_state(run, checkpoints, state) or state
+        text = json.dumps(run.description, indent=2)
+        (workdir / "config.json").write_text(text + "\n", encoding="utf-8")
+        _Loop(run, workdir, optimizer, checkpoints).take_steps(state)
+        checkpoints.wait()
+    seconds = time.perf_counter() - began
+    return Summary.of(workdir, config.train.epochs, run.total_steps, seconds)
+
+
+def _fresh_state(run: Run, optimizer: SAM) -> TrainState:
+    variables = models.init(run.model, jax.random.key(run.config.seed))
+    return TrainState.create(variables, optimizer)
+
+
+def _restored_state(
+    run: Run, checkpoints: Checkpoints, template: TrainState
+) -> TrainState | None:
+    restored = checkpoints.restore(_items(template), run.description)
+    if restored is None:
+        return None
+    items, found = restored
+    now, before = flatten(run.description["config"]), flatten(found["config"])
+    for field in now:
+        if now[field] != before.get(field):
+            print(f"note: {field} was {before.get(field)!r}, is now {now[field]!r}")
+    train = items["train"]
+    print(f"resuming after step {int(train['step'])} of {run.total_steps}")
+    return TrainState(params=items["params"], batch_stats=items["batch_stats"], **train)
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+    """How a state is divided into items of a checkpoint."""
+    return {
+        "params": state.params,
+        "batch_stats": state.batch_stats,
+        "train": {"step": state.step, "opt_state": state.opt_state},
+    }
+
+
+class _Loop:
+    """Takes steps, reports them one step late, and saves what was reached."""
+
+    def __init__(
+        self, run: Run, workdir: pathlib.Path, optimizer: SAM, checkpoints: Checkpoints
+    ):
+        config = run.config
+        self._run = run
+        self._workdir = workdir
+        self._checkpoints = checkpoints
+        self._eval_step = make_eval_step(run.model)
+        self._train_step = make_train_step(
+            run.model,
+            optimizer,
+            loss=recipe.create_loss(config),
+            augment_fn=recipe.create_augmentation(config, run.model.image_size),
+            seed=config.seed,
+            local_climb=config.optimizer.local_climb,
+        )
+
+    def take_steps(self, state: TrainState) -> None:
+        """From `state` to the last step of the run."""
+        run, start = self._run, int(state.step)
+        state = replicate(state)
+        batches = pipeline.iterate(
+            run.train_batches(), start, workers=run.config.data.workers
+        )
+        with (
+            contextlib.closing(batches),
+            Interrupt() as interrupt,
+            self._open_writer(start) as writer,
+        ):
+            reports = None
+            for step in range(start + 1, run.total_steps + 1):
+                state, new_reports = self._train_step(state, next(batches))
+                # The devices work on this step while the one before is reported.
+                self._report(writer, step - 1, reports)
+                reports = new_reports
+                writer.advance()
+                if self._is_due(step) or interrupt.signum is not None:
+                    self._report(writer, step, reports)
+                    reports = None
+                if self._is_due(step):
+                    self._evaluate_and_save(writer, step, state)
+                if interrupt.signum is not None:
+                    self._stop(step, state, interrupt.signum)
+
+    def _open_writer(self, start: int) -> Writer:
+        return Writer(
+            self._workdir,
+            start=start,
+            total=self._run.total_steps,
+            images_per_step=self._run.images_per_step,
+            tensorboard=self._run.config.train.tensorboard,
+            quiet=jax.process_index() > 0,
+        )
+
+    def _report(self, writer: Writer, step: int, reports: dict | None) -> None:
+        """Checks every step; writes those that `train.log_every` asks for."""
+        if reports is None:
+            return
+        scalars = scalars_of(reports)
+        check_finite(step, scalars, self._workdir)
+        if step % self._run.config.train.log_every == 0:
+            writer.train(step, scalars)
+
+    def _is_due(self, step: int) -> bool:
+        """Whether evaluation and checkpoint follow this step."""
+        epoch, rest = divmod(step, self._run.epoch_steps)
+        every = self._run.config.train.eval_every
+        return (rest == 0 and epoch % every == 0) or step == self._run.total_steps
+
+    def _evaluate_and_save(self, writer: Writer, step: int, state: TrainState) -> None:
+        metrics = self._run.test(self._eval_step, state.variables).metrics()
+        epoch = step // self._run.epoch_steps
+        writer.write(step, "test", {"epoch": epoch, **metrics})
+        writer.say(
+            f"epoch {epoch:3d}  step {step:6d}  test: "
+            f"accuracy {metrics['accuracy']:.4f}  "
+            f"mean class accuracy {metrics['mean_class_accuracy']:.4f}  "
+            f"NLL {metrics['nll']:.3f}"
+        )
+        self._checkpoints.save(step, _items(state), self._run.description, metrics)
+        writer.restart_clock(step)
+
+    def _stop(self, step: int, state: TrainState, signum: int) -> None:
+        if self._checkpoints.latest_step() != step:
+            self._checkpoints.save(step, _items(state), self._run.description)
+        self._checkpoints.wait()
+        raise Interrupted(
+            signum,
+            f"stopped by signal {signum} after step {step} of {self._run.total_steps}; "
+            f"the state is saved, the same command resumes",
+        )

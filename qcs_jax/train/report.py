@@ -1,0 +1,100 @@
+"""What a run tells: scalars of a step, and the summary at its end."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import pathlib
+
+import jax
+
+from qcs_jax import checkpoint
+from qcs_jax.train.writer import read_log
+
+METRIC = "accuracy"  # its largest value marks the best checkpoint
+BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
+
+
+def scalars_of(reports: dict) -> dict[str, float]:
+    """Fetches what a step reported and names every number.
+
+    Args:
+      reports: From the train step, on the devices.
+    """
+    reports = jax.device_get(reports)
+    first = reports["pass1"]
+    scalars = {"loss": first["loss"], "accuracy": first["accuracy"].mean()}
+    for term in ("base", "cross"):
+        if len(first[term]):
+            scalars[f"{term}_loss"] = first[term].mean()
+            for name, value in zip(BRANCH_NAMES, first[term], strict=False):
+                scalars[f"{term}_loss/{name}"] = value
+    if "distillation" in first:
+        scalars["distillation_loss"] = first["distillation"]
+    scalars["grad_norm"] = first["grad_norm"]
+    if "pass2" in reports:
+        scalars["climbed_loss"] = reports["pass2"]["loss"]
+        scalars["climbed_grad_norm"] = reports["pass2"]["grad_norm"]
+    return {name: float(value) for name, value in scalars.items()}
+
+
+def check_finite(step: int, scalars: dict[str, float], workdir: pathlib.Path) -> None:
+    """Raises FloatingPointError, naming the terms, if a loss is not a number."""
+    losses = {name: value for name, value in scalars.items() if "loss" in name}
+    if not all(map(math.isfinite, losses.values())):
+        terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
+        raise FloatingPointError(
+            f"the loss is not finite at step {step}: {terms}. The last good checkpoint "
+            f"is in {workdir / checkpoint.FOLDER}. Lower optimizer.learning_rate, or "
+            f"look at the images."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """How a run ended.
+
+    Attributes:
+      epochs: Epochs taken in all.
+      steps: Steps taken in all.
+      seconds: Time that this process took.
+      last: Test metrics after the last epoch.
+      best_on_test: Test metrics of the best epoch. It was chosen on the test split
+        itself, so the number is optimistic.
+      checkpoint: Folder of the last checkpoint.
+    """
+
+    epochs: int
+    steps: int
+    seconds: float
+    last: dict[str, float]
+    best_on_test: dict[str, float]
+    checkpoint: pathlib.Path
+
+    @classmethod
+    def of(
+        cls, workdir: pathlib.Path, epochs: int, steps: int, seconds: float
+    ) -> Summary:
+        """Reads the test metrics from the log of a finished run."""
+        tested = [line for line in read_log(workdir) if line["kind"] == "test"]
+        best = max(tested, key=lambda line: line[METRIC])
+        folder = workdir / checkpoint.FOLDER / str(steps)
+        return cls(epochs, steps, seconds, tested[-1], best, folder)
+
+    def __str__(self) -> str:
+        minutes = self.seconds / 60
+        return (
+            f"trained {self.epochs} epochs, {self.steps} steps; this process took "
+            f"{minutes:.1f} minutes\n"
+            f"  test, last epoch  {_short(self.last)}\n"
+            f"  test, best epoch  {_short(self.best_on_test)} (epoch "
+            f"{self.best_on_test['epoch']}; chosen on the test split, so optimistic)\n"
+            f"  checkpoint        {self.checkpoint}"
+        )
+
+
+def _short(metrics: dict[str, float]) -> str:
+    return (
+        f"accuracy {metrics['accuracy']:.4f}, "
+        f"mean class accuracy {metrics['mean_class_accuracy']:.4f}"
+    )

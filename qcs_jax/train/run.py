@@ -1,0 +1,117 @@
+"""A configured run: its data, its network, and the machine under both."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import grain
+import jax
+import ml_collections
+
+from qcs_jax import config as config_lib
+from qcs_jax import models, recipe
+from qcs_jax.errors import UserError
+from qcs_jax.evaluate import evaluate
+from qcs_jax.input import pipeline, sampling, sources
+from qcs_jax.metrics import Counts
+from qcs_jax.train.step import replicate
+
+
+class Run:
+    """What a validated configuration stands for; its parts are made when first read.
+
+    Attributes:
+      config: See `config.base_config`.
+      layout: Hosts and devices.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict):
+        """Checks the configuration against itself and against the devices.
+
+        Raises:
+          UserError: for a configuration that cannot run.
+        """
+        config_lib.validate(config)
+        self.config = config
+        self.layout = pipeline.Layout.current()
+        parts = self.layout.hosts * self.layout.devices
+        for field in ("batch_size", "eval_batch_size"):
+            size = config.train[field]
+            if size % parts:
+                raise UserError(
+                    f"train.{field}={size} cannot be split over {parts} devices: give "
+                    f"a multiple of {parts}"
+                )
+
+    @functools.cached_property
+    def train_source(self) -> sources.Source:
+        return self._open(self.config.data.train_split)
+
+    @functools.cached_property
+    def test_source(self) -> sources.Source:
+        return self._open(self.config.data.test_split)
+
+    def _open(self, split: str) -> sources.Source:
+        return sources.open_split(self.config.data.name, split, self.config.data.dir)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.test_source.class_names
+
+    @functools.cached_property
+    def model(self) -> models.QCS:
+        return recipe.create_model(self.config, len(self.class_names))
+
+    @property
+    def description(self) -> dict:
+        """What its checkpoints say about themselves."""
+        return recipe.describe(self.config, self.class_names, self.model.image_size)
+
+    @functools.cached_property
+    def epoch_steps(self) -> int:
+        c = self.config
+        return pipeline.steps_per_epoch(
+            len(self.train_source), c.train.batch_size, c.data.epoch_fraction
+        )
+
+    @property
+    def total_steps(self) -> int:
+        return self.config.train.epochs * self.epoch_steps
+
+    @property
+    def images_per_step(self) -> int:
+        return self.config.train.batch_size * self.model.branches
+
+    def train_batches(self) -> grain.MapDataset:
+        """The batches of the run, by number; see `pipeline.train_batches`."""
+        c = self.config
+        index = sampling.LabelIndex(self.train_source.labels, len(self.class_names))
+        draw = sampling.Draw(
+            index, self.model.branches, c.data.anchors, c.data.negatives
+        )
+        return pipeline.train_batches(
+            self.train_source,
+            draw,
+            batch_size=c.train.batch_size,
+            side=c.data.resize,
+            seed=c.seed,
+            epoch_fraction=c.data.epoch_fraction,
+            layout=self.layout,
+        )
+
+    def test(
+        self, eval_step: Callable[[dict, jax.Array], jax.Array], variables: Any
+    ) -> Counts:
+        """Evaluates the base branch on the whole test split."""
+        source = self.test_source
+        batches = pipeline.eval_batches(
+            source,
+            batch_size=self.config.train.eval_batch_size,
+            side=self.config.data.resize,
+            layout=self.layout,
+        )
+        classes = len(self.class_names)
+        variables = replicate(variables)
+        return evaluate(eval_step, variables, batches, source.labels, classes)

@@ -1,0 +1,145 @@
+"""Where a run's numbers go: JSONL, TensorBoard and the progress bar."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import time
+from typing import Any
+
+import numpy as np
+import tqdm
+
+LOG = "log.jsonl"
+
+
+class Writer:
+    """Writes scalars of a run; on a resumed run, goes on where the checkpoint was.
+
+    `workdir/log.jsonl` has one object a line: `{"step": 10, "kind": "train", ...}`.
+    Use as a context manager.
+    """
+
+    def __init__(
+        self,
+        workdir: pathlib.Path,
+        *,
+        start: int,
+        total: int,
+        images_per_step: int,
+        tensorboard: bool,
+        quiet: bool = False,
+    ):
+        """Opens the logs.
+
+        Args:
+          workdir: Of the run, exists.
+          start: Steps already taken; later lines of a killed run are dropped.
+          total: Steps of the whole run.
+          images_per_step: For the images per second.
+          tensorboard: Also write event files to `workdir/tensorboard`.
+          quiet: Write and show nothing (all processes but the first).
+        """
+        self._quiet = quiet
+        self._images = images_per_step
+        self._tick = (time.perf_counter(), start)
+        self._log = self._events = None
+        if not quiet:
+            path = workdir / LOG
+            _drop_after(path, start)
+            self._log = path.open("a", encoding="utf-8")
+            if tensorboard:
+                from tensorboardX import SummaryWriter
+
+                folder = str(workdir / "tensorboard")
+                self._events = SummaryWriter(folder, purge_step=start + 1)
+        self._bar = tqdm.tqdm(
+            total=total, initial=start, unit="step", disable=quiet, mininterval=0.5
+        )
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._bar.close()
+        if self._log:
+            self._log.close()
+        if self._events:
+            self._events.close()
+
+    def advance(self) -> None:
+        """One more step was dispatched."""
+        self._bar.update(1)
+
+    def train(self, step: int, scalars: dict[str, float]) -> None:
+        """Writes what a train step reported, with its speed since the last time."""
+        now = time.perf_counter()
+        seconds, steps = now - self._tick[0], step - self._tick[1]
+        self._tick = now, step
+        if steps and seconds:
+            scalars = {**scalars, "steps_per_second": steps / seconds}
+            scalars["images_per_second"] = self._images * steps / seconds
+        self._bar.set_postfix(_short(scalars))
+        self.write(step, "train", scalars)
+
+    def restart_clock(self, step: int) -> None:
+        """Leaves what happened since the last report out of the speed."""
+        self._tick = time.perf_counter(), step
+
+    def write(self, step: int, kind: str, scalars: dict[str, Any]) -> None:
+        """Appends one line, and one point per scalar to TensorBoard."""
+        if self._log:
+            line = json.dumps({"step": step, "kind": kind, **scalars})
+            self._log.write(line + "\n")
+            self._log.flush()
+        if self._events:
+            for name, value in scalars.items():
+                if np.isscalar(value):
+                    self._events.add_scalar(f"{kind}/{name}", value, step)
+
+    def say(self, text: str) -> None:
+        """Prints above the progress bar."""
+        if not self._quiet:
+            self._bar.write(text)
+
+
+def read_log(workdir: str | pathlib.Path) -> list[dict]:
+    """All lines of `log.jsonl`; a half-written last line is left out."""
+    path = pathlib.Path(workdir) / LOG
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+def _drop_after(path: pathlib.Path, step: int) -> None:
+    """Drops lines that the resumed run is going to write again."""
+    if not path.exists():
+        return
+    kept = [line for line in read_log(path.parent) if line["step"] <= step]
+    replacement = path.with_suffix(".tmp")
+    replacement.write_text(
+        "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
+    )
+    os.replace(replacement, path)
+
+
+def _short(scalars: dict[str, float]) -> dict[str, str]:
+    shown = {
+        "loss": "loss",
+        "base_loss": "base",
+        "cross_loss": "cross",
+        "distillation_loss": "distil",
+        "accuracy": "acc",
+        "images_per_second": "img/s",
+    }
+    digits = {"images_per_second": ".0f", "accuracy": ".2f"}
+    return {
+        text: format(scalars[name], digits.get(name, ".3f"))
+        for name, text in shown.items()
+        if name in scalars
+    }

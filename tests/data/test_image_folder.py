@@ -1,0 +1,198 @@
+"""Reading anybody's folder: what is accepted, what is refused and how it is said."""
+
+import io
+
+import integrity
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from image_folder import folder as image_folder
+from image_folder import image_folder_dataset_builder
+from integrity import PreparationError
+from PIL import Image
+
+
+def encoded(kind="JPEG", mode="RGB", side=12, value=100, **options):
+    buffer = io.BytesIO()
+    Image.new(mode, (side, side + 4), value if mode != "RGB" else (value, 50, 9)).save(
+        buffer, kind, **options
+    )
+    return buffer.getvalue()
+
+
+def put(root, path, data=None):
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(encoded() if data is None else data)
+    return file
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """Two classes, two training images and one test image each."""
+    root = tmp_path / "Pets 2"
+    for name in ("cat", "dog"):
+        for place in (f"train/{name}/a", f"train/{name}/b", f"test/{name}/c"):
+            put(root, f"{place}.jpg")
+    return root
+
+
+def test_lists_images_with_labels(pets):
+    put(pets, "train/cat/.hidden.jpg")
+    put(pets, "train/cat/notes.txt")
+    put(pets, "train/.cache/x.jpg")
+    put(pets, "train/cat/UPPER.JPEG")
+    folder = image_folder.scan(pets)
+    assert folder.class_names == ("cat", "dog")
+    assert folder.images["train"] == (
+        ("train/cat/UPPER.JPEG", 0),
+        ("train/cat/a.jpg", 0),
+        ("train/cat/b.jpg", 0),
+        ("train/dog/a.jpg", 1),
+        ("train/dog/b.jpg", 1),
+    )
+    assert folder.ignored == ("train/cat/notes.txt",)
+    assert [folder.count("test", k) for k in (0, 1)] == [1, 1]
+
+
+def remove(folder):
+    for path in sorted(folder.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    folder.rmdir()
+
+
+def only_hidden(folder):
+    for path in folder.iterdir():
+        path.rename(folder / f".{path.name}")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda root: remove(root), "is not a folder: give --manual_dir"),
+        (lambda root: remove(root / "train"), "has no folder 'train'"),
+        (lambda root: remove(root / "test"), "has no folder 'test'"),
+        (lambda root: only_hidden(root / "train"), "has no class folders"),
+        (lambda root: remove(root / "train/dog"), "only the class 'cat'"),
+        (lambda root: put(root, "train/emu/a.jpg"), r"only train has \['emu'\]"),
+        (lambda root: put(root, "test/emu/a.jpg"), r"only test has \['emu'\]"),
+        (lambda root: only_hidden(root / "test/dog"), "test/dog has no images"),
+        (lambda root: put(root, "train/cat/kitten/a.jpg"), "inside a class folder"),
+        (lambda root: put(root, "train/a.jpg"), "outside the class folders"),
+    ],
+)
+def test_wrong_layouts_are_refused_by_name(pets, damage, message):
+    damage(pets)
+    with pytest.raises(PreparationError, match=message):
+        image_folder.scan(pets)
+
+
+def test_fingerprint_follows_the_listing(pets):
+    before = image_folder.scan(pets).fingerprint
+    assert image_folder.scan(pets).fingerprint == before
+    put(pets, "train/cat/notes.txt")
+    assert image_folder.scan(pets).fingerprint == before
+    added = put(pets, "train/cat/z.jpg")
+    assert image_folder.scan(pets).fingerprint != before
+    added.unlink()
+    put(pets, "train/cat/a.jpg", encoded(side=40))
+    assert image_folder.scan(pets).fingerprint != before
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Pets 2", "pets_2"), ("_raf-DB.", "raf_db"), ("émotions", "motions")],
+)
+def test_default_name(tmp_path, name, expected):
+    assert image_folder.default_name(tmp_path / name) == expected
+
+
+def test_default_name_needs_a_letter(tmp_path):
+    with pytest.raises(PreparationError, match="--name"):
+        image_folder.default_name(tmp_path / "顔")
+
+
+def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
+    bad = {
+        put(pets, "train/cat/cut.jpg", encoded(side=64)[:-200]): "truncated",
+        put(
+            pets, "train/cat/cut.png", encoded("PNG", side=64)[:-30]
+        ): "cannot be decoded",
+        put(pets, "train/cat/text.jpg", b"hello"): "not a jpeg",
+        put(pets, "train/cat/void.jpg", b""): "empty file",
+        pets / "train/cat/gone.jpg": "no such file",
+    }
+    (pets / "train/cat/gone.jpg").symlink_to(tmp_path / "nowhere")
+    folder = image_folder.scan(pets)
+    found = list(integrity.find_unreadable(folder.paths, len(folder.paths)))
+    assert {u.path for u in found} == set(bad)
+    for one in found:
+        assert bad[one.path] in one.reason.lower(), one
+    rest = folder.without(found)
+    assert rest.count("train", 0) == 2
+    assert rest.fingerprint == folder.fingerprint
+
+
+def test_a_class_without_readable_images_is_refused(pets):
+    put(pets, "test/dog/c.jpg", b"hello")
+    folder = image_folder.scan(pets)
+    found = list(integrity.find_unreadable(folder.paths, 1))
+    with pytest.raises(PreparationError, match="test/dog is readable"):
+        folder.without(found)
+
+
+def test_report_stops_only_above_the_limit(tmp_path):
+    report = tmp_path / "new" / "unreadable.txt"
+    bad = [integrity.Unreadable(tmp_path / f"{k}.jpg", "cut") for k in range(3)]
+    integrity.report_unreadable(bad, 3, report)
+    with pytest.raises(PreparationError, match="3 images are unreadable, 2 are"):
+        integrity.report_unreadable(bad, 2, report)
+    assert report.read_text().splitlines() == [f"{one.path}\tcut" for one in bad]
+    integrity.report_unreadable([], 0, report)
+    assert not report.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "L"), ("PNG", "P")],
+)
+def test_jpeg_and_png_are_stored_untouched(kind, mode):
+    data = encoded(kind, mode, value=7 if mode != "CMYK" else (1, 2, 3, 4))
+    assert integrity.storable(data) is data
+
+
+@pytest.mark.parametrize("kind", ["BMP", "WEBP"])
+def test_other_formats_become_png(kind):
+    data = encoded(kind, **({"lossless": True} if kind == "WEBP" else {}))
+    stored = Image.open(io.BytesIO(integrity.storable(data)))
+    assert stored.format == "PNG"
+    assert stored.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
+
+
+def test_sixteen_bit_grey_is_scaled_not_clipped():
+    buffer = io.BytesIO()
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(buffer, "PNG")
+    stored = np.asarray(Image.open(io.BytesIO(integrity.storable(buffer.getvalue()))))
+    assert stored.dtype == np.uint8
+    np.testing.assert_allclose(stored, ramp / 257, atol=1)
+
+
+def test_round_trip_through_tfds(pets, tmp_path):
+    folder = image_folder.scan(pets)
+    builder = image_folder_dataset_builder.Builder(
+        config=image_folder_dataset_builder.ImageFolderConfig(
+            name="pets", folder=folder
+        ),
+        data_dir=tmp_path / "prepared",
+        file_format="array_record",
+    )
+    builder.download_and_prepare(download_dir=tmp_path / "downloads")
+    read = tfds.builder_from_directory(tmp_path / "prepared/image_folder/pets/1.0.0")
+    assert read.info.features["label"].names == ["cat", "dog"]
+    skip = {"image": tfds.decode.SkipDecoding()}
+    records = {r["id"].decode(): r for r in read.as_data_source("train", decoders=skip)}
+    assert set(records) == {name for name, _ in folder.images["train"]}
+    for name, record in records.items():
+        assert record["image"] == (pets / name).read_bytes()
+        assert record["label"] == (0 if "cat" in name else 1)

@@ -1,0 +1,223 @@
+"""The command: what it prints, what it leaves behind, how it fails."""
+
+import fcntl
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import prepare
+import pytest
+from PIL import Image
+from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+
+CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def few_faces(monkeypatch):
+    """14 + 7 synthetic faces instead of thousands."""
+    for config in faces_builder.Builder.BUILDER_CONFIGS:
+        monkeypatch.setattr(config, "sizes", {"train": 14, "test": 7})
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Runs the command with a default data_dir in tmp_path."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
+
+    def call(*args):
+        code = prepare.main([str(arg) for arg in args])
+        captured = capsys.readouterr()
+        errors = [x for x in captured.err.splitlines() if x.startswith("error: ")]
+        return code, captured.out, "\n".join(errors)
+
+    return call
+
+
+@pytest.fixture
+def pets(tmp_path):
+    root = tmp_path / "pets"
+    for path in (
+        "train/cat/a",
+        "train/cat/b",
+        "train/dog/a",
+        "test/cat/a",
+        "test/dog/a",
+    ):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9)).save(f"{root / path}.jpg")
+    return root
+
+
+def finished(root):
+    return sorted(
+        str(path.parent.relative_to(root))
+        for path in root.rglob("dataset_info.json")
+        if "incomplete" not in str(path)
+    )
+
+
+def test_synthetic_faces(run, tmp_path):
+    code, out, errors = run("synthetic_faces")
+    assert (code, errors) == (0, "")
+    assert "python -m qcs_jax.main --config=configs/demo.py\n" in out
+    assert [line.split() for line in out.splitlines() if "surprise" in line] == [
+        ["surprise", "2", "1"]
+    ]
+    assert finished(tmp_path / "prepared") == ["synthetic_faces/balanced/1.0.0"]
+    assert not list(tmp_path.rglob("downloads"))
+    before = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
+    code, out, _ = run("synthetic_faces/balanced")
+    assert code == 0 and "already prepared" in out and "surprise" in out
+    after = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
+    assert after == before
+
+
+def test_next_step_names_config_and_place(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    _, out, _ = run("synthetic_faces/biased", f"--data_dir={elsewhere}")
+    assert (
+        "--config=configs/demo.py --config.data.name=synthetic_faces/biased "
+        f"--config.data.dir={elsewhere}\n"
+    ) in out
+    assert finished(elsewhere) == ["synthetic_faces/biased/1.0.0"]
+
+
+def test_image_folder(run, pets):
+    code, out, errors = run("image_folder", f"--manual_dir={pets}")
+    assert (code, errors) == (0, "")
+    assert "--config=configs/folder.py --config.data.name=image_folder/pets\n" in out
+    assert "warning: class 'dog' has a single training image" in out
+    assert [line.split() for line in out.splitlines() if line.startswith("total")] == [
+        ["total", "3", "2"]
+    ]
+    code, out, _ = run("image_folder", f"--manual_dir={pets}")
+    assert code == 0 and "already prepared" in out
+
+
+def test_two_folders_live_side_by_side(run, pets, tmp_path):
+    assert run("image_folder/mine", f"--manual_dir={pets}")[0] == 0
+    assert run("image_folder", f"--manual_dir={pets}", "--name=yours")[0] == 0
+    assert finished(tmp_path / "prepared") == [
+        "image_folder/mine/1.0.0",
+        "image_folder/yours/1.0.0",
+    ]
+
+
+def test_changed_folder_asks_for_overwrite(run, pets):
+    command = ("image_folder", f"--manual_dir={pets}")
+    run(*command)
+    Image.new("RGB", (9, 9)).save(pets / "train/dog/new.jpg")
+    code, _, error = run(*command)
+    assert code == 1 and "has changed since" in error and "--overwrite" in error
+    code, out, _ = run(*command, "--overwrite")
+    assert code == 0 and "warning" not in out
+    assert run(*command)[0] == 0
+
+
+def test_another_folder_of_the_same_name_is_refused(run, pets, tmp_path):
+    run("image_folder", f"--manual_dir={pets}")
+    (tmp_path / "other").mkdir()
+    moved = pets.rename(tmp_path / "other" / "pets")
+    code, _, error = run("image_folder", f"--manual_dir={moved}")
+    assert code == 1 and "already prepared, from" in error and str(pets) in error
+
+
+def test_unreadable_images(run, pets, tmp_path):
+    for k in range(2):
+        (pets / f"train/cat/bad{k}.jpg").write_text("not an image")
+    command = ("image_folder", f"--manual_dir={pets}")
+    report = tmp_path / "prepared/image_folder/pets/unreadable.txt"
+    code, _, error = run(*command, "--max_unreadable=1")
+    assert code == 1 and "2 images are unreadable" in error
+    assert str(report) in error and "bad1.jpg\tnot a JPEG" in report.read_text()
+    assert not finished(tmp_path / "prepared")
+    code, out, _ = run(*command, "--max_unreadable=2")
+    assert code == 0 and "skipped 2 unreadable images" in out
+    assert [line.split() for line in out.splitlines() if line.startswith("cat")] == [
+        ["cat", "2", "1"]
+    ]
+
+
+def test_failed_overwrite_keeps_what_was_prepared(run, pets, tmp_path):
+    command = ("image_folder", f"--manual_dir={pets}")
+    run(*command)
+    (pets / "train/cat/bad.jpg").write_text("not an image")
+    assert run(*command, "--overwrite", "--max_unreadable=0")[0] == 1
+    assert finished(tmp_path / "prepared") == ["image_folder/pets/1.0.0"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["faces"], "choose one of synthetic_faces, image_folder"),
+        (["synthetic_faces/odd"], "choose one of balanced, biased"),
+        (["synthetic_faces", "--manual_dir=x"], "needs no --manual_dir"),
+        (["image_folder"], "needs --manual_dir=FOLDER"),
+        (["image_folder", "--manual_dir=/no/such"], "/no/such is not a folder"),
+        (["image_folder/a", "--manual_dir=x", "--name=b"], "give only one"),
+        (["image_folder", "--manual_dir=x", "--name=A b"], "a-z, 0-9 and _"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_fix(run, args, message):
+    code, out, error = run(*args)
+    assert code == 1
+    assert message in error and error.count("\n") == 0 and "Traceback" not in out
+
+
+def test_second_preparation_at_the_same_time_is_refused(run, tmp_path):
+    place = tmp_path / "prepared/synthetic_faces/balanced"
+    place.mkdir(parents=True)
+    with open(place / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        code, _, error = run("synthetic_faces")
+    assert code == 1 and "by another process" in error
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_preparation_leaves_nothing_finished(run, tmp_path, how):
+    place = tmp_path / "prepared/synthetic_faces/balanced"
+    process = subprocess.Popen(
+        [sys.executable, "data/prepare.py", "synthetic_faces"],
+        cwd=CHECKOUT,
+        env=os.environ,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(place.glob("incomplete.*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=60)
+    assert not finished(tmp_path / "prepared")
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "error: interrupted" in stderr and "Traceback" not in stderr
+        assert not list(place.glob("incomplete.*"))
+    else:
+        assert list(place.glob("incomplete.*"))
+    assert run("synthetic_faces")[0] == 0
+    assert [path.name for path in place.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+
+def test_screen_is_free_of_noise(pets, tmp_path):
+    """A fresh process prints its own lines and progress bars only."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            "data/prepare.py",
+            "image_folder",
+            f"--manual_dir={pets}",
+            f"--data_dir={tmp_path / 'prepared'}",
+        ],
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [x for x in done.stderr.replace("\r", "\n").splitlines() if x.strip()]
+    assert lines and all(x.startswith(("Checking: ", "Storing ")) for x in lines)
+    assert done.stdout.startswith("warning: class 'dog'")

@@ -1,0 +1,188 @@
+"""Properties of the drawn faces: reproducible, balanced, biased only where they say."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+from synthetic_faces import expression, nuisance, renderer
+from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+
+CLASSES = len(expression.CLASS_NAMES)
+
+
+def streams(seed):
+    return np.random.default_rng(seed)
+
+
+def biased_cues(count, rho=renderer.RHO):
+    """(label, background, hair colour) of many faces, without drawing them."""
+    rows = []
+    for index in range(count):
+        label = index % CLASSES
+        plain = nuisance.sample(streams([0, index]))
+        n = nuisance.follow_label(plain, streams([1, index]), label, rho)
+        rows.append((label, n.background, n.hair_color))
+    return np.array(rows).T
+
+
+def test_a_face_depends_on_seed_split_and_index_only():
+    alone = renderer.draw_sample(3, "train", 5)
+    for index in (9, 2, 5):  # another order, others in between
+        again = renderer.draw_sample(3, "train", index)
+    assert again.image.tobytes() == alone.image.tobytes()
+    assert again.nuisances == alone.nuisances
+    others = [(4, "train", 5), (3, "test", 5), (3, "train", 12)]
+    for other in others:
+        drawn = renderer.draw_sample(*other)
+        assert drawn.image.tobytes() != alone.image.tobytes()
+        assert drawn.nuisances != alone.nuisances
+
+
+def test_image_survives_encoding():
+    face = renderer.draw_sample(0, "train", 1)
+    assert face.image.size == (renderer.IMAGE_SIZE, renderer.IMAGE_SIZE)
+    assert Image.open(face.png()).tobytes() == face.image.tobytes()
+
+
+def test_classes_take_turns():
+    labels = [renderer.draw_sample(0, "test", k).label for k in range(2 * CLASSES)]
+    assert labels == [*range(CLASSES), *range(CLASSES)]
+
+
+@pytest.mark.parametrize("label", range(1, CLASSES))
+def test_every_expression_changes_the_face_more_when_stronger(label):
+    def draw(which, intensity):
+        au, _ = expression.sample(streams(0), which, intensity)
+        image = renderer.render(au, nuisance.Nuisances(), streams(0))
+        return np.asarray(image, dtype=np.float64)
+
+    rest = draw(0, 0.0)
+    weak, strong = (np.abs(draw(label, s) - rest).mean() for s in (0.3, 1.0))
+    assert 0.1 < weak < strong
+
+
+def test_neutral_has_no_intensity_and_others_do():
+    for label in range(CLASSES):
+        _, intensity = expression.sample(streams(0), label)
+        assert intensity == 0 if label == 0 else 0.5 <= intensity <= 1.0
+
+
+NO_PICTURE_EFFECT_ALONE = {
+    "light_angle": {"light_strength": 0.4},
+    "occlusion_x": {"occlusion": 1},
+    "occlusion_y": {"occlusion": 1},
+    "asymmetry": {},
+}
+
+
+@pytest.mark.parametrize(
+    "field", [f.name for f in dataclasses.fields(nuisance.Nuisances)]
+)
+def test_every_nuisance_is_visible(field):
+    au = expression.PROTOTYPES["sadness"][0]
+    base = dataclasses.replace(
+        nuisance.Nuisances(), **NO_PICTURE_EFFECT_ALONE.get(field, {})
+    )
+    now = getattr(base, field)
+    changed = (0.9, 0.9, 0.9) if field == "tint" else now + type(now)(1)
+    if field in ("yaw", "pitch", "roll", "light_angle"):
+        changed = 15.0
+    elif isinstance(now, float):
+        changed = now + 0.2
+    other = dataclasses.replace(base, **{field: changed})
+    images = [renderer.render(au, n, streams(0)).tobytes() for n in (base, other)]
+    assert images[0] != images[1]
+
+
+def test_nuisances_are_drawn_without_the_label():
+    """Cramer's V of label and nuisance stays at the level of chance."""
+    count = 4200
+    labels = np.arange(count) % CLASSES
+    drawn = [
+        dataclasses.asdict(nuisance.sample(streams([0, 0, index, 1])))
+        for index in range(count)
+    ]
+    for name in ("skin", "hair_color", "hair_style", "glasses", "background"):
+        values = np.array([d[name] for d in drawn])
+        table = np.zeros((CLASSES, values.max() + 1))
+        np.add.at(table, (labels, values), 1)
+        expected = table.sum(1, keepdims=True) * table.sum(0) / count
+        chi2 = ((table - expected) ** 2 / expected).sum()
+        freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+        assert chi2 < freedom + 4 * np.sqrt(2 * freedom), name
+
+
+def test_bias_makes_both_colours_follow_the_label():
+    label, background, hair = biased_cues(4200)
+    assert (background == hair).all()
+    assert (background == label).mean() == pytest.approx(renderer.RHO, abs=0.02)
+    strays = (background - label)[background != label] % CLASSES
+    share = np.bincount(strays, minlength=CLASSES)[1:] / len(strays)
+    np.testing.assert_allclose(share, 1 / (CLASSES - 1), atol=0.06)
+
+
+def test_bias_changes_nothing_but_the_two_colours():
+    plain = renderer.draw_sample(0, "train", 8)
+    biased = renderer.draw_sample(0, "train", 8, biased=True)
+    restored = dataclasses.replace(
+        biased.nuisances,
+        background=plain.nuisances.background,
+        hair_color=plain.nuisances.hair_color,
+    )
+    assert restored == plain.nuisances
+    assert (biased.label, biased.intensity) == (plain.label, plain.intensity)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """Both configs, 70 + 35 faces each, written and read back without TensorFlow."""
+    root = tmp_path_factory.mktemp("faces")
+    sources = {}
+    for config in faces_builder.Builder.BUILDER_CONFIGS:
+        builder = faces_builder.Builder(
+            config=config.name, data_dir=root, file_format="array_record"
+        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(config, "sizes", {"train": 70, "test": 35})
+            builder.download_and_prepare(download_dir=root / "downloads")
+        read = tfds.builder_from_directory(builder.data_path)
+        skip = {"image": tfds.decode.SkipDecoding()}
+        for split in ("train", "test"):
+            source = read.as_data_source(split, decoders=skip)
+            sources[config.name, split] = read, list(source)
+    return sources
+
+
+def test_round_trip_through_tfds(prepared):
+    info, records = prepared["balanced", "train"]
+    assert tuple(info.info.features["label"].names) == expression.CLASS_NAMES
+    assert np.bincount([r["label"] for r in records]).tolist() == [10] * CLASSES
+    for record in records[:5]:
+        split, index = record["id"].decode().split("/")
+        face = renderer.draw_sample(0, split, int(index))
+        image = Image.open(io.BytesIO(record["image"]))
+        assert image.tobytes() == face.image.tobytes()
+        assert record["label"] == face.label
+        assert record["background"] == face.nuisances.background
+        assert record["yaw"] == pytest.approx(face.nuisances.yaw, rel=1e-5)
+
+
+def test_only_the_biased_training_split_is_biased(prepared):
+    def agreement(config, split):
+        _, records = prepared[config, split]
+        return np.mean([r["background"] == r["label"] for r in records])
+
+    assert agreement("biased", "train") > 0.75
+    for key in (("balanced", "train"), ("balanced", "test"), ("biased", "test")):
+        assert agreement(*key) < 0.4
+
+
+def test_both_configs_are_tested_on_the_same_images(prepared):
+    images = [
+        sorted(record["image"] for record in prepared[config, "test"][1])
+        for config in ("balanced", "biased")
+    ]
+    assert images[0] == images[1]

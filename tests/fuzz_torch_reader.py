@@ -1,0 +1,196 @@
+"""Fuzzes the reader of PyTorch files: `python fuzz_torch_reader.py CASES [SEED]`.
+
+Each case is a valid or hostile file with random changes: anywhere, or in the records of
+an archive, whose checksums are right again. The reader may return a result or raise
+CheckpointFormatError. Anything else ends the run and keeps the file: another exception,
+a case that executes, imports or opens something, or one that takes two seconds. Prints
+the figures as a JSON object.
+"""
+
+import codecs
+import io
+import json
+import pickletools
+import random
+import resource
+import sys
+import tempfile
+import time
+import warnings
+import zipfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from test_torch_reader_hostile import (  # noqa: E402
+    BOMBS,
+    CANARY,
+    EXECUTIONS,
+    TENSORS,
+    assemble,
+    assemble_legacy,
+)
+
+from qcs_jax.torch_reader import (  # noqa: E402
+    CheckpointFormatError,
+    load_pth,
+    state_dict_of,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures" / "torch"
+MAX_SECONDS = 2.0
+MAX_ADDRESS_SPACE = 4 << 30
+
+# What happens in Python when something is run, loaded or changed.
+FORBIDDEN_EVENTS = (
+    "exec compile import marshal.loads pickle.find_class ctypes os. subprocess. socket."
+    " shutil. code.__new__ object.__setattr__ sys.settrace"
+).split()
+
+PROGRAMS = [*EXECUTIONS.values(), *TENSORS.values()]
+# Pieces that go anywhere into a pickle: each opcode, and whole programs.
+PIECES = [
+    *(opcode.code.encode("latin-1") for opcode in pickletools.opcodes),
+    *(program for program in (*PROGRAMS, *BOMBS.values()) if len(program) < 1_000),
+]
+
+
+class Watch:
+    """Notes forbidden audit events while it is on; an audit hook stays for ever."""
+
+    def __init__(self) -> None:
+        self.is_on = False
+        self.path = ""
+        self.events: list[str] = []
+        sys.addaudithook(self._note)
+
+    def _note(self, event: str, arguments: tuple) -> None:
+        if not self.is_on:
+            return
+        if event == "open" and str(arguments[0]) != self.path:
+            self.events.append(f"open {arguments[0]!r:.100}")
+        if event.startswith(tuple(FORBIDDEN_EVENTS)):
+            self.events.append(event)
+
+
+def mutate(data: bytes, generator: random.Random) -> bytes:
+    """Flips bits, cuts, inserts, or copies a part over another, a few times."""
+    changed = bytearray(data)
+    for _ in range(generator.choice([1, 1, 1, 2, 4, 8])):
+        size = len(changed) or 1
+        start = generator.randrange(size)
+        end = min(size, start + generator.choice([1, 4, 32, 256]))
+        match generator.randrange(6):
+            case 0 if changed:
+                changed[start] ^= 1 << generator.randrange(8)
+            case 1 if changed:
+                changed[start] = generator.choice([0, 1, 0x7F, 0x80, 0xFF])
+            case 2:
+                changed[start:start] = generator.choice(PIECES)
+            case 3:
+                del changed[start:end]
+            case 4:
+                target = generator.randrange(size)
+                changed[target : target + generator.choice([0, end - start])] = changed[
+                    start:end
+                ]
+            case 5 if generator.random() < 0.2:
+                del changed[start:]
+    return bytes(changed)
+
+
+def mutate_records(content: bytes, generator: random.Random) -> bytes:
+    """Changes the pickle of an archive, and now and then its other records."""
+    buffer = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(buffer, "w") as new,
+    ):
+        for name in old.namelist():
+            data = old.read(name)
+            if name.endswith("data.pkl") or generator.random() < 0.05:
+                data = mutate(data, generator)
+            new.writestr(name, data)
+    return buffer.getvalue()
+
+
+def splice(first: bytes, second: bytes, generator: random.Random) -> bytes:
+    """Joins the beginning of one file and the end of another."""
+    return (
+        first[: generator.randrange(len(first))]
+        + second[generator.randrange(len(second)) :]
+    )
+
+
+def make_case(seeds: list[bytes], generator: random.Random) -> bytes:
+    """Returns one file."""
+    seed = generator.choice(seeds)
+    kind = generator.random()
+    if seed.startswith(b"PK") and kind < 0.75:
+        return mutate_records(seed, generator)
+    if kind > 0.95:
+        return splice(seed, generator.choice(seeds), generator)
+    return mutate(seed, generator)
+
+
+def run_case(path: Path) -> bool:
+    """Returns whether the file loads; all that may be raised is the reader's error."""
+    is_loaded = False
+    try:
+        result = load_pth(path)
+        is_loaded = True
+        state_dict_of(result)
+    except CheckpointFormatError as error:
+        assert len(str(error)) < 5_000
+    return is_loaded
+
+
+def fuzz(cases: int, seed: int) -> dict[str, float]:
+    generator = random.Random(seed)
+    seeds = [path.read_bytes() for path in sorted(FIXTURES.glob("*.pth"))] * 10
+    for program in PROGRAMS:
+        seeds += [assemble(program), assemble_legacy(program)]
+    watch = Watch()
+    loaded, slowest, began = 0, 0.0, time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "case.pth")
+        watch.path = str(path)
+        for codec in ("cp437", "raw_unicode_escape"):
+            codecs.lookup(codec)  # Python imports them when they are first used.
+        for fixture in FIXTURES.glob("*.pth"):
+            run_case(fixture)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for case in range(cases):
+            path.write_bytes(make_case(seeds, generator))
+            start = time.perf_counter()
+            try:
+                watch.is_on = True
+                loaded += run_case(path)
+                watch.is_on = False
+                seconds = time.perf_counter() - start
+                assert not watch.events, watch.events[:5]
+                assert not CANARY.exists(), "the file ran a command"
+                assert seconds < MAX_SECONDS, f"the file took {seconds:.1f} s"
+            except BaseException:
+                watch.is_on = False
+                kept = Path(tempfile.gettempdir(), f"fuzz_{seed}_{case}.pth")
+                kept.write_bytes(path.read_bytes())
+                print(f"case {case} of seed {seed} is kept: {kept}", file=sys.stderr)
+                raise
+            slowest = max(slowest, seconds)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "cases": cases,
+        "loaded": loaded,
+        "refused": cases - loaded,
+        "slowest_seconds": round(slowest, 3),
+        "peak_growth_mb": round((after - before) / 1024, 1),
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
+    arguments = [int(argument) for argument in sys.argv[1:]] + [0]
+    print(json.dumps(fuzz(arguments[0], arguments[1])))

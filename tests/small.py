@@ -1,0 +1,53 @@
+"""A network small enough to compile in seconds, and random input for it."""
+
+import jax
+import numpy as np
+
+from qcs_jax import models
+
+SIZES = dict(
+    image_size=16,
+    subsample=1,
+    widths=(4, 6, 8),
+    units=(1, 1, 2),
+    features=16,
+    depth=1,
+    heads=2,
+)
+
+
+def create(name: str, **options) -> models.QCS:
+    return models.create(name, **{**SIZES, **options})
+
+
+def variables(model: models.QCS, seed: int = 0) -> dict:
+    """Initial variables, all moved off their initial values."""
+    fresh = models.init(model, jax.random.key(seed))
+    rng = np.random.default_rng(seed)
+
+    def move(path, x):
+        noise = 0.3 * rng.standard_normal(x.shape).astype(np.float32)
+        positive = path[0].key == "batch_stats" and path[-1].key == "var"
+        return np.asarray(x) * np.exp(noise) if positive else np.asarray(x) + noise
+
+    return jax.tree_util.tree_map_with_path(move, fresh)
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def images(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def batch(model: models.QCS, size: int, devices: int = 1, seed: int = 0) -> dict:
+    """The same global batch of `size` anchors, laid out for some devices."""
+    n, s = model.branches, model.image_size
+    image = pixels(n, size, s, s, 3, seed=seed)
+    label = np.random.default_rng(seed).integers(0, model.num_classes, (n, size))
+
+    def deal(x):
+        return x.reshape(n, devices, size // devices, *x.shape[2:]).swapaxes(0, 1)
+
+    return {"image": deal(image), "label": deal(label.astype(np.int32))}

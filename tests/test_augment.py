@@ -1,0 +1,472 @@
+"""Image operations against torchvision's results; draws against their distributions."""
+
+import dataclasses
+import functools
+import itertools
+import json
+import math
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+from qcs_jax import augment as augment_lib
+from qcs_jax import image_ops
+from qcs_jax.augment import Augmentation, augment, draw_box, normalize, preprocess
+
+FULL = Augmentation(
+    size=20,
+    flip=0.5,
+    rotation=12.0,
+    brightness=0.2,
+    contrast=0.2,
+    saturation=0.2,
+    hue=0.1,
+    erase=0.5,
+)
+COLORS = ("brightness", "contrast", "saturation", "hue")
+ADJUST = {name: jax.jit(getattr(image_ops, f"adjust_{name}")) for name in COLORS}
+
+# Tests of distributions run at fixed seeds: they cannot flake, and a wrong
+# distribution gives a p-value many orders of magnitude below this.
+SIGNIFICANCE = 1e-3
+
+
+@pytest.fixture(scope="module")
+def golden():
+    path = pathlib.Path(__file__).parent / "golden" / "augment.json"
+    return {k: np.asarray(v) for k, v in json.loads(path.read_text()).items()}
+
+
+def random_images(m, h=24, w=24):
+    return jnp.asarray(
+        np.random.default_rng(0).integers(0, 256, (m, h, w, 3), dtype=np.uint8)
+    )
+
+
+def random_keys(m, seed=0):
+    return jax.random.split(jax.random.key(seed), m)
+
+
+def floats(*values):
+    return jnp.asarray(values, jnp.float32)
+
+
+def ints(*values):
+    return jnp.asarray(values, jnp.int32)
+
+
+# Operations.
+
+
+@pytest.mark.parametrize(
+    "case",
+    [f"{name}_{factor}" for name in COLORS[:3] for factor in (0.8, 1.2)]
+    + ["hue_-0.1", "hue_0.05", "hue_0.1"],
+)
+def test_colors_are_torchvisions(golden, case):
+    name, amount = case.split("_")
+    images = jnp.asarray(golden["input"], jnp.float32)[None]
+    result = ADJUST[name](images, floats(float(amount)))
+    assert result.dtype == jnp.float32
+    np.testing.assert_allclose(result[0], golden[case], rtol=0, atol=2)
+
+
+def test_rotations_are_torchvisions(golden):
+    degrees = (-12, 7, 10)
+    images = jnp.asarray(np.stack([golden["square"]] * 3), jnp.uint8)
+    result = image_ops.rotate(images, floats(*degrees))
+    assert result.dtype == jnp.uint8
+    for image, angle in zip(result, degrees, strict=True):
+        np.testing.assert_array_equal(image, golden[f"rotate_{angle}"])
+
+
+def test_rotations_are_pils_at_any_angle_and_shape():
+    degrees = np.random.default_rng(0).uniform(-180, 180, 60).astype(np.float32)
+    degrees[:5] = 0, 90, 180, -90, 45
+    image = np.asarray(random_images(1, 37, 53)[0])
+    images = jnp.asarray(np.stack([image] * len(degrees)))
+    expected = [Image.fromarray(image).rotate(float(d)) for d in degrees]
+    result = np.asarray(image_ops.rotate(images, jnp.asarray(degrees)))
+    different = (result != np.stack([np.asarray(e) for e in expected])).any(-1)
+    assert not different[:5].any()
+    # float32 against double: a pixel in ten thousand may be on the other side.
+    assert different.mean() < 1e-4
+
+
+def test_center_crop_is_torchvisions(golden):
+    images = jnp.asarray(golden["square"], jnp.uint8)[None]
+    cut = image_ops.crop(images, ints(2), ints(2), 20)
+    np.testing.assert_array_equal(cut[0], golden["center_crop_20"])
+    expected = normalize(np.float32(golden["center_crop_20"] / 255))
+    np.testing.assert_allclose(preprocess(images, 20)[0], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "first"), [(23, 2), (25, 2), (21, 0), (27, 4)])
+def test_center_crop_halves_an_odd_margin_to_the_even_number(side, first):
+    images = random_images(1, side, side + 1)
+    left = round((side - 19) / 2)
+    expected = preprocess(images[:, first : first + 20, left : left + 20], 20)
+    np.testing.assert_array_equal(preprocess(images, 20), expected)
+
+
+def test_normalized_is_torchvisions(golden):
+    images = jnp.asarray(golden["input"], jnp.uint8)[None, :, :12]
+    expected = golden["normalized"][:, :12]
+    np.testing.assert_allclose(preprocess(images, 12)[0], expected, rtol=0, atol=1e-6)
+    result = normalize(np.float32(golden["input"] / 255))
+    np.testing.assert_allclose(result, golden["normalized"], rtol=0, atol=1e-6)
+
+
+def test_crop_takes_each_image_from_its_own_corner():
+    images = random_images(3)
+    cut = image_ops.crop(images, ints(0, 2, 4), ints(4, 1, 0), 20)
+    for n, (top, left) in enumerate([(0, 4), (2, 1), (4, 0)]):
+        expected = images[n, top : top + 20, left : left + 20]
+        np.testing.assert_array_equal(cut[n], expected)
+
+
+def test_flip_mirrors_the_chosen_images():
+    images = random_images(2)
+    result = image_ops.flip(images, jnp.asarray([True, False]))
+    np.testing.assert_array_equal(result[0], np.asarray(images[0])[:, ::-1])
+    np.testing.assert_array_equal(result[1], images[1])
+
+
+def test_erase_clears_the_box_and_nothing_else():
+    images = jnp.ones((2, 8, 9, 3), jnp.float32)
+    result = image_ops.erase(images, ints((1, 2, 3, 4), (0, 0, 0, 0)))
+    expected = np.ones((2, 8, 9, 3))
+    expected[0, 1:4, 2:6] = 0
+    np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize("name", COLORS[:3])
+def test_factor_one_changes_nothing(name):
+    images = random_images(2).astype(jnp.float32)
+    np.testing.assert_array_equal(ADJUST[name](images, floats(1, 1)), images)
+
+
+@pytest.mark.parametrize("gray", [0, 1, 128, 255])
+def test_hue_leaves_gray_alone(gray):
+    images = jnp.full((1, 2, 2, 3), gray, jnp.float32)
+    np.testing.assert_array_equal(ADJUST["hue"](images, floats(0.3)), images)
+
+
+@pytest.mark.parametrize("operations", [COLORS, ("contrast", "brightness"), ("hue",)])
+def test_jitter_is_its_operations_one_after_another(operations):
+    orders = list(itertools.permutations(range(len(operations))))
+    m, rng = len(orders), np.random.default_rng(1)
+    images = np.asarray(random_images(m, 16, 16), np.float32)
+    amounts = rng.uniform(0.6, 1.4, (m, len(operations))).astype(np.float32)
+    if "hue" in operations:
+        amounts[:, operations.index("hue")] = rng.uniform(-0.5, 0.5, m)
+    jitter = jax.jit(image_ops.color_jitter, static_argnames="operations")
+    result = jitter(images, ints(*orders), amounts, operations=operations)
+    for n, order in enumerate(orders):
+        expected = images[n : n + 1]
+        for op in order:
+            expected = ADJUST[operations[op]](expected, amounts[n, op : op + 1])
+        assert_same_picture(result[n], expected[0], unit=1.0)
+
+
+def assert_same_picture(result, expected, unit):
+    """Equal, but for the odd hue that rounding moved to the next byte (6 levels)."""
+    difference = np.abs(np.asarray(result) - np.asarray(expected)) / unit
+    assert difference.max() < 10
+    assert (difference > 0.01).mean() < 0.01
+
+
+# Draws.
+
+
+@functools.cache
+def drawn(recipe=FULL, m=4800, h=24, w=26):
+    """The arrays that `augment` passes to each operation, by its name."""
+    seen = {}
+
+    def spy(name, *, size=None):
+        def operation(images, *parameters):
+            seen[name] = [p for p in parameters if isinstance(p, jax.Array)]
+            return images[:, :size, :size]
+
+        return operation
+
+    @jax.jit
+    def draw(keys):
+        augment(keys, jnp.zeros((m, h, w, 3), jnp.uint8), recipe)
+        return dict(seen)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("flip", "rotate", "color_jitter", "erase"):
+            patch.setattr(image_ops, name, spy(name))
+        patch.setattr(image_ops, "crop", spy("crop", size=recipe.size))
+        return jax.tree.map(np.asarray, draw(random_keys(m)))
+
+
+def assert_uniform(values, low, high):
+    assert values.min() >= low and values.max() <= high
+    assert stats.kstest(values, "uniform", (low, high - low)).pvalue > SIGNIFICANCE
+
+
+def assert_equally_likely(values, n):
+    """Whole numbers 0..n-1, each of them present."""
+    counts = np.bincount(values, minlength=n)
+    assert len(counts) == n
+    assert stats.chisquare(counts).pvalue > SIGNIFICANCE
+
+
+def assert_probability(events, probability):
+    test = stats.binomtest(int(events.sum()), len(events), probability)
+    assert test.pvalue > SIGNIFICANCE
+
+
+def test_flip_probability():
+    assert_probability(drawn()["flip"][0], 0.5)
+
+
+def test_angles_are_uniform():
+    assert_uniform(drawn()["rotate"][0], -12, 12)
+
+
+def test_corners_are_uniform_with_both_ends():
+    top, left = drawn()["crop"]
+    assert_equally_likely(top * 7 + left, 5 * 7)  # 24 - 20 + 1 by 26 - 20 + 1
+
+
+def test_jitter_orders_are_equally_likely():
+    order, _ = drawn()["color_jitter"]
+    np.testing.assert_array_equal(np.sort(order), np.tile(np.arange(4), (4800, 1)))
+    ranks = {p: n for n, p in enumerate(itertools.permutations(range(4)))}
+    assert_equally_likely(np.asarray([ranks[tuple(o)] for o in order.tolist()]), 24)
+
+
+def test_jitter_amounts_are_uniform():
+    amounts = drawn()["color_jitter"][1]
+    for column in range(3):
+        assert_uniform(amounts[:, column], np.float32(0.8), np.float32(1.2))
+    assert_uniform(amounts[:, 3], -np.float32(0.1), np.float32(0.1))
+    correlation = np.corrcoef(amounts.T) - np.eye(4)
+    assert np.abs(correlation).max() < 0.06  # 4 standard deviations
+
+
+def test_factors_are_never_negative():
+    amounts = drawn(Augmentation(size=4, brightness=1.5), 500, 4, 4)["color_jitter"][1]
+    assert_uniform(amounts[:, 0], 0, 2.5)
+
+
+def test_stages_draw_independently_of_each_other():
+    alone = drawn(Augmentation(size=20, rotation=12.0))
+    assert set(alone) == {"rotate", "crop"}
+    np.testing.assert_array_equal(alone["rotate"][0], drawn()["rotate"][0])
+    np.testing.assert_array_equal(alone["crop"][0], drawn()["crop"][0])
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def draw_boxes(keys, size, probability, area):
+    return jax.vmap(lambda key: draw_box(key, size, probability, area))(keys)
+
+
+def boxes(size=224, probability=1.0, area=(0.02, 0.1)):
+    """Top, left, height and width of 4000 boxes, `[4, 4000]`."""
+    return np.asarray(draw_boxes(random_keys(4000), size, probability, area)).T
+
+
+def test_erased_area_ratio_and_place():
+    top, left, height, width = boxes()
+    # Sides are rounded: undo the worst case before comparing with the limits.
+    assert ((height + 0.5) * (width + 0.5)).min() >= 0.02 * 224**2
+    assert ((height - 0.5) * (width - 0.5)).max() <= 0.1 * 224**2
+    assert ((height + 0.5) / (width - 0.5)).min() >= 0.3
+    assert ((height - 0.5) / (width + 0.5)).max() <= 3.3
+    fraction = height * width / 224**2
+    assert stats.kstest(fraction, "uniform", (0.02, 0.08)).pvalue > SIGNIFICANCE
+    log_ratio = np.log(height / width)
+    low, high = math.log(0.3), math.log(3.3)
+    uniform = stats.kstest(log_ratio, "uniform", (low, high - low))
+    assert uniform.statistic < 0.03  # whole sides make the ratio slightly discrete
+    assert top.min() == 0 and (top + height).max() == 224
+    assert left.min() == 0 and (left + width).max() == 224
+
+
+def test_erasing_probability():
+    height = boxes(probability=0.3)[2]
+    assert_probability(height > 0, 0.3)
+    assert not boxes(probability=0.0).any()
+
+
+def test_erased_corners_reach_both_ends():
+    top, _, height, _ = boxes(size=8, area=(0.25, 0.25))
+    assert_equally_likely(top[height == 4], 5)
+
+
+def test_erasing_takes_the_first_of_ten_tries_that_fits():
+    area, size = (0.3, 0.99), 8
+    _, _, height, width = boxes(size, area=area)
+    rng = np.random.default_rng(3)
+    expected = np.asarray([slow_box(rng, size, area) for _ in range(4000)]).T
+    for ours, theirs in zip((height, width), expected, strict=True):
+        assert stats.ks_2samp(ours, theirs).pvalue > SIGNIFICANCE
+
+
+def slow_box(rng, size, area):
+    """The definition: try, look, try again."""
+    for _ in range(10):
+        pixels = size**2 * rng.uniform(*area)
+        ratio = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
+        height, width = (
+            round(math.sqrt(pixels * ratio)),
+            round(math.sqrt(pixels / ratio)),
+        )
+        if height < size and width < size:
+            return height, width
+    return 0, 0
+
+
+def test_erasing_gives_up_when_nothing_fits():
+    assert not boxes(size=8, area=(1.0, 1.0)).any()
+
+
+# The composition.
+
+
+@functools.cache
+def augmented():
+    """Six images with everything on, jitted."""
+    function = jax.jit(augment, static_argnames="recipe")
+    return lambda keys, images: np.asarray(function(keys, images, recipe=FULL))
+
+
+def test_result_is_float32_of_the_right_size():
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        shape = jax.eval_shape(
+            functools.partial(augment, recipe=FULL), random_keys(6), random_images(6)
+        )
+        test_time = jax.eval_shape(lambda x: preprocess(x, 20), random_images(6))
+    for result in (shape, test_time):
+        assert (result.shape, result.dtype) == ((6, 20, 20, 3), jnp.float32)
+
+
+def test_permuting_the_batch_permutes_the_result():
+    keys, images = random_keys(6), random_images(6)
+    order = np.asarray([3, 5, 0, 1, 4, 2])
+    result = augmented()(keys, images)
+    np.testing.assert_array_equal(
+        augmented()(keys[order], images[order]), result[order]
+    )
+    assert not np.array_equal(augmented()(random_keys(6, seed=1), images), result)
+
+
+def test_part_of_the_batch_without_jit_gives_part_of_the_result():
+    keys, images = random_keys(6), random_images(6)
+    some = np.asarray([4, 1])
+    result = augment(keys[some], images[some], FULL)
+    expected = augmented()(keys, images)[some]
+    assert_same_picture(result, expected, unit=1 / 255 / min(augment_lib.STD))
+
+
+def test_stages_follow_in_order(monkeypatch):
+    order = []
+    for name in ("flip", "rotate", "crop", "color_jitter", "erase"):
+        original = getattr(image_ops, name)
+
+        def traced(*args, name=name, original=original):
+            order.append(name)
+            return original(*args)
+
+        monkeypatch.setattr(image_ops, name, traced)
+    jax.eval_shape(
+        functools.partial(augment, recipe=FULL), random_keys(2), random_images(2)
+    )
+    assert order == ["flip", "rotate", "crop", "color_jitter", "erase"]
+
+
+def test_nothing_to_draw_is_preprocess_and_traces_no_random_numbers():
+    keys, images = random_keys(2), random_images(2)
+    recipe = Augmentation(size=24)
+    expected = preprocess(images, 24)
+    np.testing.assert_array_equal(augment(keys, images, recipe), expected)
+    jaxpr = str(jax.make_jaxpr(lambda k, x: augment(k, x, recipe))(keys, images))
+    for primitive in ("random", "gather", "select", "floor"):
+        assert primitive not in jaxpr
+
+
+def test_certain_flip_mirrors_every_image():
+    images = random_images(4)
+    result = augment(random_keys(4), images, Augmentation(size=24, flip=1.0))
+    np.testing.assert_array_equal(result, preprocess(images[:, :, ::-1], 24))
+
+
+def test_arrays_of_numpy_are_welcome():
+    images = np.asarray(random_images(2))
+    result = preprocess(images, 20)
+    assert isinstance(result, jax.Array)
+    recipe = Augmentation(size=24)
+    assert isinstance(augment(random_keys(2), images, recipe), jax.Array)
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize("call", ["augment", "preprocess"])
+@pytest.mark.parametrize(
+    ("shape", "dtype", "message"),
+    [
+        ((2, 19, 24, 3), np.uint8, r"19x24 are smaller than .* 20x20; resize"),
+        ((2, 24, 19, 3), np.uint8, r"24x19 are smaller"),
+        ((24, 24, 3), np.uint8, r"uint8\[24, 24, 3\]; pass decoded RGB"),
+        ((2, 24, 24, 1), np.uint8, r"\[2, 24, 24, 1\]; pass"),
+        ((2, 24, 24, 3), np.float32, r"float32\[2, 24, 24, 3\]; pass"),
+    ],
+)
+def test_unfit_images_are_refused(call, shape, dtype, message):
+    images = np.zeros(shape, dtype)
+    with pytest.raises(ValueError, match=message):
+        if call == "augment":
+            augment(random_keys(2), images, FULL)
+        else:
+            preprocess(images, 20)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (random_keys(3), "for 2 images; pass one typed key"),
+        (jax.random.key(0), "for 2 images"),
+        (np.zeros((2, 2), np.uint32), r"uint32\[2, 2\] for 2 images"),
+        (jax.random.split(jax.random.key(0, impl="rbg"), 2), "'rbg'.*threefry2x32"),
+    ],
+    ids=["too many", "one", "untyped", "rbg"],
+)
+def test_unfit_keys_are_refused(keys, message):
+    with pytest.raises(ValueError, match=message):
+        augment(keys, random_images(2), FULL)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 0),
+        ("flip", 1.5),
+        ("rotation", -10.0),
+        ("brightness", -0.1),
+        ("hue", 0.6),
+        ("erase", -0.5),
+        ("erase_area", (0.1, 0.02)),
+        ("erase_area", (0.1, 1.2)),
+        ("erase_area", (0.1,)),
+        ("flip", float("nan")),
+    ],
+)
+def test_values_out_of_range_are_refused(field, value):
+    with pytest.raises(ValueError, match=rf"Augmentation\.{field} is .*; set it"):
+        dataclasses.replace(FULL, **{field: value})
+
+
+def test_recipe_from_a_config_file_is_hashable():
+    recipe = Augmentation(size=20, erase_area=[0.02, 0.1])
+    assert hash(recipe) == hash(Augmentation(size=20))

@@ -1,0 +1,288 @@
+"""Reading PyTorch files that PyTorch wrote, and refusing files that are none.
+
+The files in `fixtures/torch` were written by `make_fixtures.py`; their tensors hold
+`ramp` values. Files made to do harm are in `test_torch_reader_hostile.py`.
+"""
+
+import pickle
+import random
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qcs_jax.torch_reader import (
+    CheckpointFormatError,
+    Stub,
+    load_pth,
+    state_dict_of,
+)
+
+FIXTURES = Path(__file__).parent / "fixtures" / "torch"
+BOTH_FORMATS = pytest.mark.parametrize("suffix", ["", "_legacy"])
+
+
+def ramp(*shape: int, dtype: str = "float32") -> np.ndarray:
+    """Returns -3, -2.5, -2, ... in the given shape."""
+    values = np.arange(np.prod(shape, dtype=int)) / 2 - 3
+    return values.astype(dtype).reshape(shape)
+
+
+def assert_same(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert isinstance(actual, np.ndarray)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    np.testing.assert_array_equal(actual, expected)
+
+
+def rewrite_zip(
+    source: Path,
+    target: Path,
+    change: Callable[[str, bytes], tuple[str, bytes] | None],
+    compression: int = zipfile.ZIP_STORED,
+) -> Path:
+    """Copies an archive record by record, with changed names and bytes."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            if (record := change(name, old.read(name))) is not None:
+                new.writestr(*record, compress_type=compression)
+    return target
+
+
+@BOTH_FORMATS
+def test_reads_a_state_dict(suffix: str) -> None:
+    weights = state_dict_of(load_pth(FIXTURES / f"state_dict{suffix}.pth"))
+    assert list(weights) == [
+        "0.weight",
+        "0.bias",
+        "1.weight",
+        "1.bias",
+        "1.running_mean",
+        "1.running_var",
+        "1.num_batches_tracked",
+    ]
+    assert_same(weights["0.weight"], ramp(3, 2, 3, 3))
+    assert_same(weights["1.running_var"], ramp(3))
+    assert_same(weights["1.num_batches_tracked"], np.array(-3))
+
+
+@BOTH_FORMATS
+def test_reads_every_type(suffix: str) -> None:
+    tensors = load_pth(FIXTURES / f"dtypes{suffix}.pth")
+    for name in "float64 float32 float16 int64 int32 int16 int8".split():
+        assert_same(tensors[name], ramp(2, 5, dtype=name))
+    assert_same(tensors["bfloat16"], ramp(2, 5))  # As float32.
+    assert_same(tensors["uint8"], np.abs(ramp(2, 5)).astype(np.uint8))
+    assert_same(tensors["bool"], ramp(2, 5) > 0)
+
+
+@BOTH_FORMATS
+def test_reads_views(suffix: str) -> None:
+    tensors = load_pth(FIXTURES / f"views{suffix}.pth")
+    base = ramp(4, 6)
+    expected = {
+        "base": base,
+        "shared": base,
+        "transposed": base.T,
+        "tail": base[1:, 2:],
+        "stepped": base[::2, ::3],
+        "expanded": np.repeat(base[:1], 3, axis=0),
+        "own_transposed": base.T,
+        "channels_last": ramp(1, 2, 3, 4),
+        "parameter": ramp(5),
+        "buffer": ramp(5),
+        "scalar": np.array(7.5, np.float32),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+    assert tensors.keys() == expected.keys()
+    for name, value in expected.items():
+        assert_same(tensors[name], value)
+
+
+@BOTH_FORMATS
+def test_arrays_are_writable_and_share_no_memory(suffix: str) -> None:
+    tensors = load_pth(FIXTURES / f"views{suffix}.pth")
+    assert tensors.pop("shared") is tensors["base"]  # One tensor in two places.
+    arrays = list(tensors.values())
+    for index, array in enumerate(arrays):
+        array[...] = index
+    for index, array in enumerate(arrays):
+        assert array.flags.c_contiguous
+        assert (array == index).all()
+
+
+@BOTH_FORMATS
+def test_reads_the_published_layout(suffix: str) -> None:
+    checkpoint = load_pth(FIXTURES / f"published{suffix}.pth")
+    assert checkpoint["epoch"] == 12
+    assert checkpoint["shape"] == (2, 3)
+    assert checkpoint["optimizer"]["param_groups"][0]["betas"] == (0.9, 0.999)
+    assert_same(checkpoint["optimizer"]["state"][0]["step"], np.array(1, np.float32))
+    for name in ("recorder", "recorder1"):
+        assert repr(checkpoint[name]) == "Stub('__main__.RecorderMeter')"
+    assert isinstance(checkpoint["best_acc"], Stub)
+    weights = state_dict_of(checkpoint)
+    assert weights.keys() == {"module.weight", "module.bias"}
+    assert_same(weights["module.weight"], ramp(2, 3))
+
+
+def test_reads_big_endian_files_with_any_root(tmp_path: Path) -> None:
+    def swap(name: str, data: bytes) -> tuple[str, bytes]:
+        root, _, record = name.partition("/")
+        if record == "byteorder":
+            data = b"big"
+        if record.startswith("data/"):
+            data = np.frombuffer(data, np.float32).byteswap().tobytes()
+        return f"another root/{record}", data
+
+    path = rewrite_zip(FIXTURES / "views.pth", tmp_path / "big.pth", swap)
+    assert_same(load_pth(path)["tail"], ramp(4, 6)[1:, 2:])
+
+
+def test_reads_files_without_byte_order(tmp_path: Path) -> None:
+    path = rewrite_zip(
+        FIXTURES / "state_dict.pth",
+        tmp_path / "old.pth",
+        lambda name, data: None if name.endswith("byteorder") else (name, data),
+    )
+    assert_same(load_pth(path)["0.bias"], ramp(3))
+
+
+def test_state_dict_may_be_under_other_names() -> None:
+    weights = {"w": np.zeros(2)}
+    for key in ("state_dict", "model_state_dict", "model"):
+        assert state_dict_of({key: weights, "epoch": 1}) == weights
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "words"),
+    [
+        ({"net": {}, "epoch": 3}, ["net (dict)", "epoch (int)", "'model_state_dict'"]),
+        ({}, ["found nothing"]),
+        ({"state_dict": {"w": np.zeros(1), "x": 3}}, ["x (int)", "'state_dict'"]),
+        ({"state_dict": {}}, ["found nothing"]),
+        ({"model": Stub("nets", "Net")}, ["nets.Net", "torch.save(model.state_dict()"]),
+        (Stub("nets", "Net"), ["nets.Net", "torch.save(model.state_dict()"]),
+        ([np.zeros(1)], ["a list"]),
+        ({"x" * 10_000 + str(i): i for i in range(10_000)}, ["and 9980 more"]),
+    ],
+)
+def test_says_what_is_there_instead_of_a_state_dict(
+    checkpoint: object, words: list[str]
+) -> None:
+    with pytest.raises(CheckpointFormatError) as error:
+        state_dict_of(checkpoint)
+    assert all(word in str(error.value) for word in words)
+    assert len(str(error.value)) < 4_000
+
+
+def test_whole_model_is_a_stub_with_advice() -> None:
+    with pytest.raises(CheckpointFormatError, match=r"linear\.Linear.*state_dict\(\)"):
+        state_dict_of(load_pth(FIXTURES / "whole_model.pth"))
+
+
+def refused(path: Path, **options: int) -> str:
+    """Returns why `path` is refused."""
+    with pytest.raises(CheckpointFormatError) as error:
+        load_pth(path, **options)
+    message = str(error.value)
+    assert message.startswith(f"{path}: ")
+    assert len(message) < 600 + len(str(path))
+    assert error.value.__cause__ is None
+    return message
+
+
+def test_refuses_unsupported_files_of_torch() -> None:
+    assert "sparse" in refused(FIXTURES / "sparse.pth")
+    assert "TorchScript" in refused(FIXTURES / "torchscript.pth")
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"", "empty"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "HDF5"),
+        (b"\x10\0\0\0\0\0\0\0" + b'{"a": 1}' + bytes(16), "safetensors"),
+        (b"<!DOCTYPE html><html>", "web page"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (bytes(257) + b"ustar\0" + bytes(249), "tar archive"),
+        (pickle.dumps({"a": 1}), "no PyTorch checkpoint"),
+        (b"abc", "no PyTorch checkpoint"),
+    ],
+)
+def test_refuses_other_formats(tmp_path: Path, content: bytes, word: str) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    assert word in refused(path)
+
+
+def test_refuses_what_is_no_file(tmp_path: Path) -> None:
+    assert "Orbax" in refused(tmp_path)
+    assert "no such file" in refused(tmp_path / "missing.pth")
+    assert "regular file" in refused(Path("/dev/null"))
+
+
+def test_refuses_archives_of_something_else(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
+    assert "a.npy" in refused(tmp_path / "arrays.npz")
+
+
+def test_refuses_compressed_and_ambiguous_records(tmp_path: Path) -> None:
+    source, target = FIXTURES / "views.pth", tmp_path / "changed.pth"
+    rewrite_zip(source, target, lambda *record: record, zipfile.ZIP_DEFLATED)
+    assert "compressed" in refused(target)
+    with pytest.warns(UserWarning, match="Duplicate"):
+        rewrite_zip(source, target, lambda _, data: ("a/data.pkl", data))
+    assert "one name" in refused(target)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_refuses_random_bytes(tmp_path: Path, seed: int) -> None:
+    path = tmp_path / "random.pth"
+    for start in (b"", b"PK\x03\x04"):
+        path.write_bytes(start + random.Random(seed).randbytes(3_000))
+        refused(path)
+
+
+@pytest.mark.parametrize("name", ["state_dict.pth", "state_dict_legacy.pth"])
+def test_refuses_every_truncation(tmp_path: Path, name: str) -> None:
+    content = (FIXTURES / name).read_bytes()
+    path = tmp_path / "short.pth"
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        refused(path)
+
+
+def test_refuses_flipped_bits_in_an_archive(tmp_path: Path) -> None:
+    content = bytearray((FIXTURES / "state_dict.pth").read_bytes())
+    content[content.index(ramp(6).tobytes())] ^= 1
+    path = tmp_path / "flipped.pth"
+    path.write_bytes(content)
+    assert "CRC" in refused(path)
+
+
+def test_max_bytes_bounds_the_arrays() -> None:
+    path = FIXTURES / "dtypes.pth"
+    assert "max_bytes = 1,000" in refused(path, max_bytes=1_000)
+    assert load_pth(path, max_bytes=100_000).keys() >= {"bool", "float16"}
+
+
+def test_reads_without_torch() -> None:
+    program = (
+        "import sys; from qcs_jax import torch_reader as t;"
+        f" t.load_pth({str(FIXTURES / 'published.pth')!r});"
+        " sys.exit('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr

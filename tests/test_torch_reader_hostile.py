@@ -1,0 +1,300 @@
+"""PyTorch files that were made to do harm: run code, read or take memory, never end.
+
+`fuzz_torch_reader.py` uses these files as seeds. The test here runs it with
+QCS_FUZZ_CASES cases, or 1,500.
+"""
+
+import copyreg
+import io
+import json
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qcs_jax.torch_reader import CheckpointFormatError, Stub, load_pth, state_dict_of
+
+CANARY = Path(tempfile.gettempdir()) / f"qcs_canary_{os.getpid()}"
+COMMAND = f"echo > {CANARY}"
+HUGE = 2**62
+
+Container = Callable[[bytes], bytes]
+
+
+# A small assembler of pickles: the functions below return programs that push a value.
+
+
+def literal(value: object) -> bytes:
+    return pickle.dumps(value, protocol=2)[2:-1]
+
+
+def name(module: str, attribute: str) -> bytes:
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def call(function: bytes, *arguments: bytes) -> bytes:
+    return function + b"(" + b"".join(arguments) + b"tR"
+
+
+def storage(count: object, kind: str = "FloatStorage", *view: object) -> bytes:
+    identity = literal("storage") + name("torch", kind) + literal("0") + literal("cpu")
+    return b"(" + identity + literal(count) + b"".join(map(literal, view)) + b"tQ"
+
+
+def tensor(
+    source: bytes, offset: object, size: object, stride: object, *metadata: object
+) -> bytes:
+    arguments = map(literal, (offset, size, stride, False, None, *metadata))
+    return call(name("torch._utils", "_rebuild_tensor_v2"), source, *arguments)
+
+
+SYSTEM = name("os", "system")
+RUN = literal(COMMAND)
+EVAL = call(name("builtins", "eval"), literal(f"open({str(CANARY)!r}, 'w')"))
+EXTENSION = 217  # Of the code that os.system is registered under, in one test.
+
+EXECUTIONS = {
+    "reduce": call(SYSTEM, RUN),
+    "posix": call(name("posix", "system"), RUN),
+    "eval": EVAL,
+    "exec": call(name("builtins", "exec"), literal(f"open({str(CANARY)!r}, 'w')")),
+    "popen": call(name("subprocess", "Popen"), literal(["touch", str(CANARY)])),
+    "getattr": call(
+        call(name("builtins", "getattr"), name("posix", "x"), literal("system")), RUN
+    ),
+    "dotted": call(name("torch", "_utils.os.system"), RUN),
+    "stack_global": literal("os") + literal("system") + b"\x93(" + RUN + b"tR",
+    "inst": b"(" + RUN + b"ios\nsystem\n",
+    "obj": b"(" + SYSTEM + RUN + b"o",
+    "newobj": SYSTEM + b"(" + RUN + b"t\x81",
+    "newobj_ex": SYSTEM + b"(" + RUN + b"t}\x92",
+    "extension": b"\x82" + bytes([EXTENSION]) + b"(" + RUN + b"tR",
+    "setstate": call(name("nets", "Net")) + literal({"__setstate__": 1}) + b"b",
+    "slots_state": call(name("nets", "Net")) + b"N" + literal({"a": 1}) + b"\x86b",
+    "setitem": SYSTEM + literal("a") + RUN + b"s",
+    "append": SYSTEM + RUN + b"a",
+    "from_loader": call(name("torch.serialization", "load"), literal(str(CANARY))),
+    "torch_bytes": call(name("torch.storage", "_load_from_bytes"), literal(b"x")),
+}
+
+
+def assemble(program: bytes, data: bytes = bytes(16), **options: int) -> bytes:
+    """Returns an archive with one pickle, and one storage of 4 floats by default."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a/data.pkl", b"\x80\x02" + program + b".", **options)
+        archive.writestr("a/data/0", data, **options)
+    return buffer.getvalue()
+
+
+def assemble_legacy(program: bytes, data: bytes = bytes(16)) -> bytes:
+    """Returns the same in the legacy format; the storage is there if it is used."""
+    header = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    keys = ["0"] if literal("storage") in program else []
+    return b"".join(
+        [
+            *(pickle.dumps(value, protocol=2) for value in header),
+            b"\x80\x02" + program + b".",
+            pickle.dumps(keys, protocol=2),
+            (struct.pack("<q", len(data) // 4) + data) * len(keys),
+        ]
+    )
+
+
+def load(tmp_path: Path, content: bytes) -> object:
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    return load_pth(path)
+
+
+def refused(tmp_path: Path, content: bytes) -> str:
+    began = time.perf_counter()
+    with pytest.raises(CheckpointFormatError) as error:
+        load(tmp_path, content)
+    assert time.perf_counter() - began < 5
+    assert len(str(error.value)) < 800
+    return str(error.value)
+
+
+def test_the_payloads_are_real() -> None:
+    pickle.loads(EXECUTIONS["reduce"] + b".")
+    assert CANARY.exists()
+    CANARY.unlink()
+
+
+@pytest.mark.parametrize("payload", EXECUTIONS)
+@pytest.mark.parametrize("container", [assemble, assemble_legacy])
+def test_nothing_is_executed(
+    tmp_path: Path, payload: str, container: Container
+) -> None:
+    copyreg.add_extension("os", "system", EXTENSION)
+    try:
+        program = b"}" + literal("x") + EXECUTIONS[payload] + b"s"
+        result = load(tmp_path, container(program))
+    finally:
+        copyreg.remove_extension("os", "system", EXTENSION)
+    assert isinstance(result["x"], Stub)
+    assert not CANARY.exists()
+    assert "Stub(" in repr(result)
+
+
+TENSORS = {
+    "offset": tensor(storage(4), 1, (4,), (1,)),
+    "end": tensor(storage(4), 4, (1,), (1,)),
+    "size": tensor(storage(4), 0, (5,), (1,)),
+    "stride": tensor(storage(4), 0, (2, 2), (3, 1)),
+    "huge_offset": tensor(storage(4), HUGE, (1,), (1,)),
+    "overflow": tensor(storage(4), 0, (2, 2), (HUGE, HUGE)),
+    "wraps": tensor(storage(4), 0, (3,), (2**63 - 1,)),
+    "long": tensor(storage(4), 0, (2**10_000,), (1,)),
+    "negative_size": tensor(storage(4), 0, (-1,), (1,)),
+    "negative_stride": tensor(storage(4), 3, (4,), (-1,)),
+    "negative_offset": tensor(storage(4), -1, (1,), (1,)),
+    "float_size": tensor(storage(4), 0, (1.0,), (1,)),
+    "bool_size": tensor(storage(4), 0, (True,), (1,)),
+    "no_size": tensor(storage(4), 0, None, (1,)),
+    "ranks_differ": tensor(storage(4), 0, (2, 2), (1,)),
+    "dimensions": tensor(storage(4), 0, (1,) * 70, (1,) * 70),
+    "terabytes": tensor(storage(4), 0, (2**40,), (0,)),
+    "terabytes_2": tensor(storage(4), 0, (2**20, 2**20), (0, 0)),
+    "empty_but_huge": tensor(storage(4), 0, (0, HUGE, HUGE), (1, 1, 1)),
+    "no_storage": tensor(literal([1, 2]), 0, (1,), (1,)),
+    "long_storage": tensor(storage(5), 0, (5,), (1,)),
+    "huge_storage": tensor(storage(HUGE), 0, (5,), (1,)),
+    "negative_storage": tensor(storage(-1), 0, (0,), (1,)),
+    "no_count": tensor(storage("4"), 0, (1,), (1,)),
+    "complex": tensor(storage(2, "ComplexFloatStorage"), 0, (1,), (1,)),
+    "two_types": tensor(storage(4), 0, (1,), (1,))
+    + tensor(storage(2, "DoubleStorage"), 0, (1,), (1,)),
+    "few_arguments": call(name("torch._utils", "_rebuild_tensor_v2"), storage(4)),
+    "quantized": call(name("torch._utils", "_rebuild_qtensor"), storage(4)),
+    "negated": tensor(storage(4), 0, (1,), (1,), {"neg": True}),
+    "view": tensor(storage(4, "FloatStorage", ("1", 2, 3)), 0, (3,), (1,)),
+}
+
+
+REASONS = {
+    "offset": "reaches element 4 of a storage of 4",
+    "dimensions": "no valid size and strides",
+    "terabytes": "far more than the file holds",
+    "negated": "lazily negated",
+    "view": "reaches beyond its storage",
+}
+
+
+@pytest.mark.parametrize("container", [assemble, assemble_legacy])
+@pytest.mark.parametrize("kind", TENSORS)
+def test_false_tensors_are_refused(
+    tmp_path: Path, kind: str, container: Container
+) -> None:
+    assert REASONS.get(kind, "") in refused(tmp_path, container(TENSORS[kind]))
+
+
+def test_many_copies_of_one_storage_are_refused(tmp_path: Path) -> None:
+    data = bytes(4 << 20)
+    one = tensor(storage(len(data) // 4), 0, (len(data) // 4 - 1,), (1,))
+    assert "far more" in refused(tmp_path, assemble(b"(" + one * 500 + b"l", data))
+
+
+def test_strides_along_one_element_do_not_matter(tmp_path: Path) -> None:
+    program = tensor(storage(4), 1, (1, 3), (2**63 - 1, 1))
+    content = assemble(program, np.float32([1, 2, 3, 4]).tobytes())
+    assert load(tmp_path, content).tolist() == [[2, 3, 4]]
+
+
+def test_bools_are_zero_or_one(tmp_path: Path) -> None:
+    program = tensor(storage(4, "BoolStorage"), 0, (4,), (1,))
+    result = load(tmp_path, assemble(program, b"\0\1\2\xff"))
+    assert result.view(np.uint8).tolist() == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("view", [(), (("1", 0, 4),)])
+def test_tensors_on_one_storage_share_no_memory(tmp_path: Path, view: tuple) -> None:
+    one = tensor(storage(4, "FloatStorage", *view), 0, (4,), (1,))
+    container = assemble_legacy if view else assemble
+    first, second, *_ = load(tmp_path, container(b"(" + one * 3 + b"l"))
+    assert not np.shares_memory(first, second)
+
+
+def test_reads_views_of_legacy_storages(tmp_path: Path) -> None:
+    program = tensor(storage(4, "FloatStorage", ("1", 1, 3)), 1, (2,), (1,))
+    content = assemble_legacy(program, data=np.float32([1, 2, 3, 4]).tobytes())
+    assert load(tmp_path, content).tolist() == [3, 4]
+
+
+def nested_pairs(levels: int) -> bytes:
+    """Returns a tuple of a tuple twice, and so on: 2**levels leaves in few bytes."""
+    return b")" + b"2\x86" * levels
+
+
+BOMBS = {
+    "memo_index": b"Nr\xff\xff\xff\x7f" + b"j\xff\xff\xff\x7e",
+    "binbytes": b"\x8e" + struct.pack("<Q", 2**62),
+    "binunicode": b"\x8d" + struct.pack("<Q", 2**63 + 1) + b"abc",
+    "long": b"\x8b" + struct.pack("<i", 2**31 - 1) + b"\x01",
+    "decimal": b"I" + b"9" * 1_000_000 + b"\n",
+    "steps": b"N0" * 700_000,
+    "long_calls": b"]q\x00(" + b"NN\x86" * 150_000 + b"e0"
+    + call(name("collections", "OrderedDict"), b"h\x00") * 10_000,
+    "frame": b"\x95" + struct.pack("<Q", 2**63),
+    "underflow": b"0" * 10,
+    "unbalanced": b"Ne",
+    "buffers": b"\x97",
+    "call_of_no_global": call(literal(1)),
+    "persistent_text": b"Psomething\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("container", [assemble, assemble_legacy])
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_bombs_are_refused(tmp_path: Path, bomb: str, container: Container) -> None:
+    refused(tmp_path, container(BOMBS[bomb]))
+
+
+def test_nesting_is_harmless(tmp_path: Path) -> None:
+    pairs = nested_pairs(200)
+    assert isinstance(load(tmp_path, assemble(pairs)), tuple)
+    with_key = load(tmp_path, assemble(b"}" + pairs + b"Ns"))
+    assert [repr(key) for key in with_key] == ["Stub('key.tuple')"]
+    for key in ("x" * 2_000, 2**61):
+        assert key not in load(tmp_path, assemble(b"}" + literal(key) + b"Ns"))
+    with pytest.raises(CheckpointFormatError, match="found"):
+        state_dict_of(load(tmp_path, assemble(b"}" + literal("x") + pairs + b"s")))
+    assert load(tmp_path, assemble(b"]" * 300_000 + b"a" * 299_999)) is not None
+
+
+def test_overlapping_records_are_refused(tmp_path: Path) -> None:
+    content = assemble(b"N", bytes(1000))
+    entry = content[content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) :]
+    entry = entry[: entry.index(b"PK\x05\x06")]
+    start, end = content.index(b"PK\x01\x02"), content.index(b"PK\x05\x06")
+    copies = [entry.replace(b"a/data/0", b"a/data/%d" % i) for i in range(10)]
+    main = content[start : end - len(entry)]
+    directory = main + b"".join(copies)
+    tail = struct.pack(
+        "<4s4H2LH", b"PK\x05\x06", 0, 0, 11, 11, len(directory), start, 0
+    )  # fmt: skip
+    assert "overlap" in refused(tmp_path, content[:start] + directory + tail)
+
+
+def test_survives_fuzzing() -> None:
+    cases = os.environ.get("QCS_FUZZ_CASES", "1500")
+    program = Path(__file__).with_name("fuzz_torch_reader.py")
+    process = subprocess.run(
+        [sys.executable, program, cases], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr[-2_000:]
+    report = json.loads(process.stdout)
+    assert report["loaded"] > int(cases) // 50  # Else nothing deep is reached.
+    assert report["refused"] > int(cases) // 4
+    assert report["slowest_seconds"] < 2
+    assert report["peak_growth_mb"] < 300
