@@ -14,6 +14,6 @@ def get_config():
     c.data.resize = 56
     c.model.size = "tiny"
     c.optimizer.learning_rate = 1e-3
-    c.optimizer.decay = 0.95
-    c.train.epochs = 30
+    c.optimizer.decay = 0.93
+    c.train.epochs = 20
     return c

@@ -20,6 +20,7 @@ def base_config() -> ml_collections.ConfigDict:
     c.name = "qcs"  # of the run; its default workdir is runs/<name>
     c.seed = 0  # of weights, draws, augmentation and dropout
     c.dtype = "float32"  # or "bfloat16": compute precision; parameters stay float32
+    c.init_from = ""  # checkpoint to start from: Orbax or .pth, whole or backbone alone
     c.data = _data()
     c.model = _model()
     c.loss = _loss()

@@ -1,14 +1,15 @@
 """The names of the published PyTorch checkpoints, as one table read both ways.
 
 A row says which PyTorch module is which module here; its kind says how their arrays
-correspond. `{s}`, `{u}`, `{i}`, `{l}`, `{v}` stand for what both names share.
+correspond. `{s}`, `{u}`, `{i}`, `{l}`, `{v}` stand for what both names share. A second
+table has the arrays that only PyTorch has: no result depends on them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -86,14 +87,61 @@ MODULES = (
     (f"{_CSA}.mlp.fc2", f"{_CSA_HERE}/mlp/fc2", "linear"),
 )
 
-# Modules that the published code creates and never uses: they receive no gradient.
-DEAD = (
-    r".*\.num_batches_tracked",
-    r"VIT_\w+\.(patch_embed\.proj|eca_block\.conv|CON1|IRLinear[12])\.\w+",
-    r"VIT_\w+\.blocks\.\d+\.conv\.\w+",
-    r"ir_back\.output_layer\.\d+\.\w+",
-    r"ir_back\.body4\.\d+\.(res_layer|shortcut_layer)\.\d+\.\w+",
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """What the shapes of a network follow from.
+
+    Attributes:
+      num_classes: Width of the logits.
+      widths: Channels of the three stages of the backbone.
+      units: Units of each.
+      features: Width of the tokens.
+      depth: Blocks of the base ViT.
+      side: Each pyramid level is `side` x `side` tokens.
+    """
+
+    num_classes: int = 7
+    widths: tuple[int, int, int] = (64, 128, 256)
+    units: tuple[int, int, int] = (3, 4, 14)
+    features: int = 768
+    depth: int = 2
+    side: int = 7
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the ViTs see: three levels, without the class token."""
+        return 3 * self.side**2
+
+
+_FACE = 512  # width of the face embedding that the backbone once ended in
+_OUTPUT = "ir_back.output_layer"
+
+# Arrays of modules that the published code creates and never uses: no gradient ever
+# reaches them. Their shapes are written so that it still finds all that it asks for.
+DEAD: tuple[tuple[str, Callable[[Sizes], tuple[int, ...]]], ...] = (
+    ("VIT_{v}.patch_embed.proj.weight", lambda z: (z.features, z.widths[-1], 1, 1)),
+    ("VIT_{v}.patch_embed.proj.bias", lambda z: (z.features,)),
+    ("VIT_{v}.eca_block.conv.weight", lambda z: (1, 1, 5)),
+    ("VIT_{v}.CON1.weight", lambda z: (z.features, z.widths[-1], 1, 1)),
+    ("VIT_{v}.IRLinear1.weight", lambda z: (z.features, 1024)),
+    ("VIT_{v}.IRLinear1.bias", lambda z: (z.features,)),
+    ("VIT_{v}.IRLinear2.weight", lambda z: (_FACE, z.features)),
+    ("VIT_{v}.IRLinear2.bias", lambda z: (_FACE,)),
+    (f"{_BLOCK}.conv.weight", lambda z: (z.tokens + 1, z.tokens + 1, 1)),
+    (f"{_BLOCK}.conv.bias", lambda z: (z.tokens + 1,)),
+    *(
+        (f"{_OUTPUT}.{n}.{leaf}", lambda z: (_FACE,))
+        for n in (0, 4)
+        for leaf in ("weight", "bias", "running_mean", "running_var")
+    ),
+    (f"{_OUTPUT}.3.weight", lambda z: (_FACE, _FACE * z.side**2)),
+    (f"{_OUTPUT}.3.bias", lambda z: (_FACE,)),
 )
+
+# What `ir_back` has in files of the whole face recognition network: a fourth stage.
+_STAGE4 = r"ir_back\.body4\.[0-9]+\.(res_layer|shortcut_layer)\.[0-9]+\.\w+"
+_COUNTER = "num_batches_tracked"  # of every batch normalisation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +163,7 @@ def _rows() -> list[_Row]:
 
 def _pattern(template: str) -> re.Pattern[str]:
     """`a{i}.b` -> a regular expression with a group `i`."""
-    groups = {"v": "base|cross"}
+    groups = {"v": "base|cross", "s": "[1-3]", "l": "[1-3]"}
     parts = re.split(r"\{(\w)\}", template)
     for i in range(1, len(parts), 2):
         parts[i] = f"(?P<{parts[i]}>{groups.get(parts[i], '[0-9]+')})"
@@ -127,6 +175,7 @@ def _pattern(template: str) -> re.Pattern[str]:
 _ROWS = _rows()
 _FROM_TORCH = [(_pattern(row.torch), row) for row in _ROWS]
 _FROM_HERE = [(_pattern(row.here), row) for row in _ROWS]
+_DEAD = [_pattern(template) for template, _ in DEAD] + [re.compile(_STAGE4)]
 
 
 def path_of(key: str) -> tuple[str, Transform] | None:
@@ -146,5 +195,32 @@ def key_of(path: str) -> tuple[str, Transform] | None:
 
 
 def is_dead(key: str) -> bool:
-    """Whether a PyTorch key belongs to a module that is never used."""
-    return any(re.fullmatch(pattern, key) for pattern in DEAD)
+    """Whether a PyTorch key is of a module that is never used, or a counter."""
+    module, _, leaf = key.rpartition(".")
+    if leaf == _COUNTER:
+        key = f"{module}.running_mean"
+        return path_of(key) is not None or is_dead(key)
+    return any(pattern.fullmatch(key) for pattern in _DEAD)
+
+
+def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
+    """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances.
+
+    Args:
+      sizes: Of the network.
+      cross: Whether it has a cross branch.
+    """
+    depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})
+    blocks = [(v, i) for v, depth in depths.items() for i in range(depth)]
+    arrays = {}
+    for template, shape in DEAD:
+        make = np.ones if template.endswith("running_var") else np.zeros
+        for v, i in blocks:
+            arrays[template.format(v=v, i=i)] = make(shape(sizes), np.float32)
+    return arrays
+
+
+def counters(keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """int64 zeros: how many batches each batch normalisation among `keys` has seen."""
+    norms = [k.removesuffix("running_mean") for k in keys if k.endswith("running_mean")]
+    return {f"{norm}{_COUNTER}": np.zeros((), np.int64) for norm in norms}

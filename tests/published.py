@@ -55,7 +55,7 @@ def variables(name: str) -> dict:
     for key, array in state_dict(name).items():
         if not torch_layout.is_dead(key):
             path, transform = torch_layout.path_of(key)
-            flat[path] = np.ascontiguousarray(transform.to_jax(array))
+            flat[path] = np.asarray(transform.to_jax(array))
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 

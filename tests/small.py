@@ -1,5 +1,7 @@
 """A network small enough to compile in seconds, and random input for it."""
 
+import functools
+
 import jax
 import numpy as np
 
@@ -9,7 +11,7 @@ SIZES = dict(
     image_size=16,
     subsample=1,
     widths=(4, 6, 8),
-    units=(1, 1, 2),
+    units=(1, 1, 1),
     features=16,
     depth=1,
     heads=2,
@@ -20,9 +22,14 @@ def create(name: str, **options) -> models.QCS:
     return models.create(name, **{**SIZES, **options})
 
 
+@functools.lru_cache  # the same model is asked for again and again
+def _fresh(model: models.QCS) -> dict:
+    return jax.device_get(models.init(model, jax.random.key(0)))
+
+
 def variables(model: models.QCS, seed: int = 0) -> dict:
     """Initial variables, all moved off their initial values."""
-    fresh = models.init(model, jax.random.key(seed))
+    fresh = _fresh(model)
     rng = np.random.default_rng(seed)
 
     def move(path, x):
@@ -51,3 +58,9 @@ def batch(model: models.QCS, size: int, devices: int = 1, seed: int = 0) -> dict
         return x.reshape(n, devices, size // devices, *x.shape[2:]).swapaxes(0, 1)
 
     return {"image": deal(image), "label": deal(label.astype(np.int32))}
+
+
+def at(tree: dict, path: tuple[str, ...]) -> np.ndarray:
+    for key in path:
+        tree = tree[key]
+    return np.asarray(tree)

@@ -113,7 +113,7 @@ PROTOTYPES: dict[str, tuple[ActionUnits, ...]] = {
     ),
 }
 
-_INTENSITY = (0.5, 1.0)
+_INTENSITY = (0.6, 1.0)
 _RESTING_TONE = 0.04  # nobody's face is perfectly at rest
 
 

@@ -49,7 +49,7 @@ OCCLUSIONS = ("none", "sticker", "bar")
 
 _FACIAL_HAIR_ODDS = (0.7, 0.1, 0.1, 0.1)
 _GLASSES_ODDS = (0.7, 0.15, 0.15)
-_OCCLUSION_ODDS = (0.85, 0.075, 0.075)
+_OCCLUSION_ODDS = (0.9, 0.05, 0.05)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,9 +129,9 @@ def sample(rng: np.random.Generator) -> Nuisances:
         brow_height=about(0.0, 0.03),
         mouth_height=about(0.0, 0.04),
         asymmetry=about(0.0, 0.15),
-        roll=about(0.0, 15.0),
-        yaw=about(0.0, 20.0),
-        pitch=about(0.0, 8.0),
+        roll=about(0.0, 10.0),
+        yaw=about(0.0, 15.0),
+        pitch=about(0.0, 6.0),
         scale=about(1.0, 0.08),
         shift_x=about(0.0, 0.05),
         shift_y=about(0.0, 0.05),
@@ -140,7 +140,7 @@ def sample(rng: np.random.Generator) -> Nuisances:
         light_angle=about(0.0, 180.0),
         light_strength=float(rng.uniform(0.0, 0.4)),
         exposure=about(1.0, 0.2),
-        blur=float(rng.uniform(0.0, 0.7)),
+        blur=float(rng.uniform(0.0, 0.5)),
         noise=float(rng.uniform(0.0, 6.0)),
         occlusion=pick(OCCLUSIONS, _OCCLUSION_ODDS),
         occlusion_x=about(0.0, 0.7),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,7 +52,7 @@ class Source:
 
 def data_root(directory: str = "") -> pathlib.Path:
     """`directory`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(directory or default).expanduser()
 
 
@@ -87,38 +89,41 @@ def _version_directory(name: str, directory: str) -> pathlib.Path:
     """The newest prepared version of a data set."""
     root = data_root(directory)
     base = root / name
-    configs = sorted(path.parent.parent for path in base.glob("*/*/dataset_info.json"))
-    if len(set(configs)) == 1:  # DATASET stands for its only prepared CONFIG
+    configs = sorted({version.parent for version in _versions(base, "*/*")})
+    if len(configs) == 1:  # DATASET stands for its only prepared CONFIG
         base = configs[0]
     elif configs:
-        found = ", ".join(f"{name}/{c.name}" for c in dict.fromkeys(configs))
+        found = ", ".join(f"{name}/{c.name}" for c in configs)
         raise UserError(
             f"several data sets {name!r} are prepared: set --config.data.name to one "
             f"of {found}"
         )
-    versions = [path.parent for path in base.glob("*/dataset_info.json")]
+    versions = _versions(base, "*")
     if not versions:
         raise UserError(_how_to_prepare(name, root))
-    return max(versions, key=lambda path: _version_key(path.name))
+    return max(versions, key=lambda v: tuple(map(int, v.name.split("."))))
 
 
-def _version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdigit())
+def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
+    """Complete versions; TFDS writes one as `incomplete.*` and renames it at the end."""
+    found = [path.parent for path in folder.glob(f"{pattern}/dataset_info.json")]
+    return [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
 
 
 def _how_to_prepare(name: str, root: pathlib.Path) -> str:
     prepared = sorted(
         {
-            "/".join(path.parent.parent.relative_to(root).parts)
-            for path in root.glob("*/**/dataset_info.json")
+            version.parent.relative_to(root).as_posix()
+            for pattern in ("*/*", "*/*/*")
+            for version in _versions(root, pattern)
         }
     )
     folder = "" if name.startswith("synthetic_faces") else " --manual_dir=FOLDER"
-    where = f" --data_dir={root}" if root != data_root() else ""
+    where = f" --data_dir={shlex.quote(str(root))}" if root != data_root() else ""
     known = f"; prepared there: {', '.join(prepared)}" if prepared else ""
     return (
         f"data set {name!r} is not prepared in {root}{known}. "
-        f"Prepare it: python data/prepare.py {name.partition('/')[0]}{folder}{where} "
+        f"Prepare it: python data/prepare.py {name}{folder}{where} "
         f"(data/README.md tells how to obtain it)"
     )
 

@@ -27,6 +27,7 @@ SIZES = {
         features=96,
         depth=1,
         heads=4,
+        init_std=0.1,
     ),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from qcs_jax.batch_layout import BatchLayout
@@ -130,9 +131,8 @@ class BatchNorm(nn.Module):
         if not self.is_initializing():
             count = xs[0, ..., 0].size * self.layout.device_count()
             unbiased = batch_var * (count / max(count - 1, 1))
-            for n in range(self.layout.branches):
-                mean.value = self._advance(mean.value, batch_mean[n])
-                var.value = self._advance(var.value, unbiased[n])
+            mean.value = self._advance(mean.value, batch_mean)
+            var.value = self._advance(var.value, unbiased)
         per_branch = (slice(None), None, None, None)
         y = _affine_norm(
             xs, batch_mean[per_branch], batch_var[per_branch], scale, bias, self.epsilon
@@ -147,8 +147,12 @@ class BatchNorm(nn.Module):
         return mean, self.layout.mean(jnp.mean(centred**2, axis=(1, 2, 3)))
 
     def _advance(self, running: jax.Array, new: jax.Array) -> jax.Array:
-        new = lax.stop_gradient(new)
-        return (1 - self.momentum) * running + self.momentum * new
+        """`(1 - momentum) running + momentum new[i]`, for each branch i in turn."""
+        n, keep = len(new), 1 - self.momentum
+        weights = self.momentum * keep ** np.arange(n - 1, -1, -1)
+        weighted = jnp.float32(weights)[:, None] * new
+        advanced = keep**n * running + jnp.sum(weighted, axis=0)
+        return lax.stop_gradient(advanced)
 
 
 def _affine_norm(x, mean, var, scale, bias, epsilon) -> jax.Array:

@@ -31,6 +31,7 @@ class BaseBranch(nn.Module):
     heads: int
     dropout: float
     proj_dropout: float
+    init_std: float
     dtype: layers.Dtype
 
     @nn.compact
@@ -53,6 +54,7 @@ class BaseBranch(nn.Module):
             self.heads,
             self.dropout,
             self.proj_dropout,
+            self.init_std,
             self.dtype,
             name="vit",
         )
@@ -69,6 +71,7 @@ class CrossBranch(nn.Module):
     heads: int
     dropout: float
     proj_dropout: float
+    init_std: float
     interaction: str
     information: str
     gamma: float
@@ -110,6 +113,7 @@ class CrossBranch(nn.Module):
             self.heads,
             self.dropout,
             self.proj_dropout,
+            self.init_std,
             self.dtype,
             name="vit",
         )
@@ -157,6 +161,9 @@ class QCS(nn.Module):
       cross_dropout: Rate in the cross ViT.
       drop_projection: Whether ViTs also drop after the attention's output projection,
         as the published 8-class models do.
+      init_std: Deviation of the ViTs' initial linear weights. The published 0.01 is
+        for the published width; a narrow ViT would start so close to constant that
+        it hardly learns.
       interaction: "csa" or "sdpa" (Table 1).
       information: "sd", "s" or "d": matrices that QCS compares by (Table 2).
       gamma: Constant part of the weight of D (Eq. 9).
@@ -179,6 +186,7 @@ class QCS(nn.Module):
     dropout: float = 0.0
     cross_dropout: float = 0.0
     drop_projection: bool = False
+    init_std: float = 0.01
     interaction: str = "csa"
     information: str = "sd"
     gamma: float = 1.0
@@ -192,7 +200,9 @@ class QCS(nn.Module):
             projection = rate if self.drop_projection else 0.0
             return dict(heads=self.heads, dropout=rate, proj_dropout=projection)
 
-        common = dict(num_classes=self.num_classes, dtype=self.dtype)
+        common = dict(
+            num_classes=self.num_classes, init_std=self.init_std, dtype=self.dtype
+        )
         self.base = BaseBranch(
             subsample=self.subsample,
             widths=self.widths,

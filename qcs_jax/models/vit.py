@@ -13,7 +13,6 @@ from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import layers
 
 # Truncated at +-2, which at these deviations cuts nothing: plain normals.
-LINEAR_INIT = nn.initializers.normal(0.01)
 TOKEN_INIT = nn.initializers.normal(0.02)
 
 
@@ -23,17 +22,19 @@ class Attention(nn.Module):
     Attributes:
       heads: Number of heads; must divide the width.
       first_only: Query with the first token alone; the result has one token.
+      init_std: Deviation of the initial weights.
     """
 
     heads: int
     first_only: bool
+    init_std: float
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[m, t, c]` -> `[m, t or 1, c]`."""
         m, t, c = x.shape
-        qkv = _Linear(3 * c, self.dtype, name="qkv")
+        qkv = _Linear(3 * c, self.init_std, self.dtype, name="qkv")
         q = qkv(x[:, :1] if self.first_only else x, slice(0, c))
         k, v = jnp.split(qkv(x, slice(c, 3 * c)), 2, axis=-1)
         q, k, v = (h.reshape(m, -1, self.heads, c // self.heads) for h in (q, k, v))
@@ -41,21 +42,22 @@ class Attention(nn.Module):
         weights = nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
         self.sow("intermediates", "attention", weights)  # [m, heads, t or 1, t]
         y = jnp.einsum("mhqk,mkhd->mqhd", weights, v).reshape(m, -1, c)
-        linear = layers.dense(
-            c, c, kernel_init=LINEAR_INIT, dtype=self.dtype, name="out"
-        )
-        return linear(y)
+        init = nn.initializers.normal(self.init_std)
+        return layers.dense(c, c, kernel_init=init, dtype=self.dtype, name="out")(y)
 
 
 class _Linear(nn.Module):
     """A linear layer; a call asks for some of its output columns."""
 
     features: int
+    init_std: float
     dtype: layers.Dtype
 
     @nn.compact
     def __call__(self, x: jax.Array, columns: slice) -> jax.Array:
-        kernel = self.param("kernel", LINEAR_INIT, (x.shape[-1], self.features))
+        width = x.shape[-1]
+        init = nn.initializers.normal(self.init_std)
+        kernel = self.param("kernel", init, (width, self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         kernel, bias = kernel[:, columns], bias[columns]
         x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
@@ -71,6 +73,7 @@ class Block(nn.Module):
       drop: Constructor of a dropout layer, called with its rate.
       dropout: Rate after both layers of the MLP.
       proj_dropout: Rate after the output projection of the attention.
+      init_std: Deviation of the initial weights.
     """
 
     heads: int
@@ -78,20 +81,23 @@ class Block(nn.Module):
     drop: Callable[[float], nn.Module]
     dropout: float
     proj_dropout: float
+    init_std: float
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[m, t, c]` -> `[m, t or 1, c]`."""
         norm = functools.partial(layers.layer_norm, 1e-6, self.dtype)
-        attention = Attention(self.heads, self.first_only, self.dtype, name="attention")
+        attention = Attention(
+            self.heads, self.first_only, self.init_std, self.dtype, name="attention"
+        )
         h = attention(norm(name="norm1")(x))
         if self.first_only:
             x = x[:, :1]
         x = x + self.drop(self.proj_dropout)(h)
         mlp = layers.Mlp(
             dropout=self.drop(self.dropout),
-            kernel_init=LINEAR_INIT,
+            kernel_init=nn.initializers.normal(self.init_std),
             dtype=self.dtype,
             name="mlp",
         )
@@ -107,6 +113,7 @@ class ViT(nn.Module):
       heads: Attention heads of each.
       dropout: Rate on the embedded sequence and inside the MLPs.
       proj_dropout: Rate after each attention's output projection.
+      init_std: Deviation of the initial weights of linear layers.
     """
 
     num_classes: int
@@ -114,6 +121,7 @@ class ViT(nn.Module):
     heads: int = 8
     dropout: float = 0.0
     proj_dropout: float = 0.0
+    init_std: float = 0.01
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -154,6 +162,7 @@ class ViT(nn.Module):
                 drop,
                 self.dropout,
                 self.proj_dropout,
+                self.init_std,
                 self.dtype,
                 name=f"block{i}",
             )(x)
@@ -163,7 +172,8 @@ class ViT(nn.Module):
     def _classify(self, token: jax.Array) -> jax.Array:
         """Gate `c * sigmoid(W2 relu(W1 c))` and head, `[m, c]` -> `[m, k]`."""
         c = token.shape[-1]
-        linear = functools.partial(layers.dense, c, kernel_init=LINEAR_INIT)
+        init = nn.initializers.normal(self.init_std)
+        linear = functools.partial(layers.dense, c, kernel_init=init)
         h = nn.relu(linear(c, dtype=self.dtype, name="gate1")(token))
         token = token * nn.sigmoid(linear(c, dtype=self.dtype, name="gate2")(h))
         self.sow("intermediates", "embedding", token)

@@ -14,6 +14,7 @@ import ml_collections
 from qcs_jax import models, recipe
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import flatten
+from qcs_jax.initialize import initialize
 from qcs_jax.input import pipeline
 from qcs_jax.sam import SAM
 from qcs_jax.train.interrupt import Interrupt, Interrupted
@@ -45,9 +46,7 @@ def train_and_evaluate(
     optimizer = recipe.create_optimizer(config, run.epoch_steps)
     keep = config.train.keep_checkpoints
     with Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
-        # Resume order: 1. the newest whole checkpoint of workdir; 2. fresh weights.
-        state = _fresh_state(run, optimizer)
-        state = _restored_state(run, checkpoints, state) or state
+        state = _start(run, optimizer, checkpoints)
         text = json.dumps(run.description, indent=2)
         (workdir / "config.json").write_text(text + "\n", encoding="utf-8")
         _Loop(run, workdir, optimizer, checkpoints).take_steps(state)
@@ -56,9 +55,29 @@ def train_and_evaluate(
     return Summary.of(workdir, config.train.epochs, run.total_steps, seconds)
 
 
+def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
+    # Resume order: 1. the newest whole checkpoint of workdir; 2. the weights that
+    # config.init_from names, which are not looked for otherwise; 3. fresh weights.
+    fresh = _fresh_state(run, optimizer)
+    return (
+        _restored_state(run, checkpoints, fresh)
+        or _initialized_state(run, fresh)
+        or fresh
+    )
+
+
 def _fresh_state(run: Run, optimizer: SAM) -> TrainState:
     variables = models.init(run.model, jax.random.key(run.config.seed))
     return TrainState.create(variables, optimizer)
+
+
+def _initialized_state(run: Run, fresh: TrainState) -> TrainState | None:
+    if not run.config.init_from:
+        return None
+    variables, notes = initialize(fresh.variables, run.config.init_from)
+    for note in notes:
+        print(f"note: {note}")
+    return fresh.replace(**variables)
 
 
 def _restored_state(

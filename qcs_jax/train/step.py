@@ -104,7 +104,7 @@ def make_train_step(
             grad_fn,
             state.params,
             state.opt_state,
-            (state.batch_stats, 0),
+            (state.batch_stats, jnp.int32(0)),
             reduce=functools.partial(lax.pmean, axis_name=AXIS),
             local_climb=local_climb,
         )

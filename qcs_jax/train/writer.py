@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import sys
 import time
 from typing import Any
 
@@ -55,7 +56,11 @@ class Writer:
                 folder = str(workdir / "tensorboard")
                 self._events = SummaryWriter(folder, purge_step=start + 1)
         self._bar = tqdm.tqdm(
-            total=total, initial=start, unit="step", disable=quiet, mininterval=0.5
+            total=total,
+            initial=start,
+            unit="step",
+            disable=quiet,
+            mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few
         )
 
     def __enter__(self) -> Writer:
@@ -80,7 +85,7 @@ class Writer:
         if steps and seconds:
             scalars = {**scalars, "steps_per_second": steps / seconds}
             scalars["images_per_second"] = self._images * steps / seconds
-        self._bar.set_postfix(_short(scalars))
+        self._bar.set_postfix(_short(scalars), refresh=False)
         self.write(step, "train", scalars)
 
     def restart_clock(self, step: int) -> None:

@@ -1,11 +1,13 @@
 """What is said when a PyTorch checkpoint cannot be read."""
 
+from qcs_jax.errors import UserError
+
 # The remedies that most messages end with.
 DOWNLOAD = "Download or copy the file again"
 SAVE = "Save the weights in PyTorch with torch.save(model.state_dict(), path)"
 
 
-class CheckpointFormatError(ValueError):
+class CheckpointFormatError(UserError):
     """A checkpoint that cannot, or must not, be read."""
 
 

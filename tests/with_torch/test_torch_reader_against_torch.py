@@ -10,11 +10,7 @@ import pytest
 
 from qcs_jax.torch_reader import CheckpointFormatError, load_pth
 
-# A submodule: without torch, this folder itself can pass for a package of that name.
-pytest.importorskip(
-    "torch.serialization", reason="compares with PyTorch: pip install torch"
-)
-import torch  # noqa: E402
+torch = pytest.importorskip("torch", reason="compares with PyTorch: pip install torch")
 
 BOTH_FORMATS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
 DTYPES = (

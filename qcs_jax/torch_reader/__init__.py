@@ -1,9 +1,9 @@
 """Reads PyTorch checkpoints (`.pth`) without PyTorch and without trusting them.
 
 A `.pth` file is a pickle that refers to raw storages. The pickle runs on a machine that
-cannot execute anything (`torch_pickle`); what it says about tensors is checked against
-the bytes that exist before any memory is taken (`torch_tensors`); both containers of
-PyTorch are known (`torch_containers`).
+cannot execute anything (`pickle_machine`); what it says about tensors is checked
+against the bytes that exist before any memory is taken (`tensors`); both containers of
+PyTorch are known (`containers`).
 
     checkpoint = load_pth("model_best.pth")
     weights = state_dict_of(checkpoint)  # {"conv1.weight": array, ...}
@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.torch_containers import load_archive, load_legacy
-from qcs_jax.torch_errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.torch_pickle import Stub
-from qcs_jax.torch_tensors import ByteLimit
+from qcs_jax.torch_reader.containers import load_archive, load_legacy
+from qcs_jax.torch_reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.torch_reader.pickle_machine import Stub
+from qcs_jax.torch_reader.tensors import ByteLimit
 
 __all__ = ["CheckpointFormatError", "Stub", "load_pth", "state_dict_of"]
 

@@ -1,0 +1,34 @@
+# Commands for a machine with Python 3.11 or newer and nothing else.
+#   make demo   prepare the drawn faces, train a tiny QCS on them, evaluate it
+#   make test   lint and test
+# PYTHON=python3.12 make test   uses another interpreter.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint clean
+
+demo: $(READY)
+	$(BIN)/python data/prepare.py synthetic_faces
+	$(BIN)/python -m qcs_jax.main --config=configs/demo.py
+	$(BIN)/python -m qcs_jax.main --config=configs/demo.py --mode=eval
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Made anew when the pins change; a half-made environment is never marked ready.
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.11 make")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

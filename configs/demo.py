@@ -1,0 +1,20 @@
+"""Trains a tiny QCS on drawn faces, in minutes on two CPU cores.
+
+    python data/prepare.py synthetic_faces
+    python -m qcs_jax.main --config=configs/demo.py
+"""
+
+from qcs_jax.config import base_config
+
+
+def get_config():
+    c = base_config()
+    c.name = "demo"
+    c.data.name = "synthetic_faces/balanced"
+    c.data.resize = 56
+    c.model.size = "tiny"
+    c.augment.erase = 0.0
+    c.optimizer.learning_rate = 1e-3
+    c.optimizer.decay = 0.7
+    c.train.epochs = 5
+    return c

@@ -1,0 +1,164 @@
+"""Converts checkpoints between PyTorch and Orbax, without PyTorch.
+
+python -m qcs_jax.convert model_best.pth --out=DIR
+python -m qcs_jax.convert RUN --to-torch --out=model.pth
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import shlex
+import sys
+
+from absl import logging
+
+from qcs_jax import checkpoint, models
+from qcs_jax.config import CHOICES, RANGES
+from qcs_jax.convert import summary
+from qcs_jax.convert.conversion import (
+    Conversion,
+    default_residual,
+    read_pth,
+    to_torch,
+)
+from qcs_jax.convert.orbax_writer import ASSUMED, Faces, check_target, save_orbax
+from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parse(argv)
+    try:
+        if args.to_torch:
+            _write_pth(args)
+        else:
+            _write_orbax(args)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.convert",
+        description="Converts checkpoints between PyTorch and Orbax.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("checkpoint", metavar="CHECKPOINT", help="a .pth file; or a run (--to-torch)")
+    add("--out", required=True, type=os.path.abspath, help="folder to write; or .pth")
+    add("--to-torch", "--to_torch", action="store_true", help="write a .pth file")
+    add("--overwrite", action="store_true", help="replace an earlier conversion")
+    add(
+        "--residual",
+        choices=CHOICES["model.residual"],
+        help="what the network was trained with; default: as published",
+    )
+    add("--class_names", metavar="A,B,...", help="in the order of the logits")
+    add("--resize", type=int, metavar="PIXELS", help="side of images before the crop")
+    args = parser.parse_args(argv)
+    about_faces = (args.residual, args.class_names, args.resize)
+    if args.to_torch and any(value is not None for value in about_faces):
+        parser.error("--residual, --class_names and --resize are not for --to-torch")
+    return args
+
+
+def _write_orbax(args: argparse.Namespace) -> None:
+    out = pathlib.Path(args.out)
+    check_target(out, args.overwrite)  # before the work
+    if os.path.isdir(args.checkpoint):
+        raise UserError(f"{args.checkpoint} is a folder: to write .pth, add --to-torch")
+    conversion = read_pth(args.checkpoint)
+    print(f"{args.checkpoint}:\n{summary.of_conversion(conversion)}")
+    _check_usable(args.checkpoint, conversion)
+    residual = _residual(args.residual, conversion)
+    faces = _faces(args, conversion)
+    print(f"  classes    {', '.join(faces.class_names)}")
+    print(f"  images     resized to {faces.resize}x{faces.resize} before the crop")
+    save_orbax(
+        out, conversion, residual=residual, faces=faces, overwrite=args.overwrite
+    )
+    print(
+        f"wrote {out}, next:\n"
+        f"  qcs_jax.load({str(out)!r}).predict('face.jpg')\n"
+        f"  python -m qcs_jax.main --config=CONFIG "
+        f"--config.init_from={shlex.quote(str(out))}"
+    )
+
+
+def _check_usable(path: str, conversion: Conversion) -> None:
+    """Raises UserError for what converts, but does not make a network of its own."""
+    if conversion.network == "backbone":
+        raise UserError(
+            f"{path} is the backbone alone, which cannot predict. Training starts from "
+            f"the file as it is: --config.init_from={shlex.quote(path)}"
+        )
+    if conversion.size_name is None:
+        raise UserError(
+            f"{path} is of a size that no configuration has (sizes are "
+            f"{', '.join(models.SIZES)}), and weights do not show everything about a "
+            f"size. Use qcs_jax.convert.from_torch and models.create in Python"
+        )
+
+
+def _residual(asked: str | None, conversion: Conversion) -> str:
+    network, classes = conversion.network, conversion.sizes.num_classes
+    residual = asked or default_residual(network, classes)
+    if network != "baseline":
+        how = "as given" if asked else "as published; --residual sets it"
+        print(f"  residual   {residual} ({how})")
+    return residual
+
+
+def _faces(args: argparse.Namespace, conversion: Conversion) -> Faces:
+    """What is given about the training images, and assumptions, told, for the rest."""
+    count = conversion.sizes.num_classes
+    data_set, assumed = ASSUMED.get(count, ("", Faces((), 0)))
+    image_size = models.create("qcs", conversion.size_name).image_size
+    names = assumed.class_names
+    if args.class_names is not None:
+        names = tuple(name.strip() for name in args.class_names.split(","))
+    elif names:
+        summary.warn(
+            f"weights do not name their classes: assumed those of {data_set}. For "
+            f"another data set give --class_names (in the order of its labels) and "
+            f"--resize"
+        )
+    if len(names) != count or len(set(names)) < count or not all(names):
+        raise UserError(
+            f"--class_names: give {count} different names, as many as the network has "
+            f"classes, in the order of the logits"
+        )
+    default = max(assumed.resize, 224) if conversion.size_name == "full" else image_size
+    resize = default if args.resize is None else args.resize
+    highest = RANGES["data.resize"][1]
+    if not image_size <= resize <= highest:
+        raise UserError(f"--resize={resize}: give {image_size} to {highest}")
+    return Faces(names, resize)
+
+
+def _write_pth(args: argparse.Namespace) -> None:
+    out = pathlib.Path(args.out)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: give the .pth file to write")
+    if out.exists() and not args.overwrite:
+        raise UserError(f"{out} exists: give another --out or --overwrite")
+    variables, description, step = checkpoint.load_variables(args.checkpoint)
+    state_dict = to_torch(variables)
+    model = description["config"]["model"]
+    print(f"{args.checkpoint}, step {step}:\n{summary.of_model(model, variables)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    save_pth(out, state_dict)
+    print(
+        f"wrote {out}, next, in PyTorch:\n"
+        f"  model.load_state_dict(torch.load({str(out)!r}, weights_only=True))"
+    )
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
+    sys.exit(main())

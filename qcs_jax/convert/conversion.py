@@ -1,0 +1,215 @@
+"""PyTorch state_dict <-> variables, complete or not at all."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax.numpy as jnp
+import numpy as np
+
+from qcs_jax import models, torch_layout, torch_reader
+from qcs_jax.convert import names, recognise
+from qcs_jax.errors import UserError
+from qcs_jax.torch_layout import Sizes
+from qcs_jax.torch_reader.errors import shorten
+
+_SHOWN = 20  # of each kind of error
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """A PyTorch checkpoint as variables, and how it was read.
+
+    Attributes:
+      network: A name of `models.BRANCHES`, or "backbone".
+      sizes: Of the network; of the backbone only `widths` and `units` mean something.
+      variables: `{"params": ..., "batch_stats": ...}`, NumPy float32.
+      mapped: Key of the file -> path here, such as `params/base/vit/head/kernel`.
+      ignored: Keys of the file that belong to parts that are never used.
+      ignored_parameters: How many parameters these are.
+      notes: What was read differently from how it is spelled.
+    """
+
+    network: str
+    sizes: Sizes
+    variables: dict[str, Any]
+    mapped: dict[str, str]
+    ignored: tuple[str, ...]
+    ignored_parameters: int
+    notes: tuple[str, ...]
+
+    @property
+    def size_name(self) -> str | None:
+        """Its name in `models.SIZES`, or None for another size."""
+        return recognise.size_name(self.sizes)
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """For `models.create(network, **model_options)`; see `default_residual`."""
+        return recognise.model_options(self.sizes)
+
+    @property
+    def parameters(self) -> int:
+        return models.count(self.variables)
+
+
+def default_residual(network: str, num_classes: int) -> str:
+    """The residual form of the published checkpoints, which weights do not show."""
+    return "pre_norm" if (network, num_classes) == ("dcs", 8) else "normalized"
+
+
+def from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Variables of a published state_dict, or of the backbone alone.
+
+    Args:
+      state_dict: Names to arrays of any floating type, with or without the prefixes
+        `module.` and `ir_back.`.
+
+    Returns:
+      `{"params": {"base": ..., "cross": ...}, "batch_stats": {"base": ...}}`, float32.
+      The baseline has no "cross", the backbone alone only "base/backbone".
+
+    Raises:
+      UserError: naming everything that is missing, unknown, or of another shape.
+    """
+    return convert_state_dict(state_dict).variables
+
+
+def read_pth(path: str | os.PathLike[str]) -> Conversion:
+    """Reads a PyTorch checkpoint file, executing nothing of it.
+
+    Raises:
+      UserError: if it cannot be read, or is not of these networks.
+    """
+    saved = torch_reader.load_pth(path)
+    try:
+        return convert_state_dict(torch_reader.state_dict_of(saved))
+    except UserError as error:
+        raise UserError(f"{os.fspath(path)}: {error}") from None
+
+
+def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
+    """Like `from_torch`, and tells what was recognised, mapped and ignored."""
+    read = names.read(state_dict)
+    network = recognise.network_of(read.arrays)
+    sizes = recognise.sizes_of(read.arrays)
+    wanted = recognise.shapes(network, sizes)
+    problems = _Problems(twice=list(read.twice))
+    flat, mapped, ignored = {}, {}, []
+    for name, value in read.arrays.items():
+        key, found = read.keys[name], torch_layout.path_of(name)
+        if torch_layout.is_dead(name):
+            ignored.append(name)
+        elif found is None or found[0] not in wanted:
+            problems.unknown.append(key)
+        else:
+            path, transform = found
+            mapped[key] = path
+            flat[path] = problems.check(key, value, transform, wanted[path])
+    absent = (torch_layout.key_of(path)[0] for path in wanted.keys() - flat.keys())
+    problems.missing += sorted(absent)
+    problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
+    return Conversion(
+        network=network,
+        sizes=sizes,
+        variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
+        mapped=mapped,
+        ignored=tuple(read.keys[name] for name in ignored),
+        ignored_parameters=_count_parameters(read.arrays, ignored),
+        notes=read.notes,
+    )
+
+
+def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """A state_dict that the published code loads, strictly.
+
+    Args:
+      variables: Of a QCS, DCS or baseline network, or of the backbone alone.
+
+    Returns:
+      Names to NumPy arrays: float32 weights, those of never used parts included, and
+      int64 counters. Parts that are never used are zero.
+
+    Raises:
+      UserError: naming what the published code has no place for (the ablations that
+        are not connected by a ViT), and what is missing or of another shape.
+    """
+    flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
+    found = {path: torch_layout.key_of(path) for path in flat}
+    homeless = sorted(path for path, row in found.items() if row is None)
+    _Problems(unknown=homeless).raise_if_any("the published PyTorch networks")
+    state_dict = {}
+    for path, value in flat.items():
+        key, transform = found[path]
+        array = transform.to_torch(np.asarray(value))
+        state_dict[key] = np.array(array, np.float32, order="C")
+    read = convert_state_dict(state_dict)  # what is written can be read: same checks
+    if read.network != recognise.BACKBONE:
+        cross = read.network != "baseline"
+        state_dict |= torch_layout.dead_arrays(read.sizes, cross=cross)
+    return state_dict | torch_layout.counters(state_dict)
+
+
+def _count_parameters(arrays: Mapping[str, np.ndarray], ignored: Iterable[str]) -> int:
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    return sum(np.size(arrays[k]) for k in ignored if not k.endswith(statistics))
+
+
+@dataclasses.dataclass
+class _Problems:
+    """Everything that is wrong with a state_dict, to be told at once."""
+
+    missing: list[str] = dataclasses.field(default_factory=list)
+    unknown: list[str] = dataclasses.field(default_factory=list)
+    twice: list[str] = dataclasses.field(default_factory=list)
+    shapes: list[str] = dataclasses.field(default_factory=list)
+    values: list[str] = dataclasses.field(default_factory=list)
+
+    def check(
+        self,
+        key: str,
+        value: Any,
+        transform: torch_layout.Transform,
+        wanted: tuple[int, ...],
+    ) -> np.ndarray | None:
+        """The array as it is here, or None if it does not fit."""
+        array = np.asarray(value)
+        # NumPy itself does not know that bfloat16 is a number.
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            return self.values.append(f"{shorten(key)} is {array.dtype}")
+        # A view of one element: `wanted` may come from a file that lies about sizes.
+        expected = transform.to_torch(np.broadcast_to(np.float32(0), wanted)).shape
+        if array.shape != expected:
+            fault = f"{shorten(key)} is {list(array.shape)}, not {list(expected)}"
+            return self.shapes.append(fault)
+        with np.errstate(over="ignore"):  # becomes infinite, which is reported
+            array = np.array(transform.to_jax(array), np.float32, order="C")
+        if not np.isfinite(array).all():
+            self.values.append(f"{shorten(key)} has values that are not finite")
+        return array
+
+    def raise_if_any(self, what: str) -> None:
+        """Raises UserError, with numbers, and names up to a limit."""
+        kinds = {
+            "missing": sorted(self.missing),
+            "unknown": list(map(shorten, self.unknown)),
+            "there twice, under other prefixes": list(map(shorten, self.twice)),
+            "of another shape": self.shapes,
+            "not finite floating point numbers": self.values,
+        }
+        told = [
+            f"{len(keys)} {'is' if len(keys) == 1 else 'are'} {kind}: {_listed(keys)}"
+            for kind, keys in kinds.items()
+            if keys
+        ]
+        if told:
+            raise UserError(f"arrays do not fit {what}:\n  " + "\n  ".join(told))
+
+
+def _listed(items: list[str]) -> str:
+    more = len(items) - _SHOWN
+    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

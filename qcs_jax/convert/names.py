@@ -1,0 +1,91 @@
+"""The spellings of published files, read as the one that the table knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+_PARALLEL = "module."  # before every name of a data-parallel model
+_BACKBONE = "ir_back."  # which files of the backbone alone leave out
+_BACKBONE_PARTS = re.compile(r"(input_layer|output_layer|body[0-9]?)\.")
+_EMBED = re.compile(r"embed_([123])\.")
+_FLAT = re.compile(r"ir_back\.body\.([0-9]{1,4})\.(.*)")
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """How a file's keys are read.
+
+    Attributes:
+      arrays: Values by the name that the table knows.
+      keys: That name -> the file's key.
+      twice: Keys of the file that mean what another one already means.
+      notes: What was read differently from how it is spelled.
+    """
+
+    arrays: dict[str, np.ndarray]
+    keys: dict[str, str]
+    twice: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read(state_dict: Mapping[str, np.ndarray]) -> Names:
+    """Names every array of a state_dict as the published code does."""
+    renamed = {key: _plain(key) for key in state_dict}
+    shapes = {name: np.shape(state_dict[key]) for key, name in renamed.items()}
+    stages = _stages(shapes)
+    arrays, keys, twice = {}, {}, []
+    for key, name in renamed.items():
+        if flat := _FLAT.fullmatch(name):
+            stage, unit = stages[int(flat[1])]
+            name = f"{_BACKBONE}body{stage}.{unit}.{flat[2]}"
+        if name in keys:
+            twice.append(key)
+        else:
+            arrays[name], keys[name] = state_dict[key], key
+    return Names(arrays, keys, tuple(twice), tuple(_notes(state_dict, stages)))
+
+
+def _plain(key: str) -> str:
+    name = key.removeprefix(_PARALLEL)
+    if _BACKBONE_PARTS.match(name):
+        name = _BACKBONE + name
+    return _EMBED.sub(lambda m: f"embed_{'qkv'[int(m[1]) - 1]}.", name, count=1)
+
+
+def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]:
+    """Number of a unit in a flat body -> stage and unit: a new width, a new stage."""
+    widths: dict[int, int] = {}
+    for name, shape in shapes.items():
+        if flat := _FLAT.fullmatch(name):
+            number = int(flat[1])
+            widths.setdefault(number, 0)
+            if flat[2] == "res_layer.3.weight" and shape:
+                widths[number] = shape[0]
+    stages: dict[int, tuple[int, int]] = {}
+    runs = itertools.groupby(sorted(widths), key=widths.__getitem__)
+    for stage, (_, run) in enumerate(runs, start=1):
+        numbers = list(run)
+        stages |= {n: (stage, n - numbers[0]) for n in numbers}
+    return stages
+
+
+def _notes(keys: Iterable[str], stages: Mapping[int, tuple[int, int]]) -> list[str]:
+    keys = list(keys)
+    parallel = sum(key.startswith(_PARALLEL) for key in keys)
+    plain = [key.removeprefix(_PARALLEL) for key in keys]
+    notes = []
+    if parallel:
+        notes.append(f"prefix {_PARALLEL!r} left out of {parallel} of {len(keys)} keys")
+    if any(map(_BACKBONE_PARTS.match, plain)):
+        notes.append(f"backbone names read as if they had the prefix {_BACKBONE!r}")
+    if stages:
+        last = max(stage for stage, _ in stages.values())
+        notes.append(f"body.0 to body.{max(stages)} read as body1 to body{last}")
+    if any(map(_EMBED.match, plain)):
+        notes.append("embed_1, embed_2, embed_3 read as embed_q, embed_k, embed_v")
+    return notes

@@ -1,0 +1,117 @@
+"""Writes a converted checkpoint as training would have saved it."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import shutil
+
+import numpy as np
+
+from qcs_jax import models, recipe
+from qcs_jax.checkpoint import FOLDER, Checkpoints
+from qcs_jax.config import base_config
+from qcs_jax.convert.conversion import Conversion
+from qcs_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Faces:
+    """What the images were that a network was trained on; weights do not show it.
+
+    Attributes:
+      class_names: In the order of the logits.
+      resize: Side of the square that images are resized to before the centre crop.
+    """
+
+    class_names: tuple[str, ...]
+    resize: int
+
+
+_RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+_AFFECTNET = (
+    *("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"),
+    "contempt",
+)
+
+# Number of classes -> the data set that a published checkpoint is assumed to be of.
+ASSUMED = {7: ("RAF-DB", Faces(_RAF_DB, 224)), 8: ("AffectNet", Faces(_AFFECTNET, 236))}
+
+
+def save_orbax(
+    out: pathlib.Path,
+    conversion: Conversion,
+    *,
+    residual: str,
+    faces: Faces,
+    overwrite: bool = False,
+) -> None:
+    """Writes `out/checkpoints/0`, with a fresh optimizer; all of it or nothing.
+
+    Args:
+      out: A new folder; `qcs_jax.load`, `config.init_from` and, as the start of a run,
+        `--workdir` accept it.
+      conversion: Of a network whose size has a name.
+      residual: As `config.model.residual`.
+      faces: What the network was trained on.
+      overwrite: Whether `out` may hold an earlier conversion. Nothing else is ever
+        replaced.
+
+    Raises:
+      UserError: if there is something at `out` already.
+      OSError: if it cannot be written.
+    """
+    check_target(out, overwrite)
+    config = base_config()
+    config.name = out.name
+    config.model.name = conversion.network
+    config.model.size = conversion.size_name
+    config.model.residual = residual
+    config.data.resize = faces.resize
+    image_size = models.create("qcs", conversion.size_name).image_size
+    description = recipe.describe(config, faces.class_names, image_size)
+    optimizer = recipe.create_optimizer(config, steps_per_epoch=1)
+    params = conversion.variables["params"]
+    train = {"step": np.int32(0), "opt_state": optimizer.init(params)}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        with Checkpoints(temporary, keep=1, metric="accuracy") as checkpoints:
+            checkpoints.save(0, {**conversion.variables, "train": train}, description)
+            checkpoints.wait()
+        _replace(out, temporary)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_target(out: pathlib.Path, overwrite: bool) -> None:
+    """Raises UserError unless `out` is free, or an earlier conversion to replace."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not out.is_dir() or out.is_symlink():
+        raise UserError(f"{out} is not a folder: give another --out")
+    found = {child.name for child in out.iterdir()}
+    if not found:
+        return
+    steps = {child.name for child in (out / FOLDER).glob("*")}
+    if found != {FOLDER} or steps != {"0"}:
+        raise UserError(
+            f"{out} holds something else than an earlier conversion ({_some(found)}): "
+            f"give another --out"
+        )
+    if not overwrite:
+        raise UserError(f"{out} holds a checkpoint: give another --out or --overwrite")
+
+
+def _replace(out: pathlib.Path, new: pathlib.Path) -> None:
+    """Moves `new` to `out`; what was there goes last, so that one is always whole."""
+    old = new.with_name(f"{new.name}.old")
+    if out.exists():
+        out.rename(old)
+    new.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _some(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")

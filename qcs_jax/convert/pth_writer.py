@@ -1,0 +1,101 @@
+"""Writes state_dicts that `torch.load` reads, without PyTorch.
+
+The file is a zip archive of one pickle and one record per array. The pickle is put
+together here: Python's own writer would need the classes that it names.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pathlib
+import pickle
+import struct
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_ROOT = "archive"
+_ALIGNMENT = 64  # of records, as PyTorch's own: its memory maps rely on it
+_STORAGES = {np.dtype("float32"): "FloatStorage", np.dtype("int64"): "LongStorage"}
+
+
+def save_pth(
+    path: str | os.PathLike[str], state_dict: Mapping[str, np.ndarray]
+) -> None:
+    """Writes `path`; a file that was there is replaced once the new one is whole.
+
+    Args:
+      path: The file.
+      state_dict: Names to float32 or int64 arrays.
+
+    Raises:
+      OSError: if the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            _write(archive, "data.pkl", _program(state_dict))
+            _write(archive, "byteorder", b"little")
+            for i, array in enumerate(state_dict.values()):
+                little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+                _write(archive, f"data/{i}", little.tobytes())
+            _write(archive, "version", b"3\n")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    """Adds a record whose bytes begin at a multiple of the alignment."""
+    record = zipfile.ZipInfo(f"{_ROOT}/{name}")
+    header = 30 + len(record.filename) + 4  # with the head of the extra field
+    padding = -(archive.fp.tell() + header) % _ALIGNMENT
+    record.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
+    archive.writestr(record, data)
+
+
+def _program(state_dict: Mapping[str, np.ndarray]) -> bytes:
+    """The pickle of an OrderedDict of tensors, each with a storage of its own."""
+    items = [
+        _literal(name) + _tensor(str(i), array)
+        for i, (name, array) in enumerate(state_dict.items())
+    ]
+    whole = [_ORDERED_DICT, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
+    return pickle.PROTO + b"\x02" + b"".join(whole)
+
+
+def _tensor(storage: str, array: np.ndarray) -> bytes:
+    kind = _global("torch", _STORAGES[array.dtype])
+    about = (_literal("storage"), kind, *map(_literal, (storage, "cpu", array.size)))
+    geometry = (_literal(0), _literal(array.shape), _literal(_strides(array.shape)))
+    needs_gradient, hooks = _literal(False), _ORDERED_DICT
+    arguments = (_tuple(*about) + pickle.BINPERSID, *geometry, needs_gradient, hooks)
+    return _call(_global("torch._utils", "_rebuild_tensor_v2"), *arguments)
+
+
+def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """In elements, of a dense array, last axis fastest."""
+    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _literal(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=2)[2:-1]  # between PROTO and STOP
+
+
+def _global(module: str, name: str) -> bytes:
+    return pickle.GLOBAL + f"{module}\n{name}\n".encode()
+
+
+def _tuple(*items: bytes) -> bytes:
+    return pickle.MARK + b"".join(items) + pickle.TUPLE
+
+
+def _call(function: bytes, *arguments: bytes) -> bytes:
+    return function + _tuple(*arguments) + pickle.REDUCE
+
+
+_ORDERED_DICT = _call(_global("collections", "OrderedDict"))

@@ -1,0 +1,148 @@
+"""Which network a state_dict is of, and how large, from its keys and shapes."""
+
+from __future__ import annotations
+
+import collections
+import functools
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+
+from qcs_jax import models
+from qcs_jax.errors import UserError
+from qcs_jax.torch_layout import Sizes
+from qcs_jax.torch_reader.errors import shorten
+
+BACKBONE = "backbone"  # beside the names of `models.BRANCHES`
+
+# Name -> axes that tell a size. Where they disagree, most of them are right.
+_VIT_NORMS = r"VIT_base\.(norm|blocks\.[0-9]+\.norm[12])\.(weight|bias)"
+_HEADS = r"VIT_(base|cross)\.head\.linear\.(weight|bias)"
+_UNIT = r"ir_back\.body{}\.([0-9]+)\."
+_UNIT_NORMS = _UNIT + r"res_layer\.4\.(weight|bias|running_mean|running_var)"
+_BLOCK = r"VIT_base\.blocks\.([0-9]+)\."
+_POSITIONS = r"VIT_(base|cross)\.pos_embed"
+
+_MOST = 64  # units or blocks; what a file claims beyond that is unknown to the network
+
+
+def network_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """A name of `models.BRANCHES`, or `BACKBONE`.
+
+    Args:
+      arrays: By the names of the published code.
+
+    Raises:
+      UserError: if they are of none of these.
+    """
+
+    def has(pattern: str) -> bool:
+        return any(re.match(pattern, name) for name in arrays)
+
+    if has(r"cross_attention_[123]\.theta"):
+        return "qcs"
+    if has(r"cross_attention_[123]\.|VIT_cross\."):
+        return "dcs"
+    if has(r"VIT_base\."):
+        return "baseline"
+    if has(r"ir_back\."):
+        return BACKBONE
+    found = ", ".join(map(shorten, list(arrays)[:5])) or "nothing"
+    raise UserError(
+        f"this state_dict is not of QCS, DCS, the baseline or their backbone: expected "
+        f"names such as VIT_base.head.linear.weight or body1.0.res_layer.0.weight, "
+        f"found {found}"
+    )
+
+
+def sizes_of(arrays: Mapping[str, np.ndarray]) -> Sizes:
+    """The sizes that most arrays agree on; published ones where nothing tells."""
+    published = Sizes()
+    stages = range(1, 4)
+    tokens = _agreed(arrays, _POSITIONS, axis=1, default=published.tokens + 1) - 1
+    return Sizes(
+        num_classes=_agreed(arrays, _HEADS, 0, published.num_classes),
+        widths=tuple(
+            _agreed(arrays, _UNIT_NORMS.format(s), 0, published.widths[s - 1])
+            for s in stages
+        ),
+        units=tuple(_count(arrays, _UNIT.format(s)) for s in stages),
+        features=_agreed(arrays, _VIT_NORMS, 0, published.features),
+        depth=_count(arrays, _BLOCK),
+        side=math.isqrt(max(tokens // 3, 1)),
+    )
+
+
+def _agreed(
+    arrays: Mapping[str, np.ndarray], pattern: str, axis: int, default: int
+) -> int:
+    """The commonest length of an axis."""
+    lengths = collections.Counter(
+        np.shape(array)[axis]
+        for name, array in arrays.items()
+        if re.fullmatch(pattern, name) and np.ndim(array) > axis and np.size(array)
+    )
+    return lengths.most_common(1)[0][0] if lengths else default
+
+
+def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:
+    """How many different numbers the pattern's group takes, from 1 to `_MOST`."""
+    found = {match[1] for name in arrays if (match := re.match(pattern, name))}
+    return min(max(len(found), 1), _MOST)
+
+
+def size_name(sizes: Sizes) -> str | None:
+    """The name in `models.SIZES` of a network of these sizes, if it has one."""
+    for name in models.SIZES:
+        model = models.create("qcs", name)
+        side = _side(model)
+        theirs = (model.widths, model.units, model.features, model.depth, side)
+        ours = (sizes.widths, sizes.units, sizes.features, sizes.depth, sizes.side)
+        if ours == theirs:
+            return name
+    return None
+
+
+def _side(model: models.QCS) -> int:
+    # Four strides of two lie between the backbone's image and the tokens.
+    return math.ceil(model.image_size / model.subsample / 16)
+
+
+def model_options(sizes: Sizes) -> dict[str, Any]:
+    """Keywords of `models.create` for a network of these sizes.
+
+    Weights do not show the number of heads, nor how the image is sub-sampled. Sizes
+    that have no name get 8 heads where that is possible, else 1, and no sub-sampling.
+    """
+    if name := size_name(sizes):
+        return {"size": name, "num_classes": sizes.num_classes}
+    return {
+        "num_classes": sizes.num_classes,
+        "widths": sizes.widths,
+        "units": sizes.units,
+        "features": sizes.features,
+        "depth": sizes.depth,
+        "heads": 1 if sizes.features % 8 else 8,
+        "image_size": 16 * sizes.side,
+        "subsample": 1,
+    }
+
+
+@functools.lru_cache(maxsize=8)
+def shapes(network: str, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Path -> shape of all variables; the network itself is asked, none is computed."""
+    name = "baseline" if network == BACKBONE else network
+    model = models.create(name, **model_options(sizes))
+    tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+    flat = flax.traverse_util.flatten_dict(tree, sep="/")
+    part = "base/backbone/" if network == BACKBONE else ""
+    return {
+        path: x.shape
+        for path, x in flat.items()
+        if path.partition("/")[2].startswith(part)
+    }

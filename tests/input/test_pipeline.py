@@ -1,0 +1,242 @@
+"""Batches of a run: which examples, in which order, on which host and device."""
+
+import contextlib
+import functools
+import itertools
+
+import memory_source
+import numpy as np
+import pytest
+
+from qcs_jax.errors import UserError
+from qcs_jax.input import pipeline
+from qcs_jax.input.pipeline import Layout
+from qcs_jax.input.sampling import Draw, LabelIndex
+
+SIDE = 4
+LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), (11, 20, 10)))
+ONE = Layout(hosts=1, host=0, devices=1)
+
+
+@functools.cache
+def source():
+    return memory_source.create(LABELS, SIDE)
+
+
+def batches(layout=ONE, *, batch_size=8, seed=0, branches=4, **options):
+    draw = Draw(LabelIndex(LABELS, 3), branches, options.pop("anchors", "shuffled"))
+    return pipeline.train_batches(
+        options.pop("source", None) or source(),
+        draw,
+        batch_size=batch_size,
+        side=SIDE,
+        seed=seed,
+        layout=layout,
+        **options,
+    )
+
+
+def drawn(batch):
+    """`[devices, n, b]` images -> examples `[n, devices * b]` in global order."""
+    examples = memory_source.examples_in(batch["image"])
+    return examples.swapaxes(0, 1).reshape(examples.shape[1], -1)
+
+
+def anchors_of_epoch(epoch, batch_size=8, steps=5, **options):
+    dataset = batches(batch_size=batch_size, branches=1, **options)
+    chosen = [dataset[epoch * steps + i] for i in range(steps)]
+    return np.concatenate([drawn(batch)[0] for batch in chosen])
+
+
+def assert_same(batch, other):
+    assert batch.keys() == other.keys() == {"image", "label"}
+    for key, value in batch.items():
+        np.testing.assert_array_equal(value, other[key])
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 8, 40, 41])
+@pytest.mark.parametrize("epoch", [0, 1, 7])
+def test_an_epoch_visits_each_anchor_once(batch_size, epoch):
+    steps = len(LABELS) // batch_size
+    anchors = anchors_of_epoch(epoch, batch_size, steps)
+    assert len(set(anchors.tolist())) == len(anchors) == steps * batch_size
+    assert set(anchors.tolist()) <= set(range(len(LABELS)))
+
+
+def test_a_partial_epoch_takes_other_anchors_each_time():
+    options = dict(batch_size=4, steps=2, epoch_fraction=0.2)
+    epochs = [anchors_of_epoch(e, **options) for e in range(20)]
+    assert all(len(set(e.tolist())) == 8 for e in epochs)
+    assert set(np.concatenate(epochs).tolist()) == set(range(len(LABELS)))
+
+
+def test_every_epoch_of_every_seed_has_its_own_order():
+    orders = {
+        tuple(anchors_of_epoch(epoch, seed=seed).tolist())
+        for seed in range(4)
+        for epoch in range(4)
+    }
+    assert len(orders) == 16
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+def test_the_partners_of_an_anchor_change_with_the_epoch(seed):
+    dataset = batches(seed=seed)
+    epochs = [
+        np.concatenate([drawn(dataset[e * 5 + i]) for i in range(5)], axis=1)
+        for e in range(2)
+    ]
+    first, second = (epoch[:, np.argsort(epoch[0])] for epoch in epochs)
+    both, in_first, in_second = np.intersect1d(
+        first[0], second[0], return_indices=True
+    )
+    assert len(both) > 30
+    for branch in (1, 2, 3):
+        same = first[branch, in_first] == second[branch, in_second]
+        assert same.mean() < 0.4
+
+
+@pytest.mark.parametrize("branches", [1, 2, 4])
+@pytest.mark.parametrize("devices", [1, 2, 4])
+def test_layout_and_labels(branches, devices):
+    dataset = batches(Layout(1, 0, devices), branches=branches)
+    for step in (0, 4, 5, 1000):
+        batch = dataset[step]
+        assert batch["image"].shape == (devices, branches, 8 // devices, SIDE, SIDE, 3)
+        assert batch["image"].dtype == np.uint8
+        assert batch["label"].shape == (devices, branches, 8 // devices)
+        assert batch["label"].dtype == np.int32
+        examples = memory_source.examples_in(batch["image"])
+        np.testing.assert_array_equal(batch["label"], LABELS[examples])
+
+
+def test_branches_are_the_relations_of_a_quadruplet():
+    for step in range(10):
+        batch = batches()[step]
+        anchor, positive, negative, second = drawn(batch)
+        labels = batch["label"].swapaxes(0, 1).reshape(4, -1)
+        np.testing.assert_array_equal(labels[0], labels[1])
+        np.testing.assert_array_equal(labels[2], labels[3])
+        assert (labels[0] != labels[2]).all()
+        assert (anchor != positive).all() and (negative != second).all()
+
+
+@pytest.mark.parametrize("devices", [2, 4, 8])
+def test_the_number_of_devices_changes_nothing(devices):
+    for step in (0, 3, 11):
+        one = drawn(batches()[step])
+        np.testing.assert_array_equal(
+            drawn(batches(Layout(1, 0, devices))[step]), one
+        )
+
+
+@pytest.mark.parametrize("hosts,devices", [(2, 1), (2, 2), (4, 1), (4, 2)])
+def test_hosts_share_the_global_batch_in_order(hosts, devices):
+    for step in (0, 6):
+        parts = [
+            drawn(batches(Layout(hosts, host, devices))[step]) for host in range(hosts)
+        ]
+        np.testing.assert_array_equal(
+            np.concatenate(parts, axis=1), drawn(batches()[step])
+        )
+
+
+@pytest.mark.parametrize("anchors", ["shuffled", "balanced"])
+def test_resumes_at_any_step(anchors):
+    whole = batches(anchors=anchors)
+    for start in (0, 1, 5, 12):  # 5 steps make an epoch
+        with contextlib.closing(
+            pipeline.iterate(batches(anchors=anchors), start, workers=0)
+        ) as resumed:
+            for step, batch in enumerate(itertools.islice(resumed, 6), start):
+                assert_same(batch, whole[step])
+
+
+def test_a_resumed_run_does_not_read_what_it_skips():
+    read = []
+
+    class Spy(memory_source.Records):
+        def __getitems__(self, indices):
+            read.extend(indices)
+            return super().__getitems__(indices)
+
+    plain = source()
+    spied = type(plain)(**{**vars(plain), "records": Spy(plain.records.records)})
+    dataset = batches(source=spied)[10**9 :]
+    assert not read
+    assert_same(dataset[0], batches()[10**9])
+    assert len(read) == 32
+
+
+def test_worker_processes_change_nothing():
+    with contextlib.closing(pipeline.iterate(batches(), 4, workers=2)) as parallel:
+        for step, batch in enumerate(itertools.islice(parallel, 3), 4):
+            assert_same(batch, batches()[step])
+
+
+@pytest.mark.parametrize("batch_size", [4, 8, 48])
+@pytest.mark.parametrize("hosts,devices", [(1, 1), (1, 4), (2, 1), (4, 1), (2, 2)])
+def test_evaluation_sees_every_example_once(batch_size, hosts, devices):
+    seen = []
+    for host in range(hosts):
+        for images, examples in pipeline.eval_batches(
+            source(),
+            batch_size=batch_size,
+            side=SIDE,
+            layout=Layout(hosts, host, devices),
+        ):
+            b = batch_size // hosts // devices
+            assert images.shape == (devices, b, SIDE, SIDE, 3)
+            assert examples.shape == (devices * b,)
+            shown = memory_source.examples_in(images).reshape(-1)
+            real = examples >= 0
+            np.testing.assert_array_equal(shown[real], examples[real])
+            seen += examples[real].tolist()
+    assert sorted(seen) == list(range(len(LABELS)))
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9])
+def test_evaluation_fills_up_only_the_last_batch(count):
+    small = memory_source.create(LABELS[:count], SIDE)
+    found = [
+        examples
+        for _, examples in pipeline.eval_batches(
+            small, batch_size=8, side=SIDE, layout=ONE
+        )
+    ]
+    assert len(found) == -(-count // 8)
+    expected = np.full(8 * len(found), -1)
+    expected[:count] = np.arange(count)
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+@pytest.mark.parametrize(
+    "examples,batch_size,fraction,steps",
+    [(41, 8, 1, 5), (40, 8, 1, 5), (12271, 24, 1, 511), (283901, 24, 1 / 12, 985)],
+)
+def test_steps_per_epoch(examples, batch_size, fraction, steps):
+    assert pipeline.steps_per_epoch(examples, batch_size, fraction) == steps
+
+
+@pytest.mark.parametrize("batch_size,fraction", [(42, 1), (21, 0.5), (1, 0.01)])
+def test_an_epoch_without_a_whole_batch_is_an_error(batch_size, fraction):
+    message = f"{int(41 * fraction)} anchors.*train.batch_size={batch_size}"
+    with pytest.raises(UserError, match=message):
+        batches(batch_size=batch_size, epoch_fraction=fraction)
+
+
+def test_a_corrupt_image_is_named():
+    damaged = memory_source.create(LABELS, SIDE, corrupt={17})
+    with pytest.raises(UserError, match="'train/17.png' of memory/test, split train"):
+        for step in range(6):
+            batches(source=damaged)[step]
+    with pytest.raises(UserError, match="'train/17.png'"):
+        list(pipeline.eval_batches(damaged, batch_size=8, side=SIDE, layout=ONE))
+
+
+@pytest.mark.parametrize("side", [2, 8])
+def test_images_are_resized(side):
+    decode = pipeline.Decode(source(), side, 1)
+    batch = decode(np.array([[3], [5]]))
+    assert batch["image"].shape == (1, 1, 2, side, side, 3)
+    assert memory_source.examples_in(batch["image"]).tolist() == [[[3, 5]]]

@@ -1,0 +1,161 @@
+"""Cross Similarity Attention against published numbers and against its definition."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import published
+import pytest
+
+from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models import csa
+from qcs_jax.models.qcs import bilinear_pool
+
+CASES = published.read("csa")
+MAPS = {"dcs_s": (2, "s"), "qcs_s": (4, "s"), "qcs_d": (4, "d"), "qcs_sd": (4, "sd")}
+ONE = BatchLayout()
+
+
+def tokens(case) -> np.ndarray:
+    rng = np.random.default_rng(case["seed"])
+    drawn = [rng.standard_normal(case["shape"]) for _ in range(4)]
+    return np.stack(drawn).astype(np.float32)
+
+
+def maps(case, name, x):
+    n, information = MAPS[name]
+    weight = jnp.float32(1 + case["tanh_theta"])
+    return csa.csa_maps(x[:n], ONE, information=information, weight_of_d=weight)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed{case['seed']}")
+class TestPublished:
+    @pytest.mark.parametrize("name", MAPS)
+    def test_maps(self, case, name):
+        np.testing.assert_allclose(
+            maps(case, name, tokens(case)), case[name], rtol=0, atol=1e-6
+        )
+
+    @pytest.mark.parametrize("name", ["dcs_s", "qcs_sd"])
+    def test_gradients(self, case, name):
+        n = MAPS[name][0]
+        seeds = [case["seed"] + 7 + i for i in range(n)]
+        weights = np.stack(
+            [
+                np.random.default_rng(seed).standard_normal(case["shape"][:2])
+                for seed in seeds
+            ]
+        ).astype(np.float32)
+
+        def loss(x):
+            return jnp.sum(maps(case, name, x) * weights)
+
+        value, gradient = jax.value_and_grad(loss)(tokens(case))
+        np.testing.assert_allclose(value, case[f"{name}_loss"], rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            gradient[0, 0, 0], case[f"{name}_grad0_row"], rtol=1e-4, atol=1e-6
+        )
+        norms = [jnp.linalg.norm(g.ravel()) for g in gradient[:n]]
+        np.testing.assert_allclose(norms, case[f"{name}_grad_norms"][:n], rtol=2e-5)
+
+    def test_scaled_dot_product(self, case):
+        of_0, of_1 = csa.sdpa_maps(tokens(case)[:2])
+        np.testing.assert_allclose(of_0, case["sdpa_k1"], atol=1e-6)
+        np.testing.assert_allclose(of_1, case["sdpa_q2"], atol=1e-6)
+
+    def test_bilinear_pooling(self, case):
+        x = tokens(case)
+        pooled = bilinear_pool(x[0], x[1])
+        assert list(pooled.shape) == case["bilinear_pooling_shape"]
+        np.testing.assert_allclose(
+            pooled[:, :10], case["bilinear_pooling_sample"], rtol=1e-5
+        )
+        np.testing.assert_allclose(
+            pooled.sum(-1), case["bilinear_pooling_sum"], atol=1e-3
+        )
+
+
+def random_tokens(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_distances_are_those_of_float64():
+    x, y = random_tokens(3, 5, 16), random_tokens(3, 7, 16, seed=1)
+    exact = np.linalg.norm(x[:, :, None].astype(float) - y[:, None], axis=-1)
+    np.testing.assert_allclose(csa.distances(x, y), exact, rtol=2e-6)
+
+
+def test_distance_of_a_position_to_itself_is_zero_with_zero_gradient():
+    x = random_tokens(2, 6, 32)
+    d = csa.distances(x, x)
+    np.testing.assert_array_equal(np.diagonal(d, axis1=-2, axis2=-1), 0)
+
+    def own(x):
+        return jnp.trace(csa.distances(x, x), axis1=-2, axis2=-1).sum()
+
+    np.testing.assert_array_equal(jax.grad(own)(x), 0)
+
+
+@pytest.mark.parametrize("information", ["s", "d", "sd"])
+def test_gradient_is_finite_for_identical_images(information):
+    x = np.broadcast_to(random_tokens(1, 2, 5, 8), (4, 2, 5, 8))
+
+    def loss(x):
+        weights = jnp.arange(5, dtype=jnp.float32)
+        return jnp.vdot(csa.csa_maps(x, ONE, information=information)[0, 0], weights)
+
+    assert np.isfinite(jax.grad(loss)(x)).all()
+    assert np.isfinite(jax.grad(loss)(np.zeros_like(x))).all()
+
+
+def test_gradient_agrees_with_finite_differences():
+    with jax.enable_x64(True):
+        x = np.random.default_rng(0).standard_normal((4, 2, 5, 6))
+        weights = np.random.default_rng(1).standard_normal((4, 2, 5))
+
+        def loss(x):
+            return jnp.sum(csa.csa_maps(x, ONE) * weights)
+
+        gradient = jax.grad(loss)(x)
+        for index in [(0, 0, 0, 0), (1, 1, 2, 3), (2, 0, 4, 5), (3, 1, 1, 1)]:
+            step = np.zeros_like(x)
+            step[index] = 1e-6
+            slope = (loss(x + step) - loss(x - step)) / 2e-6
+            np.testing.assert_allclose(gradient[index], slope, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", MAPS)
+def test_attention_of_a_branch_sums_to_one(name):
+    n, information = MAPS[name]
+    attention = csa.csa_maps(random_tokens(n, 3, 7, 8), ONE, information=information)
+    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-6)
+
+
+def test_quadruplet_is_centrally_symmetric():
+    """Exchanging the classes, or the images within both, exchanges the maps."""
+    x = random_tokens(4, 2, 6, 8)
+    attention = csa.csa_maps(x, ONE)
+    for order in ([2, 3, 0, 1], [1, 0, 3, 2], [3, 2, 1, 0]):
+        np.testing.assert_allclose(
+            csa.csa_maps(x[np.array(order)], ONE), attention[np.array(order)], rtol=1e-5
+        )
+
+
+def test_sharing_a_matrix_equals_computing_it_for_each_image():
+    """The definition, written once per branch, in float64."""
+    x = random_tokens(4, 3, 5, 8)
+    partners = [(1, 2), (0, 3), (3, 0), (2, 1)]
+
+    def distance(n, m):
+        return np.linalg.norm(x[n][:, :, None].astype(float) - x[m][:, None], axis=-1)
+
+    def aggregate(matrix):
+        return (matrix / np.linalg.norm(matrix, axis=1, keepdims=True)).sum(-1)
+
+    for n, (same, different) in enumerate(partners):
+        d = distance(n, same)
+        score = aggregate(d.max() - d)
+        d = distance(n, different)
+        score += 1.3 * aggregate(d - d.min())
+        expected = np.exp(score) / np.exp(score).sum(-1, keepdims=True)
+        ours = csa.csa_maps(x, ONE, weight_of_d=1.3)[n]
+        np.testing.assert_allclose(ours, expected, rtol=1e-4)

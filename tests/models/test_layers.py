@@ -1,0 +1,108 @@
+"""Layers against what PyTorch defines them to be."""
+
+import jax
+import numpy as np
+import pytest
+
+from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models import layers
+
+
+def x(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def test_batch_norm_equals_successive_calls_per_branch():
+    n, b, c = 4, 3, 5
+    data = x(n, b, 6, 6, c) * np.arange(1, n + 1, dtype=np.float32).reshape(
+        n, 1, 1, 1, 1
+    )
+    layer = layers.BatchNorm(BatchLayout(n), train=True)
+    merged = data.reshape(n * b, 6, 6, c)
+    variables = layer.init(jax.random.key(0), merged)
+    variables["params"] = {"scale": x(c, seed=1), "bias": x(c, seed=2)}
+    y, new = layer.apply(variables, merged, mutable=["batch_stats"])
+
+    mean, var = np.zeros(c), np.ones(c)
+    for i, branch in enumerate(data.astype(float)):
+        flat = branch.reshape(-1, c)
+        normal = (branch - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+        expected = normal * variables["params"]["scale"] + variables["params"]["bias"]
+        np.testing.assert_allclose(y[i * b : (i + 1) * b], expected, atol=2e-5)
+        mean = 0.9 * mean + 0.1 * flat.mean(0)
+        var = 0.9 * var + 0.1 * flat.var(0, ddof=1)
+    np.testing.assert_allclose(new["batch_stats"]["mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(new["batch_stats"]["var"], var, rtol=1e-6)
+
+
+def test_batch_norm_survives_a_large_mean():
+    layer = layers.BatchNorm(BatchLayout(), train=True)
+    data = 1000 + x(4, 8, 8, 2)
+    y, _ = layer.init_with_output(jax.random.key(0), data)
+    np.testing.assert_allclose(np.std(y, axis=(0, 1, 2)), 1, rtol=1e-3)
+
+
+def test_batch_norm_at_inference_uses_running_averages():
+    layer = layers.BatchNorm(BatchLayout(), train=False)
+    data = x(2, 3, 3, 4)
+    variables = {
+        "params": {"scale": x(4, seed=1), "bias": x(4, seed=2)},
+        "batch_stats": {"mean": x(4, seed=3), "var": np.exp(x(4, seed=4))},
+    }
+    stats, params = variables["batch_stats"], variables["params"]
+    expected = (data - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
+    expected = expected * params["scale"] + params["bias"]
+    np.testing.assert_allclose(layer.apply(variables, data), expected, atol=1e-5)
+
+
+def test_prelu():
+    data, slope = x(2, 3, 3, 4), x(4, seed=1)
+    y = layers.PReLU().apply({"params": {"slope": slope}}, data)
+    np.testing.assert_allclose(y, np.maximum(data, 0) + slope * np.minimum(data, 0))
+
+
+@pytest.mark.parametrize("side", [6, 7])
+def test_strided_convolution_pads_both_sides_alike(side):
+    """PyTorch's padding, which differs from "SAME" on even sides."""
+    data, kernel = x(1, side, side, 1), x(3, 3, 1, 1, seed=1)
+    y = layers.conv(1, 1, stride=2).apply({"params": {"kernel": kernel}}, data)
+    padded = np.pad(data[0, ..., 0], 1)
+    expected = np.array(
+        [
+            [
+                (padded[i : i + 3, j : j + 3] * kernel[..., 0, 0]).sum()
+                for j in range(0, side, 2)
+            ]
+            for i in range(0, side, 2)
+        ]
+    )
+    np.testing.assert_allclose(y[0, ..., 0], expected, rtol=1e-5, atol=1e-6)
+
+
+class TestDropout:
+    def drop(self, data, branches=1, train=True, rate=0.3):
+        layer = layers.Dropout(rate, BatchLayout(branches), train)
+        return np.asarray(layer.apply({}, data, rngs={"dropout": jax.random.key(0)}))
+
+    def test_keeps_the_expectation(self):
+        dropped = self.drop(np.ones((8, 5000), np.float32))
+        assert set(np.unique(dropped)) == {np.float32(0), np.float32(1 / 0.7)}
+        assert abs((dropped == 0).mean() - 0.3) < 0.01
+
+    def test_every_example_has_its_own_mask(self):
+        dropped = self.drop(np.ones((4, 200), np.float32))
+        assert len(np.unique(dropped, axis=0)) == 4
+
+    def test_does_nothing_at_inference(self):
+        data = x(2, 3)
+        np.testing.assert_array_equal(self.drop(data, train=False), data)
+
+
+@pytest.mark.parametrize("inputs, features", [(64, 32), (10, 500)])
+def test_initial_values_are_pytorchs_defaults(inputs, features):
+    layer = layers.dense(inputs, features)
+    params = layer.init(jax.random.key(0), np.zeros((1, inputs), np.float32))["params"]
+    bound = inputs**-0.5
+    for array in params.values():
+        assert np.abs(array).max() <= bound
+        np.testing.assert_allclose(np.std(array), bound / 3**0.5, rtol=0.2)

@@ -1,0 +1,171 @@
+"""Networks: what they share, what inference leaves out, and their options."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import small
+
+from qcs_jax import models
+from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models.vit import ViT
+
+
+@pytest.mark.parametrize("name, n", [("baseline", 1), ("dcs", 2), ("qcs", 4)])
+def test_shapes_and_base_branch(name, n):
+    model = small.create(name, num_classes=5)
+    variables = small.variables(model)
+    images = small.images(n, 3, 16, 16, 3)
+    base, cross = model.apply(variables, images, method="interact")
+    assert base.shape == (n, 3, 5)
+    assert cross.shape == ((n if n > 1 else 0), 3, 5)
+    single = model.apply(variables, images.reshape(-1, 16, 16, 3))
+    np.testing.assert_allclose(single.reshape(base.shape), base, atol=2e-6)
+    assert ("cross" in variables["params"]) == (n > 1)
+
+
+def test_inference_does_not_depend_on_the_interaction():
+    model = small.create("qcs")
+    variables = small.variables(model)
+    images = small.images(2, 16, 16, 3)
+
+    def total(params):
+        logits = model.apply({**variables, "params": params}, images)
+        return jnp.sum(logits**2)
+
+    gradient = jax.grad(total)(variables["params"])
+    assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient["cross"]))
+    assert any((np.asarray(g) != 0).any() for g in jax.tree.leaves(gradient["base"]))
+
+
+def test_inference_reads_and_traces_the_base_branch_alone():
+    model = small.create("qcs")
+    variables = small.variables(model)
+    base = {name: {"base": tree["base"]} for name, tree in variables.items()}
+    images = small.images(2, 16, 16, 3)
+    np.testing.assert_array_equal(
+        model.apply(base, images), model.apply(variables, images)
+    )
+    # As inputs of the whole variables, the weights of the interaction are never read.
+    jaxpr = jax.make_jaxpr(model.apply)(variables, images).jaxpr
+    paths = jax.tree_util.tree_leaves_with_path((variables, images))
+    used = {v for eqn in jaxpr.eqns for v in eqn.invars if not hasattr(v, "val")}
+    for (path, _), var in zip(paths, jaxpr.invars, strict=True):
+        is_cross = "cross" in jax.tree_util.keystr(path)
+        assert (var in used) != is_cross, jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_last_block_may_compute_the_class_token_alone(depth):
+    vit = ViT(num_classes=4, depth=depth, heads=2)
+    tokens = small.images(3, 6, 8)
+    options = dict(layout=BatchLayout(), train=False)
+    variables = vit.init(jax.random.key(0), tokens, **options, need_features=True)
+    full, features = vit.apply(variables, tokens, **options, need_features=True)
+    short, none = vit.apply(variables, tokens, **options, need_features=False)
+    np.testing.assert_allclose(short, full, atol=1e-6)
+    assert features.shape == tokens.shape and none is None
+
+    def flops(need_features):
+        apply = jax.jit(
+            lambda v, t: vit.apply(v, t, **options, need_features=need_features)[0]
+        )
+        return apply.lower(variables, tokens).compile().cost_analysis()["flops"]
+
+    assert flops(False) <= flops(True)
+
+
+def test_training_statistics_are_those_of_each_branch():
+    """One pass over all branches is as good as one pass per branch."""
+    model = small.create("dcs")
+    variables = small.variables(model)
+    images = small.images(2, 4, 16, 16, 3)
+    together, _ = model.apply(
+        variables, images, True, method="interact", mutable=["batch_stats"]
+    )[0]
+    for branch, logits in zip(images, together, strict=True):
+        alone, _ = model.apply(variables, branch, True, mutable=["batch_stats"])
+        np.testing.assert_allclose(alone, logits, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    "name, options",
+    [
+        ("dcs", dict(interaction="sdpa")),
+        ("dcs", dict(residual="pre_norm")),
+        ("dcs", dict(connection="gap")),
+        ("dcs", dict(connection="bilinear")),
+        ("qcs", dict(information="s")),
+        ("qcs", dict(information="d")),
+        ("qcs", dict(gamma=0.5)),
+    ],
+    ids=str,
+)
+def test_every_ablation_changes_the_cross_logits_alone(name, options):
+    images = small.images(models.BRANCHES[name], 2, 16, 16, 3)
+
+    def logits(**options):
+        model = small.create(name, **options)
+        variables = models.init(model, jax.random.key(0))
+        base_of_full = small.variables(small.create(name))["params"]["base"]
+        variables["params"]["base"] = base_of_full
+        return model.apply(variables, images, method="interact")
+
+    (base, cross), (ablated_base, ablated_cross) = logits(), logits(**options)
+    np.testing.assert_allclose(ablated_base, base, atol=1e-6)
+    assert ablated_cross.shape == cross.shape
+    assert np.isfinite(ablated_cross).all()
+    assert np.abs(ablated_cross - cross).max() > 1e-6
+
+
+def test_pre_norm_and_normalized_residuals():
+    """Both forms of the residual, from their definitions."""
+    from qcs_jax.models.csa import CrossAttention, csa_maps
+
+    x, layout = small.images(2, 2, 4, 8), BatchLayout(2)
+    variables = CrossAttention().init(jax.random.key(0), x, layout)
+    p = variables["params"]
+
+    def norm(x, q):
+        x = x - x.mean(-1, keepdims=True)
+        return (
+            x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * q["scale"] + q["bias"]
+        )
+
+    def mlp(x):
+        h = x @ p["mlp"]["fc1"]["kernel"] + p["mlp"]["fc1"]["bias"]
+        h = jax.nn.gelu(h, approximate=False)
+        return h @ p["mlp"]["fc2"]["kernel"] + p["mlp"]["fc2"]["bias"]
+
+    with jax.numpy_rank_promotion("allow"):
+        h = norm(x, p["norm1"])
+        qk, v = jnp.split(h @ p["qk_v"]["kernel"] + p["qk_v"]["bias"], 2, axis=-1)
+        wv = csa_maps(qk, layout)[..., None] * v
+        z = norm(h + wv, p["norm2"])
+        y = x + wv
+        expected = {"normalized": z + mlp(z), "pre_norm": y + mlp(norm(y, p["norm2"]))}
+    for residual, value in expected.items():
+        ours = CrossAttention(residual=residual).apply(variables, x, layout)
+        np.testing.assert_allclose(ours, value, atol=1e-5)
+
+
+def test_bfloat16_computes_in_half_precision_and_answers_in_full():
+    model = small.create("qcs", dtype=jnp.bfloat16)
+    variables = small.variables(model)
+    images = small.images(4, 2, 16, 16, 3)
+    base, cross = model.apply(variables, images, method="interact")
+    exact, _ = small.create("qcs").apply(variables, images, method="interact")
+    assert base.dtype == cross.dtype == jnp.float32
+    np.testing.assert_allclose(base, exact, atol=0.15 * np.abs(exact).max())
+    assert np.abs(base - exact).max() > 1e-6
+
+
+def test_wrong_names_and_shapes_say_what_is_right():
+    with pytest.raises(ValueError, match="no network 'vgg'.*qcs"):
+        models.create("vgg")
+    with pytest.raises(ValueError, match="no size 'huge'.*tiny"):
+        models.create("qcs", "huge")
+    model = small.create("qcs")
+    with pytest.raises(ValueError, match="compares 4 branches"):
+        images = small.images(2, 1, 16, 16, 3)
+        model.apply(small.variables(model), images, method="interact")

@@ -1,0 +1,146 @@
+"""One global batch on any number of devices: same numbers, extremes and gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qcs_jax.batch_layout import BatchLayout
+
+N, B = 4, 8  # branches, examples in the global batch
+DEVICES = (1, 2, 4, 8)
+
+
+def deal(x, devices):
+    """Global `[n, B, ...]` -> `[devices, n * b, ...]`."""
+    x = x.reshape(N, devices, B // devices, *x.shape[2:]).swapaxes(0, 1)
+    return x.reshape(devices, -1, *x.shape[3:])
+
+
+def gather(x):
+    """`[devices, n * b, ...]` -> global `[n, B, ...]`."""
+    x = np.asarray(x)
+    x = x.reshape(len(x), N, -1, *x.shape[2:]).swapaxes(0, 1)
+    return x.reshape(N, B, *x.shape[3:])
+
+
+def on(devices, function, *args):
+    return jax.pmap(
+        function, axis_name="devices", devices=jax.devices()[:devices]
+    )(*args)
+
+
+LAYOUT = BatchLayout(N, "devices")
+
+
+def values(seed=0):
+    """Float32 `[p, B, i, j]`, no two alike."""
+    rng = np.random.default_rng(seed)
+    x = rng.permutation(3 * B * 20).astype(np.float32) / 7
+    return x.reshape(3, B, 4, 5)
+
+
+def deal_values(x, devices):
+    """`[p, B, ...]` -> `[devices, p, b, ...]`."""
+    return np.stack(np.split(x, devices, axis=1))
+
+
+def undeal_values(x):
+    return np.concatenate(list(np.asarray(x)), axis=1)
+
+
+def test_split_and_merge_are_inverse_and_branch_major():
+    x = np.arange(N * B * 3).reshape(N * B, 3)
+    split = BatchLayout(N).split(x)
+    assert split.shape == (N, B, 3)
+    np.testing.assert_array_equal(split[1], x[B : 2 * B])
+    np.testing.assert_array_equal(BatchLayout(N).merge(split), x)
+
+
+@pytest.mark.parametrize("devices", DEVICES)
+def test_every_row_keeps_its_number(devices):
+    rows = N * B // devices
+    ids = on(devices, lambda _: LAYOUT.example_ids(rows), np.zeros(devices))
+    assert ids.dtype == jnp.int32
+    np.testing.assert_array_equal(gather(ids), np.arange(N * B).reshape(N, B))
+
+
+def test_without_a_mapped_axis_rows_are_numbered_in_order():
+    layout = BatchLayout(N)
+    np.testing.assert_array_equal(layout.example_ids(N * B), np.arange(N * B))
+    assert layout.device_count() == 1
+
+
+def test_keys_belong_to_rows_not_to_devices():
+    def draw(key, rows, layout=LAYOUT):
+        return jax.vmap(jax.random.uniform)(layout.example_keys(key, rows))
+
+    key = jax.random.key(3)
+    single = draw(key, N * B, BatchLayout(N))
+    assert len(np.unique(single)) == N * B
+    for devices in (2, 8):
+        drawn = on(devices, lambda _, d=devices: draw(key, N * B // d), np.zeros(devices))
+        np.testing.assert_array_equal(gather(drawn).reshape(-1), single)
+
+
+@pytest.mark.parametrize("devices", DEVICES)
+def test_extremes_and_mean_are_global(devices):
+    x = values()
+
+    def reduce(x):
+        mean = LAYOUT.mean(jnp.mean(x))
+        return LAYOUT.minimum(x), LAYOUT.maximum(x), mean, LAYOUT.device_count()
+
+    minimum, maximum, mean, count = on(devices, reduce, deal_values(x, devices))
+    for device in range(devices):
+        np.testing.assert_array_equal(minimum[device], x.min((1, 2, 3)))
+        np.testing.assert_array_equal(maximum[device], x.max((1, 2, 3)))
+        np.testing.assert_allclose(mean[device], x.mean(), rtol=1e-6)
+        assert count[device] == devices
+
+
+@pytest.mark.parametrize("kind", ["minimum", "maximum"])
+def test_extremes_on_one_device(kind):
+    x = values()
+    found = getattr(BatchLayout(N), kind)(x)
+    np.testing.assert_array_equal(found, getattr(np, kind[:3])(x, axis=(1, 2, 3)))
+
+
+def gradient(layout, x, target, through=lambda extreme: extreme):
+    """Of a loss that the extremes of the batch scale, averaged over devices."""
+
+    def loss(weights):
+        similar = weights[:, None, None, None] * x
+        low, high = (
+            through(extreme(similar))[:, None, None, None]
+            for extreme in (layout.minimum, layout.maximum)
+        )
+        return jnp.mean(jnp.abs(target) * ((high - similar) * low - target) ** 2)
+
+    return layout.mean(jax.grad(loss)(jnp.asarray([0.5, 1.5, 1.0])))
+
+
+@pytest.mark.parametrize("devices", [2, 4])
+def test_gradient_through_the_extremes_equals_that_of_one_device(devices):
+    x, target = values() / 10 + 1, values(1) / 50
+    expected = gradient(BatchLayout(N), x, target)
+    shards = [deal_values(part, devices) for part in (x, target)]
+    found = on(devices, lambda *shard: gradient(LAYOUT, *shard), *shards)
+    for device in range(devices):
+        np.testing.assert_allclose(found[device], expected, rtol=1e-5)
+    # Were the extremes constants, it would be another gradient.
+    constant = gradient(BatchLayout(N), x, target, jax.lax.stop_gradient)
+    assert np.abs(constant / expected - 1).min() > 0.01
+
+
+@pytest.mark.parametrize("kind", ["minimum", "maximum"])
+def test_only_the_global_extreme_receives_the_gradient(kind):
+    x, devices = values(), 4
+
+    derivative = jax.grad(lambda x: getattr(LAYOUT, kind)(x).sum())
+    found = undeal_values(on(devices, derivative, deal_values(x, devices)))
+    place = getattr(x.reshape(3, -1), f"arg{kind[:3]}")(axis=1)
+    hot = np.zeros((3, x[0].size), np.float32)
+    # Each device's loss contains the extreme; `pmean` later divides by their number.
+    hot[np.arange(3), place] = devices
+    np.testing.assert_array_equal(found.reshape(3, -1), hot)

@@ -1,0 +1,170 @@
+"""Checkpoints: what was saved is what is read, or an error says why not."""
+
+import jax
+import numpy as np
+import pytest
+import small
+
+from qcs_jax import checkpoint, sam
+from qcs_jax.checkpoint import CheckpointError, Checkpoints
+from qcs_jax.train.state import TrainState
+
+MODEL = small.create("dcs")
+DESCRIPTION = {"config": {"model": {"name": "dcs"}}, "class_names": ["a", "b"]}
+
+
+def items(seed=0):
+    optimizer = sam.SAM(sam.adam_with_epoch_decay(1e-3, 0.9, 2))
+    state = TrainState.create(small.variables(MODEL, seed), optimizer)
+    return {
+        "params": state.params,
+        "batch_stats": state.batch_stats,
+        "train": {"step": np.int32(seed), "opt_state": state.opt_state},
+    }
+
+
+def save(workdir, *steps, keep=2, accuracies=None):
+    with Checkpoints(workdir, keep=keep, metric="accuracy") as checkpoints:
+        for i, step in enumerate(steps):
+            metrics = {"accuracy": accuracies[i]} if accuracies else None
+            checkpoints.save(step, items(step), DESCRIPTION, metrics)
+
+
+def restore(workdir, description=DESCRIPTION):
+    with Checkpoints(workdir, keep=2, metric="accuracy") as checkpoints:
+        return checkpoints.restore(items(), description)
+
+
+def assert_equal(tree, expected):
+    jax.tree.map(np.testing.assert_array_equal, tree, expected)
+
+
+def damage(folder):
+    """Flips one bit of the largest file, where the arrays are."""
+    largest = max(folder.rglob("*"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    largest.write_bytes(data)
+
+
+def test_round_trip(tmp_path):
+    save(tmp_path, 5)
+    read, description = restore(tmp_path)
+    assert_equal(read, items(5))
+    assert description == DESCRIPTION
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(read["params"]))
+
+
+def test_empty_directory_has_nothing_to_restore(tmp_path):
+    assert restore(tmp_path) is None
+
+
+def test_newest_and_best_are_kept_and_remembered(tmp_path):
+    save(tmp_path, 1, 2, 3, 4, 5, accuracies=[0.1, 0.9, 0.2, 0.3, 0.4])
+    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
+        assert checkpoints.best() == (2, {"accuracy": 0.9})
+        assert checkpoints.latest_step() == 5
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"2", "4", "5"}
+
+
+def test_best_survives_reopening(tmp_path):
+    save(tmp_path, 1, accuracies=[0.9])
+    save(tmp_path, 2, 3, 4, accuracies=[0.1, 0.1, 0.1])
+    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()}
+    assert kept == {"1", "3", "4"}
+
+
+def test_saving_an_old_step_is_an_error(tmp_path):
+    save(tmp_path, 5)
+    with pytest.raises(CheckpointError, match="step 5 was not saved"):
+        save(tmp_path, 5)
+    with pytest.raises(CheckpointError, match="already has step 5"):
+        save(tmp_path, 3)
+
+
+def test_flipped_bit_falls_back_and_loses_nothing(tmp_path, caplog):
+    save(tmp_path, 1, 2)
+    damage(tmp_path / "checkpoints" / "2" / "params")
+    read, _ = restore(tmp_path)
+    assert_equal(read, items(1))
+    assert "trying an older one" in caplog.text
+    assert (tmp_path / "damaged" / "2" / "params").is_dir()
+    save(tmp_path, 2)  # the step can be saved again
+    assert_equal(restore(tmp_path)[0], items(2))
+
+
+@pytest.mark.parametrize(
+    "item", ["params", "batch_stats", "train", "config", "digests"]
+)
+def test_missing_item_is_damage(tmp_path, item):
+    save(tmp_path, 1, 2)
+    for path in (tmp_path / "checkpoints" / "2" / item).rglob("*"):
+        if path.is_file():
+            path.unlink()
+    assert_equal(restore(tmp_path)[0], items(1))
+
+
+def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):
+    save(tmp_path, 1)
+    damage(tmp_path / "checkpoints" / "1" / "train")
+    with pytest.raises(CheckpointError, match=r"every checkpoint .* damaged .*\[1\]"):
+        restore(tmp_path)
+    assert (tmp_path / "checkpoints" / "1").is_dir()
+
+
+def test_unfinished_save_is_removed(tmp_path):
+    save(tmp_path, 1)
+    leftover = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    leftover.mkdir()
+    assert_equal(restore(tmp_path)[0], items(1))
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (
+            {"config": {"model": {"name": "qcs"}}},
+            "model.name is 'dcs' there, 'qcs' here",
+        ),
+        ({"class_names": ["b", "a"]}, "classes are a, b there, b, a here"),
+    ],
+)
+def test_checkpoints_of_another_network_are_refused(tmp_path, other, message):
+    save(tmp_path, 1)
+    with pytest.raises(CheckpointError, match=message):
+        restore(tmp_path, {**DESCRIPTION, **other})
+    assert_equal(restore(tmp_path)[0], items(1))
+
+
+class TestLoadVariables:
+    def test_base_branch_alone(self, tmp_path):
+        save(tmp_path, 3)
+        variables, description, step = checkpoint.load_variables(
+            tmp_path, branch="base"
+        )
+        expected = items(3)
+        assert step == 3 and description == DESCRIPTION
+        for name in ("params", "batch_stats"):
+            assert_equal(variables[name], {"base": expected[name]["base"]})
+
+    def test_finds_runs_folders_and_steps(self, tmp_path):
+        save(tmp_path, 1, 2)
+        folder = tmp_path / "checkpoints"
+        for path, step in [(tmp_path, 2), (folder, 2), (folder / "1", 1)]:
+            assert checkpoint.load_variables(path)[2] == step
+        assert checkpoint.load_variables(tmp_path, step=1)[2] == 1
+
+    def test_damage_is_an_error(self, tmp_path):
+        save(tmp_path, 1, 2)
+        damage(tmp_path / "checkpoints" / "2" / "params")
+        with pytest.raises(CheckpointError, match="2 (is damaged|cannot be read)"):
+            checkpoint.load_variables(tmp_path)
+
+    def test_missing_step_and_missing_checkpoint(self, tmp_path):
+        with pytest.raises(CheckpointError, match="no checkpoint at"):
+            checkpoint.load_variables(tmp_path / "nowhere")
+        save(tmp_path, 1)
+        with pytest.raises(CheckpointError, match="no checkpoint of step 7"):
+            checkpoint.load_variables(tmp_path, step=7)

@@ -1,0 +1,194 @@
+"""What a configuration may say, and what is said about one that it may not."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from qcs_jax import config as config_lib
+from qcs_jax.config import CHOICES, RANGES, base_config, flatten, validate
+from qcs_jax.errors import UserError
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+FILES = sorted(CONFIGS.glob("*.py"))
+
+
+def config(**changes):
+    """A valid one, with changes given as `train__epochs=3`."""
+    c = base_config()
+    c.data.name = "synthetic_faces/balanced"
+    put(c, {path.replace("__", "."): value for path, value in changes.items()})
+    return c
+
+
+def put(c, changes):
+    with c.ignore_type():
+        for path, value in changes.items():
+            c.update_from_flattened_dict({path: value})
+
+
+def errors(c):
+    """The lines under the headline, one per error."""
+    with pytest.raises(UserError) as caught:
+        validate(c)
+    headline, *lines = str(caught.value).splitlines()
+    assert headline == "this configuration cannot run:"
+    return [line.strip() for line in lines]
+
+
+def test_defaults_lack_only_the_data_set():
+    (line,) = errors(base_config())
+    assert line.startswith("data.name: give the name")
+    validate(config())
+
+
+def test_flatten_lists_every_field():
+    flat = flatten({"a": 1, "b": {"c": 2, "d": {"e": (3, 4)}}})
+    assert flat == {"a": 1, "b.c": 2, "b.d.e": (3, 4)}
+    assert flatten(base_config()) == flatten(base_config().to_dict())
+
+
+def test_checks_are_about_fields_that_exist():
+    assert CHOICES.keys() | RANGES.keys() <= flatten(base_config()).keys()
+
+
+def test_every_number_has_a_range():
+    numbers = {
+        path
+        for path, value in flatten(base_config()).items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    assert numbers == RANGES.keys()
+
+
+@pytest.mark.parametrize("path", CHOICES)
+def test_a_choice_that_does_not_exist(path):
+    c = config()
+    put(c, {path: "no_such"})
+    (line,) = errors(c)
+    assert line == f"{path}='no_such': choose from {', '.join(CHOICES[path])}"
+
+
+@pytest.mark.parametrize(
+    "path,value", [(path, value) for path, values in CHOICES.items() for value in values]
+)
+def test_every_choice_is_possible(path, value):
+    c = config()
+    if value == "sdpa":
+        c.model.name = "dcs"
+    put(c, {path: value})
+    validate(c)
+
+
+@pytest.mark.parametrize("path", RANGES)
+@pytest.mark.parametrize("side", ["below", "above", "nan"])
+def test_a_number_out_of_its_range(path, side):
+    low, high = RANGES[path]
+    outside = {"below": low - 1, "above": high + 1, "nan": float("nan")}[side]
+    c = config()
+    put(c, {path: outside})
+    (line,) = errors(c)
+    assert line == f"{path}={outside!r}: give {low} to {high}"
+
+
+@pytest.mark.parametrize("path", RANGES)
+def test_both_ends_of_a_range_are_possible(path):
+    for value in RANGES[path]:
+        c = config(model__size="tiny", data__resize=64)
+        put(c, {path: value})
+        if path == "data.resize" and value < 64:
+            assert errors(c)[0].startswith("data.resize=8: the tiny network")
+        else:
+            validate(c)
+
+
+@pytest.mark.parametrize(
+    "path,hint",
+    [
+        ("train.epoch", "did you mean train.epochs?"),
+        ("optimizer.learning_rat", "did you mean optimizer.learning_rate?"),
+        ("xyz", "there is no such field"),
+    ],
+)
+def test_an_unknown_field_suggests_the_close_one(path, hint):
+    c = config()
+    with c.unlocked():
+        *parents, name = path.split(".")
+        parent = c[parents[0]] if parents else c
+        with parent.unlocked():
+            parent[name] = 3
+    assert errors(c) == [f"{path}: {hint}"]
+
+
+def test_a_missing_field_is_named():
+    c = config()
+    with c.train.unlocked():
+        del c.train.epochs
+    assert errors(c) == ["train.epochs: is missing"]
+
+
+def test_all_errors_are_told_at_once():
+    wrong = {"model.name": "qqs", "train.epochs": 0, "augment.flip": 2.0}
+    c = config()
+    put(c, wrong)
+    with c.unlocked():
+        c.sede = 1
+    lines = errors(c)
+    for path in [*wrong, "sede"]:
+        assert sum(line.startswith(path) for line in lines) == 1
+    assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    "changes,expected",
+    [
+        (dict(data__resize=223), ("data.resize=223", "at least 224")),
+        (
+            dict(data__resize=47, model__size="tiny"),
+            ("data.resize=47", "crops of 48x48"),
+        ),
+        (dict(model__interaction="sdpa"), ("model.interaction", "model.name=dcs")),
+        (
+            dict(loss__distillation="kl", model__name="baseline"),
+            ("loss.distillation", "no cross branch"),
+        ),
+        (dict(augment__erase_area=(0.2, 0.1)), ("augment.erase_area", "low <= high")),
+        (dict(augment__erase_area=(0.0, 0.1)), ("augment.erase_area", "0 < low")),
+        (dict(augment__erase_area=(0.1, 1.1)), ("augment.erase_area", "high <= 1")),
+        (dict(data__name=""), ("data.name", "data/prepare.py")),
+    ],
+    ids=str,
+)
+def test_contradictions(changes, expected):
+    (line,) = errors(config(**changes))
+    field, fix = expected
+    assert line.startswith(field) and fix in line
+
+
+def test_contradictions_are_told_together():
+    c = config(
+        data__resize=100, model__interaction="sdpa", augment__erase_area=(0.5, 0.2)
+    )
+    assert len(errors(c)) == 3
+
+
+def test_there_are_files_to_start_from():
+    assert {"demo.py", "folder.py"} <= {path.name for path in FILES}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_files_in_configs_are_valid(path):
+    spec = importlib.util.spec_from_file_location(f"configs_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    c = module.get_config()
+    validate(c)
+    assert c.name and flatten(c).keys() == flatten(base_config()).keys()
+    assert f"--config=configs/{path.name}" in module.__doc__
+
+
+def test_base_configs_share_nothing():
+    first = base_config()
+    first.train.epochs = 1
+    assert base_config().train.epochs != 1
+    assert config_lib.base_config() == base_config()

@@ -1,0 +1,262 @@
+"""state_dicts of published networks to variables, and back."""
+
+import jax
+import ml_dtypes
+import numpy as np
+import published
+import pytest
+import small
+import weights
+
+from qcs_jax import convert, models, torch_layout
+from qcs_jax.errors import UserError
+
+LIVE_PARAMETERS = {7: 66_810_513, 8: 66_812_051}
+IGNORED_PARAMETERS = 16_063_606
+
+
+def network(name="qcs", **options):
+    """Random variables of a small network, and its state_dict."""
+    variables = weights.of(small.create(name, **options))
+    return variables, convert.to_torch(variables)
+
+
+def refused(state_dict):
+    with pytest.raises(UserError) as error:
+        convert.from_torch(state_dict)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, classes", [("qcs", 7), ("qcs", 8), ("dcs", 7), ("dcs", 8)]
+)
+def test_published_layouts(name, classes):
+    layout = published.read(f"layout_{name}_{classes}")
+    # Views of one number: as large as the published arrays, and without their memory.
+    zeros = {key: np.broadcast_to(np.float32(0), s) for key, s in layout.items()}
+    conversion = convert.convert_state_dict(zeros)
+    assert (conversion.network, conversion.size_name) == (name, "full")
+    assert conversion.sizes == torch_layout.Sizes(num_classes=classes)
+    assert conversion.parameters == LIVE_PARAMETERS[classes] - 3 * (name == "dcs")
+    assert conversion.ignored_parameters == IGNORED_PARAMETERS
+    assert {*conversion.mapped, *conversion.ignored} == layout.keys()
+    assert conversion.notes == ()
+    model = models.create(name, **conversion.model_options)
+    wanted = {path: x.shape for path, x in weights.flat(weights.shapes(model)).items()}
+    found = weights.flat(conversion.variables)
+    assert {path: x.shape for path, x in found.items()} == wanted
+
+    written = convert.to_torch(conversion.variables)
+    assert {key: list(x.shape) for key, x in written.items()} == layout
+    for key, x in written.items():
+        counter = key.endswith("num_batches_tracked")
+        assert x.dtype == (np.int64 if counter else np.float32)
+    assert (written["ir_back.output_layer.0.running_var"] == 1).all()
+
+
+@pytest.mark.parametrize("name", models.BRANCHES)
+@pytest.mark.parametrize("options", [{}, {"units": (2, 1, 3), "depth": 2}])
+def test_round_trip_is_exact(name, options):
+    variables, state_dict = network(name, num_classes=5, **options)
+    conversion = convert.convert_state_dict(state_dict)
+    assert conversion.network == name
+    weights.assert_equal(conversion.variables, variables)
+    weights.assert_equal(convert.to_torch(conversion.variables), state_dict)
+
+
+def test_jax_arrays_convert():
+    variables, state_dict = network()
+    on_device = jax.tree.map(jax.numpy.asarray, variables)
+    weights.assert_equal(convert.to_torch(on_device), state_dict)
+
+
+def test_variables_do_not_share_memory_with_the_state_dict():
+    variables, state_dict = network()
+    converted = convert.from_torch(state_dict)
+    for array in state_dict.values():
+        array[...] = 0
+    weights.assert_equal(converted, variables)
+    assert all(x.flags.c_contiguous for x in jax.tree.leaves(converted))
+
+
+def test_layers_are_those_of_pytorch():
+    """Not only back and forth: which axis is which."""
+    variables, state_dict = network()
+    base, cross = variables["params"]["base"], variables["params"]["cross"]
+    qkv = state_dict["VIT_base.blocks.0.attn.qkv.weight"]  # [3C, C]
+    np.testing.assert_array_equal(
+        qkv[1, 0], base["vit"]["block0"]["attention"]["qkv"]["kernel"][0, 1]
+    )
+    stem = state_dict["ir_back.input_layer.0.weight"]  # [out, in, h, w]
+    np.testing.assert_array_equal(
+        stem[3, 2, 0, 1], base["backbone"]["stem_conv"]["kernel"][0, 1, 2, 3]
+    )
+    statistics = variables["batch_stats"]["base"]["backbone"]
+    np.testing.assert_array_equal(
+        state_dict["ir_back.body2.0.shortcut_layer.1.running_var"],
+        statistics["stage2_unit0"]["shortcut_norm"]["var"],
+    )
+    theta = state_dict["cross_attention_2.theta"]
+    assert theta == cross["csa2"]["theta"] and theta.shape == ()
+
+
+UNITS = (2, 1, 3)
+
+
+def flat_body(key):
+    """`body2.0` of `UNITS` -> `body.2`, as ArcFace's own files count."""
+    for stage in range(4):
+        for unit in range(3):
+            number = sum(UNITS[:stage]) + unit
+            key = key.replace(f"body{stage + 1}.{unit}.", f"body.{number}.")
+    return key
+
+
+SPELLINGS = {
+    "data-parallel": lambda key: f"module.{key}",
+    "new names of embeddings": lambda key: (
+        key.replace("embed_q", "embed_1")
+        .replace("embed_k", "embed_2")
+        .replace("embed_v", "embed_3")
+    ),
+    "flat body": flat_body,
+    "all": lambda key: f"module.{flat_body(key)}".replace("embed_q", "embed_1"),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_spellings(spelling):
+    variables, state_dict = network(units=UNITS)
+    respelled = {SPELLINGS[spelling](key): x for key, x in state_dict.items()}
+    assert respelled.keys() != state_dict.keys()
+    conversion = convert.convert_state_dict(respelled)
+    weights.assert_equal(conversion.variables, variables)
+    assert {*conversion.mapped, *conversion.ignored} == respelled.keys()
+    assert conversion.notes
+
+
+@pytest.mark.parametrize("respell", [str, flat_body])
+@pytest.mark.parametrize("prefix", ["", "ir_back.", "module."])
+@pytest.mark.parametrize("whole", [True, False])
+def test_backbone_alone(respell, prefix, whole):
+    variables, state_dict = network(units=UNITS)
+    file = {}
+    for key, x in state_dict.items():
+        if key.startswith("ir_back.") and (whole or "output_layer" not in key):
+            file[prefix + respell(key.removeprefix("ir_back."))] = x
+    if whole:  # a fourth stage, as in files for face recognition
+        for unit in range(3):
+            name = f"{prefix}{respell(f'body4.{unit}.res_layer.')}"
+            file[f"{name}3.weight"] = np.ones((12, 12, 3, 3), np.float32)
+            file[f"{name}4.num_batches_tracked"] = np.array(5)
+    conversion = convert.convert_state_dict(file)
+    assert conversion.network == "backbone"
+    assert conversion.sizes.widths == small.SIZES["widths"]
+    for collection in ("params", "batch_stats"):
+        only = {"base": {"backbone": variables[collection]["base"]["backbone"]}}
+        weights.assert_equal(conversion.variables[collection], only)
+    stage4 = [key for key in conversion.ignored if respell("body4.0.") in key]
+    assert len(stage4) == (2 if whole else 0)
+    back = convert.to_torch(conversion.variables)
+    assert all(key.startswith("ir_back.") for key in back)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
+def test_other_floating_types(dtype):
+    _, state_dict = network("dcs")
+    other = {key: x.astype(dtype) for key, x in state_dict.items()}
+    rounded = {key: x.astype(np.float32) for key, x in other.items()}
+    converted = convert.from_torch(other)
+    weights.assert_equal(converted, convert.from_torch(rounded))
+    assert {x.dtype for x in jax.tree.leaves(converted)} == {np.dtype("float32")}
+
+
+def test_everything_wrong_is_reported_at_once():
+    _, state_dict = network()
+    del state_dict["conv1.bias"], state_dict["cross_attention_2.theta"]
+    state_dict["VIT_base.blocks.0.attn.extra"] = np.zeros(3, np.float32)
+    state_dict["ir_back.body1.0.res_layer.5.fc1.weight"] = np.zeros(3, np.float32)
+    state_dict["VIT_base.norm.weight"] = np.zeros(3, np.float32)
+    state_dict["module.conv2.bias"] = state_dict["conv2.bias"]
+    state_dict["conv3.bias"][1] = np.nan
+    state_dict["conv3.weight"] = np.full((8, 8, 3, 3), 1e300)
+    state_dict["VIT_base.norm.bias"] = np.zeros(16, np.int32)
+    message = refused(state_dict)
+    for part in (
+        "2 are missing: conv1.bias, cross_attention_2.theta",
+        "2 are unknown: VIT_base.blocks.0.attn.extra, ir_back.body1.0.res_layer.5.fc1.",
+        "VIT_base.norm.weight is [3], not [16]",
+        "1 is there twice, under other prefixes: module.conv2.bias",
+        "3 are not finite floating point numbers: ",
+        "conv3.bias has values that are not finite",
+        "conv3.weight has values that are not finite",
+        "VIT_base.norm.bias is int32",
+    ):
+        assert part in message
+
+
+def test_long_reports_are_cut():
+    _, state_dict = network()
+    state_dict |= {f"extra{i:03}\n": np.zeros(1, np.float32) for i in range(100)}
+    message = refused(state_dict)
+    assert "100 are unknown: " in message and "and 80 more" in message
+    assert message.count("extra") == 20
+    assert "\n" not in message.partition("unknown")[2]  # names cannot forge lines
+
+
+@pytest.mark.parametrize("key", ["VIT_base.head.linear.weight", "VIT_base.pos_embed"])
+def test_sizes_are_those_that_most_arrays_have(key):
+    _, state_dict = network()
+    state_dict[key] = state_dict[key][:, :1]
+    message = refused(state_dict)
+    assert f"1 is of another shape: {key} is " in message
+    assert message.count("\n") == 1
+
+
+def test_a_missing_unit_is_missing():
+    _, state_dict = network(units=UNITS)
+    kept = {key: x for key, x in state_dict.items() if "body3.1." not in key}
+    for respell in (str, flat_body):
+        message = refused({respell(key): x for key, x in kept.items()})
+        assert "ir_back.body3.1.res_layer.0.weight" in message
+
+
+def test_other_networks_are_refused():
+    assert "not of QCS" in refused({"layer1.0.conv1.weight": np.zeros(3)})
+    assert "found nothing" in refused({})
+
+
+def test_absurd_claims_cost_nothing():
+    """A small file cannot make a large network."""
+    _, state_dict = network()
+    for i in range(3000):
+        state_dict[f"VIT_base.blocks.{i}.x"] = np.zeros(1, np.float32)
+    state_dict["VIT_base.norm.weight"] = np.zeros(2**20, np.float32)
+    del state_dict["VIT_base.norm.bias"]
+    assert "are unknown" in refused(state_dict)
+
+
+def test_to_torch_refuses_what_pytorch_has_no_place_for():
+    variables = weights.of(small.create("dcs", connection="gap"))
+    with pytest.raises(UserError, match="2 are unknown: params/cross/head/bias"):
+        convert.to_torch(variables)
+
+
+def test_to_torch_refuses_incomplete_variables():
+    variables, _ = network()
+    del variables["batch_stats"]["base"]["backbone"]["stem_norm"]["mean"]
+    with pytest.raises(UserError, match="missing: ir_back.input_layer.1.running_mean"):
+        convert.to_torch(variables)
+
+
+@pytest.mark.parametrize(
+    "name, classes, residual",
+    [
+        ("dcs", 8, "pre_norm"),
+        ("dcs", 7, "normalized"),
+        ("qcs", 8, "normalized"),
+        ("baseline", 8, "normalized"),
+    ],
+)
+def test_published_residuals(name, classes, residual):
+    assert convert.default_residual(name, classes) == residual

@@ -1,0 +1,256 @@
+"""`python -m qcs_jax.convert`."""
+
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+import small
+import weights
+from absl import logging
+
+import qcs_jax
+from qcs_jax import checkpoint, convert, models, recipe, torch_reader
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.config import base_config
+from qcs_jax.convert import __main__ as command
+from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.train.state import TrainState
+
+RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """As the command itself."""
+    logging.set_verbosity(logging.ERROR)
+
+
+def tiny(name="qcs", **options):
+    return models.create(name, "tiny", **options)
+
+
+def write_pth(path, model, prefix="module."):
+    variables = weights.of(model)
+    state_dict = convert.to_torch(variables)
+    save_pth(path, {prefix + key: x for key, x in state_dict.items()})
+    return variables
+
+
+def run(capsys, *argv):
+    """Exit status, standard output, standard error."""
+    status = command.main([str(a) for a in argv])
+    return status, *capsys.readouterr()
+
+
+def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
+    model = tiny()
+    variables = write_pth(tmp_path / "x.pth", model)
+    out = tmp_path / "new" / "out"
+    status, told, warned = run(capsys, tmp_path / "x.pth", f"--out={out}")
+    assert status == 0
+    assert "recognised qcs, tiny size, 7 classes" in told
+    assert f"{models.count(variables):,} parameters" in told
+    assert "prefix 'module.'" in told and "IRLinear1 (2)" in told
+    assert "residual   normalized (as published" in told
+    assert "assumed those of RAF-DB" in warned and "--class_names" in warned
+    assert f"--config.init_from={out}" in told
+
+    found, description, step = checkpoint.load_variables(out)
+    assert step == 0
+    weights.assert_equal(found, variables)
+    assert description["config"]["model"]["residual"] == "normalized"
+    classifier = qcs_jax.load(out)
+    assert classifier.class_names == RAF_DB
+    images = small.images(2, 48, 48, 3)
+    np.testing.assert_allclose(
+        classifier.logits(images), jax.jit(model.apply)(variables, images), atol=1e-6
+    )
+    assert {child.name for child in out.parent.iterdir()} == {"out"}
+
+
+def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
+    """Given as --workdir it is resumed at step 0, with a fresh optimizer."""
+    model = tiny("dcs")
+    variables = write_pth(tmp_path / "x.pth", model)
+    assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}")[0] == 0
+    config = base_config()
+    config.model.update({"name": "dcs", "size": "tiny"})
+    fresh = TrainState.create(weights.of(model, 1), recipe.create_optimizer(config, 9))
+    train = {"step": fresh.step, "opt_state": fresh.opt_state}
+    template = {**fresh.variables, "train": train}
+    description = recipe.describe(config, RAF_DB, model.image_size)
+    with Checkpoints(tmp_path / "out", keep=1, metric="accuracy") as checkpoints:
+        items, _ = checkpoints.restore(template, description)
+    weights.assert_equal(items["params"], variables["params"])
+    for restored, expected in zip(
+        jax.tree.leaves(items["train"]), jax.tree.leaves(train), strict=True
+    ):
+        np.testing.assert_array_equal(restored, expected)
+
+
+def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):
+    write_pth(tmp_path / "x.pth", tiny("dcs", num_classes=8))
+
+    def description(*flags):
+        out = tmp_path / f"out{len(flags)}"
+        status, *texts = run(capsys, tmp_path / "x.pth", f"--out={out}", *flags)
+        assert status == 0
+        return texts, checkpoint.load_variables(out)[1]
+
+    (told, warned), found = description()
+    assert "residual   pre_norm (as published" in told
+    assert "assumed those of AffectNet" in warned
+    assert found["config"]["model"]["residual"] == "pre_norm"
+    assert found["class_names"][7] == "contempt"
+    (told, warned), found = description(
+        "--residual=normalized", "--class_names=a,b,c,d,e,f,g,h h", "--resize=56"
+    )
+    assert "residual   normalized (as given)" in told
+    assert warned == ""
+    assert found["config"]["model"]["residual"] == "normalized"
+    assert found["class_names"] == [*"abcdefg", "h h"]
+    assert found["preprocessing"] == {"resize": 56, "crop": 48}
+
+
+@pytest.mark.parametrize(
+    "model, flags, words",
+    [
+        (tiny(num_classes=5), [], "--class_names: give 5 different names"),
+        (tiny(), ["--class_names=a,b"], "give 7 different names"),
+        (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
+        (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
+        (small.create("qcs"), [], "sizes are full, tiny"),
+    ],
+)
+def test_unusable_checkpoints_and_flags(tmp_path, capsys, model, flags, words):
+    write_pth(tmp_path / "x.pth", model)
+    status, _, error = run(
+        capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}", *flags
+    )
+    assert status == 1
+    assert words in error
+    assert [child.name for child in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_backbone_alone_is_for_init_from(tmp_path, capsys):
+    state_dict = convert.to_torch(weights.of(tiny()))
+    backbone = {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
+    path = tmp_path / "ir50.pth"
+    save_pth(path, backbone)
+    status, told, error = run(capsys, path, f"--out={tmp_path / 'out'}")
+    assert status == 1
+    assert "backbone alone, 1-1-2 units" in told
+    assert f"--config.init_from={path}" in error
+
+
+def test_faults_name_the_file(tmp_path, capsys):
+    save_pth(tmp_path / "x.pth", {"fc.weight": np.zeros((2, 2), np.float32)})
+    out = tmp_path / "out"
+    for path in (tmp_path / "x.pth", tmp_path / "none.pth"):
+        status, _, error = run(capsys, path, f"--out={out}")
+        assert status == 1
+        assert error.startswith(f"error: {path}: ")
+    status, _, error = run(capsys, tmp_path, f"--out={out}")
+    assert status == 1 and "--to-torch" in error
+
+
+def test_command_line_without_traceback(tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_bytes(b"no checkpoint")
+    argv = [sys.executable, "-m", "qcs_jax.convert", path, f"--out={tmp_path / 'o'}"]
+    root = pathlib.Path(__file__).parents[1]
+    process = subprocess.run(argv, cwd=root, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
+    assert [child.name for child in tmp_path.iterdir()] == ["x.pth"]
+
+
+def test_only_earlier_conversions_are_overwritten(tmp_path, capsys):
+    variables = write_pth(tmp_path / "x.pth", tiny("baseline"))
+    out = tmp_path / "out"
+    out.mkdir()  # an empty folder is free
+    argv = [tmp_path / "x.pth", f"--out={out}"]
+    assert run(capsys, *argv)[0] == 0
+    status, _, error = run(capsys, *argv)
+    assert status == 1 and "--overwrite" in error
+    assert run(capsys, *argv, "--overwrite", "--resize=60")[0] == 0
+    found, description, _ = checkpoint.load_variables(out)
+    weights.assert_equal(found, variables)
+    assert description["preprocessing"]["resize"] == 60
+    assert {child.name for child in tmp_path.iterdir()} == {"out", "x.pth"}
+
+    (out / "log.jsonl").touch()  # now it is the folder of a run
+    status, _, error = run(capsys, *argv, "--overwrite")
+    assert status == 1 and "something else" in error
+    (out / "log.jsonl").unlink()
+    (out / "checkpoints" / "1").mkdir()
+    assert run(capsys, *argv, "--overwrite")[0] == 1
+    assert run(capsys, argv[0], f"--out={argv[0]}", "--overwrite")[0] == 1
+    assert argv[0].is_file()
+
+
+def test_nothing_is_left_of_a_failure(tmp_path, capsys, monkeypatch):
+    variables = write_pth(tmp_path / "x.pth", tiny("baseline"))
+    out, pth = tmp_path / "out", tmp_path / "y.pth"
+    assert run(capsys, tmp_path / "x.pth", f"--out={out}")[0] == 0
+    assert run(capsys, out, "--to-torch", f"--out={pth}")[0] == 0
+    before = pth.read_bytes()
+
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Checkpoints, "wait", fail)
+    monkeypatch.setattr("zipfile.ZipFile.writestr", fail)
+    for argv in (
+        [tmp_path / "x.pth", f"--out={out}"],
+        [out, "--to-torch", f"--out={pth}"],
+    ):
+        status, _, error = run(capsys, *argv, "--overwrite")
+        assert status == 1 and "disk full" in error
+    assert {child.name for child in tmp_path.iterdir()} == {"out", "x.pth", "y.pth"}
+    weights.assert_equal(checkpoint.load_variables(out)[0], variables)
+    assert pth.read_bytes() == before
+
+
+def test_to_torch_and_back(tmp_path, capsys):
+    variables = write_pth(tmp_path / "x.pth", tiny("dcs", num_classes=8))
+    assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'run'}")[0] == 0
+    pth = tmp_path / "new" / "y.pth"
+    status, told, _ = run(capsys, tmp_path / "run", "--to-torch", f"--out={pth}")
+    assert status == 0
+    assert "dcs, tiny size, 8 classes" in told
+    assert "size is 'tiny', the published code has 'full'" in told
+    assert told.count("  note ") == 1  # pre_norm is what the published code has
+    assert "weights_only=True" in told
+    weights.assert_equal(convert.read_pth(pth).variables, variables)
+    status, _, error = run(capsys, tmp_path / "run", "--to-torch", f"--out={pth}")
+    assert status == 1 and "--overwrite" in error
+    status, _, error = run(capsys, tmp_path / "x.pth", "--to-torch", "--out=z.pth")
+    assert status == 1 and "no checkpoint at" in error
+
+
+def test_flags_that_do_not_go_together(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        command.main(["run", "--to-torch", "--out=y.pth", "--residual=pre_norm"])
+    assert exit_.value.code == 2
+    assert "not for --to-torch" in capsys.readouterr().err
+
+
+def test_pth_writer(tmp_path):
+    arrays = {
+        "matrix": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "transposed": np.arange(6, dtype=np.float32).reshape(2, 3).T,
+        "scalar": np.float32(0.5).reshape(()),
+        "counter": np.array(2**40),
+        "empty": np.zeros((0, 3), np.float32),
+        "\u00e9": np.ones(1, np.float32),
+    }
+    path = tmp_path / "x.pth"
+    save_pth(path, arrays)
+    weights.assert_equal(torch_reader.load_pth(path), arrays)
+    data = path.read_bytes()
+    assert data.index(arrays["matrix"].tobytes()) % 64 == 0
+    assert data.index(np.array(2**40).tobytes()) % 64 == 0

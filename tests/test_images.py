@@ -1,0 +1,143 @@
+"""Pixels of all kinds of image files, against Pillow used by hand."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from qcs_jax import images
+
+
+def picture(width=9, height=7, seed=0):
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(pixels)
+
+
+def encode(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def gradient(side=8):
+    """Grey levels that grow to the right."""
+    row = np.linspace(0, 255, side).astype(np.uint8)
+    return Image.fromarray(np.tile(row, (side, 1)))
+
+
+@pytest.mark.parametrize("side", [1, 5, 7, 9, 20])
+@pytest.mark.parametrize("size", [(9, 7), (7, 9), (7, 7)])
+def test_resizes_as_pillow_does(size, side):
+    image = picture(*size)
+    expected = np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
+    found = images.decode(encode(image), side)
+    assert found.shape == (side, side, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(images.to_pixels(image, side), expected)
+
+
+def test_bilinear_is_not_another_filter():
+    image = picture()
+    found = images.to_pixels(image, 5)
+    for other in ("NEAREST", "BICUBIC", "BOX", "LANCZOS"):
+        resized = image.resize((5, 5), Image.Resampling[other])
+        assert not np.array_equal(found, np.asarray(resized))
+
+
+def test_right_size_is_left_alone():
+    image = picture(6, 6)
+    np.testing.assert_array_equal(images.to_pixels(image, 6), np.asarray(image))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "WEBP"])
+def test_grey_has_three_equal_channels(kind):
+    image = gradient()
+    found = images.decode(encode(image, kind), 8)
+    assert found.shape == (8, 8, 3)
+    np.testing.assert_array_equal(found, found[..., :1].repeat(3, axis=-1))
+    np.testing.assert_allclose(found[..., 0].astype(int), image, atol=4)
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "PA", "LA", "RGBA", "CMYK", "YCbCr", "HSV"])
+def test_every_mode_becomes_rgb(mode):
+    flat = Image.new("RGB", (6, 6), (0, 0, 255) if mode != "1" else (255, 255, 255))
+    expected = np.asarray(flat)
+    found = images.to_pixels(flat.convert(mode), 6)
+    np.testing.assert_allclose(found.astype(int), expected, atol=2)
+
+
+def test_palette_colors_are_resized_not_their_numbers():
+    image = picture(8, 8).quantize(16)
+    found = images.decode(encode(image), 5)
+    np.testing.assert_array_equal(found, images.to_pixels(image.convert("RGB"), 5))
+
+
+def test_transparency_is_dropped_not_blended():
+    image = picture(6, 6)
+    alpha = np.random.default_rng(1).integers(0, 256, (6, 6), np.uint8)
+    transparent = image.copy()
+    transparent.putalpha(Image.fromarray(alpha))
+    np.testing.assert_array_equal(
+        images.decode(encode(transparent), 6), np.asarray(image)
+    )
+
+
+# https://exiftool.org/TagNames/EXIF.html, tag 0x0112: how to turn the stored image.
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: np.rot90(x, 2).swapaxes(0, 1),
+    8: lambda x: np.rot90(x, 1),
+}
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_turned_photograph_is_set_upright(orientation, kind):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
+    stored = np.asarray(picture(8, 8)) // 8 + 100
+    data = encode(Image.fromarray(stored), kind, exif=exif, **options)
+    found = images.decode(data, 8).astype(int)
+    expected = UPRIGHT[orientation](stored)
+    np.testing.assert_allclose(found, expected, atol=0 if kind == "PNG" else 6)
+
+
+def test_turns_before_it_resizes():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = picture(9, 5)
+    found = images.decode(encode(image, exif=exif), 4)
+    turned = image.transpose(Image.Transpose.ROTATE_270)
+    assert turned.size == (5, 9)
+    np.testing.assert_array_equal(found, images.to_pixels(turned, 4))
+
+
+def corrupt():
+    whole = encode(picture(64, 64), "JPEG")
+    return {
+        "empty": b"",
+        "text": b"not an image",
+        "cut": whole[: len(whole) // 2],
+        "header": whole[:20],
+        "png cut": encode(picture(64, 64))[:200],
+    }
+
+
+@pytest.mark.parametrize("case", corrupt())
+def test_corrupt_bytes_raise(case):
+    with pytest.raises(OSError):
+        images.decode(corrupt()[case], 8)
+
+
+def test_the_given_image_is_not_changed():
+    image = picture()
+    before = image.tobytes()
+    pixels = images.to_pixels(ImageOps.exif_transpose(image), 7)
+    assert pixels.any() and image.tobytes() == before and image.size == (9, 7)

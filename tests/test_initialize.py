@@ -1,0 +1,185 @@
+"""Training that starts from another checkpoint."""
+
+import types
+
+import jax
+import numpy as np
+import pytest
+import small
+import weights
+
+from qcs_jax import convert, recipe
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.config import base_config
+from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.errors import UserError
+from qcs_jax.initialize import PARTS, initialize
+from qcs_jax.train import loop
+
+FRESH, SAVED = 1, 2  # seeds
+
+
+def pth(path, model):
+    """Saves random weights as PyTorch would; returns them."""
+    variables = weights.of(model, SAVED)
+    save_pth(path, convert.to_torch(variables))
+    return variables
+
+
+def orbax(path, model):
+    """Saves random weights as training would; returns them."""
+    variables = weights.of(model, SAVED)
+    config = base_config()
+    items = {**variables, "train": {"step": np.int32(3)}}
+    names = tuple(f"class {k}" for k in range(model.num_classes))
+    with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
+        description = recipe.describe(config, names, model.image_size)
+        checkpoints.save(3, items, description, {"accuracy": 0.5})
+        checkpoints.wait()
+    return variables
+
+
+def assert_only_fresh(merged, saved, fresh, *parts):
+    """Everything is as saved, but for what is in `parts`."""
+    merged, saved, fresh = (weights.flat(tree) for tree in (merged, saved, fresh))
+    assert merged.keys() == fresh.keys()
+    for name, value in merged.items():
+        is_fresh = any(f"{name}/".partition("/")[2].startswith(f"{p}/") for p in parts)
+        np.testing.assert_array_equal(value, (fresh if is_fresh else saved)[name], name)
+
+
+@pytest.mark.parametrize("save", [pth, orbax])
+def test_whole_checkpoint(tmp_path, save):
+    model, path = small.create("qcs"), tmp_path / "saved"
+    saved, fresh = save(path, model), weights.of(model, FRESH)
+    merged, notes = initialize(fresh, path)
+    assert_only_fresh(merged, saved, fresh)
+    assert notes == [
+        "base/backbone, base/tokens, base/vit, cross/csa1, cross/csa2, cross/csa3, "
+        f"cross/vit: weights of {path}"
+    ]
+
+
+@pytest.mark.parametrize("save", [pth, orbax])
+def test_other_classes_have_fresh_heads(tmp_path, save):
+    path = tmp_path / "saved"
+    saved = save(path, small.create("qcs", num_classes=8))
+    fresh = weights.of(small.create("qcs", num_classes=7), FRESH)
+    merged, notes = initialize(fresh, path)
+    assert_only_fresh(merged, saved, fresh, "base/vit/head", "cross/vit/head")
+    assert notes[1:] == [
+        "base/vit/head, cross/vit/head: fresh, the checkpoint has other classes"
+    ]
+
+
+def test_backbone_alone(tmp_path):
+    path = tmp_path / "ir50.pth"
+    model = small.create("qcs", num_classes=7)
+    saved, fresh = weights.of(model, SAVED), weights.of(model, FRESH)
+    state_dict = convert.to_torch(saved)
+    save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
+    merged, notes = initialize(fresh, path)
+    others = [part for part in PARTS if part != "base/backbone"]
+    assert_only_fresh(merged, saved, fresh, *others)
+    assert notes == [
+        f"base/backbone: weights of {path}",
+        "base/tokens, base/vit, cross/csa1, cross/csa2, cross/csa3, cross/vit: fresh, "
+        "the checkpoint has none",
+    ]
+
+
+def test_qcs_from_dcs_has_fresh_thetas(tmp_path):
+    saved = pth(tmp_path / "x.pth", small.create("dcs"))
+    fresh = weights.of(small.create("qcs"), FRESH)
+    merged, notes = initialize(fresh, tmp_path / "x.pth")
+    thetas = [f"cross/csa{level}/theta" for level in (1, 2, 3)]
+    assert_only_fresh(merged, saved, fresh, *thetas)
+    assert notes[1:] == [f"{', '.join(thetas)}: fresh, the checkpoint has none"]
+
+
+def test_what_the_network_has_not_is_not_used(tmp_path):
+    saved = pth(tmp_path / "x.pth", small.create("qcs"))
+    fresh = weights.of(small.create("baseline"), FRESH)
+    merged, notes = initialize(fresh, tmp_path / "x.pth")
+    assert_only_fresh(merged, saved, fresh)
+    assert notes[1:] == [
+        "cross/csa1, cross/csa2, cross/csa3, cross/vit: not used, this network has none"
+    ]
+
+
+def test_other_connection(tmp_path):
+    saved = orbax(tmp_path, small.create("dcs"))
+    fresh = weights.of(small.create("dcs", connection="gap"), FRESH)
+    merged, notes = initialize(fresh, tmp_path)
+    assert_only_fresh(merged, saved, fresh, "cross/head")
+    assert "cross/head: fresh, the checkpoint has none" in notes
+    assert "cross/vit: not used, this network has none" in notes
+
+
+@pytest.mark.parametrize(
+    "options, fault",
+    [
+        ({"features": 32}, "base/vit/block0/norm2/bias is [16] there, [32] here"),
+        ({"depth": 2}, "arrays are only here: params/base/vit/block1/"),
+        ({"units": (1, 2, 1)}, "stage2_unit1/conv1/kernel"),
+        ({"image_size": 32}, "positions is [1, 4, 16] there, [1, 13, 16] here"),
+    ],
+)
+def test_another_size_is_one_error(tmp_path, options, fault):
+    pth(tmp_path / "x.pth", small.create("qcs"))
+    fresh = weights.of(small.create("qcs", **options), FRESH)
+    with pytest.raises(UserError) as error:
+        initialize(fresh, tmp_path / "x.pth")
+    assert f"{tmp_path / 'x.pth'} is of a network of another size" in str(error.value)
+    assert fault in str(error.value)
+    assert len(str(error.value)) < 6000
+
+
+def test_no_checkpoint(tmp_path):
+    fresh = weights.of(small.create("baseline"), FRESH)
+    with pytest.raises(UserError, match="no such file"):
+        initialize(fresh, tmp_path / "none")
+    with pytest.raises(UserError, match="no checkpoint at"):
+        initialize(fresh, tmp_path)
+
+
+def test_order_of_the_start(tmp_path, capsys, monkeypatch):
+    """A run's own checkpoint, else init_from, else fresh weights."""
+    # Compiling the real initialisation takes far longer than all else here.
+    monkeypatch.setattr(loop.models, "init", lambda model, _: weights.of(model, FRESH))
+    model, path = small.create("baseline"), tmp_path / "x.pth"
+    config = base_config()
+    optimizer = recipe.create_optimizer(config, 1)
+    names = tuple(f"class {k}" for k in range(model.num_classes))
+
+    def start(workdir, init_from=""):
+        config.init_from = str(init_from)
+        description = recipe.describe(config, names, model.image_size)
+        run = types.SimpleNamespace(
+            config=config, model=model, description=description, total_steps=9
+        )
+        with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
+            return loop._start(run, optimizer, checkpoints)
+
+    saved = pth(path, model)
+    fresh = start(tmp_path / "a")
+    weights.assert_equal(fresh.variables, weights.of(model, FRESH))
+    started = start(tmp_path / "a", path)
+    weights.assert_equal(started.variables, saved)
+    assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in (
+        capsys.readouterr().out
+    )
+    assert int(started.step) == 0
+    for ours, theirs in zip(
+        jax.tree.leaves(started.opt_state),
+        jax.tree.leaves(fresh.opt_state),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+    with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
+        description = recipe.describe(config, names, model.image_size)
+        checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
+    path.unlink()  # not read when the run has a checkpoint of its own
+    resumed = start(tmp_path / "a", path)
+    weights.assert_equal(resumed.variables, fresh.variables)

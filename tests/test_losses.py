@@ -1,0 +1,148 @@
+"""Eq. 10 against NumPy, and where its gradient goes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from qcs_jax.losses import JointLoss
+
+N, B, K = 4, 6, 5
+DISTILLATIONS = ("kl", "mse")
+
+
+def logits_and_labels(n=N, seed=0):
+    rng = np.random.default_rng(seed)
+    base, cross = (
+        rng.standard_normal((m, B, K)).astype(np.float32) for m in (N if n else 1, n)
+    )
+    return base, cross, rng.integers(0, K, base.shape[:2]).astype(np.int32)
+
+
+def log_softmax(x):
+    x = x.astype(np.float64)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def cross_entropy(logits, labels):
+    """Mean over all branches and examples, one example at a time."""
+    logp = log_softmax(logits)
+    losses = [-logp[i, j, labels[i, j]] for i in range(len(logits)) for j in range(B)]
+    return float(np.mean(losses))
+
+
+def kl(base, cross, t=1.0):
+    teacher, student = log_softmax(cross / t), log_softmax(base / t)
+    return t**2 * (np.exp(teacher) * (teacher - student)).sum(-1).mean()
+
+
+def mse(base, cross):
+    return ((base.astype(np.float64) - cross) ** 2).mean()
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 3.0])
+def test_eq_10(alpha):
+    base, cross, labels = logits_and_labels()
+    loss, terms = JointLoss(alpha)(base, cross, labels)
+    expected = cross_entropy(base, labels) + alpha * cross_entropy(cross, labels)
+    assert float(loss) == pytest.approx(expected / 2, rel=1e-5)
+    assert terms.keys() == {"base", "cross"}
+
+
+def test_with_alpha_1_all_eight_classifiers_count_the_same():
+    base, cross, labels = logits_and_labels()
+    loss, _ = JointLoss()(base, cross, labels)
+    together = cross_entropy(
+        np.concatenate([base, cross]), np.concatenate([labels, labels])
+    )
+    assert float(loss) == pytest.approx(together, rel=1e-5)
+
+
+def test_terms_are_those_of_each_branch():
+    base, cross, labels = logits_and_labels()
+    _, terms = JointLoss(alpha=0.3)(base, cross, labels)
+    for name, logits in {"base": base, "cross": cross}.items():
+        assert terms[name].shape == (N,)
+        for i in range(N):
+            expected = cross_entropy(logits[i : i + 1], labels[i : i + 1])
+            assert float(terms[name][i]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("distillation", ["none", *DISTILLATIONS])
+def test_baseline_is_plain_cross_entropy(distillation):
+    base, cross, labels = logits_and_labels(n=0)
+    loss, terms = JointLoss(2.0, distillation)(base, cross, labels)
+    assert float(loss) == pytest.approx(cross_entropy(base, labels), rel=1e-5)
+    assert terms["cross"].shape == (0,) and "distillation" not in terms
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize(
+    "distillation,temperature", [("kl", 1.0), ("kl", 4.0), ("mse", 1.0), ("mse", 4.0)]
+)
+def test_distillation_adds_its_term(distillation, temperature, weight):
+    base, cross, labels = logits_and_labels()
+    plain, _ = JointLoss()(base, cross, labels)
+    loss, terms = JointLoss(
+        distillation=distillation, distillation_weight=weight, temperature=temperature
+    )(base, cross, labels)
+    expected = (
+        kl(base, cross, temperature) if distillation == "kl" else mse(base, cross)
+    )
+    assert float(terms["distillation"]) == pytest.approx(expected, rel=1e-5)
+    assert float(loss - plain) == pytest.approx(weight * expected, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("distillation", DISTILLATIONS)
+def test_the_teacher_learns_nothing_from_the_student(distillation):
+    base, cross, labels = logits_and_labels()
+
+    def term(base, cross):
+        return JointLoss(distillation=distillation)(base, cross, labels)[1][
+            "distillation"
+        ]
+
+    student, teacher = jax.grad(term, (0, 1))(base, cross)
+    assert not np.any(teacher)
+    assert np.abs(student).min() > 0
+
+
+@pytest.mark.parametrize("distillation", DISTILLATIONS)
+def test_a_student_that_agrees_is_left_alone(distillation):
+    _, cross, labels = logits_and_labels()
+
+    def term(base):
+        loss = JointLoss(distillation=distillation, temperature=3.0)
+        return loss(base, cross, labels)[1]["distillation"]
+
+    value, gradient = jax.value_and_grad(term)(cross)
+    assert float(value) == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)
+
+
+def test_the_factor_t_squared_keeps_the_gradient_of_kl():
+    """For a high temperature it tends to that of the squared error over k classes."""
+    base, cross, labels = logits_and_labels()
+    base, cross = (x - x.mean(-1, keepdims=True) for x in (base, cross))
+
+    def term(base):
+        loss = JointLoss(distillation="kl", temperature=500.0)
+        return loss(base, cross, labels)[1]["distillation"]
+
+    np.testing.assert_allclose(
+        jax.grad(term)(base), (base - cross) / (K * N * B), atol=2e-4
+    )
+
+
+@pytest.mark.parametrize("distillation", ["none", *DISTILLATIONS])
+def test_extreme_logits_stay_finite(distillation):
+    base, cross, labels = logits_and_labels()
+
+    def loss(base, cross):
+        return JointLoss(distillation=distillation)(base, cross, labels)[0]
+
+    value, gradients = jax.value_and_grad(loss, (0, 1))(
+        jnp.asarray(1e4 * base), jnp.asarray(-1e4 * cross)
+    )
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in gradients)

@@ -1,0 +1,121 @@
+"""The train step: one result for a global batch, on any number of devices."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+import small
+
+from qcs_jax import recipe, sam
+from qcs_jax.augment import preprocess
+from qcs_jax.config import base_config
+from qcs_jax.losses import JointLoss
+from qcs_jax.train.state import TrainState
+from qcs_jax.train.step import make_eval_step, make_train_step, replicate
+
+# Plain gradient descent shows the gradient itself; Adam would hide its scale.
+OPTIMIZER = sam.SAM(optax.sgd(0.1), rho=0.05)
+
+
+def take_step(devices, *, model=None, optimizer=OPTIMIZER, **options):
+    model = model or small.create("qcs", dropout=0.1, cross_dropout=0.1)
+    config = base_config()
+    step = make_train_step(
+        model,
+        optimizer,
+        loss=JointLoss(),
+        augment_fn=recipe.create_augmentation(config, model.image_size),
+        seed=3,
+        devices=jax.devices()[:devices],
+        **options,
+    )
+    state = TrainState.create(small.variables(model), optimizer)
+    return jax.device_get(step(state, small.batch(model, 8, devices)))
+
+
+@pytest.fixture(scope="module")
+def on_one_device():
+    return take_step(1)
+
+
+@pytest.mark.parametrize("devices", [2, 4, 8])
+def test_result_does_not_depend_on_the_number_of_devices(on_one_device, devices):
+    state, reports = take_step(devices)
+    expected_state, expected_reports = on_one_device
+    close(reports, expected_reports, rtol=2e-5, atol=1e-6)
+    close(state, expected_state, rtol=1e-4, atol=2e-5)
+
+
+def close(tree, expected, **tolerance):
+    pairs = zip(
+        jax.tree_util.tree_leaves_with_path(tree),
+        jax.tree.leaves(expected),
+        strict=True,
+    )
+    for (path, x), y in pairs:
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(x, y, **tolerance, err_msg=name)
+
+
+def test_all_devices_hold_the_same_state():
+    model = small.create("dcs")
+    optimizer = sam.SAM(sam.adam_with_epoch_decay(1e-3, 0.9, 2))
+    step = make_train_step(
+        model,
+        optimizer,
+        loss=JointLoss(),
+        augment_fn=recipe.create_augmentation(base_config(), model.image_size),
+        seed=0,
+    )
+    state = replicate(TrainState.create(small.variables(model), optimizer))
+    before = state
+    for seed in range(3):
+        state, reports = step(state, small.batch(model, 8, 8, seed=seed))
+    assert int(state.step) == 3
+    for x in jax.tree.leaves((state, reports)):
+        shards = [np.asarray(shard.data) for shard in x.addressable_shards]
+        assert len(shards) == 8
+        for shard in shards[1:]:
+            np.testing.assert_array_equal(shard, shards[0])
+    assert all(x.is_deleted() for x in jax.tree.leaves(before.params)), "donated"
+
+
+def test_second_pass_sees_the_climbed_weights_and_statistics_advance_twice(
+    on_one_device,
+):
+    model = small.create("qcs", dropout=0.1, cross_dropout=0.1)
+    start = small.variables(model)
+    state, reports = on_one_device
+    assert reports["pass1"]["loss"] != reports["pass2"]["loss"]
+    assert reports["pass1"]["base"].shape == (4,)
+    assert reports["pass1"]["cross"].shape == (4,)
+    path = ("base", "backbone", "stem_norm", "mean")
+    before, after = (
+        small.at(s, path) for s in (start["batch_stats"], state.batch_stats)
+    )
+    # Eight advances (two passes, four branches) keep 0.9**8 of the old average: the
+    # statistics of the stem barely differ between branches and passes.
+    batch_mean = (after - 0.9**8 * before) / (1 - 0.9**8)
+    assert np.abs(batch_mean).max() < 10
+    assert np.abs(after - before).max() > 1e-3
+
+
+def test_local_climb_is_the_same_on_one_device_and_another_on_two():
+    model = small.create("baseline")
+    shared, _ = take_step(1, model=model)
+    local, _ = take_step(1, model=model, local_climb=True)
+    close(local.params, shared.params, rtol=1e-6, atol=1e-7)
+    local, _ = take_step(2, model=model, local_climb=True)
+    differences = jax.tree.map(
+        lambda a, b: np.abs(a - b).max(), local.params, shared.params
+    )
+    assert max(jax.tree.leaves(differences)) > 1e-6
+
+
+def test_evaluation_is_the_base_branch_of_centre_crops():
+    model = small.create("qcs")
+    variables = small.variables(model)
+    images = small.pixels(8, 3, 20, 20, 3)
+    logits = make_eval_step(model)(replicate(variables), images)
+    expected = model.apply(variables, preprocess(images.reshape(24, 20, 20, 3), 16))
+    np.testing.assert_allclose(logits.reshape(24, -1), expected, atol=1e-5)

@@ -1,0 +1,92 @@
+"""Checkpoints that torch wrote, and torch reading what is written here."""
+
+import collections
+import sys
+
+import jax
+import numpy as np
+import published
+import pytest
+
+import qcs_jax
+from qcs_jax import checkpoint, convert, models
+from qcs_jax.convert import __main__ as command
+from qcs_jax.convert.pth_writer import save_pth
+
+torch = pytest.importorskip("torch", reason="checks against PyTorch: pip install torch")
+
+
+class RecorderMeter:
+    """Stands for the object of the training script that its checkpoints hold."""
+
+    def __init__(self):
+        self.epoch_losses = np.zeros((3, 2), np.float32)
+
+
+def save_as_published(path, state_dict, monkeypatch):
+    """As the training script: data-parallel names, recorders of `__main__` beside."""
+    monkeypatch.setattr(RecorderMeter, "__module__", "__main__")
+    monkeypatch.setattr(
+        sys.modules["__main__"], "RecorderMeter", RecorderMeter, raising=False
+    )
+    tensors = collections.OrderedDict(
+        (f"module.{key}", torch.from_numpy(array)) for key, array in state_dict.items()
+    )
+    saved = {"epoch": 7, "state_dict": tensors, "best_acc": torch.tensor(92.5)}
+    torch.save(
+        {**saved, "recorder": RecorderMeter(), "recorder1": RecorderMeter()}, path
+    )
+
+
+def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, capsys):
+    golden = published.read("qcs_7")
+    save_as_published(
+        tmp_path / "model_best.pth", published.state_dict("qcs_7"), monkeypatch
+    )
+    out = tmp_path / "out"
+    assert command.main([str(tmp_path / "model_best.pth"), f"--out={out}"]) == 0
+    told = capsys.readouterr().out
+    assert "qcs, published size, 7 classes" in told
+    assert "66,810,513 parameters, 40,700,039 of the base branch" in told
+    assert "79 arrays, 16,063,606 parameters" in told
+
+    branches, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
+    classifier = qcs_jax.load(out)
+    images = branches.reshape(-1, 224, 224, 3)
+    np.testing.assert_allclose(
+        classifier.logits(images), golden["eval_base_logits"], atol=2e-5
+    )
+    variables, _, _ = checkpoint.load_variables(out)
+    interact = jax.jit(lambda v, x: models.create("qcs").apply(v, x, method="interact"))
+    both = np.concatenate(interact(variables, branches))
+    np.testing.assert_allclose(both, golden["eval_all_logits"], atol=2e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"mmap": True}])
+def test_torch_loads_what_is_written(tmp_path, options):
+    layout = published.read("layout_dcs_8")
+    variables = convert.from_torch(published.state_dict("dcs_8"))
+    state_dict = convert.to_torch(variables)
+    save_pth(tmp_path / "x.pth", state_dict)
+    loaded = torch.load(tmp_path / "x.pth", weights_only=True, **options)
+    assert type(loaded) is collections.OrderedDict
+    assert {key: list(tensor.shape) for key, tensor in loaded.items()} == layout
+    for key, tensor in loaded.items():
+        assert tensor.is_contiguous() and not tensor.requires_grad
+        assert tensor.data_ptr() % 64 == 0
+        assert tensor.dtype == torch.from_numpy(state_dict[key]).dtype
+        np.testing.assert_array_equal(tensor.numpy(), state_dict[key])
+
+
+def test_a_module_loads_it_strictly(tmp_path):
+    def module():
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3), torch.nn.PReLU(3)
+        )
+
+    source, target = module(), module()
+    arrays = {key: x.detach().numpy() for key, x in source.state_dict().items()}
+    save_pth(tmp_path / "x.pth", arrays)
+    target.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True))
+    for key, tensor in target.state_dict().items():
+        assert torch.equal(tensor, source.state_dict()[key])
