@@ -158,7 +158,7 @@ def validate(config: ml_collections.ConfigDict) -> None:
         if path in flat and flat[path] not in choices:
             wrong.append(f"{path}={flat[path]!r}: choose from {', '.join(choices)}")
     for path, (low, high) in RANGES.items():
-        if path in flat and not low <= flat[path] <= high:
+        if path in flat and not _is_number(flat[path], low, high):
             wrong.append(f"{path}={flat[path]!r}: give {low} to {high}")
     wrong = wrong or _contradictions(config)
     if wrong:
@@ -187,6 +187,10 @@ def _unknown_fields(flat: dict[str, object]) -> list[str]:
     return sorted(wrong)
 
 
+def _is_number(value: object, low: float, high: float) -> bool:
+    return isinstance(value, int | float) and low <= value <= high
+
+
 def _contradictions(c: ml_collections.ConfigDict) -> list[str]:
     wrong = []
     size = models.create(c.model.name, c.model.size).image_size
@@ -204,9 +208,9 @@ def _contradictions(c: ml_collections.ConfigDict) -> list[str]:
         wrong.append(
             "loss.distillation: the baseline has no cross branch to learn from"
         )
-    low, high = c.augment.erase_area
-    if not 0 < low <= high <= 1:
-        wrong.append(f"augment.erase_area={(low, high)}: give 0 < low <= high <= 1")
+    area = tuple(c.augment.erase_area or ())
+    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
+        wrong.append(f"augment.erase_area={area}: give 0 < low <= high <= 1")
     if not c.data.name:
         wrong.append("data.name: give the name that data/prepare.py printed")
     return wrong

@@ -18,10 +18,19 @@ def to_pixels(image: Image.Image, side: int) -> np.ndarray:
     Returns:
       uint8 `[side, side, 3]`.
     """
-    image = ImageOps.exif_transpose(image).convert("RGB")
+    image = _rgb(ImageOps.exif_transpose(image))
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """8 bits per channel; what is transparent shows its colour."""
+    if image.mode.startswith("I;16"):  # Pillow would clip at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode == "P" and "transparency" in image.info:  # or Pillow warns
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def decode(data: bytes, side: int) -> np.ndarray:

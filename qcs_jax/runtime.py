@@ -19,7 +19,7 @@ def guard() -> None:
     and so is a value that the user has set.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if importlib.metadata.version("jaxlib") != _AFFECTED_JAXLIB or _FLAG in flags:
+    if _jaxlib_version() != _AFFECTED_JAXLIB or _FLAG in flags:
         return
     os.environ["XLA_FLAGS"] = f"{flags} {_FLAG}=".strip()
     if _backend_has_started():
@@ -30,6 +30,13 @@ def guard() -> None:
             RuntimeWarning,
             stacklevel=3,
         )
+
+
+def _jaxlib_version() -> str | None:
+    try:
+        return importlib.metadata.version("jaxlib")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _backend_has_started() -> bool:

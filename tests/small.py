@@ -1,9 +1,11 @@
 """A network small enough to compile in seconds, and random input for it."""
 
 import functools
+import io
 
 import jax
 import numpy as np
+from PIL import Image
 
 from qcs_jax import models
 
@@ -64,3 +66,10 @@ def at(tree: dict, path: tuple[str, ...]) -> np.ndarray:
     for key in path:
         tree = tree[key]
     return np.asarray(tree)
+
+
+def encode(image: Image.Image) -> bytes:
+    """A PNG."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()

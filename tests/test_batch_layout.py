@@ -25,9 +25,9 @@ def gather(x):
 
 
 def on(devices, function, *args):
-    return jax.pmap(
-        function, axis_name="devices", devices=jax.devices()[:devices]
-    )(*args)
+    return jax.pmap(function, axis_name="devices", devices=jax.devices()[:devices])(
+        *args
+    )
 
 
 LAYOUT = BatchLayout(N, "devices")
@@ -79,7 +79,9 @@ def test_keys_belong_to_rows_not_to_devices():
     single = draw(key, N * B, BatchLayout(N))
     assert len(np.unique(single)) == N * B
     for devices in (2, 8):
-        drawn = on(devices, lambda _, d=devices: draw(key, N * B // d), np.zeros(devices))
+        drawn = on(
+            devices, lambda _, d=devices: draw(key, N * B // d), np.zeros(devices)
+        )
         np.testing.assert_array_equal(gather(drawn).reshape(-1), single)
 
 

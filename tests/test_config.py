@@ -70,7 +70,8 @@ def test_a_choice_that_does_not_exist(path):
 
 
 @pytest.mark.parametrize(
-    "path,value", [(path, value) for path, values in CHOICES.items() for value in values]
+    "path,value",
+    [(path, value) for path, values in CHOICES.items() for value in values],
 )
 def test_every_choice_is_possible(path, value):
     c = config()
@@ -81,14 +82,14 @@ def test_every_choice_is_possible(path, value):
 
 
 @pytest.mark.parametrize("path", RANGES)
-@pytest.mark.parametrize("side", ["below", "above", "nan"])
+@pytest.mark.parametrize("side", ["below", "above", "nan", "none"])
 def test_a_number_out_of_its_range(path, side):
     low, high = RANGES[path]
-    outside = {"below": low - 1, "above": high + 1, "nan": float("nan")}[side]
+    outside = {"below": low - 1, "above": high + 1, "nan": float("nan"), "none": None}
     c = config()
-    put(c, {path: outside})
+    put(c, {path: outside[side]})
     (line,) = errors(c)
-    assert line == f"{path}={outside!r}: give {low} to {high}"
+    assert line == f"{path}={flatten(c)[path]!r}: give {low} to {high}"
 
 
 @pytest.mark.parametrize("path", RANGES)
@@ -132,11 +133,11 @@ def test_all_errors_are_told_at_once():
     c = config()
     put(c, wrong)
     with c.unlocked():
-        c.sede = 1
+        c.sede = c.nane = 1
     lines = errors(c)
-    for path in [*wrong, "sede"]:
+    for path in [*wrong, "sede", "nane"]:
         assert sum(line.startswith(path) for line in lines) == 1
-    assert len(lines) == 4
+    assert len(lines) == 5
 
 
 @pytest.mark.parametrize(
@@ -155,6 +156,8 @@ def test_all_errors_are_told_at_once():
         (dict(augment__erase_area=(0.2, 0.1)), ("augment.erase_area", "low <= high")),
         (dict(augment__erase_area=(0.0, 0.1)), ("augment.erase_area", "0 < low")),
         (dict(augment__erase_area=(0.1, 1.1)), ("augment.erase_area", "high <= 1")),
+        (dict(augment__erase_area=(0.1,)), ("augment.erase_area=(0.1,)", "low <=")),
+        (dict(augment__erase_area=None), ("augment.erase_area=()", "low <=")),
         (dict(data__name=""), ("data.name", "data/prepare.py")),
     ],
     ids=str,

@@ -59,12 +59,25 @@ def test_grey_has_three_equal_channels(kind):
     np.testing.assert_allclose(found[..., 0].astype(int), image, atol=4)
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "PA", "LA", "RGBA", "CMYK", "YCbCr", "HSV"])
-def test_every_mode_becomes_rgb(mode):
-    flat = Image.new("RGB", (6, 6), (0, 0, 255) if mode != "1" else (255, 255, 255))
-    expected = np.asarray(flat)
+@pytest.mark.parametrize(
+    "mode,color",
+    [
+        ("1", (255, 255, 255)),
+        ("LA", (90, 90, 90)),
+        *((mode, (0, 0, 255)) for mode in ("P", "PA", "RGBA", "CMYK", "YCbCr", "HSV")),
+    ],
+)
+def test_every_mode_becomes_rgb(mode, color):
+    flat = Image.new("RGB", (6, 6), color)
     found = images.to_pixels(flat.convert(mode), 6)
-    np.testing.assert_allclose(found.astype(int), expected, atol=2)
+    np.testing.assert_allclose(found.astype(int), np.asarray(flat), atol=2)
+
+
+def test_16_bit_grey_is_scaled_not_clipped():
+    grey = np.asarray(gradient()).astype(np.uint16)
+    deep = Image.fromarray(grey * 256 + 7)
+    found = images.decode(encode(deep), 8)
+    np.testing.assert_array_equal(found[..., 0], grey)
 
 
 def test_palette_colors_are_resized_not_their_numbers():
@@ -81,6 +94,13 @@ def test_transparency_is_dropped_not_blended():
     np.testing.assert_array_equal(
         images.decode(encode(transparent), 6), np.asarray(image)
     )
+
+
+def test_a_palette_with_transparency_shows_its_colors():
+    image = picture(6, 6).quantize(16)
+    data = encode(image, transparency=bytes(range(0, 256, 16)))
+    expected = images.to_pixels(image, 6)
+    np.testing.assert_array_equal(images.decode(data, 6), expected)
 
 
 # https://exiftool.org/TagNames/EXIF.html, tag 0x0112: how to turn the stored image.

@@ -145,9 +145,10 @@ def test_no_checkpoint(tmp_path):
 
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     """A run's own checkpoint, else init_from, else fresh weights."""
-    # Compiling the real initialisation takes far longer than all else here.
-    monkeypatch.setattr(loop.models, "init", lambda model, _: weights.of(model, FRESH))
     model, path = small.create("baseline"), tmp_path / "x.pth"
+    initial = weights.of(model, FRESH)
+    # Compiling the real initialisation takes far longer than all else here.
+    monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
     config = base_config()
     optimizer = recipe.create_optimizer(config, 1)
     names = tuple(f"class {k}" for k in range(model.num_classes))
@@ -163,7 +164,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
 
     saved = pth(path, model)
     fresh = start(tmp_path / "a")
-    weights.assert_equal(fresh.variables, weights.of(model, FRESH))
+    weights.assert_equal(fresh.variables, initial)
     started = start(tmp_path / "a", path)
     weights.assert_equal(started.variables, saved)
     assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in (
@@ -182,4 +183,4 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
     resumed = start(tmp_path / "a", path)
-    weights.assert_equal(resumed.variables, fresh.variables)
+    weights.assert_equal(resumed.variables, initial)

@@ -139,14 +139,19 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         are not connected by a ViT), and what is missing or of another shape.
     """
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    found = {path: torch_layout.key_of(path) for path in flat}
-    homeless = sorted(path for path, row in found.items() if row is None)
-    _Problems(unknown=homeless).raise_if_any("the published PyTorch networks")
-    state_dict = {}
+    problems, state_dict = _Problems(), {}
     for path, value in flat.items():
-        key, transform = found[path]
-        array = transform.to_torch(np.asarray(value))
-        state_dict[key] = np.array(array, np.float32, order="C")
+        if (row := torch_layout.key_of(path)) is None:
+            problems.unknown.append(path)
+            continue
+        key, transform = row
+        try:
+            array = transform.to_torch(np.asarray(value))
+        except ValueError:  # axes that cannot be transposed
+            problems.shapes.append(f"{path} has {np.ndim(value)} axes")
+        else:
+            state_dict[key] = np.array(array, np.float32, order="C")
+    problems.raise_if_any("the published PyTorch networks")
     read = convert_state_dict(state_dict)  # what is written can be read: same checks
     if read.network != recognise.BACKBONE:
         cross = read.network != "baseline"
@@ -181,8 +186,7 @@ class _Problems:
         # NumPy itself does not know that bfloat16 is a number.
         if not jnp.issubdtype(array.dtype, jnp.floating):
             return self.values.append(f"{shorten(key)} is {array.dtype}")
-        # A view of one element: `wanted` may come from a file that lies about sizes.
-        expected = transform.to_torch(np.broadcast_to(np.float32(0), wanted)).shape
+        expected = _shape_in_torch(wanted, transform)
         if array.shape != expected:
             fault = f"{shorten(key)} is {list(array.shape)}, not {list(expected)}"
             return self.shapes.append(fault)
@@ -208,6 +212,15 @@ class _Problems:
         ]
         if told:
             raise UserError(f"arrays do not fit {what}:\n  " + "\n  ".join(told))
+
+
+def _shape_in_torch(
+    shape: tuple[int, ...], transform: torch_layout.Transform
+) -> tuple[int, ...]:
+    """The shape before `to_jax`."""
+    # Axis i of the probe is i long, whatever sizes a file claims to have.
+    probe = np.empty(range(len(shape)), np.bool_)
+    return tuple(shape[axis] for axis in transform.to_torch(probe).shape)
 
 
 def _listed(items: list[str]) -> str:

@@ -105,7 +105,7 @@ def _version_directory(name: str, directory: str) -> pathlib.Path:
 
 
 def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """Complete versions; TFDS writes one as `incomplete.*` and renames it at the end."""
+    """Complete versions; TFDS renames `incomplete.*` when it has written all."""
     found = [path.parent for path in folder.glob(f"{pattern}/dataset_info.json")]
     return [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
 

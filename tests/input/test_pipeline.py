@@ -87,9 +87,7 @@ def test_the_partners_of_an_anchor_change_with_the_epoch(seed):
         for e in range(2)
     ]
     first, second = (epoch[:, np.argsort(epoch[0])] for epoch in epochs)
-    both, in_first, in_second = np.intersect1d(
-        first[0], second[0], return_indices=True
-    )
+    both, in_first, in_second = np.intersect1d(first[0], second[0], return_indices=True)
     assert len(both) > 30
     for branch in (1, 2, 3):
         same = first[branch, in_first] == second[branch, in_second]
@@ -125,9 +123,7 @@ def test_branches_are_the_relations_of_a_quadruplet():
 def test_the_number_of_devices_changes_nothing(devices):
     for step in (0, 3, 11):
         one = drawn(batches()[step])
-        np.testing.assert_array_equal(
-            drawn(batches(Layout(1, 0, devices))[step]), one
-        )
+        np.testing.assert_array_equal(drawn(batches(Layout(1, 0, devices))[step]), one)
 
 
 @pytest.mark.parametrize("hosts,devices", [(2, 1), (2, 2), (4, 1), (4, 2)])

@@ -82,9 +82,7 @@ def test_negative(index, label, negatives):
     rng = np.random.default_rng(label)
     drawn = [draw(anchor, rng)[2] for _ in range(DRAWS)]
     by_image = uniform(others(label))
-    assert_distribution(
-        drawn, by_class(label) if negatives == "by_class" else by_image
-    )
+    assert_distribution(drawn, by_class(label) if negatives == "by_class" else by_image)
 
 
 def test_second_negative_is_another_of_the_negative_s_class(index):

@@ -30,7 +30,8 @@ def save_as_published(path, state_dict, monkeypatch):
         sys.modules["__main__"], "RecorderMeter", RecorderMeter, raising=False
     )
     tensors = collections.OrderedDict(
-        (f"module.{key}", torch.from_numpy(array)) for key, array in state_dict.items()
+        (f"module.{key}", torch.from_numpy(np.asarray(array)))
+        for key, array in state_dict.items()
     )
     saved = {"epoch": 7, "state_dict": tensors, "best_acc": torch.tensor(92.5)}
     torch.save(

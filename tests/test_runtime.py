@@ -1,0 +1,122 @@
+"""The guard against wrong numbers: it acts when needed, and touches nothing else."""
+
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+import types
+import warnings
+
+import pytest
+
+from qcs_jax import runtime
+
+FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+
+
+@pytest.fixture
+def guard(monkeypatch):
+    """Runs the guard for a jaxlib and a value of XLA_FLAGS; returns the new value."""
+
+    def run(flags, jaxlib="0.10.2", started=False):
+        def version(name):
+            assert name == "jaxlib"
+            if jaxlib is None:
+                raise importlib.metadata.PackageNotFoundError(name)
+            return jaxlib
+
+        monkeypatch.setattr(importlib.metadata, "version", version)
+        monkeypatch.setattr(runtime, "_backend_has_started", lambda: started)
+        if flags is None:
+            monkeypatch.delenv("XLA_FLAGS", raising=False)
+        else:
+            monkeypatch.setenv("XLA_FLAGS", flags)
+        runtime.guard()
+        return os.environ.get("XLA_FLAGS")
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "before,after",
+    [
+        (None, f"{FLAG}="),
+        ("", f"{FLAG}="),
+        ("--xla_a=1", f"--xla_a=1 {FLAG}="),
+        ("--xla_a=1 --xla_b", f"--xla_a=1 --xla_b {FLAG}="),
+    ],
+)
+def test_appends_the_flag(guard, before, after):
+    assert guard(before) == after
+
+
+@pytest.mark.parametrize(
+    "flags", [f"{FLAG}=", f"{FLAG}=0", f"--xla_a=1 {FLAG}=LIBRARY_FUSION_TYPE_DOT"]
+)
+@pytest.mark.parametrize("started", [False, True])
+def test_leaves_what_the_user_set(guard, flags, started):
+    assert guard(flags, started=started) == flags
+
+
+@pytest.mark.parametrize("jaxlib", ["0.10.1", "0.10.20", "0.11.0", None])
+@pytest.mark.parametrize("flags", [None, "--xla_a=1"])
+def test_leaves_other_versions_alone(guard, jaxlib, flags):
+    assert guard(flags, jaxlib, started=True) == flags
+
+
+def test_a_second_call_changes_nothing(guard):
+    once = guard("--xla_a=1")
+    assert guard(once) == once
+
+
+def test_warns_when_it_comes_too_late(guard):
+    with pytest.warns(RuntimeWarning, match=f"XLA_FLAGS={FLAG}=") as caught:
+        guard("", started=True)
+    assert len(caught) == 1 and "Import qcs_jax first" in str(caught[0].message)
+
+
+def test_says_nothing_in_time(guard):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        guard("", started=False)
+
+
+@pytest.mark.parametrize(
+    "started,backend,expected",
+    [(True, "cpu", True), (True, "gpu", False), (False, "cpu", False)],
+)
+def test_only_a_started_cpu_is_too_late(monkeypatch, started, backend, expected):
+    bridge = types.SimpleNamespace(backends_are_initialized=lambda: started)
+    jax = types.SimpleNamespace(default_backend=lambda: backend)
+    monkeypatch.setitem(sys.modules, "jax._src.xla_bridge", bridge)
+    monkeypatch.setitem(sys.modules, "jax", jax)
+    assert runtime._backend_has_started() is expected
+
+
+def test_without_jax_nothing_has_started(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax._src.xla_bridge", raising=False)
+    assert runtime._backend_has_started() is False
+
+
+def run_python(code):
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=pathlib.Path(runtime.__file__).parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_importing_the_package_is_enough():
+    done = run_python("import os, qcs_jax; print(os.environ['XLA_FLAGS'])")
+    assert (done.stdout.strip(), done.stderr) == (f"{FLAG}=", "")
+
+
+def test_warns_in_a_process_whose_backend_runs():
+    """What the guard looks at inside JAX still exists."""
+    done = run_python("import jax; jax.devices(); import qcs_jax")
+    assert done.returncode == 0
+    assert "RuntimeWarning: JAX started before qcs_jax" in done.stderr

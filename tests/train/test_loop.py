@@ -1,0 +1,217 @@
+"""Runs: they end where they should, whatever stops them on the way."""
+
+import json
+import math
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+import small
+from PIL import Image
+
+from qcs_jax import checkpoint, models
+from qcs_jax.config import base_config
+from qcs_jax.errors import UserError
+from qcs_jax.input import sources
+from qcs_jax.train import entry, loop, report
+from qcs_jax.train.interrupt import Interrupted
+from qcs_jax.train.writer import Writer, read_log
+
+CLASSES = ("calm", "glad", "sad")
+
+
+class Records(list):
+    """In-memory stand-in for a prepared split."""
+
+    def __getitems__(self, indices):
+        return [self[i] for i in indices]
+
+
+def source(split: str, count: int) -> sources.Source:
+    rng = np.random.default_rng(len(split))
+    labels = np.arange(count, dtype=np.int32) % len(CLASSES)
+    records = Records()
+    for i, label in enumerate(labels):
+        pixels = rng.integers(0, 60, (18, 18, 3)) + 60 * label
+        buffer = small.encode(Image.fromarray(pixels.astype(np.uint8)))
+        records.append({"image": buffer, "label": label, "id": f"{split}/{i}"})
+    return sources.Source("toy", split, records, labels, CLASSES)
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    """A small network under the name "tiny", and a data set in memory."""
+    splits = {"train": source("train", 50), "test": source("test", 21)}
+    monkeypatch.setattr(sources, "open_split", lambda name, split, dir: splits[split])
+    monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
+
+
+def config(**overrides):
+    c = base_config()
+    c.name = "toy"
+    c.data.name = "toy"
+    c.data.resize = 18
+    c.model.name = "baseline"
+    c.model.size = "tiny"
+    c.optimizer.learning_rate = 1e-3
+    c.train.epochs = 2
+    c.train.batch_size = 8
+    c.train.eval_batch_size = 16
+    c.train.log_every = 1
+    c.train.tensorboard = False
+    c.update_from_flattened_dict(overrides)
+    return c
+
+
+def final(workdir):
+    with checkpoint.Checkpoints(workdir, keep=2, metric="accuracy") as checkpoints:
+        step = checkpoints.latest_step()
+    variables, _, _ = checkpoint.load_variables(workdir)
+    return step, variables
+
+
+def told(workdir):
+    """The log without what depends on the clock."""
+    return [
+        {k: v for k, v in line.items() if "per_second" not in k}
+        for line in read_log(workdir)
+    ]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    return tmp_path_factory.mktemp("uninterrupted")
+
+
+@pytest.fixture
+def reference(uninterrupted):
+    """A run that nothing stopped, made once."""
+    if not (uninterrupted / "log.jsonl").exists():
+        loop.train_and_evaluate(config(), uninterrupted)
+    return uninterrupted
+
+
+def test_a_run_leaves_what_it_promises(reference):
+    step, _ = final(reference)
+    assert step == 12  # two epochs of six whole batches
+    lines = told(reference)
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [
+        *range(1, 13)
+    ]
+    tests = [line for line in lines if line["kind"] == "test"]
+    assert [(line["step"], line["epoch"]) for line in tests] == [(6, 1), (12, 2)]
+    assert all(line["examples"] == 21 for line in tests)
+    description = json.loads((reference / "config.json").read_text())
+    assert description["class_names"] == list(CLASSES)
+    assert description["config"]["train"]["epochs"] == 2
+
+
+def stop_at(monkeypatch, step, action):
+    advance, taken = Writer.advance, []
+
+    def stopping(self):
+        advance(self)
+        taken.append(step)
+        if len(taken) == step:
+            action()
+
+    monkeypatch.setattr(Writer, "advance", stopping)
+
+
+def assert_same_run(workdir, reference):
+    (step, variables), (expected_step, expected) = final(workdir), final(reference)
+    assert step == expected_step
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    assert told(workdir) == told(reference)
+
+
+class Killed(BaseException):
+    """Nothing in the program expects or handles it."""
+
+
+@pytest.mark.parametrize("step", [3, 9])
+def test_killed_run_resumes_to_the_same_end(step, tmp_path, monkeypatch, reference):
+    def kill():
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, step, kill)
+        with pytest.raises(Killed):
+            loop.train_and_evaluate(config(), tmp_path)
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 10, "ki')  # a line that was being written
+    loop.train_and_evaluate(config(), tmp_path)
+    assert_same_run(tmp_path, reference)
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_signal_saves_and_the_same_command_resumes(
+    step, tmp_path, monkeypatch, reference
+):
+    with monkeypatch.context() as patch:
+        stop_at(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(Interrupted, match=f"after step {step} of 12") as stopped:
+            loop.train_and_evaluate(config(), tmp_path)
+    assert stopped.value.signum == signal.SIGTERM
+    assert final(tmp_path)[0] == step
+    loop.train_and_evaluate(config(), tmp_path)
+    assert_same_run(tmp_path, reference)
+
+
+def test_finished_run_is_only_summarised(reference):
+    before = told(reference)
+    summary = loop.train_and_evaluate(config(), reference)
+    assert summary.steps == 12 and told(reference) == before
+    assert "chosen on the test split, so optimistic" in str(summary)
+
+
+def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
+    loop.train_and_evaluate(config(**{"train.epochs": 1}), tmp_path)
+    loop.train_and_evaluate(config(), tmp_path)
+    assert "note: train.epochs was 1, is now 2" in capsys.readouterr().out
+    assert final(tmp_path)[0] == 12
+
+
+def test_workdir_of_another_network_is_refused(reference, capsys):
+    before = final(reference)[0]
+    status = entry.run("train", config(**{"model.name": "dcs"}), reference, "command")
+    message = capsys.readouterr().err
+    assert status == 1 and message.startswith("error: ")
+    assert "model.name is 'baseline' there, 'dcs' here" in message
+    assert "Give this run a --workdir of its own" in message
+    assert final(reference)[0] == before
+
+
+def test_evaluation_counts_every_image_once(reference, capsys):
+    assert entry.run("eval", config(), reference, "command") == 0
+    printed = capsys.readouterr().out
+    last = [line for line in told(reference) if line["kind"] == "test"][-1]
+    assert "step 12, on 21 images" in printed
+    assert f"{last['accuracy']:.4f}" in printed
+    assert printed.count("of 7\n") + printed.endswith("of 7") == 3
+
+
+def test_evaluation_without_a_run_says_so(tmp_path, capsys):
+    assert entry.run("eval", config(), tmp_path / "none", "command") == 1
+    assert "no checkpoint at" in capsys.readouterr().err
+
+
+def test_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
+    honest = report.scalars_of
+
+    def poisoned(reports):
+        scalars = honest(reports)
+        return scalars | {"base_loss": math.nan} if scalars else scalars
+
+    monkeypatch.setattr(loop, "scalars_of", poisoned)
+    assert entry.run("train", config(), tmp_path, "command") == 1
+    message = capsys.readouterr().err
+    assert "the loss is not finite at step 1" in message
+    assert "base_loss nan" in message and "checkpoints" in message
+
+
+def test_batch_that_cannot_be_split_is_an_error():
+    with pytest.raises(UserError, match="batch_size=12 .* 8 devices"):
+        loop.train_and_evaluate(config(**{"train.batch_size": 12}), "unused")
