@@ -1,7 +1,7 @@
 """Trains a tiny QCS on drawn faces, in minutes on two CPU cores.
 
-    python data/prepare.py synthetic_faces
-    python -m qcs_jax.main --config=configs/demo.py
+python data/prepare.py synthetic_faces
+python -m qcs_jax.main --config=configs/demo.py
 """
 
 from qcs_jax.config import base_config

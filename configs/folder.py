@@ -1,7 +1,7 @@
 """Trains on your own images.
 
-    python data/prepare.py image_folder --manual_dir=FOLDER
-    python -m qcs_jax.main --config=configs/folder.py --config.data.name=image_folder/NAME
+python data/prepare.py image_folder --manual_dir=FOLDER
+python -m qcs_jax.main --config=configs/folder.py --config.data.name=image_folder/NAME
 """
 
 from qcs_jax.config import base_config
