@@ -1,6 +1,5 @@
 """A network small enough to compile in seconds, and random input for it."""
 
-import functools
 import io
 
 import jax
@@ -10,7 +9,7 @@ from PIL import Image
 from qcs_jax import models
 
 SIZES = dict(
-    image_size=16,
+    image_size=32,  # 2 x 2 tokens at each level
     subsample=1,
     widths=(4, 6, 8),
     units=(1, 1, 1),
@@ -24,22 +23,21 @@ def create(name: str, **options) -> models.QCS:
     return models.create(name, **{**SIZES, **options})
 
 
-@functools.lru_cache  # the same model is asked for again and again
-def _fresh(model: models.QCS) -> dict:
-    return jax.device_get(models.init(model, jax.random.key(0)))
-
-
 def variables(model: models.QCS, seed: int = 0) -> dict:
-    """Initial variables, all moved off their initial values."""
-    fresh = _fresh(model)
+    """Random variables: weights of the usual scale, nothing at its initial value."""
+    shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
     rng = np.random.default_rng(seed)
 
-    def move(path, x):
-        noise = 0.3 * rng.standard_normal(x.shape).astype(np.float32)
-        positive = path[0].key == "batch_stats" and path[-1].key == "var"
-        return np.asarray(x) * np.exp(noise) if positive else np.asarray(x) + noise
+    def draw(path, x):
+        noise = rng.standard_normal(x.shape).astype(np.float32)
+        name = path[-1].key
+        if name == "kernel":
+            return noise / np.float32(np.sqrt(x.size / x.shape[-1]))
+        if name == "var":
+            return np.exp(0.3 * noise)
+        return 0.3 * noise + np.float32(name in ("scale", "slope"))
 
-    return jax.tree_util.tree_map_with_path(move, fresh)
+    return jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:

@@ -107,7 +107,7 @@ def test_missing_item_is_damage(tmp_path, item):
 
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):
     save(tmp_path, 1)
-    damage(tmp_path / "checkpoints" / "1" / "train")
+    damage(tmp_path / "checkpoints" / "1" / "params")
     with pytest.raises(CheckpointError, match=r"every checkpoint .* damaged .*\[1\]"):
         restore(tmp_path)
     assert (tmp_path / "checkpoints" / "1").is_dir()

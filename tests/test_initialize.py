@@ -122,7 +122,7 @@ def test_other_connection(tmp_path):
         ({"features": 32}, "base/vit/block0/norm2/bias is [16] there, [32] here"),
         ({"depth": 2}, "arrays are only here: params/base/vit/block1/"),
         ({"units": (1, 2, 1)}, "stage2_unit1/conv1/kernel"),
-        ({"image_size": 32}, "positions is [1, 4, 16] there, [1, 13, 16] here"),
+        ({"image_size": 64}, "positions is [1, 13, 16] there, [1, 49, 16] here"),
     ],
 )
 def test_another_size_is_one_error(tmp_path, options, fault):

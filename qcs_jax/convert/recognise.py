@@ -81,13 +81,13 @@ def sizes_of(arrays: Mapping[str, np.ndarray]) -> Sizes:
 def _agreed(
     arrays: Mapping[str, np.ndarray], pattern: str, axis: int, default: int
 ) -> int:
-    """The commonest length of an axis."""
+    """The commonest length of an axis, the larger of two as common."""
     lengths = collections.Counter(
         np.shape(array)[axis]
         for name, array in arrays.items()
         if re.fullmatch(pattern, name) and np.ndim(array) > axis and np.size(array)
     )
-    return lengths.most_common(1)[0][0] if lengths else default
+    return max(lengths, key=lambda n: (lengths[n], n), default=default)
 
 
 def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:

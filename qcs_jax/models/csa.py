@@ -33,7 +33,7 @@ def distances(x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
       `[..., N, M]` in at least float32.
     """
-    x, y = (a.astype(jnp.promote_types(a.dtype, jnp.float32)) for a in (x, y))
+    x, y = layers.full(x), layers.full(y)
     product = jnp.einsum("...ic,...jc->...ij", x, y, precision=lax.Precision.HIGHEST)
     x2 = jnp.sum(x * x, axis=-1)[..., :, None]
     y2 = jnp.sum(y * y, axis=-1)[..., None, :]
@@ -144,7 +144,7 @@ def sdpa_maps(tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
       `[b, N, N]` twice: positions of image 1 seen from each position of image 0, and
       the reverse, each summing to 1 over the last axis.
     """
-    x, y = tokens.astype(jnp.promote_types(tokens.dtype, jnp.float32))
+    x, y = layers.full(tokens)
     product = jnp.einsum("bic,bjc->bij", y, x, precision=lax.Precision.HIGHEST)
     scores = product * tokens.shape[-1] ** -0.5  # i over image 1, j over image 0
     return nn.softmax(scores.swapaxes(-1, -2)), nn.softmax(scores)

@@ -18,6 +18,14 @@ from qcs_jax.batch_layout import BatchLayout
 Dtype = Any
 
 
+def full(x: jax.Array) -> jax.Array:
+    """`x` in the precision of norms, softmax, distances and logits: float32.
+
+    (float64 where everything is, as a reference computation would have it.)
+    """
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
 def torch_kernel_init(key: jax.Array, shape: Sequence[int], dtype: Dtype = jnp.float32):
     """PyTorch's default for conv and linear weights: U(-1, 1) / sqrt(fan_in)."""
     bound = math.prod(shape[:-1]) ** -0.5
@@ -141,7 +149,7 @@ class BatchNorm(nn.Module):
 
     def _statistics(self, xs: jax.Array) -> tuple[jax.Array, jax.Array]:
         # Two passes, so that the variance of nearly constant channels survives float32.
-        xs = xs.astype(jnp.float32)
+        xs = full(xs)
         mean = self.layout.mean(jnp.mean(xs, axis=(1, 2, 3)))
         centred = xs - mean[:, None, None, None]
         return mean, self.layout.mean(jnp.mean(centred**2, axis=(1, 2, 3)))
@@ -150,7 +158,7 @@ class BatchNorm(nn.Module):
         """`(1 - momentum) running + momentum new[i]`, for each branch i in turn."""
         n, keep = len(new), 1 - self.momentum
         weights = self.momentum * keep ** np.arange(n - 1, -1, -1)
-        weighted = jnp.float32(weights)[:, None] * new
+        weighted = weights.astype(new.dtype)[:, None] * new
         advanced = keep**n * running + jnp.sum(weighted, axis=0)
         return lax.stop_gradient(advanced)
 
@@ -158,7 +166,7 @@ class BatchNorm(nn.Module):
 def _affine_norm(x, mean, var, scale, bias, epsilon) -> jax.Array:
     """Float32 inside, `x.dtype` outside."""
     factor = lax.rsqrt(var + epsilon) * _like(scale, var)
-    y = (x.astype(jnp.float32) - _like(mean, x)) * _like(factor, x)
+    y = (full(x) - _like(mean, x)) * _like(factor, x)
     return (y + _like(bias, x)).astype(x.dtype)
 
 

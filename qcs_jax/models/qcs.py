@@ -100,10 +100,12 @@ class CrossBranch(nn.Module):
         if self.connection == "vit":
             return self._vit(tokens + refined, layout, train)
         if self.connection == "gap":
-            pooled = jnp.mean((tokens + refined).astype(jnp.float32), axis=1)
+            pooled = jnp.mean(layers.full(tokens + refined), axis=1)
         else:
             pooled = bilinear_pool(tokens, refined)
-        head = layers.dense(pooled.shape[-1], self.num_classes, name="head")
+        head = layers.dense(
+            pooled.shape[-1], self.num_classes, dtype=pooled.dtype, name="head"
+        )
         return head(pooled)
 
     def _vit(self, tokens: jax.Array, layout: BatchLayout, train: bool) -> jax.Array:
@@ -132,8 +134,7 @@ def bilinear_pool(tokens: jax.Array, refined: jax.Array) -> jax.Array:
     Returns:
       `[m, C * C]` in at least float32.
     """
-    dtype = jnp.promote_types(tokens.dtype, jnp.float32)
-    tokens, refined = tokens.astype(dtype), refined.astype(dtype)
+    tokens, refined = layers.full(tokens), layers.full(refined)
     x = jnp.einsum("mnc,mnd->mcd", tokens, refined) / tokens.shape[1]
     x = (jnp.sign(x) * jnp.sqrt(jnp.abs(x) + 1e-5)).reshape(len(x), -1)
     norm2 = jnp.sum(x * x, axis=-1, keepdims=True)

@@ -39,7 +39,7 @@ class Attention(nn.Module):
         k, v = jnp.split(qkv(x, slice(c, 3 * c)), 2, axis=-1)
         q, k, v = (h.reshape(m, -1, self.heads, c // self.heads) for h in (q, k, v))
         scores = jnp.einsum("mqhd,mkhd->mhqk", q, k) * (c // self.heads) ** -0.5
-        weights = nn.softmax(scores.astype(jnp.float32)).astype(self.dtype)
+        weights = nn.softmax(layers.full(scores)).astype(self.dtype)
         self.sow("intermediates", "attention", weights)  # [m, heads, t or 1, t]
         y = jnp.einsum("mhqk,mkhd->mqhd", weights, v).reshape(m, -1, c)
         init = nn.initializers.normal(self.init_std)
@@ -178,4 +178,8 @@ class ViT(nn.Module):
         token = token * nn.sigmoid(linear(c, dtype=self.dtype, name="gate2")(h))
         self.sow("intermediates", "embedding", token)
         # Logits are float32 whatever the compute precision.
-        return linear(self.num_classes, name="head")(token.astype(jnp.float32))
+        token = layers.full(token)
+        head = layers.dense(
+            c, self.num_classes, kernel_init=init, dtype=token.dtype, name="head"
+        )
+        return head(token)

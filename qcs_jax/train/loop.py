@@ -58,12 +58,12 @@ def train_and_evaluate(
 def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
     # Resume order: 1. the newest whole checkpoint of workdir; 2. the weights that
     # config.init_from names, which are not looked for otherwise; 3. fresh weights.
+    shapes = jax.eval_shape(lambda: _fresh_state(run, optimizer))
+    restored = _restored_state(run, checkpoints, shapes)
+    if restored is not None:
+        return restored
     fresh = _fresh_state(run, optimizer)
-    return (
-        _restored_state(run, checkpoints, fresh)
-        or _initialized_state(run, fresh)
-        or fresh
-    )
+    return _initialized_state(run, fresh) if run.config.init_from else fresh
 
 
 def _fresh_state(run: Run, optimizer: SAM) -> TrainState:
@@ -71,9 +71,7 @@ def _fresh_state(run: Run, optimizer: SAM) -> TrainState:
     return TrainState.create(variables, optimizer)
 
 
-def _initialized_state(run: Run, fresh: TrainState) -> TrainState | None:
-    if not run.config.init_from:
-        return None
+def _initialized_state(run: Run, fresh: TrainState) -> TrainState:
     variables, notes = initialize(fresh.variables, run.config.init_from)
     for note in notes:
         print(f"note: {note}")

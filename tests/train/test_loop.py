@@ -34,7 +34,7 @@ def source(split: str, count: int) -> sources.Source:
     labels = np.arange(count, dtype=np.int32) % len(CLASSES)
     records = Records()
     for i, label in enumerate(labels):
-        pixels = rng.integers(0, 60, (18, 18, 3)) + 60 * label
+        pixels = rng.integers(0, 60, (36, 36, 3)) + 60 * label
         buffer = small.encode(Image.fromarray(pixels.astype(np.uint8)))
         records.append({"image": buffer, "label": label, "id": f"{split}/{i}"})
     return sources.Source("toy", split, records, labels, CLASSES)
@@ -52,7 +52,7 @@ def config(**overrides):
     c = base_config()
     c.name = "toy"
     c.data.name = "toy"
-    c.data.resize = 18
+    c.data.resize = 36
     c.model.name = "baseline"
     c.model.size = "tiny"
     c.optimizer.learning_rate = 1e-3

@@ -115,7 +115,7 @@ def test_local_climb_is_the_same_on_one_device_and_another_on_two():
 def test_evaluation_is_the_base_branch_of_centre_crops():
     model = small.create("qcs")
     variables = small.variables(model)
-    images = small.pixels(8, 3, 20, 20, 3)
+    images = small.pixels(8, 3, 36, 36, 3)
     logits = make_eval_step(model)(replicate(variables), images)
-    expected = model.apply(variables, preprocess(images.reshape(24, 20, 20, 3), 16))
+    expected = model.apply(variables, preprocess(images.reshape(24, 36, 36, 3), 32))
     np.testing.assert_allclose(logits.reshape(24, -1), expected, atol=1e-5)
