@@ -41,28 +41,30 @@ def weight(key: str, shape: tuple[int, ...]) -> np.ndarray:
     return 1 + 0.1 * n
 
 
-def state_dict(name: str) -> dict[str, np.ndarray]:
-    """All arrays of a published layout, float32."""
+def state_dict(name: str, dtype=np.float32) -> dict[str, np.ndarray]:
+    """All arrays of a published layout."""
     return {
-        key: weight(key, tuple(shape)).astype(np.float32)
+        key: weight(key, tuple(shape)).astype(dtype)
         for key, shape in read(f"layout_{name}").items()
     }
 
 
-def variables(name: str) -> dict:
+def variables(name: str, dtype=np.float32) -> dict:
     """The live ones of them, as variables of the network here."""
     flat = {}
-    for key, array in state_dict(name).items():
+    for key, array in state_dict(name, dtype).items():
         if not torch_layout.is_dead(key):
             path, transform = torch_layout.path_of(key)
             flat[path] = np.asarray(transform.to_jax(array))
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
 
-def batch(seed: int, step: int, n: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def batch(
+    seed: int, step: int, n: int, classes: int, dtype=np.float32
+) -> tuple[np.ndarray, np.ndarray]:
     """Images `[n, 2, 224, 224, 3]` and labels `[n, 2]` of a step."""
     r = np.random.default_rng([seed, step])
-    images = r.standard_normal((n, 2, 3, 224, 224)).astype(np.float32)
+    images = r.standard_normal((n, 2, 3, 224, 224)).astype(dtype)
     y = r.integers(0, classes, size=2)
     y_neg = (y + 1 + r.integers(0, classes - 1, size=2)) % classes
     labels = np.stack([y, y, y_neg, y_neg][:n]).astype(np.int32)
