@@ -8,11 +8,8 @@ without a word; the digests, written in the same atomic commit, do not let them 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -20,10 +17,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from qcs_jax import digest
 from qcs_jax.errors import UserError
 
 FOLDER = "checkpoints"
 _ITEMS = ("params", "batch_stats", "train")
+_OF_TRAINING = ("dropout", "cross_dropout", "drop_projection")  # of config.model
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ class Checkpoints:
             args=ocp.args.Composite(
                 **trees,
                 config=ocp.args.JsonSave(description),
-                digests=ocp.args.JsonSave(_digests({**items, "config": description})),
+                digests=ocp.args.JsonSave(digest.of({**items, "config": description})),
             ),
             metrics=metrics,
         )
@@ -206,12 +205,15 @@ def load_variables(
 
 
 def check_same_network(directory: object, found: dict, wanted: dict) -> None:
-    """Raises CheckpointError if two descriptions are of different networks."""
+    """Raises CheckpointError if two descriptions are of different networks.
+
+    Rates of dropout may differ: they belong to training, not to the network.
+    """
     theirs, ours = found["config"]["model"], wanted["config"]["model"]
     different = [
         f"model.{field} is {theirs.get(field)!r} there, {value!r} here"
         for field, value in ours.items()
-        if theirs.get(field) != value
+        if theirs.get(field) != value and field not in _OF_TRAINING
     ]
     if found["class_names"] != wanted["class_names"]:
         different.append(
@@ -303,27 +305,9 @@ def _saved_shapes(
 def _verify(
     manager: ocp.CheckpointManager, step: int, items: dict, digests: object
 ) -> None:
-    recorded = digests if isinstance(digests, dict) else {}
-    wrong = [name for name, sha in _digests(items).items() if recorded.get(name) != sha]
+    wrong = digest.changed(items, digests)
     if wrong:
         raise _Damaged(
             f"checkpoint {manager.directory}/{step} is damaged: {len(wrong)} arrays, "
             f"{wrong[0]!r} among them, are not what was saved"
         )
-
-
-def _digests(items: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of every array with its shape and type, and of the JSON in `config`."""
-    return {name: sha.hexdigest() for name, sha in _hash(items)}
-
-
-def _hash(items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    trees = {name: tree for name, tree in items.items() if name != "config"}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
-        array = np.asarray(leaf)
-        sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-        yield jax.tree_util.keystr(path, simple=True, separator="/"), sha
-    if "config" in items:
-        text = json.dumps(items["config"], sort_keys=True)
-        yield "config", hashlib.sha256(text.encode())

@@ -213,4 +213,6 @@ def _contradictions(c: ml_collections.ConfigDict) -> list[str]:
         wrong.append(f"augment.erase_area={area}: give 0 < low <= high <= 1")
     if not c.data.name:
         wrong.append("data.name: give the name that data/prepare.py printed")
+    if not c.name:
+        wrong.append("name: give the run a name")
     return wrong

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 
 def to_pixels(image: Image.Image, side: int) -> np.ndarray:
@@ -34,6 +34,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, side: int) -> np.ndarray:
-    """Encoded image (JPEG, PNG, ...) -> uint8 `[side, side, 3]`."""
-    with Image.open(io.BytesIO(data)) as image:
+    """Encoded image (JPEG, PNG, ...) -> uint8 `[side, side, 3]`.
+
+    Raises:
+      OSError, ValueError: if it is not one, or only a part of one.
+    """
+    try:
+        image = Image.open(io.BytesIO(data))
+    except UnidentifiedImageError:  # its own message names a buffer in memory
+        raise ValueError("not an image of a known format") from None
+    with image:
         return to_pixels(image, side)

@@ -96,10 +96,11 @@ def steps_per_epoch(examples: int, batch_size: int, epoch_fraction: float = 1) -
     Raises:
       UserError: if there is not even one.
     """
-    steps = int(examples * epoch_fraction) // batch_size
+    anchors = int(examples * epoch_fraction + 1e-6)  # 0.29 * 100 is 28.999...
+    steps = anchors // batch_size
     if not steps:
         raise UserError(
-            f"an epoch has {int(examples * epoch_fraction)} anchors, fewer than "
+            f"an epoch has {anchors} anchors, fewer than "
             f"train.batch_size={batch_size}: lower it"
         )
     return steps

@@ -68,7 +68,10 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
       UserError: if the data set is not prepared; says how to.
       UserError: for a split that does not exist, or one with no examples.
     """
-    builder = tfds.builder_from_directory(_version_directory(name, directory))
+    version = _version_directory(name, directory)
+    name = version.parent.relative_to(data_root(directory)).as_posix()
+    builder = tfds.builder_from_directory(version)
+    _check_features(name, builder.info.features)
     if split not in builder.info.splits:
         raise UserError(
             f"data set {name} has no split {split!r}: "
@@ -83,6 +86,24 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
         )
     names = tuple(builder.info.features["label"].names)
     return Source(name, split, records, _labels(records), names)
+
+
+def _check_features(name: str, features: Any) -> None:
+    wanted = {
+        "image": tfds.features.Image,
+        "label": tfds.features.ClassLabel,
+        "id": tfds.features.Text,
+    }
+    wrong = [
+        f"{feature!r} ({kind.__name__})"
+        for feature, kind in wanted.items()
+        if not isinstance(features.get(feature), kind)
+    ]
+    if wrong:
+        raise UserError(
+            f"data set {name} has no feature {', '.join(wrong)}: prepare one with "
+            f"data/prepare.py, or give it these features"
+        )
 
 
 def _version_directory(name: str, directory: str) -> pathlib.Path:

@@ -155,7 +155,7 @@ def test_pre_norm_and_normalized_residuals():
 
 def test_bfloat16_computes_in_half_precision_and_answers_in_full():
     model = small.create("qcs", dtype=jnp.bfloat16)
-    variables = small.variables(model)
+    variables = small.variables(small.create("qcs"))
     images = small.images(4, 2, 32, 32, 3)
     with jax.numpy_dtype_promotion("standard"):  # Flax's own layers mix the two
         base, cross = model.apply(variables, images, method="interact")
