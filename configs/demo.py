@@ -14,7 +14,8 @@ def get_config():
     c.data.resize = 56
     c.model.size = "tiny"
     c.augment.erase = 0.0
-    c.optimizer.learning_rate = 1e-3
-    c.optimizer.decay = 0.7
-    c.train.epochs = 5
+    c.optimizer.learning_rate = 6e-4
+    c.optimizer.decay = 0.68
+    c.train.batch_size = 16
+    c.train.epochs = 8
     return c

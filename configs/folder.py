@@ -13,7 +13,8 @@ def get_config():
     c.data.name = "image_folder"
     c.data.resize = 56
     c.model.size = "tiny"
-    c.optimizer.learning_rate = 1e-3
-    c.optimizer.decay = 0.93
+    c.optimizer.learning_rate = 6e-4
+    c.optimizer.decay = 0.88
+    c.train.batch_size = 16
     c.train.epochs = 20
     return c

@@ -7,6 +7,7 @@ Any field of the configuration can be set: --config.train.epochs=10.
 
 from __future__ import annotations
 
+import ast
 import shlex
 import sys
 
@@ -38,11 +39,16 @@ def main(argv: list[str]) -> None:
 def _parse_flags(argv: list[str]) -> list[str]:
     """absl's parser; what is wrong in a configuration is one line, not a traceback."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        _ = _CONFIG.value.name  # a file that could not be read says so only now
     except (flags.Error, ValueError, AttributeError, KeyError, TypeError, OSError) as e:
-        print(f"error: {e}", file=sys.stderr)
+        text = str(e)
+        if text[:1] in ("'", '"') and text[:1] == text[-1:]:  # as KeyError prints
+            text = ast.literal_eval(text)
+        print(f"error: {' '.join(text.split())}", file=sys.stderr)
         print("python -m qcs_jax.main --help lists the flags", file=sys.stderr)
         sys.exit(2)
+    return rest
 
 
 if __name__ == "__main__":

@@ -27,7 +27,10 @@ def run(*arguments):
     [
         ((), "--config"),
         (("--config=configs/nothing.py",), "configs/nothing.py"),
-        (("--config=configs/demo.py", "--config.train.epoch=3"), "epoch"),
+        (
+            ("--config=configs/demo.py", "--config.train.epoch=3"),
+            """Did you mean "epochs" instead of "epoch"?""",
+        ),
         (("--config=configs/demo.py", "--config.train.epochs=three"), "three"),
         (("--config=configs/demo.py", "--mode=test"), "mode"),
         (("--config=configs/demo.py", "--config.model.name=vgg"), "baseline, dcs, qcs"),
@@ -38,8 +41,10 @@ def run(*arguments):
     ],
     ids=["no config", "no file", "typo", "type", "mode", "value", "no data"],
 )
-def test_mistakes(arguments, message, tmp_path):
-    ended = run(*arguments, f"--workdir={tmp_path}")
+@pytest.mark.parametrize("workdir", [True, False])
+def test_mistakes(workdir, arguments, message, tmp_path):
+    workdir = (f"--workdir={tmp_path}",) if workdir else ()
+    ended = run(*arguments, *workdir)
     assert ended.returncode != 0
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -29,13 +29,13 @@ _RANGES = {
     "eye_gap": np.linspace(0.9, 1.1, 7),
     "nose_width": np.linspace(0.8, 1.2, 7),
     "lip_fullness": np.linspace(0.7, 1.3, 7),
-    "roll": np.linspace(-15, 15, 7),
-    "yaw": np.linspace(-20, 20, 7),
-    "pitch": np.linspace(-8, 8, 7),
-    "scale": np.linspace(0.92, 1.08, 7),
+    "roll": np.linspace(-12, 12, 7),
+    "yaw": np.linspace(-16, 16, 7),
+    "pitch": np.linspace(-6, 6, 7),
+    "scale": np.linspace(1.25, 1.45, 7),
     "light_angle": np.linspace(-180, 180, 7),
     "exposure": np.linspace(0.8, 1.2, 7),
-    "blur": np.linspace(0, 0.7, 7).tolist(),
+    "blur": np.linspace(0, 0.5, 7).tolist(),
     "noise": np.linspace(0, 6, 7),
     "skin": range(len(nuisance.SKINS)),
     "iris": range(len(nuisance.IRISES)),
@@ -46,6 +46,11 @@ _RANGES = {
     "shirt": range(len(nuisance.SHIRTS)),
     "background": range(len(nuisance.BACKGROUNDS)),
     "occlusion": range(len(nuisance.OCCLUSIONS)),
+}
+# What a nuisance needs to be seen.
+_NEEDS = {
+    "light_angle": {"light_strength": 0.4},
+    "shirt": {"scale": 1.2, "shift_y": -0.05},
 }
 
 
@@ -67,8 +72,7 @@ def nuisance_row(name: str) -> list[Image.Image]:
     for label in (0, 1):
         au, _ = expression.sample(np.random.default_rng(0), label, 0.9)
         for value in _RANGES[name]:
-            fixed = {"light_strength": 0.4} if name == "light_angle" else {}
-            one = Nuisances(**{name: value}, **fixed)
+            one = Nuisances(**{**_NEEDS.get(name, {}), name: value})
             faces.append(renderer.render(au, one, np.random.default_rng(0)))
     return faces
 

@@ -84,7 +84,7 @@ class Nuisances:
     roll: float = 0.0
     yaw: float = 0.0
     pitch: float = 0.0
-    scale: float = 1.0
+    scale: float = 1.35  # the face then fills most of the image
     shift_x: float = 0.0
     shift_y: float = 0.0
     gaze_x: float = 0.0  # iris radii

@@ -12,7 +12,7 @@ from synthetic_faces.canvas import Canvas, mix, shade
 from synthetic_faces.expression import ActionUnits
 from synthetic_faces.nuisance import Nuisances
 
-IMAGE_SIZE = 80  # pixels; training reads crops of 64
+IMAGE_SIZE = 80  # pixels; training resizes them to what its recipe says
 RHO = 0.9  # how often a biased training face has its class's colours
 SPLITS = ("train", "test")
 

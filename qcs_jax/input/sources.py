@@ -97,7 +97,7 @@ def _check_features(name: str, features: Any) -> None:
     wrong = [
         f"{feature!r} ({kind.__name__})"
         for feature, kind in wanted.items()
-        if not isinstance(features.get(feature), kind)
+        if feature not in features or not isinstance(features[feature], kind)
     ]
     if wrong:
         raise UserError(

@@ -70,11 +70,11 @@ def test_neutral_has_no_intensity_and_others_do():
         assert intensity == 0 if label == 0 else 0.5 <= intensity <= 1.0
 
 
-NO_PICTURE_EFFECT_ALONE = {
+NEEDS = {
     "light_angle": {"light_strength": 0.4},
     "occlusion_x": {"occlusion": 1},
     "occlusion_y": {"occlusion": 1},
-    "asymmetry": {},
+    "shirt": {"scale": 1.2, "shift_y": -0.05},
 }
 
 
@@ -83,9 +83,7 @@ NO_PICTURE_EFFECT_ALONE = {
 )
 def test_every_nuisance_is_visible(field):
     au = expression.PROTOTYPES["sadness"][0]
-    base = dataclasses.replace(
-        nuisance.Nuisances(), **NO_PICTURE_EFFECT_ALONE.get(field, {})
-    )
+    base = dataclasses.replace(nuisance.Nuisances(), **NEEDS.get(field, {}))
     now = getattr(base, field)
     changed = (0.9, 0.9, 0.9) if field == "tint" else now + type(now)(1)
     if field in ("yaw", "pitch", "roll", "light_angle"):
