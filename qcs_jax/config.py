@@ -36,6 +36,11 @@ def _data() -> ml_collections.ConfigDict:
     c.dir = ""  # root of prepared data sets; default $TFDS_DATA_DIR or TFDS's own
     c.train_split = "train"
     c.test_split = "test"
+    c.extra = ""  # added to training: DATASET:CLASS,CLASS+DATASET:CLASS, or nothing
+    c.train_fraction = 1.0  # part of every class that is trained on
+    c.label_noise = 0.0  # part of the training labels that is made wrong
+    c.test_list = ""  # text file with the names of the test images that count
+    c.label_map = ""  # test on other classes: "by_name", or THEIRS=OURS,THEIRS=OURS
     c.resize = 224  # images are resized to this square before the crop
     c.workers = 0  # decoding processes; 0 decodes in threads of the main process
     c.anchors = "shuffled"  # or "balanced": a class first, then one of its images
@@ -121,6 +126,8 @@ RANGES = {
     "data.resize": (8, 4096),
     "data.workers": (0, 256),
     "data.epoch_fraction": (1e-9, 1),
+    "data.train_fraction": (1e-9, 1),
+    "data.label_noise": (0, 1),
     "model.dropout": (0, 0.99),
     "model.cross_dropout": (0, 0.99),
     "model.gamma": (-100, 100),
@@ -163,6 +170,22 @@ def validate(config: ml_collections.ConfigDict) -> None:
     wrong = wrong or _contradictions(config)
     if wrong:
         raise UserError("this configuration cannot run:\n  " + "\n  ".join(wrong))
+
+
+def parse_extra(text: str) -> list[tuple[str, list[str]]]:
+    """`data.extra`, "a:x,y+b/c:x", as [("a", ["x", "y"]), ("b/c", ["x"])].
+
+    Raises:
+      ValueError: if it is none.
+    """
+    parts = []
+    for part in filter(None, text.split("+")):
+        name, _, classes = part.partition(":")
+        names = [c.strip() for c in classes.split(",")]
+        if not name.strip() or not all(names):
+            raise ValueError(f"{part!r} is not DATASET:CLASS,CLASS")
+        parts.append((name.strip(), names))
+    return parts
 
 
 def flatten(config: ml_collections.ConfigDict | dict) -> dict[str, object]:
@@ -211,6 +234,10 @@ def _contradictions(c: ml_collections.ConfigDict) -> list[str]:
     area = tuple(c.augment.erase_area or ())
     if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
         wrong.append(f"augment.erase_area={area}: give 0 < low <= high <= 1")
+    try:
+        parse_extra(c.data.extra)
+    except ValueError as error:
+        wrong.append(f"data.extra: {error}; write DATASET:CLASS,CLASS+DATASET:CLASS")
     if not c.data.name:
         wrong.append("data.name: give the name that data/prepare.py printed")
     if not c.name:

@@ -21,6 +21,7 @@ LAYERS = (
     | {"torch_layout", "torch_reader"},
     {"augment", "checkpoint", "models"},
     {"config", "recipe"},
+    {"variant"},
     {"convert", "evaluate", "inference", "input"},
     {"export", "initialize", "predict", "visualize"},
     {"train"},

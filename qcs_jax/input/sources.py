@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -85,7 +86,8 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
             f"split {split!r} of data set {name} is empty: prepare it again"
         )
     names = tuple(builder.info.features["label"].names)
-    return Source(name, split, records, _labels(records), names)
+    labels = _labels(records, version / f"{split}.labels.npy")
+    return Source(name, split, records, labels, names)
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -149,7 +151,24 @@ def _how_to_prepare(name: str, root: pathlib.Path) -> str:
     )
 
 
-def _labels(records: Any) -> np.ndarray:
+def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:
+    """Labels of all records, kept beside them: reading them reads every image."""
+    try:
+        labels = np.load(cache)
+        if labels.shape == (len(records),) and labels.dtype == np.int32:
+            return labels
+    except (OSError, ValueError, EOFError):
+        pass  # not there yet, or not whole
+    labels = _read_labels(records)
+    with contextlib.suppress(OSError):  # a data set may be read-only
+        unfinished = cache.with_suffix(f".{os.getpid()}.tmp")
+        with unfinished.open("wb") as file:
+            np.save(file, labels)
+        unfinished.replace(cache)
+    return labels
+
+
+def _read_labels(records: Any) -> np.ndarray:
     labels = []
     for begin in range(0, len(records), _READ_AT_ONCE):
         block = range(begin, min(begin + _READ_AT_ONCE, len(records)))

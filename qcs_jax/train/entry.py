@@ -46,11 +46,13 @@ def run(
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
-    this = Run(config)
     variables, found, step = checkpoint.load_variables(workdir, branch="base")
+    this = Run(config, trained_on=found["class_names"])
     checkpoint.check_same_network(workdir, found, this.description)
     counts = this.test(make_eval_step(this.model), variables)
     path = pathlib.Path(workdir)
+    for note in this.notes:
+        print(f"note: {note}")
     print(
         f"{path}, step {step}, on {len(this.test_source)} images of split "
         f"{this.test_source.split!r} of {this.test_source.name}:"

@@ -47,6 +47,8 @@ def train_and_evaluate(
     keep = config.train.keep_checkpoints
     with Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
         state = _start(run, optimizer, checkpoints)
+        for note in run.notes:
+            print(f"note: {note}")
         text = json.dumps(run.description, indent=2)
         (workdir / "config.json").write_text(text + "\n", encoding="utf-8")
         _Loop(run, workdir, optimizer, checkpoints).take_steps(state)

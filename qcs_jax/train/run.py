@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import grain
@@ -14,7 +14,7 @@ from qcs_jax import config as config_lib
 from qcs_jax import models, recipe
 from qcs_jax.errors import UserError
 from qcs_jax.evaluate import evaluate
-from qcs_jax.input import pipeline, sampling, sources
+from qcs_jax.input import pipeline, sampling, selection, sources
 from qcs_jax.metrics import Counts
 from qcs_jax.train.step import replicate
 
@@ -25,16 +25,28 @@ class Run:
     Attributes:
       config: See `config.base_config`.
       layout: Hosts and devices.
+      notes: What was done to the data, for people to read; grows as splits are opened.
     """
 
-    def __init__(self, config: ml_collections.ConfigDict):
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        trained_on: Sequence[str] | None = None,
+    ):
         """Checks the configuration against itself and against the devices.
+
+        Args:
+          config: See `config.base_config`.
+          trained_on: Class names of a trained network; default those of the training
+            split.
 
         Raises:
           UserError: for a configuration that cannot run.
         """
         config_lib.validate(config)
         self.config = config
+        self.notes: list[str] = []
+        self._trained_on = trained_on
         self.layout = pipeline.Layout.current()
         parts = self.layout.hosts * self.layout.devices
         for field in ("batch_size", "eval_batch_size"):
@@ -47,17 +59,45 @@ class Run:
 
     @functools.cached_property
     def train_source(self) -> sources.Source:
-        return self._open(self.config.data.train_split)
+        """The training split, with what `config.data` adds, leaves out and spoils."""
+        data, seed = self.config.data, self.config.seed
+        source = self._open(data.name, data.train_split)
+        for name, classes in config_lib.parse_extra(data.extra):
+            pairs = ",".join(f"{c}={c}" for c in classes)
+            extra = self._open(name, "train")
+            extra = selection.mapped_to(extra, source.class_names, pairs)
+            source = selection.joined(source, extra)
+            self.notes.append(f"{len(extra)} images of {name} added to training")
+        if data.train_fraction < 1:
+            source = selection.fraction_of(source, data.train_fraction, seed)
+            self.notes.append(f"training on {len(source)} images")
+        if data.label_noise > 0:
+            source = selection.with_label_noise(source, data.label_noise, seed)
+            wrong = round(data.label_noise * len(source))
+            self.notes.append(f"{wrong} of {len(source)} training labels are wrong")
+        return source
 
     @functools.cached_property
     def test_source(self) -> sources.Source:
-        return self._open(self.config.data.test_split)
+        """The test split, or the part of it that counts."""
+        data = self.config.data
+        source = whole = self._open(data.name, data.test_split)
+        if data.test_list:
+            source = selection.listed_in(source, data.test_list)
+        if data.label_map:
+            source = selection.mapped_to(source, self.class_names, data.label_map)
+        if len(source) < len(whole):
+            self.notes.append(f"testing on {len(source)} of {len(whole)} images")
+        return source
 
-    def _open(self, split: str) -> sources.Source:
-        return sources.open_split(self.config.data.name, split, self.config.data.dir)
+    def _open(self, name: str, split: str) -> sources.Source:
+        return sources.open_split(name, split, self.config.data.dir)
 
     @property
     def class_names(self) -> tuple[str, ...]:
+        """In the order of the data set's metadata, which is that of the logits."""
+        if self.config.data.label_map:
+            return tuple(self._trained_on or self.train_source.class_names)
         return self.test_source.class_names
 
     @functools.cached_property

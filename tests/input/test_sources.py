@@ -175,3 +175,18 @@ def test_data_root(monkeypatch, directory, variable, expected):
     if variable is not None:
         monkeypatch.setenv("TFDS_DATA_DIR", variable)
     assert str(sources.data_root(directory)) == expected
+
+
+def test_labels_are_remembered_until_the_data_set_is_prepared_again(root):
+    (folder,) = (root / "image_folder" / "faces").glob("1.*")
+    cache = folder / "train.labels.npy"
+    expected = sources.open_split("image_folder/faces", "train").labels
+    np.testing.assert_array_equal(np.load(cache), expected)
+    np.save(cache, expected[::-1])
+    reread = sources.open_split("image_folder/faces", "train").labels
+    np.testing.assert_array_equal(reread, expected[::-1])
+    for useless in (b"", b"no array", cache.read_bytes()[:-3]):
+        cache.write_bytes(useless)
+        reread = sources.open_split("image_folder/faces", "train").labels
+        np.testing.assert_array_equal(reread, expected)
+    assert not list(folder.glob("*.tmp"))

@@ -1,0 +1,187 @@
+"""Other views of a split: a part of it, other labels, several splits as one.
+
+Each takes a `Source` and gives a `Source`. Nothing is copied or written; what is drawn
+at random is a function of the seed alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from qcs_jax.errors import UserError
+from qcs_jax.input.sources import Source
+
+BY_NAME = "by_name"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+    """Some records of others, in a given order."""
+
+    records: Any
+    chosen: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+        return self.records.__getitems__(self.chosen[list(indices)].tolist())
+
+
+@dataclasses.dataclass(frozen=True)
+class _Joined:
+    """The records of several sources, one after the other."""
+
+    parts: tuple[Any, ...]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+        indices = np.asarray(indices, np.int64)
+        ends = np.cumsum([len(part) for part in self.parts])
+        part_of = np.searchsorted(ends, indices, side="right")
+        read: list[Any] = [None] * len(indices)
+        for number in np.unique(part_of):
+            places = np.flatnonzero(part_of == number)
+            begin = ends[number] - len(self.parts[number])
+            records = self.parts[number].__getitems__(
+                (indices[places] - begin).tolist()
+            )
+            for place, record in zip(places, records, strict=True):
+                read[place] = record
+        return read
+
+
+def keep(source: Source, examples: np.ndarray) -> Source:
+    """The split with these examples (int `[M]`) alone."""
+    examples = np.asarray(examples, np.int64)
+    return dataclasses.replace(
+        source,
+        records=_Chosen(source.records, examples),
+        labels=source.labels[examples],
+    )
+
+
+def fraction_of(source: Source, fraction: float, seed: int) -> Source:
+    """A random part of every class, at least one image of each that has any.
+
+    A smaller fraction with the same seed is a part of a larger one.
+
+    Args:
+      source: Any split.
+      fraction: In (0, 1].
+      seed: Of the choice.
+    """
+    order = _random(seed, "fraction").permutation(len(source))
+    kept = []
+    for label in np.unique(source.labels):
+        members = order[source.labels[order] == label]
+        kept.append(members[: max(1, round(fraction * len(members)))])
+    return keep(source, np.sort(np.concatenate(kept)))
+
+
+def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
+    """Exactly this fraction of the labels, rounded, replaced by a wrong class.
+
+    Args:
+      source: Any split.
+      fraction: In [0, 1]; 0.1, 0.2 and 0.3 are usual. What a smaller fraction flips, a
+        larger one with the same seed flips to the same class.
+      seed: Of the choice.
+    """
+    rng = _random(seed, "noise")
+    order = rng.permutation(len(source))
+    shift = rng.integers(1, len(source.class_names), len(source))
+    flipped = order[: round(fraction * len(source))]
+    labels = source.labels.copy()
+    labels[flipped] = (labels[flipped] + shift[flipped]) % len(source.class_names)
+    return dataclasses.replace(source, labels=labels)
+
+
+def listed_in(source: Source, path: str) -> Source:
+    """The examples whose names a text file lists, one a line, in the split's order.
+
+    Raises:
+      UserError: if the file cannot be read, or names what the split does not have.
+    """
+    try:
+        text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"data.test_list={path!r} cannot be read: {error}") from error
+    wanted = {line.strip() for line in text.splitlines()} - {""}
+    names = source.ids(range(len(source)))
+    missing = sorted(wanted.difference(names))
+    if missing or not wanted:
+        raise UserError(
+            f"data.test_list={path!r}: {len(missing)} of {len(wanted)} names, such as "
+            f"{(missing or [''])[0]!r}, are not in split {source.split!r} of "
+            f"{source.name}, whose names are like {names[0]!r}"
+        )
+    return keep(source, [i for i, name in enumerate(names) if name in wanted])
+
+
+def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
+    """The split with the classes of a network that was trained on another data set.
+
+    Args:
+      source: Split with classes of its own.
+      class_names: Classes of the network.
+      mapping: "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
+        class of the network for each that is kept. Images of other classes are left
+        out.
+
+    Raises:
+      UserError: for a class that does not exist, or if nothing is left.
+    """
+    pairs = _pairs(source, class_names, mapping)
+    target = np.full(len(source.class_names), -1, np.int32)
+    for theirs, ours in pairs.items():
+        target[source.class_names.index(theirs)] = list(class_names).index(ours)
+    labels = target[source.labels]
+    kept = np.flatnonzero(labels >= 0)
+    if not len(kept):
+        raise UserError(f"data.label_map={mapping!r} leaves no image of {source.name}")
+    chosen = keep(source, kept)
+    return dataclasses.replace(
+        chosen, labels=labels[kept], class_names=tuple(class_names)
+    )
+
+
+def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str, str]:
+    if mapping == BY_NAME:
+        return {name: name for name in source.class_names if name in class_names}
+    pairs = {}
+    for pair in mapping.split(","):
+        theirs, _, ours = (part.strip() for part in pair.partition("="))
+        for name, known in ((theirs, source.class_names), (ours, class_names)):
+            if name not in known:
+                raise UserError(
+                    f"data.label_map: {name!r} in {pair!r} is none of "
+                    f"{', '.join(known)}; write THEIRS=OURS,... or {BY_NAME}"
+                )
+        if theirs in pairs:
+            raise UserError(f"data.label_map: {theirs!r} is mapped twice")
+        pairs[theirs] = ours
+    return pairs
+
+
+def joined(first: Source, *others: Source) -> Source:
+    """Splits of the same classes as one; examples of `first` come first."""
+    sources = (first, *others)
+    return dataclasses.replace(
+        first,
+        name="+".join(source.name for source in sources),
+        records=_Joined(tuple(source.records for source in sources)),
+        labels=np.concatenate([source.labels for source in sources]),
+    )
+
+
+def _random(seed: int, purpose: str) -> np.random.Generator:
+    """Independent of other uses of the seed."""
+    return np.random.default_rng([seed, *purpose.encode()])

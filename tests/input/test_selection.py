@@ -1,0 +1,132 @@
+"""Parts of a split, wrong labels, other classes, several splits as one."""
+
+import dataclasses
+
+import memory_source
+import numpy as np
+import pytest
+
+from qcs_jax.errors import UserError
+from qcs_jax.images import decode
+from qcs_jax.input import selection
+
+LABELS = np.random.default_rng(0).choice(4, 400, p=(0.6, 0.25, 0.1, 0.05))
+SOURCE = memory_source.create(LABELS)
+
+
+def seen(source):
+    """Which example of the whole split each image is."""
+    images = [decode(data, 4) for data in source.encoded(range(len(source)))]
+    return memory_source.examples_in(np.stack(images)[None])[0]
+
+
+def test_kept_examples_keep_image_label_and_name():
+    chosen = selection.keep(SOURCE, [7, 3, 300])
+    assert len(chosen) == 3
+    np.testing.assert_array_equal(seen(chosen), [7, 3, 300])
+    np.testing.assert_array_equal(chosen.labels, LABELS[[7, 3, 300]])
+    assert chosen.ids([2, 0]) == ["train/300.png", "train/7.png"]
+
+
+def test_a_fraction_keeps_the_shares_of_the_classes():
+    half = selection.fraction_of(SOURCE, 0.5, seed=1)
+    np.testing.assert_array_equal(half.labels, LABELS[seen(half)])
+    expected = np.round(np.bincount(LABELS) / 2)
+    np.testing.assert_array_equal(np.bincount(half.labels), expected)
+    assert len(set(seen(half))) == len(half)
+
+
+def test_a_smaller_fraction_is_a_part_of_a_larger_one():
+    parts = [
+        set(seen(selection.fraction_of(SOURCE, f, 1))) for f in (1e-6, 0.1, 0.4, 1)
+    ]
+    assert parts[0] < parts[1] < parts[2] < parts[3]
+    assert len(parts[0]) == 4 and len(parts[3]) == 400
+    assert parts[1] != set(seen(selection.fraction_of(SOURCE, 0.1, 2)))
+
+
+@pytest.mark.parametrize("fraction", [0, 0.1, 0.3, 1])
+def test_noise_is_as_much_as_asked_for(fraction):
+    noisy = selection.with_label_noise(SOURCE, fraction, seed=0)
+    assert (noisy.labels != LABELS).sum() == round(fraction * 400)
+    assert noisy.labels.min() >= 0 and noisy.labels.max() < 4
+    assert noisy.labels.dtype == np.int32
+    assert (SOURCE.labels == LABELS).all(), "the split itself is untouched"
+
+
+def test_noise_is_uniform_over_wrong_classes_and_nested():
+    labels = np.zeros(30_000, np.int32)
+    source = dataclasses.replace(SOURCE, labels=labels)
+    noisy = selection.with_label_noise(source, 0.3, seed=5).labels
+    counts = np.bincount(noisy, minlength=4)[1:]
+    chi_square = ((counts - 3000) ** 2 / 3000).sum()
+    assert chi_square < 13.8  # 2 degrees of freedom: p = 0.001
+    fewer = selection.with_label_noise(source, 0.1, seed=5).labels
+    flipped = fewer != 0
+    np.testing.assert_array_equal(noisy[flipped], fewer[flipped])
+
+
+def test_a_list_selects_by_name(tmp_path):
+    path = tmp_path / "occlusion.txt"
+    path.write_text("train/9.png\n\n  train/2.png  \n")
+    chosen = selection.listed_in(SOURCE, str(path))
+    np.testing.assert_array_equal(seen(chosen), [2, 9])
+
+
+@pytest.mark.parametrize("text", ["", "train/2.png\ntest/2.png\n"])
+def test_a_list_that_does_not_fit_says_what_names_are_like(text, tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text(text)
+    with pytest.raises(UserError, match="names are like 'train/0.png'"):
+        selection.listed_in(SOURCE, str(path))
+
+
+def test_a_list_that_is_not_there():
+    with pytest.raises(UserError, match="cannot be read"):
+        selection.listed_in(SOURCE, "nowhere.txt")
+
+
+NAMES = ("angry", "class 3", "class 1")
+
+
+def test_classes_of_the_same_name():
+    mapped = selection.mapped_to(SOURCE, NAMES, "by_name")
+    assert mapped.class_names == NAMES
+    expected = {1: 2, 3: 1}
+    for label, example in zip(mapped.labels, seen(mapped), strict=True):
+        assert label == expected[LABELS[example]]
+    assert len(mapped) == np.isin(LABELS, (1, 3)).sum()
+
+
+def test_classes_as_written():
+    mapped = selection.mapped_to(SOURCE, NAMES, "class 0=angry, class 2=angry")
+    assert set(mapped.labels) == {0}
+    assert len(mapped) == np.isin(LABELS, (0, 2)).sum()
+
+
+@pytest.mark.parametrize(
+    "mapping, message",
+    [
+        ("class 9=angry", "'class 9' in .* is none of class 0, class 1"),
+        ("class 0=happy", "'happy' in .* is none of angry, class 3"),
+        ("class 0", "'' in 'class 0' is none of angry"),
+        ("class 0=angry,class 0=class 1", "mapped twice"),
+    ],
+)
+def test_mistakes_in_a_mapping(mapping, message):
+    with pytest.raises(UserError, match=message):
+        selection.mapped_to(SOURCE, NAMES, mapping)
+
+
+def test_nothing_in_common():
+    with pytest.raises(UserError, match="leaves no image"):
+        selection.mapped_to(SOURCE, ("x", "y"), "by_name")
+
+
+def test_joined_splits_read_from_each():
+    few, others = selection.keep(SOURCE, [5, 6]), selection.keep(SOURCE, [0, 1, 2])
+    both = selection.joined(few, others, few)
+    assert len(both) == 7
+    np.testing.assert_array_equal(seen(both), [5, 6, 0, 1, 2, 5, 6])
+    assert both.ids([6, 2, 0]) == ["train/6.png", "train/0.png", "train/5.png"]
+    np.testing.assert_array_equal(both.labels, LABELS[seen(both)])

@@ -1,0 +1,107 @@
+"""The recipes of the paper, and what may follow the colon."""
+
+import importlib.util
+import pathlib
+
+import pytest
+
+from qcs_jax.config import validate
+from qcs_jax.errors import UserError
+from qcs_jax.variant import Variant
+
+CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+NETWORKS = ("baseline", "dcs", "qcs")
+
+
+def get_config(name, *variant):
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.get_config(*variant)
+
+
+# Recipe, variant -> epochs, batch, rate, dropout cross and base, resize, rotation,
+# erased area, part of the images in an epoch. The table of the paper.
+PUBLISHED = {
+    ("raf", "dcs"): (200, 48, 9e-6, 0.2, 0, 224, 0, 0.02, 1),
+    ("raf", "qcs"): (200, 24, 4e-6, 0, 0, 224, 0, 0.02, 1),
+    ("raf", "qcs,finetune"): (200, 24, 3e-6, 0, 0, 224, 0, 0.02, 1),
+    ("ferplus", "dcs"): (150, 48, 8e-6, 0.2, 0, 234, 10, 0.02, 1),
+    ("ferplus", "qcs"): (150, 24, 3.5e-6, 0.2, 0, 234, 10, 0.02, 1),
+    ("ferplus", "qcs,finetune"): (150, 24, 2.5e-6, 0.2, 0, 234, 10, 0.02, 1),
+    ("affectnet7", "dcs"): (80, 48, 9e-6, 0.4, 0, 236, 12, 0.03, 1 / 8),
+    ("affectnet7", "qcs"): (80, 24, 4e-6, 0.4, 0, 236, 12, 0.03, 1 / 12),
+    ("affectnet8", "dcs"): (80, 48, 9e-6, 0.5, 0.2, 236, 12, 0.03, 1 / 8),
+    ("affectnet8", "qcs"): (80, 24, 4e-6, 0, 0, 236, 12, 0.03, 1 / 12),
+}
+DATA = {
+    "raf": "raf_db",
+    "ferplus": "ferplus",
+    "affectnet7": "affectnet/7",
+    "affectnet8": "affectnet/8",
+}
+
+
+@pytest.mark.parametrize("name, variant", PUBLISHED)
+def test_recipes_are_those_of_the_paper(name, variant):
+    c = get_config(name, variant)
+    validate(c)
+    found = (
+        c.train.epochs,
+        c.train.batch_size,
+        c.optimizer.learning_rate,
+        c.model.cross_dropout,
+        c.model.dropout,
+        c.data.resize,
+        c.augment.rotation,
+        c.augment.erase_area[0],
+        c.data.epoch_fraction,
+    )
+    assert found == PUBLISHED[name, variant]
+    assert c.model.name == variant.partition(",")[0] and c.model.size == "full"
+    assert c.data.name == DATA[name]
+    assert (c.optimizer.decay, c.optimizer.rho) == (0.98, 0.05)
+    assert c.augment.erase_area[1] == 0.1 and c.augment.erase == c.augment.flip == 0.5
+    a = c.augment
+    colors = (a.brightness, a.contrast, a.saturation, a.hue)
+    assert colors == ((0, 0, 0, 0) if name == "raf" else (0.2, 0.2, 0.2, 0.1))
+    balanced = name.startswith("affectnet")
+    assert c.data.anchors == ("balanced" if balanced else "shuffled")
+    assert c.data.negatives == ("by_class" if balanced else "by_image")
+    eight = name in ("ferplus", "affectnet8")
+    assert c.model.drop_projection == eight
+    assert c.model.residual == (
+        "pre_norm" if eight and variant == "dcs" else "normalized"
+    )
+    assert c.init_from == ("runs/affectnet8_qcs" if "finetune" in variant else "")
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_recipe_has_a_baseline_and_a_tiny_form(name, network):
+    validate(get_config(name, network))
+    tiny = get_config(name, f"{network},tiny")
+    validate(tiny)
+    assert tiny.model.size == "tiny" and 48 <= tiny.data.resize <= 51
+    names = {get_config(name, text).name for text in (network, f"{network},tiny")}
+    assert names == {f"{name}_{network}", f"{name}_{network}_tiny"}
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_qcs_is_what_is_meant_without_a_variant(name):
+    assert get_config(name) == get_config(name, "qcs")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "vgg", "qcs,small", "qcs,dcs", "tiny", "qcs,", "qcs,tiny,finetune"]
+)
+def test_unknown_variants_say_what_there_is(text):
+    with pytest.raises(UserError, match="give baseline, dcs, qcs"):
+        Variant.parse(text)
+
+
+def test_only_qcs_is_fine_tuned_and_only_where_the_paper_does():
+    with pytest.raises(UserError, match="fine-tunes qcs alone"):
+        Variant.parse("dcs,finetune")
+    with pytest.raises(UserError, match="no variant finetune"):
+        get_config("affectnet7", "qcs,finetune")

@@ -1,0 +1,82 @@
+"""What a configuration does to its data before the network sees it."""
+
+import memory_source
+import numpy as np
+import pytest
+
+from qcs_jax.config import base_config
+from qcs_jax.errors import UserError
+from qcs_jax.input import sources
+from qcs_jax.train.run import Run
+
+LABELS = {"train": [0, 1, 2] * 20, "test": [0, 1, 2, 2]}
+
+
+@pytest.fixture(autouse=True)
+def in_memory(monkeypatch):
+    monkeypatch.setattr(
+        sources,
+        "open_split",
+        lambda name, split, dir: memory_source.create(LABELS[split]),
+    )
+
+
+def run(trained_on=None, **data):
+    c = base_config()
+    c.data.name = "toy"
+    c.data.resize = 48
+    c.model.size = "tiny"
+    c.train.batch_size = 8
+    c.data.update(data)
+    return Run(c, trained_on)
+
+
+def test_data_are_left_alone_by_default():
+    plain = run()
+    assert (len(plain.train_source), len(plain.test_source)) == (60, 4)
+    assert plain.class_names == ("class 0", "class 1", "class 2")
+    assert plain.notes == []
+
+
+def test_what_is_done_to_training_is_told():
+    spoiled = run(extra="other:class 1", train_fraction=0.5, label_noise=0.1)
+    assert len(spoiled.train_source) == 40
+    assert spoiled.notes == [
+        "20 images of other added to training",
+        "training on 40 images",
+        "4 of 40 training labels are wrong",
+    ]
+    honest = run(extra="other:class 1", train_fraction=0.5)
+    assert (honest.train_source.labels != spoiled.train_source.labels).sum() == 4
+    assert len(spoiled.test_source) == 4
+
+
+def test_wrong_labels_depend_on_the_seed_alone():
+    first, second = (run(label_noise=0.2).train_source.labels for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_another_data_set_is_tested_by_an_explicit_map():
+    crossed = run(("class 2", "other"), label_map="by_name")
+    assert crossed.class_names == ("class 2", "other")
+    np.testing.assert_array_equal(crossed.test_source.labels, [0, 0])
+    assert crossed.model.num_classes == 2
+    assert crossed.notes == ["testing on 2 of 4 images"]
+
+
+def test_a_test_list_comes_before_the_map(tmp_path):
+    (tmp_path / "list.txt").write_text("train/0.png\ntrain/3.png\n")
+    listed = run(test_list=str(tmp_path / "list.txt"))
+    np.testing.assert_array_equal(listed.test_source.labels, [0, 2])
+    assert listed.notes == ["testing on 2 of 4 images"]
+
+
+def test_an_extra_class_that_does_not_exist():
+    with pytest.raises(UserError, match="'joy' in 'joy=joy' is none of class 0"):
+        _ = run(extra="other:joy").train_source
+
+
+@pytest.mark.parametrize("extra", ["other", "other:", ":class 1", "a:x++b:"])
+def test_an_extra_that_cannot_be_read(extra):
+    with pytest.raises(UserError, match="data.extra: .*write DATASET:CLASS"):
+        run(extra=extra)
