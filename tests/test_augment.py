@@ -1,22 +1,20 @@
-"""Image operations against torchvision's results; draws against their distributions."""
+"""What is drawn for each image, and the whole of augmentation."""
 
 import dataclasses
 import functools
 import itertools
-import json
 import math
-import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from PIL import Image
+from pictures import assert_same_picture, random_images, random_keys
 from scipy import stats
 
 from qcs_jax import augment as augment_lib
 from qcs_jax import image_ops
-from qcs_jax.augment import Augmentation, augment, draw_box, normalize, preprocess
+from qcs_jax.augment import Augmentation, augment, draw_box, preprocess
 
 FULL = Augmentation(
     size=20,
@@ -28,160 +26,10 @@ FULL = Augmentation(
     hue=0.1,
     erase=0.5,
 )
-COLORS = ("brightness", "contrast", "saturation", "hue")
-ADJUST = {name: jax.jit(getattr(image_ops, f"adjust_{name}")) for name in COLORS}
 
 # Tests of distributions run at fixed seeds: they cannot flake, and a wrong
 # distribution gives a p-value many orders of magnitude below this.
 SIGNIFICANCE = 1e-3
-
-
-@pytest.fixture(scope="module")
-def golden():
-    path = pathlib.Path(__file__).parent / "golden" / "augment.json"
-    return {k: np.asarray(v) for k, v in json.loads(path.read_text()).items()}
-
-
-def random_images(m, h=24, w=24):
-    return jnp.asarray(
-        np.random.default_rng(0).integers(0, 256, (m, h, w, 3), dtype=np.uint8)
-    )
-
-
-def random_keys(m, seed=0):
-    return jax.random.split(jax.random.key(seed), m)
-
-
-def floats(*values):
-    return jnp.asarray(values, jnp.float32)
-
-
-def ints(*values):
-    return jnp.asarray(values, jnp.int32)
-
-
-# Operations.
-
-
-@pytest.mark.parametrize(
-    "case",
-    [f"{name}_{factor}" for name in COLORS[:3] for factor in (0.8, 1.2)]
-    + ["hue_-0.1", "hue_0.05", "hue_0.1"],
-)
-def test_colors_are_torchvisions(golden, case):
-    name, amount = case.split("_")
-    images = jnp.asarray(golden["input"], jnp.float32)[None]
-    result = ADJUST[name](images, floats(float(amount)))
-    assert result.dtype == jnp.float32
-    np.testing.assert_allclose(result[0], golden[case], rtol=0, atol=2)
-
-
-def test_rotations_are_torchvisions(golden):
-    degrees = (-12, 7, 10)
-    images = jnp.asarray(np.stack([golden["square"]] * 3), jnp.uint8)
-    result = image_ops.rotate(images, floats(*degrees))
-    assert result.dtype == jnp.uint8
-    for image, angle in zip(result, degrees, strict=True):
-        np.testing.assert_array_equal(image, golden[f"rotate_{angle}"])
-
-
-def test_rotations_are_pils_at_any_angle_and_shape():
-    degrees = np.random.default_rng(0).uniform(-180, 180, 60).astype(np.float32)
-    degrees[:5] = 0, 90, 180, -90, 45
-    image = np.asarray(random_images(1, 37, 53)[0])
-    images = jnp.asarray(np.stack([image] * len(degrees)))
-    expected = [Image.fromarray(image).rotate(float(d)) for d in degrees]
-    result = np.asarray(image_ops.rotate(images, jnp.asarray(degrees)))
-    different = (result != np.stack([np.asarray(e) for e in expected])).any(-1)
-    assert not different[:5].any()
-    # float32 against double: a pixel in ten thousand may be on the other side.
-    assert different.mean() < 1e-4
-
-
-def test_center_crop_is_torchvisions(golden):
-    images = jnp.asarray(golden["square"], jnp.uint8)[None]
-    cut = image_ops.crop(images, ints(2), ints(2), 20)
-    np.testing.assert_array_equal(cut[0], golden["center_crop_20"])
-    expected = normalize(np.float32(golden["center_crop_20"] / 255))
-    np.testing.assert_allclose(preprocess(images, 20)[0], expected, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize(("side", "first"), [(23, 2), (25, 2), (21, 0), (27, 4)])
-def test_center_crop_halves_an_odd_margin_to_the_even_number(side, first):
-    images = random_images(1, side, side + 1)
-    left = round((side - 19) / 2)
-    expected = preprocess(images[:, first : first + 20, left : left + 20], 20)
-    np.testing.assert_array_equal(preprocess(images, 20), expected)
-
-
-def test_normalized_is_torchvisions(golden):
-    images = jnp.asarray(golden["input"], jnp.uint8)[None, :, :12]
-    expected = golden["normalized"][:, :12]
-    np.testing.assert_allclose(preprocess(images, 12)[0], expected, rtol=0, atol=1e-6)
-    result = normalize(np.float32(golden["input"] / 255))
-    np.testing.assert_allclose(result, golden["normalized"], rtol=0, atol=1e-6)
-
-
-def test_crop_takes_each_image_from_its_own_corner():
-    images = random_images(3)
-    cut = image_ops.crop(images, ints(0, 2, 4), ints(4, 1, 0), 20)
-    for n, (top, left) in enumerate([(0, 4), (2, 1), (4, 0)]):
-        expected = images[n, top : top + 20, left : left + 20]
-        np.testing.assert_array_equal(cut[n], expected)
-
-
-def test_flip_mirrors_the_chosen_images():
-    images = random_images(2)
-    result = image_ops.flip(images, jnp.asarray([True, False]))
-    np.testing.assert_array_equal(result[0], np.asarray(images[0])[:, ::-1])
-    np.testing.assert_array_equal(result[1], images[1])
-
-
-def test_erase_clears_the_box_and_nothing_else():
-    images = jnp.ones((2, 8, 9, 3), jnp.float32)
-    result = image_ops.erase(images, ints((1, 2, 3, 4), (0, 0, 0, 0)))
-    expected = np.ones((2, 8, 9, 3))
-    expected[0, 1:4, 2:6] = 0
-    np.testing.assert_array_equal(result, expected)
-
-
-@pytest.mark.parametrize("name", COLORS[:3])
-def test_factor_one_changes_nothing(name):
-    images = random_images(2).astype(jnp.float32)
-    np.testing.assert_array_equal(ADJUST[name](images, floats(1, 1)), images)
-
-
-@pytest.mark.parametrize("gray", [0, 1, 128, 255])
-def test_hue_leaves_gray_alone(gray):
-    images = jnp.full((1, 2, 2, 3), gray, jnp.float32)
-    np.testing.assert_array_equal(ADJUST["hue"](images, floats(0.3)), images)
-
-
-@pytest.mark.parametrize("operations", [COLORS, ("contrast", "brightness"), ("hue",)])
-def test_jitter_is_its_operations_one_after_another(operations):
-    orders = list(itertools.permutations(range(len(operations))))
-    m, rng = len(orders), np.random.default_rng(1)
-    images = np.asarray(random_images(m, 16, 16), np.float32)
-    amounts = rng.uniform(0.6, 1.4, (m, len(operations))).astype(np.float32)
-    if "hue" in operations:
-        amounts[:, operations.index("hue")] = rng.uniform(-0.5, 0.5, m)
-    jitter = jax.jit(image_ops.color_jitter, static_argnames="operations")
-    result = jitter(images, ints(*orders), amounts, operations=operations)
-    for n, order in enumerate(orders):
-        expected = images[n : n + 1]
-        for op in order:
-            expected = ADJUST[operations[op]](expected, amounts[n, op : op + 1])
-        assert_same_picture(result[n], expected[0], unit=1.0)
-
-
-def assert_same_picture(result, expected, unit):
-    """Equal, but for the odd hue that rounding moved to the next byte (6 levels)."""
-    difference = np.abs(np.asarray(result) - np.asarray(expected)) / unit
-    assert difference.max() < 10
-    assert (difference > 0.01).mean() < 0.01
-
-
-# Draws.
 
 
 @functools.cache

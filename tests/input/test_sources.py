@@ -162,15 +162,15 @@ def test_an_unfinished_config_is_not_a_choice(root):
     "directory,variable,expected",
     [
         ("/given", "/set", "/given"),
-        ("~/given", "", "/home/me/given"),
+        ("~/given", "", "/users/me/given"),
         ("", "/set", "/set"),
-        ("", "~/set", "/home/me/set"),
-        ("", "", "/home/me/tensorflow_datasets"),
-        ("", None, "/home/me/tensorflow_datasets"),
+        ("", "~/set", "/users/me/set"),
+        ("", "", "/users/me/tensorflow_datasets"),
+        ("", None, "/users/me/tensorflow_datasets"),
     ],
 )
 def test_data_root(monkeypatch, directory, variable, expected):
-    monkeypatch.setenv("HOME", "/home/me")
+    monkeypatch.setenv("HOME", "/users/me")
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     if variable is not None:
         monkeypatch.setenv("TFDS_DATA_DIR", variable)
