@@ -8,21 +8,23 @@ without a word; the digests, written in the same atomic commit, do not let them 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers
 
-from qcs_jax import digest
+from qcs_jax import about, digest
 from qcs_jax.errors import UserError
 
 FOLDER = "checkpoints"
 _ITEMS = ("params", "batch_stats", "train")
-_OF_TRAINING = ("dropout", "cross_dropout", "drop_projection")  # of config.model
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +84,7 @@ class Checkpoints:
         Args:
           step: Number of steps taken.
           items: `params`, `batch_stats` and `train`, trees of arrays.
-          description: See `recipe.describe`.
+          description: See `about.describe`.
           metrics: Of this step; checkpoints without any are never the best.
 
         Raises:
@@ -141,7 +143,8 @@ class Checkpoints:
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
                 found = _read_config(self._manager, step)
-                check_same_network(self.directory, found, description)
+                fix = "Give this run a --workdir of its own."
+                about.check_same_network(self.directory, found, description, fix=fix)
                 items = _read_items(self._manager, step, template)
             except _Damaged as error:
                 logger.warning("%s; trying an older one", error)
@@ -187,8 +190,10 @@ def load_variables(
     """
     directory, named_step = _locate(pathlib.Path(path))
     step = named_step if step is None else step
-    options = ocp.CheckpointManagerOptions(read_only=True, save_interval_steps=0)
-    with _manager(directory, options) as manager:
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+    )
+    with _quiet(), _manager(directory, options) as manager:
         steps = sorted(manager.all_steps())
         step = steps[-1] if step is None and steps else step
         if step not in steps:
@@ -204,28 +209,15 @@ def load_variables(
         return _read_items(manager, step, template), description, step
 
 
-def check_same_network(directory: object, found: dict, wanted: dict) -> None:
-    """Raises CheckpointError if two descriptions are of different networks.
-
-    Rates of dropout may differ: they belong to training, not to the network.
-    """
-    theirs, ours = found["config"]["model"], wanted["config"]["model"]
-    different = [
-        f"model.{field} is {theirs.get(field)!r} there, {value!r} here"
-        for field, value in ours.items()
-        if theirs.get(field) != value and field not in _OF_TRAINING
-    ]
-    if found["class_names"] != wanted["class_names"]:
-        different.append(
-            f"classes are {', '.join(found['class_names'])} there, "
-            f"{', '.join(wanted['class_names'])} here"
-        )
-    if different:
-        raise CheckpointError(
-            f"{directory} holds checkpoints of another network:\n  "
-            + "\n  ".join(different)
-            + "\nGive this run a --workdir of its own."
-        )
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax warns of every directory that it is told only to read."""
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(before)
 
 
 class _Damaged(CheckpointError):

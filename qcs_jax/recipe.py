@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
-import json
-import platform
 from collections.abc import Callable
 
 import jax
@@ -44,36 +41,3 @@ def create_augmentation(
     """`(keys, uint8 images) -> normalised crops of image_size`, as `config.augment`."""
     drawn = augment.Augmentation(size=image_size, **config.augment.to_dict())
     return functools.partial(augment.augment, recipe=drawn)
-
-
-def describe(
-    config: ml_collections.ConfigDict, class_names: tuple[str, ...], image_size: int
-) -> dict:
-    """What a checkpoint says about itself, as JSON gives it back."""
-    description = {
-        "config": config.to_dict(),
-        "class_names": class_names,
-        "preprocessing": {"resize": config.data.resize, "crop": image_size},
-        "versions": versions(),
-    }
-    return json.loads(json.dumps(description))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = (
-        "qcs_jax",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "numpy",
-    )
-    found = {"python": platform.python_version()}
-    for package in packages:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a bare checkout
-            found[package] = "unknown"
-    return found

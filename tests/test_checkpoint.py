@@ -7,6 +7,7 @@ import small
 
 from qcs_jax import checkpoint, sam
 from qcs_jax.checkpoint import CheckpointError, Checkpoints
+from qcs_jax.errors import UserError
 from qcs_jax.train.state import TrainState
 
 MODEL = small.create("dcs")
@@ -133,7 +134,7 @@ def test_unfinished_save_is_removed(tmp_path):
 )
 def test_checkpoints_of_another_network_are_refused(tmp_path, other, message):
     save(tmp_path, 1)
-    with pytest.raises(CheckpointError, match=message):
+    with pytest.raises(UserError, match=message):
         restore(tmp_path, {**DESCRIPTION, **other})
     assert_equal(restore(tmp_path)[0], items(1))
 

@@ -12,7 +12,7 @@ import weights
 from absl import logging
 
 import qcs_jax
-from qcs_jax import checkpoint, convert, models, recipe, torch_reader
+from qcs_jax import about, checkpoint, convert, models, recipe, torch_reader
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.convert import __main__ as command
@@ -81,7 +81,7 @@ def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
     fresh = TrainState.create(weights.of(model, 1), recipe.create_optimizer(config, 9))
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
     template = {**fresh.variables, "train": train}
-    description = recipe.describe(config, RAF_DB, model.image_size)
+    description = about.describe(config, RAF_DB, model.image_size)
     with Checkpoints(tmp_path / "out", keep=1, metric="accuracy") as checkpoints:
         items, _ = checkpoints.restore(template, description)
     weights.assert_equal(items["params"], variables["params"])

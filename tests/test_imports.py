@@ -17,7 +17,16 @@ FILES = sorted(ROOT.rglob("*.py"))
 # the files of a package import each other freely.
 LAYERS = (
     {"errors", "runtime"},
-    {"batch_layout", "digest", "image_ops", "images", "losses", "metrics", "sam"}
+    {
+        "about",
+        "batch_layout",
+        "digest",
+        "image_ops",
+        "images",
+        "losses",
+        "metrics",
+        "sam",
+    }
     | {"torch_layout", "torch_reader"},
     {"augment", "checkpoint", "models"},
     {"config", "recipe"},

@@ -8,7 +8,7 @@ import pytest
 import small
 import weights
 
-from qcs_jax import convert, recipe
+from qcs_jax import about, convert, recipe
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.convert.pth_writer import save_pth
@@ -33,7 +33,7 @@ def orbax(path, model):
     items = {**variables, "train": {"step": np.int32(3)}}
     names = tuple(f"class {k}" for k in range(model.num_classes))
     with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
-        description = recipe.describe(config, names, model.image_size)
+        description = about.describe(config, names, model.image_size)
         checkpoints.save(3, items, description, {"accuracy": 0.5})
         checkpoints.wait()
     return variables
@@ -155,7 +155,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
 
     def start(workdir, init_from=""):
         config.init_from = str(init_from)
-        description = recipe.describe(config, names, model.image_size)
+        description = about.describe(config, names, model.image_size)
         run = types.SimpleNamespace(
             config=config, model=model, description=description, total_steps=9
         )
@@ -179,7 +179,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
     with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
-        description = recipe.describe(config, names, model.image_size)
+        description = about.describe(config, names, model.image_size)
         checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
     resumed = start(tmp_path / "a", path)

@@ -9,7 +9,7 @@ import shutil
 
 import numpy as np
 
-from qcs_jax import models, recipe
+from qcs_jax import about, models, recipe
 from qcs_jax.checkpoint import FOLDER, Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.convert.conversion import Conversion
@@ -70,7 +70,7 @@ def save_orbax(
     config.model.residual = residual
     config.data.resize = faces.resize
     image_size = models.create("qcs", conversion.size_name).image_size
-    description = recipe.describe(config, faces.class_names, image_size)
+    description = about.describe(config, faces.class_names, image_size)
     optimizer = recipe.create_optimizer(config, steps_per_epoch=1)
     params = conversion.variables["params"]
     train = {"step": np.int32(0), "opt_state": optimizer.init(params)}

@@ -7,7 +7,7 @@ import sys
 
 import ml_collections
 
-from qcs_jax import checkpoint, evaluate
+from qcs_jax import about, checkpoint, evaluate
 from qcs_jax.errors import UserError
 from qcs_jax.train.interrupt import Interrupted
 from qcs_jax.train.loop import train_and_evaluate
@@ -48,7 +48,11 @@ def run(
 def _evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
     variables, found, step = checkpoint.load_variables(workdir, branch="base")
     this = Run(config, trained_on=found["class_names"])
-    checkpoint.check_same_network(workdir, found, this.description)
+    fix = (
+        "Evaluate with the configuration that it was trained with; to test on a data "
+        "set of other classes, set data.label_map."
+    )
+    about.check_same_network(workdir, found, this.description, fix=fix)
     counts = this.test(make_eval_step(this.model), variables)
     path = pathlib.Path(workdir)
     for note in this.notes:

@@ -10,8 +10,8 @@ import grain
 import jax
 import ml_collections
 
+from qcs_jax import about, models, recipe
 from qcs_jax import config as config_lib
-from qcs_jax import models, recipe
 from qcs_jax.errors import UserError
 from qcs_jax.evaluate import evaluate
 from qcs_jax.input import pipeline, sampling, selection, sources
@@ -107,7 +107,7 @@ class Run:
     @property
     def description(self) -> dict:
         """What its checkpoints say about themselves."""
-        return recipe.describe(self.config, self.class_names, self.model.image_size)
+        return about.describe(self.config, self.class_names, self.model.image_size)
 
     @functools.cached_property
     def epoch_steps(self) -> int:
