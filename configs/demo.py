@@ -15,7 +15,7 @@ def get_config():
     c.model.size = "tiny"
     c.augment.erase = 0.0
     c.optimizer.learning_rate = 6e-4
-    c.optimizer.decay = 0.68
+    c.optimizer.decay = 0.75
     c.train.batch_size = 16
-    c.train.epochs = 8
+    c.train.epochs = 10
     return c

@@ -7,10 +7,13 @@ import io
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow_datasets as tfds
+import tqdm
 from integrity import PreparationError
+
+_READ_AT_ONCE = 1024
 
 
 @contextlib.contextmanager
@@ -67,20 +70,49 @@ def generate(builder: tfds.core.DatasetBuilder) -> None:
         )
 
 
-def summarize(builder: tfds.core.DatasetBuilder) -> None:
-    """Prints images per class and split, read back from what was written."""
+def summarize(
+    builder: tfds.core.DatasetBuilder,
+    published: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, collections.Counter[int]]:
+    """Prints images per class and split, read back from what was written.
+
+    Args:
+      builder: Of a prepared dataset.
+      published: Per split, images per class, to print beside what was written.
+
+    Returns:
+      Per split, images per label.
+    """
     builder = tfds.builder_from_directory(builder.data_path)
-    skip = {"image": tfds.decode.SkipDecoding()}
-    counts = {
-        split: collections.Counter(
-            record["label"] for record in builder.as_data_source(split, decoders=skip)
-        )
-        for split in builder.info.splits
-    }
+    counts = {split: _count(builder, split) for split in builder.info.splits}
+    columns = []
+    for split, count in counts.items():
+        columns.append((split, count))
+        if published:
+            columns.append(
+                ("published", collections.Counter(dict(enumerate(published[split]))))
+            )
     names = builder.info.features["label"].names
     width = max(len(name) for name in [*names, "total"])
-    print(f"{'':{width}}", *(f"{split:>8}" for split in counts))
+    print(f"{'':{width}}", *(f"{title:>10}" for title, _ in columns))
     for label, name in enumerate(names):
-        print(f"{name:{width}}", *(f"{count[label]:8,}" for count in counts.values()))
-    print(f"{'total':{width}}", *(f"{count.total():8,}" for count in counts.values()))
+        print(f"{name:{width}}", *(f"{count[label]:10,}" for _, count in columns))
+    print(f"{'total':{width}}", *(f"{count.total():10,}" for _, count in columns))
     print(f"\nThe dataset is in {builder.data_path}")
+    return counts
+
+
+def _count(builder: tfds.core.DatasetBuilder, split: str) -> collections.Counter[int]:
+    """Images per label; shows its progress where that takes a while."""
+    skip = {"image": tfds.decode.SkipDecoding()}
+    records = builder.as_data_source(split, decoders=skip)
+    progress = tqdm.tqdm(
+        total=len(records), desc=f"Counting {split}", unit=" images", delay=2
+    )
+    count = collections.Counter()
+    with progress:
+        for begin in range(0, len(records), _READ_AT_ONCE):
+            block = range(begin, min(begin + _READ_AT_ONCE, len(records)))
+            count.update(record["label"] for record in records.__getitems__(block))
+            progress.update(len(block))
+    return count

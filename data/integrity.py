@@ -10,7 +10,7 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageOps
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
+_FORMATS = ("JPEG", "PNG", "BMP", "WebP")
 # MPO is what many phones write: a JPEG with further pictures behind the first.
 _STORED_AS_IS = ("JPEG", "MPO", "PNG")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
@@ -28,11 +28,12 @@ class Unreadable:
     reason: str
 
 
-def decode(data: bytes) -> Image.Image:
+def decode(data: bytes, more_formats: tuple[str, ...] = ()) -> Image.Image:
     """Decodes an image completely, refusing truncated data.
 
     Args:
       data: The contents of a JPEG, PNG, BMP or WebP file.
+      more_formats: Further formats to accept, by Pillow's names.
 
     Returns:
       The decoded image (the first frame of an animation).
@@ -45,11 +46,12 @@ def decode(data: bytes) -> Image.Image:
             # Pillow warns about odd but harmless metadata, and about huge images
             # long before it refuses them.
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data), formats=_FORMATS)
+            image = Image.open(io.BytesIO(data), formats=_FORMATS + more_formats)
             image.load()
     except Image.UnidentifiedImageError:
-        reason = "empty file" if not data else "not a JPEG, PNG, BMP or WebP image"
-        raise ValueError(reason) from None
+        accepted = ", ".join([*_FORMATS[:-1], *more_formats])
+        problem = f"not a {accepted} or {_FORMATS[-1]} image" if data else "empty file"
+        raise ValueError(problem) from None
     except Exception as error:  # decoders raise whatever a damaged file provokes
         raise ValueError(f"cannot be decoded: {error}") from error
     return image
@@ -65,18 +67,28 @@ def storable(data: bytes) -> bytes:
       `data` itself where it already is that, otherwise a PNG of it.
     """
     image = decode(data)
-    deep = image.mode not in _EIGHT_BIT_MODES
-    if image.format in _STORED_AS_IS and not deep:
+    if image.format in _STORED_AS_IS and image.mode in _EIGHT_BIT_MODES:
         return data
-    if deep:  # Pillow would clip 16-bit grey at 255 instead of scaling it
-        pixels = np.asarray(image, dtype=np.float64)
-        top = 255.0 if pixels.max() < 256 else 65535.0
-        image = Image.fromarray((pixels.clip(0, top) * 255 / top).astype(np.uint8))
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
     buffer = io.BytesIO()
-    ImageOps.exif_transpose(image).save(buffer, "PNG")
+    ImageOps.exif_transpose(eight_bit(image)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def eight_bit(image: Image.Image) -> Image.Image:
+    """Returns the image as grey or RGB with 8 bits per channel."""
+    if image.mode in ("L", "RGB"):
+        return image
+    if image.mode in _EIGHT_BIT_MODES:
+        return image.convert("RGB")
+    # Pillow would clip 16-bit grey at 255 instead of scaling it.
+    pixels = np.asarray(image, dtype=np.float64)
+    top = 255.0 if pixels.max() < 256 else 65535.0
+    return Image.fromarray((pixels.clip(0, top) * 255 / top).astype(np.uint8))
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Says in a few words why a file could not be read or decoded."""
+    return getattr(error, "strerror", None) or str(error)
 
 
 def find_unreadable(paths: Iterable[pathlib.Path], total: int) -> Iterator[Unreadable]:
@@ -92,10 +104,8 @@ def find_unreadable(paths: Iterable[pathlib.Path], total: int) -> Iterator[Unrea
     for path in tqdm.tqdm(paths, total=total, desc="Checking", unit=" images"):
         try:
             decode(path.read_bytes())
-        except OSError as error:
-            yield Unreadable(path, error.strerror or str(error))
-        except ValueError as error:
-            yield Unreadable(path, str(error))
+        except (OSError, ValueError) as error:
+            yield Unreadable(path, reason(error))
 
 
 def report_unreadable(

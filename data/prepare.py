@@ -3,6 +3,8 @@
     python data/prepare.py synthetic_faces
     python data/prepare.py synthetic_faces/biased
     python data/prepare.py image_folder --manual_dir=~/pictures/pets
+    python data/prepare.py raf_db --manual_dir=~/downloads/raf-db
+    python data/prepare.py affectnet/8 --manual_dir=~/downloads/affectnet
 
 See data/README.md for what each dataset needs.
 """
@@ -10,6 +12,7 @@ See data/README.md for what each dataset needs.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import pathlib
 import re
@@ -19,11 +22,15 @@ from collections.abc import Callable
 
 import generation
 import integrity
+import official
 import tensorflow_datasets as tfds
 from absl import logging
+from affectnet import affectnet_dataset_builder
+from ferplus import ferplus_dataset_builder
 from image_folder import folder as image_folder
 from image_folder import image_folder_dataset_builder
 from integrity import PreparationError
+from raf_db import raf_db_dataset_builder
 from synthetic_faces import synthetic_faces_dataset_builder
 
 _ENTRY_POINT = "python -m qcs_jax.main"
@@ -102,14 +109,7 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
             )
     builder_class = synthetic_faces_dataset_builder.Builder
     config = config or "balanced"
-    if config not in builder_class.builder_configs:
-        raise PreparationError(
-            f"synthetic_faces has no config {config!r}: choose one of "
-            f"{', '.join(builder_class.builder_configs)}"
-        )
-    builder = builder_class(
-        config=config, data_dir=_data_dir(args), file_format="array_record"
-    )
+    builder = _builder(builder_class, args, config)
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not args.overwrite:
             print(f"{builder.name}/{config} is already prepared.\n")
@@ -120,6 +120,42 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
     if config != "balanced":
         flags += f" --config.data.name={builder.name}/{config}"
     _print_next_step(args, flags)
+
+
+def _official(
+    builder_class: type[official.OfficialBuilder],
+    recipe: str,
+    args: argparse.Namespace,
+    config: str,
+) -> None:
+    """Checks and stores a copy of a data set that others distribute."""
+    if args.name:
+        raise PreparationError(f"{builder_class.name} keeps its name: leave out --name")
+    official.prepare(
+        _builder(builder_class, args, config),
+        args.manual_dir,
+        max_unreadable=args.max_unreadable,
+        overwrite=args.overwrite,
+    )
+    _print_next_step(args, f"--config=configs/{recipe.format(config=config)}.py")
+
+
+def _builder(
+    builder_class: type[tfds.core.DatasetBuilder],
+    args: argparse.Namespace,
+    config: str,
+) -> tfds.core.DatasetBuilder:
+    """Makes a builder of one of the configs that it has."""
+    name, configs = builder_class.name, list(builder_class.builder_configs)
+    if config and not configs:
+        raise PreparationError(f"{name} has no configs: leave out /{config}")
+    if configs and config not in configs:
+        problem = f"has no config {config!r}" if config else "needs a config"
+        choice = ", ".join(f"{name}/{known}" for known in configs)
+        raise PreparationError(f"{name} {problem}: choose one of {choice}")
+    return builder_class(
+        config=config or None, data_dir=_data_dir(args), file_format="array_record"
+    )
 
 
 def _image_folder(args: argparse.Namespace, config: str) -> None:
@@ -218,6 +254,11 @@ def _print_next_step(args: argparse.Namespace, flags: str) -> None:
 _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {
     "synthetic_faces": _synthetic_faces,
     "image_folder": _image_folder,
+    "raf_db": functools.partial(_official, raf_db_dataset_builder.Builder, "raf"),
+    "ferplus": functools.partial(_official, ferplus_dataset_builder.Builder, "ferplus"),
+    "affectnet": functools.partial(
+        _official, affectnet_dataset_builder.Builder, "affectnet{config}"
+    ),
 }
 
 if __name__ == "__main__":

@@ -24,20 +24,6 @@ def few_faces(monkeypatch):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capsys):
-    """Runs the command with a default data_dir in tmp_path."""
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
-
-    def call(*args):
-        code = prepare.main([str(arg) for arg in args])
-        captured = capsys.readouterr()
-        errors = [x for x in captured.err.splitlines() if x.startswith("error: ")]
-        return code, captured.out, "\n".join(errors)
-
-    return call
-
-
-@pytest.fixture
 def pets(tmp_path):
     root = tmp_path / "pets"
     for path in (
@@ -154,7 +140,10 @@ def test_failed_overwrite_keeps_what_was_prepared(run, pets, tmp_path):
     ("args", "message"),
     [
         (["faces"], "choose one of synthetic_faces, image_folder"),
-        (["synthetic_faces/odd"], "choose one of balanced, biased"),
+        (
+            ["synthetic_faces/odd"],
+            "one of synthetic_faces/balanced, synthetic_faces/biased",
+        ),
         (["synthetic_faces", "--manual_dir=x"], "needs no --manual_dir"),
         (["image_folder"], "needs --manual_dir=FOLDER"),
         (["image_folder", "--manual_dir=/no/such"], "/no/such is not a folder"),

@@ -1,0 +1,35 @@
+"""What the numbers of AffectNet stand for."""
+
+CLASS_NAMES = (
+    "neutral",
+    "happiness",
+    "sadness",
+    "surprise",
+    "fear",
+    "disgust",
+    "anger",
+    "contempt",
+)
+# Images with these are no examples of an expression; most have no usable face box.
+NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}
+
+
+def parse(text: str) -> int:
+    """Reads a label.
+
+    Args:
+      text: A number, possibly written as "3.0".
+
+    Returns:
+      An index of `CLASS_NAMES` or of `NO_EXPRESSION`.
+
+    Raises:
+      ValueError: If it is neither; says so.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if number not in range(len(CLASS_NAMES) + len(NO_EXPRESSION)):
+        raise ValueError(f"label {text[:20]!r} is not in 0..10")
+    return int(number)

@@ -1,0 +1,147 @@
+"""Joins the images of FER2013 with the votes of FER+."""
+
+import collections
+import functools
+import io
+import pathlib
+from collections.abc import Iterator
+
+import csv_file
+import tqdm
+from integrity import PreparationError, Unreadable
+from official import Copy, Example, missing
+from PIL import Image
+
+from ferplus import votes
+from ferplus.votes import Row
+
+SIDE = 48
+SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+PUBLISHED = {
+    "train": (8740, 7287, 3149, 3014, 2100, 119, 532, 119),
+    "validation": (1182, 865, 415, 351, 287, 24, 62, 13),
+    "test": (1090, 893, 396, 384, 273, 18, 83, 16),
+}
+HOW_TO_OBTAIN = """\
+Expected are the images of FER2013 and the votes of FER+, side by side:
+  FOLDER/fer2013.csv     (or FOLDER/fer2013/fer2013.csv, as it is unpacked)
+  FOLDER/fer2013new.csv  (or FOLDER/FERPlus/fer2013new.csv, as it is cloned)
+fer2013.csv is in fer2013.tar.gz of https://www.kaggle.com/c/\
+challenges-in-representation-learning-facial-expression-recognition-challenge
+fer2013new.csv is in https://github.com/microsoft/FERPlus"""
+
+_HEADER = ("emotion", "pixels", "Usage")
+# What FER2013's own labels, which FER+ replaces, stand for.
+_FER2013_CLASSES = {
+    "0": "anger",
+    "1": "disgust",
+    "2": "fear",
+    "3": "happiness",
+    "4": "sadness",
+    "5": "surprise",
+    "6": "neutral",
+}
+# Both name the same class for most images; for rows in another order, chance leaves
+# about a fifth.
+_LEAST_AGREEMENT = 0.4
+_PLACES = {
+    "fer2013.csv": (".", "fer2013"),
+    "fer2013new.csv": (".", "FERPlus", "FERPlus-master"),
+}
+
+
+def scan(root: pathlib.Path) -> Copy:
+    """Reads both files and joins them row by row.
+
+    The numbers in the image names do not serve: from row 60 on they are not those of
+    the rows, and four names occur twice.
+
+    Args:
+      root: Holds both files.
+
+    Returns:
+      The copy, without the images that FER+ leaves out and those without a majority.
+
+    Raises:
+      PreparationError: If a file is missing or does not go with the other.
+    """
+    images, rows = _find(root, "fer2013.csv"), votes.read(_find(root, "fer2013new.csv"))
+    copy = Copy(root=root, examples={split: [] for split in SPLITS.values()})
+    skipped = collections.Counter()
+    agreements = []
+    for number, emotion, text in _joined(images, rows):
+        row = rows[number]
+        label = votes.majority(row.votes) if row.image_name else None
+        if label is None:
+            skipped["with" if row.image_name else "without"] += 1
+            continue
+        agreements.append(_FER2013_CLASSES.get(emotion) == votes.CLASS_NAMES[label])
+        source = pathlib.Path(f"{images}, line {number + 2}")
+        try:
+            load = functools.partial(_png, _pixels(text))
+        except ValueError as error:
+            copy.unreadable.append(Unreadable(source, str(error)))
+            continue
+        id_ = f"{row.usage}/{number:05d}"
+        more = {"votes": row.votes}
+        copy.examples[SPLITS[row.usage]].append(Example(id_, label, source, load, more))
+    copy.remarks.append(
+        f"left out, as published: {skipped['with']:,} images without a majority for "
+        f"one expression, {skipped['without']:,} without a name"
+    )
+    if sum(agreements) < _LEAST_AGREEMENT * len(agreements):
+        copy.remarks.append(
+            f"warning: {sum(agreements):,} of {len(agreements):,} images have the "
+            f"same class in {images.name} as in FER+, where most should: its rows may "
+            f"be in another order, and images have got the votes of others"
+        )
+    return copy
+
+
+def _find(root: pathlib.Path, name: str) -> pathlib.Path:
+    for place in _PLACES[name]:
+        if (root / place / name).is_file():
+            return root / place / name
+    raise missing(f"{root / name} is missing.", HOW_TO_OBTAIN)
+
+
+def _joined(images: pathlib.Path, rows: list[Row]) -> Iterator[tuple[int, str, str]]:
+    """Yields row number, emotion and pixels; checks that the files go together."""
+    lines = csv_file.lines(images)
+    votes.check_header(images, next(lines, []), _HEADER)
+    progress = tqdm.tqdm(lines, total=len(rows), desc="Reading", unit=" rows")
+    number, stray = -1, None
+    for number, line in enumerate(progress):
+        emotion, pixels, usage = line if len(line) == len(_HEADER) else ("", "", "")
+        if number >= len(rows) or stray:
+            continue  # an error by now, which needs the number of rows
+        if rows[number].usage not in SPLITS or rows[number].usage != usage:
+            stray = f"line {number + 2} is {usage!r} and {rows[number].usage!r}"
+            continue
+        yield number, emotion, pixels
+    if number + 1 != len(rows):
+        raise PreparationError(
+            f"{images} has {number + 1:,} rows and fer2013new.csv {len(rows):,}, but "
+            f"they are joined row by row: use the original files"
+        )
+    if stray:
+        raise PreparationError(
+            f"{images} and fer2013new.csv are not in the same order, {stray}, but they "
+            f"are joined row by row: use the original files"
+        )
+
+
+def _pixels(text: str) -> bytes:
+    try:
+        pixels = bytes(map(int, text.split()))
+    except ValueError:
+        raise ValueError("pixels that are not numbers in 0..255") from None
+    if len(pixels) != SIDE * SIDE:
+        raise ValueError(f"{len(pixels):,} pixels instead of {SIDE * SIDE:,}")
+    return pixels
+
+
+def _png(pixels: bytes) -> bytes:
+    buffer = io.BytesIO()
+    Image.frombytes("L", (SIDE, SIDE), pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,94 @@
+"""The votes of FER+: reading them, and the class that a majority chose."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+
+import csv_file
+from integrity import PreparationError
+
+CLASS_NAMES = (
+    "neutral",
+    "happiness",
+    "surprise",
+    "sadness",
+    "anger",
+    "disgust",
+    "fear",
+    "contempt",
+)
+HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One row of fer2013new.csv.
+
+    Attributes:
+      usage: "Training", "PublicTest" or "PrivateTest".
+      image_name: Empty where FER+ leaves the image out.
+      votes: How many of the ten people chose each of the 8 classes, "unknown" and
+        "NF" (not a face).
+    """
+
+    usage: str
+    image_name: str
+    votes: tuple[int, ...]
+
+
+def majority(votes: Sequence[int]) -> int | None:
+    """Returns the class that more than half of the people chose.
+
+    A single vote for a class counts as a slip and is removed. What is left of
+    "unknown" and "NF" takes part, so they can win too.
+
+    Args:
+      votes: 10 numbers: 8 classes, "unknown", "NF".
+
+    Returns:
+      Index of the class, or None when no class has a majority.
+    """
+    counted = [n if n > 1 else 0 for n in votes]
+    most = max(counted)
+    winner = counted.index(most)
+    # More than half leaves no room for a tie.
+    if 2 * most <= sum(counted) or winner >= len(CLASS_NAMES):
+        return None
+    return winner
+
+
+def read(path: pathlib.Path) -> list[Row]:
+    """Reads fer2013new.csv.
+
+    Raises:
+      PreparationError: If it has another form; names the line.
+    """
+    lines = csv_file.lines(path)
+    check_header(path, next(lines, []), HEADER)
+    return [_row(line, f"{path}, line {n}") for n, line in enumerate(lines, start=2)]
+
+
+def check_header(
+    path: pathlib.Path, found: Sequence[str], expected: Sequence[str]
+) -> None:
+    """Refuses another file under the same name."""
+    if tuple(found) != tuple(expected):
+        start = ",".join(found)[:60]
+        raise PreparationError(
+            f"{path} begins with {start!r} instead of {','.join(expected)!r}: "
+            f"use the original file"
+        )
+
+
+def _row(line: list[str], where: str) -> Row:
+    try:
+        usage, image_name, *votes = line
+        if len(votes) != len(HEADER) - 2:
+            raise ValueError
+        return Row(usage, image_name.strip(), tuple(map(int, votes)))
+    except ValueError:
+        text = ",".join(line)[:60]
+        raise PreparationError(
+            f"{where}: {text!r} is not usage, image name and 10 votes: use the "
+            f"original file"
+        ) from None

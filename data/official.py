@@ -1,0 +1,261 @@
+"""What data sets that others distribute have in common.
+
+Their images are checked and stored in one pass: some have hundreds of thousands, and
+decoding those twice takes an hour. What cannot be read is counted on the way, and when
+it is too much, the pass ends with an error and leaves no dataset behind.
+"""
+
+import collections
+import dataclasses
+import io
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import generation
+import integrity
+import tensorflow_datasets as tfds
+import tqdm
+from integrity import PreparationError, Unreadable
+
+_ORIGIN_FILE = "origin.txt"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled image of a copy.
+
+    Attributes:
+      id: Tells where in the copy the image is.
+      label: Index of its class.
+      source: What to name when it turns out to be unreadable.
+      load: Returns it as JPEG or PNG; raises OSError or ValueError.
+      more: Values of further features.
+    """
+
+    id: str
+    label: int
+    source: pathlib.Path
+    load: Callable[[], bytes]
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """Somebody's copy of an official distribution.
+
+    Attributes:
+      root: The folder.
+      examples: Per split.
+      unreadable: Entries that are no use, found before any image was opened.
+      remarks: What the user should know about it, one line each.
+    """
+
+    root: pathlib.Path
+    examples: dict[str, list[Example]]
+    unreadable: list[Unreadable] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+
+    def counts(self, split: str) -> collections.Counter[int]:
+        """Examples per label."""
+        return collections.Counter(example.label for example in self.examples[split])
+
+
+class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Stores a copy of an official distribution.
+
+    Attributes:
+      copy: What to store; set it before the builder generates.
+      max_unreadable: How many unreadable images are tolerated.
+      more_features: Of this data set, beside image, label and id.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    copy: Copy | None = None
+    max_unreadable: int = 0
+    more_features: Mapping[str, Any] = {}
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, in the order of the labels."""
+        raise NotImplementedError
+
+    @property
+    def published(self) -> Mapping[str, Sequence[int]]:
+        """Per split, the number of images of each class in the original."""
+        raise NotImplementedError
+
+    @property
+    def how_to_obtain(self) -> str:
+        """The tree that is expected, and where to request it."""
+        raise NotImplementedError
+
+    def scan(self, root: pathlib.Path) -> Copy:
+        """Finds and checks a copy without opening its images.
+
+        Args:
+          root: The folder to look in.
+
+        Returns:
+          The copy.
+
+        Raises:
+          PreparationError: If it is not a copy of this data set.
+        """
+        raise NotImplementedError
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Where the unreadable images are listed."""
+        return pathlib.Path(self.data_path.parent) / "unreadable.txt"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(names=list(self.class_names)),
+            "id": tfds.features.Text(),
+            **self.more_features,
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+        )
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
+        del dl_manager  # nothing to download
+        # Written among the data, it appears and disappears together with them.
+        (self.data_path / _ORIGIN_FILE).write_text(f"{self.copy.root}\n")
+        self.unreadable = list(self.copy.unreadable)
+        self._stored: dict[str, collections.Counter[int]] = {}
+        return {split: self._generate_examples(split) for split in self.copy.examples}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        examples = self.copy.examples[split]
+        stored = collections.Counter()
+        progress = tqdm.tqdm(examples, desc=f"Storing {split}", unit=" images")
+        for index, example in enumerate(progress):
+            try:
+                image = io.BytesIO(example.load())
+            except (OSError, ValueError) as error:
+                reason = integrity.reason(error)
+                self.unreadable.append(Unreadable(example.source, reason))
+                continue
+            stored[example.label] += 1
+            common = {"image": image, "label": example.label, "id": example.id}
+            yield index, {**common, **example.more}
+        self._stored[split] = stored
+        if len(self._stored) == len(self.copy.examples):
+            self._check()  # all is known now, and TFDS has finished nothing yet
+
+    def _check(self) -> None:
+        """Ends the preparation with an error when too little could be stored."""
+        integrity.report_unreadable(self.unreadable, self.max_unreadable, self.report)
+        for split, stored in self._stored.items():
+            for label, name in enumerate(self.class_names):
+                if not stored[label]:
+                    raise PreparationError(
+                        f"{self.copy.root} has no readable image of class {name!r} "
+                        f"for the split {split!r}: use a complete copy"
+                    )
+
+
+def prepare(
+    builder: OfficialBuilder,
+    manual_dir: pathlib.Path | None,
+    *,
+    max_unreadable: int,
+    overwrite: bool,
+) -> None:
+    """Checks and stores a copy; prints what there is to know about it.
+
+    Args:
+      builder: Of the data set.
+      manual_dir: The user's copy; needed unless the data set is prepared already.
+      max_unreadable: How many unreadable images are tolerated.
+      overwrite: Whether to replace what is prepared.
+
+    Raises:
+      PreparationError: If something is missing or wrong.
+    """
+    root = manual_dir and manual_dir.expanduser().resolve()
+    with generation.exclusive(builder):
+        if generation.is_prepared(builder) and not overwrite:
+            origin = _check_origin(builder, root)
+            print(f"{_name(builder)} is already prepared, from {origin}.")
+            print("To prepare it again, add --overwrite.\n")
+        else:
+            _store(builder, _existing(builder, root), max_unreadable)
+    counts = generation.summarize(builder, builder.published)
+    for line in _differences(builder, counts):
+        print(line)
+
+
+def missing(what: str, how_to_obtain: str) -> PreparationError:
+    """Makes the error of an incomplete copy.
+
+    Args:
+      what: What is missing, and where.
+      how_to_obtain: The expected tree, and where to request it.
+
+    Returns:
+      The error to raise.
+    """
+    return PreparationError(f"{what}\n{how_to_obtain}")
+
+
+def _existing(builder: OfficialBuilder, root: pathlib.Path | None) -> pathlib.Path:
+    if root is None:
+        what = f"{builder.name} needs --manual_dir=FOLDER, your copy of it."
+        raise missing(what, builder.how_to_obtain)
+    if not root.is_dir():
+        raise missing(f"{root} is not a folder.", builder.how_to_obtain)
+    return root
+
+
+def _store(builder: OfficialBuilder, root: pathlib.Path, max_unreadable: int) -> None:
+    builder.copy = builder.scan(root)
+    builder.max_unreadable = max_unreadable
+    for remark in builder.copy.remarks:
+        print(remark)
+    # Enough may be wrong already to spare the user the long pass.
+    integrity.report_unreadable(builder.copy.unreadable, max_unreadable, builder.report)
+    generation.generate(builder)
+    if builder.unreadable:
+        count = len(builder.unreadable)
+        print(f"skipped {count:,} unreadable images, listed in {builder.report}")
+
+
+def _check_origin(builder: OfficialBuilder, root: pathlib.Path | None) -> str:
+    """Refuses to pass off one copy as another."""
+    origin = (builder.data_path / _ORIGIN_FILE).read_text().strip()
+    if root is not None and str(root) != origin:
+        raise PreparationError(
+            f"{_name(builder)} is already prepared, from {origin}: replace it with "
+            f"--overwrite, or choose another --data_dir"
+        )
+    return origin
+
+
+def _differences(
+    builder: OfficialBuilder, counts: Mapping[str, collections.Counter[int]]
+) -> Iterator[str]:
+    """Compares what was stored with the original, one warning per split."""
+    for split, published in builder.published.items():
+        found, names = counts[split], builder.class_names
+        odd = [
+            f"{name} {found[label]:,} instead of {published[label]:,}"
+            for label, name in enumerate(names)
+            if found[label] != published[label]
+        ]
+        if odd:
+            yield (
+                f"warning: {split} has {found.total():,} images, the published set "
+                f"{sum(published):,} ({', '.join(odd)})"
+            )
+
+
+def _name(builder: OfficialBuilder) -> str:
+    config = builder.builder_config
+    return f"{builder.name}/{config.name}" if config else builder.name

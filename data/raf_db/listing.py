@@ -1,0 +1,135 @@
+"""Finds the aligned images of RAF-DB's basic set and their labels."""
+
+import functools
+import pathlib
+import re
+
+import integrity
+from integrity import PreparationError
+from official import Copy, Example, missing
+
+# In the order of the labels 1 to 7 of the list.
+CLASS_NAMES = (
+    "surprise",
+    "fear",
+    "disgust",
+    "happiness",
+    "sadness",
+    "anger",
+    "neutral",
+)
+PUBLISHED = {
+    "train": (1290, 281, 717, 4772, 1982, 705, 2524),
+    "test": (329, 74, 160, 1185, 478, 162, 680),
+}
+HOW_TO_OBTAIN = """\
+Expected is the basic set of RAF-DB, with its archives unpacked:
+  FOLDER/basic/EmoLabel/list_patition_label.txt
+  FOLDER/basic/Image/aligned/train_00001_aligned.jpg
+  ...
+Its authors give access on request: http://www.whdeng.cn/RAF/model1.html"""
+
+_LIST = "EmoLabel/list_patition_label.txt"  # the name is spelled like this
+_ALIGNED = "Image/aligned"
+_COMPOUND_CLASSES = 11
+
+
+def scan(root: pathlib.Path) -> Copy:
+    """Reads the list without opening the images.
+
+    Args:
+      root: Holds `basic`, or is it.
+
+    Returns:
+      The copy, split by the prefixes of the image names.
+
+    Raises:
+      PreparationError: If something is missing, or it is not the basic set.
+    """
+    basic = _basic_folder(root)
+    aligned = basic / _ALIGNED
+    if not aligned.is_dir():
+        what = f"{aligned} is missing: unpack aligned.zip (not original.zip) there."
+        raise missing(what, HOW_TO_OBTAIN)
+    examples: dict[str, list[Example]] = {split: [] for split in PUBLISHED}
+    for name, label in _read_list(basic / _LIST).items():
+        split, _ = name.split("_")
+        path = aligned / f"{name}_aligned.jpg"
+        load = functools.partial(_stored, path)
+        examples[split].append(Example(f"aligned/{path.name}", label, path, load))
+    copy = Copy(root=root, examples=examples)
+    copy.remarks.extend(_permuted(copy))
+    return copy
+
+
+def _basic_folder(root: pathlib.Path) -> pathlib.Path:
+    for folder in (root / "basic", root):
+        if (folder / _LIST).is_file():
+            return folder
+    if (root / "compound").is_dir() and not (root / "basic").is_dir():
+        what = f"{root} holds only the compound set of RAF-DB, not the basic one."
+    else:
+        what = f"{root / 'basic' / _LIST} is missing."
+    raise missing(what, HOW_TO_OBTAIN)
+
+
+def _stored(path: pathlib.Path) -> bytes:
+    return integrity.storable(path.read_bytes())
+
+
+def _read_list(path: pathlib.Path) -> dict[str, int]:
+    """Returns the label, from 0, of each image: `train_00001`, ... ."""
+    labels: dict[str, int] = {}
+    lines = path.read_text("utf-8-sig", errors="replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        where = f"{path}, line {number}"
+        match = re.fullmatch(r"((?:train|test)_\d+)\.jpg\s+(\d+)", line.strip())
+        if not match:
+            raise PreparationError(
+                f"{where}: {line.strip()!r} is not like 'train_00001.jpg 5': restore "
+                f"the original list"
+            )
+        name, label = match[1], int(match[2])
+        _check_label(label, where)
+        if name in labels:
+            raise PreparationError(
+                f"{where}: {name}.jpg is listed twice: restore the original list"
+            )
+        labels[name] = label - 1
+    return labels
+
+
+def _check_label(label: int, where: str) -> None:
+    if 1 <= label <= len(CLASS_NAMES):
+        return
+    if len(CLASS_NAMES) < label <= _COMPOUND_CLASSES:
+        raise PreparationError(
+            f"{where}: label {label} belongs to the compound set of RAF-DB, whose "
+            f"list of {_COMPOUND_CLASSES} classes has the same name: give the folder "
+            f"of the basic set, with {len(CLASS_NAMES)} classes"
+        )
+    raise PreparationError(
+        f"{where}: label {label} is not in 1..{len(CLASS_NAMES)}: restore the "
+        f"original list"
+    )
+
+
+def _permuted(copy: Copy) -> list[str]:
+    """Warns when the classes have each other's published sizes."""
+    for split, published in PUBLISHED.items():
+        count = copy.counts(split)
+        found = tuple(count[label] for label in range(len(CLASS_NAMES)))
+        if found == published or sorted(found) != sorted(published):
+            continue
+        owners = [CLASS_NAMES[published.index(n)] for n in found]
+        how = "alphabetically" if owners == sorted(CLASS_NAMES) else "in another order"
+        sizes = ", ".join(f"{k} that of {o}" for k, o in enumerate(owners, start=1))
+        order = ", ".join(f"{k} = {n}" for k, n in enumerate(CLASS_NAMES, start=1))
+        return [
+            f"warning: the labels of this copy seem to be numbered {how}, so that the "
+            f"classes get wrong names: in {split}, label {sizes} as published, where "
+            f"officially {order}. Use the original list"
+        ]
+    return []
