@@ -5,6 +5,7 @@ decoding those twice takes an hour. What cannot be read is counted on the way, a
 it is too much, the pass ends with an error and leaves no dataset behind.
 """
 
+import abc
 import collections
 import dataclasses
 import io
@@ -76,20 +77,21 @@ class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     more_features: Mapping[str, Any] = {}
 
     @property
+    @abc.abstractmethod
     def class_names(self) -> Sequence[str]:
         """Names of the classes, in the order of the labels."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def published(self) -> Mapping[str, Sequence[int]]:
         """Per split, the number of images of each class in the original."""
-        raise NotImplementedError
 
     @property
+    @abc.abstractmethod
     def how_to_obtain(self) -> str:
         """The tree that is expected, and where to request it."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scan(self, root: pathlib.Path) -> Copy:
         """Finds and checks a copy without opening its images.
 
@@ -102,7 +104,6 @@ class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         Raises:
           PreparationError: If it is not a copy of this data set.
         """
-        raise NotImplementedError
 
     @property
     def report(self) -> pathlib.Path:

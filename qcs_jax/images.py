@@ -37,11 +37,11 @@ def decode(data: bytes, side: int) -> np.ndarray:
     """Encoded image (JPEG, PNG, ...) -> uint8 `[side, side, 3]`.
 
     Raises:
-      OSError, ValueError: if it is not one, or only a part of one.
+      OSError: if it is not one, or only a part of one.
     """
     try:
         image = Image.open(io.BytesIO(data))
     except UnidentifiedImageError:  # its own message names a buffer in memory
-        raise ValueError("not an image of a known format") from None
+        raise OSError("not an image of a known format") from None
     with image:
         return to_pixels(image, side)
