@@ -25,6 +25,7 @@ LAYERS = (
         "images",
         "losses",
         "metrics",
+        "run_log",
         "sam",
     }
     | {"torch_layout", "torch_reader"},

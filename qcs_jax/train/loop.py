@@ -16,9 +16,10 @@ from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import flatten
 from qcs_jax.initialize import initialize
 from qcs_jax.input import pipeline
+from qcs_jax.run_log import METRIC
 from qcs_jax.sam import SAM
 from qcs_jax.train.interrupt import Interrupt, Interrupted
-from qcs_jax.train.report import METRIC, Summary, check_finite, scalars_of
+from qcs_jax.train.report import Summary, check_finite, scalars_of
 from qcs_jax.train.run import Run
 from qcs_jax.train.state import TrainState
 from qcs_jax.train.step import make_eval_step, make_train_step, replicate

@@ -9,9 +9,8 @@ import pathlib
 import jax
 
 from qcs_jax import checkpoint
-from qcs_jax.train.writer import read_log
+from qcs_jax.run_log import Scores, read_log
 
-METRIC = "accuracy"  # its largest value marks the best checkpoint
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 
 
@@ -58,17 +57,14 @@ class Summary:
       epochs: Epochs taken in all.
       steps: Steps taken in all.
       seconds: Time that this process took.
-      last: Test metrics after the last epoch.
-      best_on_test: Test metrics of the best epoch. It was chosen on the test split
-        itself, so the number is optimistic.
+      scores: Test metrics of the last epoch and of the best ones.
       checkpoint: Folder of the last checkpoint.
     """
 
     epochs: int
     steps: int
     seconds: float
-    last: dict[str, float]
-    best_on_test: dict[str, float]
+    scores: Scores
     checkpoint: pathlib.Path
 
     @classmethod
@@ -76,25 +72,24 @@ class Summary:
         cls, workdir: pathlib.Path, epochs: int, steps: int, seconds: float
     ) -> Summary:
         """Reads the test metrics from the log of a finished run."""
-        tested = [line for line in read_log(workdir) if line["kind"] == "test"]
-        best = max(tested, key=lambda line: line[METRIC])
         folder = workdir / checkpoint.FOLDER / str(steps)
-        return cls(epochs, steps, seconds, tested[-1], best, folder)
+        return cls(epochs, steps, seconds, Scores.of(read_log(workdir)), folder)
 
     def __str__(self) -> str:
-        minutes = self.seconds / 60
-        return (
+        named = self.scores.named()
+        width = max(map(len, named)) + len("test, ")
+        lines = [
             f"trained {self.epochs} epochs, {self.steps} steps; this process took "
-            f"{minutes:.1f} minutes\n"
-            f"  test, last epoch  {_short(self.last)}\n"
-            f"  test, best epoch  {_short(self.best_on_test)} (epoch "
-            f"{self.best_on_test['epoch']}; chosen on the test split, so optimistic)\n"
-            f"  checkpoint        {self.checkpoint}"
-        )
+            f"{self.seconds / 60:.1f} minutes"
+        ]
+        for name, metrics in named.items():
+            lines.append(f"  {'test, ' + name:<{width}}  {_short(metrics)}")
+        lines.append(f"  {'checkpoint':<{width}}  {self.checkpoint}")
+        return "\n".join(lines)
 
 
 def _short(metrics: dict[str, float]) -> str:
     return (
-        f"accuracy {metrics['accuracy']:.4f}, "
-        f"mean class accuracy {metrics['mean_class_accuracy']:.4f}"
+        f"accuracy {metrics['accuracy']:.4f}, mean class accuracy "
+        f"{metrics['mean_class_accuracy']:.4f} (epoch {metrics['epoch']})"
     )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-LOG = "log.jsonl"
+from qcs_jax.run_log import LOG, read_log
 
 
 class Writer:
@@ -107,18 +107,6 @@ class Writer:
         """Prints above the progress bar."""
         if not self._quiet:
             self._bar.write(text)
-
-
-def read_log(workdir: str | pathlib.Path) -> list[dict]:
-    """All lines of `log.jsonl`; a half-written last line is left out."""
-    path = pathlib.Path(workdir) / LOG
-    lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return lines
 
 
 def _drop_after(path: pathlib.Path, step: int) -> None:

@@ -15,9 +15,10 @@ from qcs_jax import checkpoint, models
 from qcs_jax.config import base_config
 from qcs_jax.errors import UserError
 from qcs_jax.input import sources
+from qcs_jax.run_log import read_log
 from qcs_jax.train import entry, loop, report
 from qcs_jax.train.interrupt import Interrupted
-from qcs_jax.train.writer import Writer, read_log
+from qcs_jax.train.writer import Writer
 
 CLASSES = ("calm", "glad", "sad")
 
@@ -164,7 +165,7 @@ def test_finished_run_is_only_summarised(reference):
     before = told(reference)
     summary = loop.train_and_evaluate(config(), reference)
     assert summary.steps == 12 and told(reference) == before
-    assert "chosen on the test split, so optimistic" in str(summary)
+    assert "test, best epoch on test (optimistic)  accuracy" in str(summary)
 
 
 def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):

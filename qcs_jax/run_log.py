@@ -1,0 +1,71 @@
+"""The log of a run, and the three numbers that it ended with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+LOG = "log.jsonl"
+METRIC = "accuracy"  # its largest value marks the best epoch
+
+# How the three numbers are called wherever they are shown.
+LAST = "last epoch"
+BEST_ON_HELD_OUT = "best epoch on held-out"
+BEST_ON_TEST = "best epoch on test (optimistic)"
+
+
+def read_log(workdir: str | pathlib.Path) -> list[dict]:
+    """All lines of `workdir/log.jsonl`; a half-written last line is left out.
+
+    Each has `step` and `kind`: "train" with what a step reported, or "test" or
+    "held_out" with `epoch` and the metrics of that split.
+    """
+    path = pathlib.Path(workdir) / LOG
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
+@dataclasses.dataclass(frozen=True)
+class Scores:
+    """Test metrics of a run at three epochs; each has `epoch` and `step` beside them.
+
+    Attributes:
+      last: After the last epoch: nothing was chosen.
+      best_on_held_out: Of the epoch that was best on held-out training images, or None
+        where none were held out: an honest choice.
+      best_on_test: Of the epoch that was best on the test split itself. Optimistic; it
+        is what most papers report.
+    """
+
+    last: dict
+    best_on_held_out: dict | None
+    best_on_test: dict
+
+    @classmethod
+    def of(cls, lines: list[dict]) -> Scores | None:
+        """From `read_log`; None if there was no evaluation yet."""
+        tested = {line["step"]: line for line in lines if line["kind"] == "test"}
+        held_out = [line for line in lines if line["kind"] == "held_out"]
+        held_out = [line for line in held_out if line["step"] in tested]
+        if not tested:
+            return None
+        chosen = tested[_best(held_out)["step"]] if held_out else None
+        return cls(tested[max(tested)], chosen, _best(list(tested.values())))
+
+    def named(self) -> dict[str, dict]:
+        """The numbers that there are, by what they are called."""
+        found = {LAST: self.last}
+        if self.best_on_held_out is not None:
+            found[BEST_ON_HELD_OUT] = self.best_on_held_out
+        return found | {BEST_ON_TEST: self.best_on_test}
+
+
+def _best(lines: list[dict]) -> dict:
+    """The first of the lines with the largest metric."""
+    return max(lines, key=lambda line: line[METRIC])
