@@ -209,6 +209,15 @@ def load_variables(
         return _read_items(manager, step, template), description, step
 
 
+def run_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """The workdir that a path to a run, its checkpoints or one of them is in.
+
+    Raises:
+      CheckpointError: if there is no checkpoint.
+    """
+    return _locate(pathlib.Path(path))[0].parent
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Orbax warns of every directory that it is told only to read."""

@@ -36,6 +36,7 @@ def _data() -> ml_collections.ConfigDict:
     c.dir = ""  # root of prepared data sets; default $TFDS_DATA_DIR or TFDS's own
     c.train_split = "train"
     c.test_split = "test"
+    c.val_fraction = 0.0  # part of every training class held out to choose an epoch
     c.extra = ""  # added to training: DATASET:CLASS,CLASS+DATASET:CLASS, or nothing
     c.train_fraction = 1.0  # part of every class that is trained on
     c.label_noise = 0.0  # part of the training labels that is made wrong
@@ -127,6 +128,7 @@ RANGES = {
     "data.workers": (0, 256),
     "data.epoch_fraction": (1e-9, 1),
     "data.train_fraction": (1e-9, 1),
+    "data.val_fraction": (0, 0.9),
     "data.label_noise": (0, 1),
     "model.dropout": (0, 0.99),
     "model.cross_dropout": (0, 0.99),

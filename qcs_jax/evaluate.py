@@ -1,79 +1,50 @@
-"""Evaluates the base branch on a whole split: every example counts once."""
+"""Runs the base branch over a whole split: every example counts once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from qcs_jax.metrics import Counts
 
-
-def evaluate(
+def logits_of(
     eval_step: Callable[[dict, jax.Array], jax.Array],
     variables: dict,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    labels: np.ndarray,
-    num_classes: int,
-) -> Counts:
-    """Counts over a split, on all hosts.
+    examples: int,
+) -> np.ndarray:
+    """Logits of a split, on all hosts.
 
     Args:
       eval_step: From `train.step.make_eval_step`.
       variables: Parameters and running statistics.
-      batches: From `input.pipeline.eval_batches`; what fills the last batch up is not
-        counted.
-      labels: int `[N]` of the split.
-      num_classes: k.
+      batches: From `input.pipeline.eval_batches`; what fills the last batch up is left
+        out.
+      examples: N, of the split.
+
+    Returns:
+      float32 `[N, k]`, in the order of the split.
     """
-    counts = Counts.zero(num_classes)
+    done: list[tuple[np.ndarray, np.ndarray]] = []
     pending: tuple[jax.Array, np.ndarray] | None = None
-    for images, examples in batches:
+    for images, numbers in batches:
         logits = eval_step(variables, images)
         if pending is not None:  # fetched while the devices work on the next batch
-            counts += _count(*pending, labels)
-        pending = logits, examples
+            done.append(_fetched(*pending))
+        pending = logits, numbers
     if pending is not None:
-        counts += _count(*pending, labels)
-    return _over_hosts(counts)
+        done.append(_fetched(*pending))
+    numbers = np.concatenate([numbers for numbers, _ in done])
+    rows = np.concatenate([rows for _, rows in done])
+    logits = np.zeros((examples, rows.shape[1]), np.float32)
+    logits[numbers] = rows
+    if jax.process_count() > 1:  # each host has filled in its own rows
+        logits = multihost_utils.process_allgather(logits).sum(axis=0)
+    return logits
 
 
-def _count(logits: jax.Array, examples: np.ndarray, labels: np.ndarray) -> Counts:
-    logits = np.asarray(logits).reshape(len(examples), -1)
-    real = examples >= 0
-    return Counts.of(logits[real], labels[examples[real]])
-
-
-def _over_hosts(counts: Counts) -> Counts:
-    if jax.process_count() == 1:
-        return counts
-    fields: dict[str, Any] = vars(counts)
-    gathered = {
-        name: multihost_utils.process_allgather(np.asarray(value)).sum(axis=0)
-        for name, value in fields.items()
-    }
-    return Counts(**gathered)
-
-
-def table(counts: Counts, class_names: tuple[str, ...]) -> str:
-    """Metrics and recall per class, for the terminal."""
-    metrics = counts.metrics()
-    names = {
-        "accuracy": "accuracy",
-        "mean_class_accuracy": "mean class accuracy",
-        "macro_f1": "macro F1",
-        "nll": "NLL (nats)",
-        "ece": "calibration error",
-    }
-    width = max(map(len, [*names.values(), *class_names]))
-    lines = [f"  {text:<{width}}  {metrics[key]:.4f}" for key, text in names.items()]
-    lines.append(f"  {'recall of':<{width}}")
-    for name, row, hits in zip(
-        class_names, counts.confusion, np.diag(counts.confusion), strict=True
-    ):
-        recall = f"{hits / row.sum():.4f}" if row.sum() else "     -"
-        lines.append(f"  {name:<{width}}  {recall}  of {row.sum()}")
-    return "\n".join(lines)
+def _fetched(logits: jax.Array, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows = np.asarray(logits).reshape(len(numbers), -1)
+    return numbers[numbers >= 0], rows[numbers >= 0]

@@ -8,54 +8,58 @@ import numpy as np
 
 BINS = 15  # of confidence, for the calibration error
 
+# Sums of real numbers are kept as whole multiples of this, so that they come out the
+# same in whatever order and grouping examples are counted.
+UNIT = 2.0**-30
+
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Sums over examples; `+` merges the counts of two sets.
+    """Sums over examples; `+` merges the counts of two sets, exactly.
 
     Attributes:
       confusion: int64 `[k, k]`, examples of each class (row) by prediction (column).
-      nll: Sum of negative log likelihoods, nats.
-      brier: Sum of squared distances between probabilities and one-hot labels.
-      bins: float64 `[BINS, 3]`, by confidence: examples, sum of confidence, hits.
+      nll: int64, sum of negative log likelihoods, `UNIT` nats.
+      brier: int64, sum of squared distances between probabilities and one-hot labels,
+        in `UNIT`.
+      bins: int64 `[BINS, 3]`, by confidence: examples, sum of confidence in `UNIT`,
+        hits.
     """
 
     confusion: np.ndarray
-    nll: float
-    brier: float
+    nll: np.ndarray
+    brier: np.ndarray
     bins: np.ndarray
 
     @classmethod
     def zero(cls, num_classes: int) -> Counts:
         """Counts of no example."""
         confusion = np.zeros((num_classes, num_classes), np.int64)
-        return cls(confusion, 0.0, 0.0, np.zeros((BINS, 3)))
+        return cls(confusion, np.int64(0), np.int64(0), np.zeros((BINS, 3), np.int64))
 
     @classmethod
-    def of(cls, logits: np.ndarray, labels: np.ndarray) -> Counts:
-        """Counts of some examples, computed in float64.
+    def of(cls, log_probabilities: np.ndarray, labels: np.ndarray) -> Counts:
+        """Counts of some examples.
 
         Args:
-          logits: `[m, k]`.
+          log_probabilities: `[m, k]`, up to a constant per example: logits will do.
           labels: int `[m]`.
         """
-        m, k = logits.shape
-        log_p = log_softmax(logits)
+        log_p = log_softmax(log_probabilities)
+        m, k = log_p.shape
         p = np.exp(log_p)
-        prediction = np.argmax(logits, axis=-1)
+        prediction = np.argmax(log_probabilities, axis=-1)
         confusion = np.zeros((k, k), np.int64)
         np.add.at(confusion, (labels, prediction), 1)
         confidence = p[np.arange(m), prediction]
-        bins = np.zeros((BINS, 3))
+        hit = (prediction == labels).astype(np.int64)
+        columns = np.stack([np.ones(m, np.int64), _units(confidence), hit], axis=-1)
+        bins = np.zeros((BINS, 3), np.int64)
         place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-        hit = prediction == labels
-        np.add.at(bins, place, np.stack([np.ones(m), confidence, hit], axis=-1))
-        return cls(
-            confusion,
-            float(-log_p[np.arange(m), labels].sum()),
-            float(((p - np.eye(k)[labels]) ** 2).sum()),
-            bins,
-        )
+        np.add.at(bins, place, columns)
+        nll = _units(-log_p[np.arange(m), labels])
+        brier = _units(((p - np.eye(k)[labels]) ** 2).sum(axis=-1))
+        return cls(confusion, nll.sum(), brier.sum(), bins)
 
     def __add__(self, other: Counts) -> Counts:
         fields = [f.name for f in dataclasses.fields(self)]
@@ -74,21 +78,52 @@ class Counts:
         total = int(self.confusion.sum())
         if not total:
             raise ValueError("no example was counted: there is nothing to measure")
-        hits = np.diag(self.confusion).astype(float)
-        actual, predicted = self.confusion.sum(1), self.confusion.sum(0)
-        recall = hits[actual > 0] / actual[actual > 0]
-        either = actual + predicted > 0
-        f1 = 2 * hits[either] / (actual + predicted)[either]
-        gaps = np.abs(self.bins[:, 1] - self.bins[:, 2]).sum()
+        gaps = np.abs(self.bins[:, 1] * UNIT - self.bins[:, 2]).sum()
         return {
-            "accuracy": float(hits.sum() / total),
-            "mean_class_accuracy": float(recall.mean()),
-            "macro_f1": float(f1.mean()),
-            "nll": self.nll / total,
-            "brier": self.brier / total,
+            **{name: float(x) for name, x in rates(self.confusion).items()},
+            "nll": float(self.nll * UNIT / total),
+            "brier": float(self.brier * UNIT / total),
             "ece": float(gaps / total),
             "examples": total,
         }
+
+    def per_class(self) -> list[dict[str, float | int | None]]:
+        """examples, predictions, precision, recall and f1 of each class.
+
+        What has no value, such as the recall of a class without examples, is None.
+        """
+        hits = np.diag(self.confusion)
+        actual, predicted = self.confusion.sum(1), self.confusion.sum(0)
+        return [
+            {
+                "examples": int(a),
+                "predictions": int(p),
+                "precision": float(h / p) if p else None,
+                "recall": float(h / a) if a else None,
+                "f1": float(2 * h / (a + p)) if a + p else None,
+            }
+            for h, a, p in zip(hits, actual, predicted, strict=True)
+        ]
+
+
+def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
+    """accuracy, mean_class_accuracy and macro_f1 of confusion matrices.
+
+    Args:
+      confusion: int `[..., k, k]`, each with at least one example.
+
+    Returns:
+      Arrays `[...]`.
+    """
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
+    actual, predicted = confusion.sum(-1), confusion.sum(-2)
+    recall = hits / np.maximum(actual, 1)
+    f1 = 2 * hits / np.maximum(actual + predicted, 1)
+    return {
+        "accuracy": hits.sum(-1) / actual.sum(-1),
+        "mean_class_accuracy": recall.sum(-1) / (actual > 0).sum(-1),
+        "macro_f1": f1.sum(-1) / (actual + predicted > 0).sum(-1),
+    }
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -96,3 +131,7 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits.astype(np.float64)
     shifted = shifted - shifted.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _units(x: np.ndarray) -> np.ndarray:
+    return np.rint(x / UNIT).astype(np.int64)

@@ -67,5 +67,5 @@ class Scores:
 
 
 def _best(lines: list[dict]) -> dict:
-    """The first of the lines with the largest metric."""
-    return max(lines, key=lambda line: line[METRIC])
+    """The line with the largest metric; of equals the last, as checkpoints are kept."""
+    return max(lines, key=lambda line: (line[METRIC], line["step"]))

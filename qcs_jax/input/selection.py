@@ -86,6 +86,35 @@ def fraction_of(source: Source, fraction: float, seed: int) -> Source:
     return keep(source, np.sort(np.concatenate(kept)))
 
 
+def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
+    """Divides a split: what is left to train on, and a random part of each class.
+
+    At least one image of every class is held out, but never its only one.
+
+    Args:
+      source: Any split.
+      fraction: In (0, 1), of each class.
+      seed: Of the choice.
+
+    Raises:
+      UserError: if no class has two images.
+    """
+    order = _random(seed, "held out").permutation(len(source))
+    chosen = []
+    for label in np.unique(source.labels):
+        members = order[source.labels[order] == label]
+        count = max(1, round(fraction * len(members)))
+        chosen.append(members[: min(count, len(members) - 1)])
+    out = np.zeros(len(source), bool)
+    out[np.concatenate(chosen)] = True
+    if not out.any():
+        raise UserError(
+            f"no class of {source.name} has two images, so none can be held out: set "
+            f"data.val_fraction=0"
+        )
+    return keep(source, np.flatnonzero(~out)), keep(source, np.flatnonzero(out))
+
+
 def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
     """Exactly this fraction of the labels, rounded, replaced by a wrong class.
 

@@ -17,6 +17,7 @@ import tensorflow_datasets as tfds
 from qcs_jax.errors import UserError
 
 _READ_AT_ONCE = 1024
+_LICENSED = ("affectnet", "ferplus", "raf_db")  # given out by their authors alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,22 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
     return Source(name, split, records, labels, names)
 
 
+def card(name: str, directory: str = "") -> dict[str, str]:
+    """What a prepared data set says about itself: name, version and description.
+
+    Raises:
+      UserError: if it is not prepared.
+    """
+    builder = tfds.builder_from_directory(_version_directory(name, directory))
+    info, config = builder.info, builder.builder_config
+    texts = [info.description, config.description if config else ""]
+    return {
+        "name": info.full_name.rpartition("/")[0],
+        "version": str(info.version),
+        "description": " ".join(filter(None, texts)),
+    }
+
+
 def _check_features(name: str, features: Any) -> None:
     wanted = {
         "image": tfds.features.Image,
@@ -141,14 +158,21 @@ def _how_to_prepare(name: str, root: pathlib.Path) -> str:
             for version in _versions(root, pattern)
         }
     )
-    folder = "" if name.startswith("synthetic_faces") else " --manual_dir=FOLDER"
     where = f" --data_dir={shlex.quote(str(root))}" if root != data_root() else ""
-    known = f"; prepared there: {', '.join(prepared)}" if prepared else ""
-    return (
-        f"data set {name!r} is not prepared in {root}{known}. "
-        f"Prepare it: python data/prepare.py {name}{folder}{where} "
-        f"(data/README.md tells how to obtain it)"
-    )
+    known = f" (prepared there: {', '.join(prepared)})" if prepared else ""
+    dataset = name.partition("/")[0]
+    folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
+    steps = [f"python data/prepare.py {name}{folder}{where}"]
+    if dataset in _LICENSED:
+        steps = [
+            f"request it from its authors: data/{dataset}/README.md says where",
+            "unpack what they send into a FOLDER",
+            *steps,
+        ]
+    elif folder:
+        steps = ["see data/README.md for the FOLDER that it is made from", *steps]
+    lines = [f"  {i}. {step}" for i, step in enumerate(steps, start=1)]
+    return "\n".join([f"data set {name!r} is not prepared in {root}{known}:", *lines])
 
 
 def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:

@@ -16,10 +16,11 @@ from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import flatten
 from qcs_jax.initialize import initialize
 from qcs_jax.input import pipeline
+from qcs_jax.metrics import Counts
 from qcs_jax.run_log import METRIC
 from qcs_jax.sam import SAM
 from qcs_jax.train.interrupt import Interrupt, Interrupted
-from qcs_jax.train.report import Summary, check_finite, scalars_of
+from qcs_jax.train.report import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.run import Run
 from qcs_jax.train.state import TrainState
 from qcs_jax.train.step import make_eval_step, make_train_step, replicate
@@ -179,16 +180,19 @@ class _Loop:
         return (rest == 0 and epoch % every == 0) or step == self._run.total_steps
 
     def _evaluate_and_save(self, writer: Writer, step: int, state: TrainState) -> None:
-        metrics = self._run.test(self._eval_step, state.variables).metrics()
-        epoch = step // self._run.epoch_steps
-        writer.write(step, "test", {"epoch": epoch, **metrics})
-        writer.say(
-            f"epoch {epoch:3d}  step {step:6d}  test: "
-            f"accuracy {metrics['accuracy']:.4f}  "
-            f"mean class accuracy {metrics['mean_class_accuracy']:.4f}  "
-            f"NLL {metrics['nll']:.3f}"
-        )
-        self._checkpoints.save(step, _items(state), self._run.description, metrics)
+        epoch, run = step // self._run.epoch_steps, self._run
+        sources = {"test": run.test_source}
+        if run.held_out_source is not None:  # only then may the best epoch be chosen
+            sources = {"held_out": run.held_out_source, **sources}
+        told = []
+        for kind, source in sources.items():
+            logits = run.predict(self._eval_step, state.variables, source)
+            found = Counts.of(logits, source.labels).metrics()
+            writer.write(step, kind, {"epoch": epoch, **found})
+            told.append((kind, found))
+        writer.say(progress_line(epoch, step, told))
+        chooses = told[0][1]  # held-out images where there are any, else the test's
+        self._checkpoints.save(step, _items(state), run.description, chooses)
         writer.restart_clock(step)
 
     def _stop(self, step: int, state: TrainState, signum: int) -> None:

@@ -49,6 +49,20 @@ def check_finite(step: int, scalars: dict[str, float], workdir: pathlib.Path) ->
         )
 
 
+def progress_line(
+    epoch: int, step: int, measured: list[tuple[str, dict[str, float]]]
+) -> str:
+    """What is said after an epoch, of each split that was measured."""
+    parts = [f"epoch {epoch:3d}  step {step:6d}"]
+    for kind, metrics in measured:
+        parts.append(
+            f"{kind.replace('_', '-')}: accuracy {metrics['accuracy']:.4f}  "
+            f"mean class accuracy {metrics['mean_class_accuracy']:.4f}  "
+            f"NLL {metrics['nll']:.3f}"
+        )
+    return "  ".join(parts)
+
+
 @dataclasses.dataclass(frozen=True)
 class Summary:
     """How a run ended.

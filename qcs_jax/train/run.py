@@ -9,13 +9,13 @@ from typing import Any
 import grain
 import jax
 import ml_collections
+import numpy as np
 
 from qcs_jax import about, models, recipe
 from qcs_jax import config as config_lib
 from qcs_jax.errors import UserError
-from qcs_jax.evaluate import evaluate
+from qcs_jax.evaluate import logits_of
 from qcs_jax.input import pipeline, sampling, selection, sources
-from qcs_jax.metrics import Counts
 from qcs_jax.train.step import replicate
 
 
@@ -58,10 +58,29 @@ class Run:
                 )
 
     @functools.cached_property
-    def train_source(self) -> sources.Source:
-        """The training split, with what `config.data` adds, leaves out and spoils."""
-        data, seed = self.config.data, self.config.seed
+    def _divided(self) -> tuple[sources.Source, sources.Source | None]:
+        """The training split of the data set itself: to train on, and held out."""
+        data = self.config.data
         source = self._open(data.name, data.train_split)
+        if not data.val_fraction:
+            return source, None
+        rest, out = selection.held_out(source, data.val_fraction, self.config.seed)
+        self.notes.append(f"{len(out)} of {len(source)} training images held out")
+        return rest, out
+
+    @functools.cached_property
+    def held_out_source(self) -> sources.Source | None:
+        """Training images that choose the epoch; as badly labelled as the others."""
+        data, source = self.config.data, self._divided[1]
+        if source is None or not data.label_noise:
+            return source
+        return selection.with_label_noise(source, data.label_noise, self.config.seed)
+
+    @functools.cached_property
+    def train_source(self) -> sources.Source:
+        """What is trained on, with what `config.data` adds, leaves out and spoils."""
+        data, seed = self.config.data, self.config.seed
+        source = self._divided[0]
         for name, classes in config_lib.parse_extra(data.extra):
             pairs = ",".join(f"{c}={c}" for c in classes)
             extra = self._open(name, "train")
@@ -141,17 +160,23 @@ class Run:
             layout=self.layout,
         )
 
-    def test(
-        self, eval_step: Callable[[dict, jax.Array], jax.Array], variables: Any
-    ) -> Counts:
-        """Evaluates the base branch on the whole test split."""
-        source = self.test_source
+    def predict(
+        self,
+        eval_step: Callable[[dict, jax.Array], jax.Array],
+        variables: Any,
+        source: sources.Source,
+    ) -> np.ndarray:
+        """Logits `[N, k]` of the base branch for every image of a split.
+
+        Args:
+          eval_step: From `train.step.make_eval_step`.
+          variables: Parameters and running statistics.
+          source: `test_source` or `held_out_source`.
+        """
         batches = pipeline.eval_batches(
             source,
             batch_size=self.config.train.eval_batch_size,
             side=self.config.data.resize,
             layout=self.layout,
         )
-        classes = len(self.class_names)
-        variables = replicate(variables)
-        return evaluate(eval_step, variables, batches, source.labels, classes)
+        return logits_of(eval_step, replicate(variables), batches, len(source))

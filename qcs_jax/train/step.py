@@ -121,8 +121,14 @@ def make_train_step(
     )
 
 
-def make_eval_step(model: nn.Module) -> Callable[[dict, jax.Array], jax.Array]:
+def make_eval_step(
+    model: nn.Module, *, mirrored: bool = False
+) -> Callable[[dict, jax.Array], jax.Array]:
     """Builds the pmapped evaluation step: base branch, centre crop.
+
+    Args:
+      model: Network.
+      mirrored: Flip the images left to right.
 
     Returns:
       `(variables, images) -> logits`: uint8 `[devices, b, h, w, 3]` to float32
@@ -130,6 +136,7 @@ def make_eval_step(model: nn.Module) -> Callable[[dict, jax.Array], jax.Array]:
     """
 
     def eval_step(variables: dict, images: jax.Array) -> jax.Array:
-        return model.apply(variables, augment.preprocess(images, model.image_size))
+        images = augment.preprocess(images, model.image_size)
+        return model.apply(variables, images[:, :, ::-1] if mirrored else images)
 
     return jax.pmap(eval_step, AXIS, in_axes=(None, 0), out_axes=0)

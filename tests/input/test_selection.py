@@ -130,3 +130,29 @@ def test_joined_splits_read_from_each():
     np.testing.assert_array_equal(seen(both), [5, 6, 0, 1, 2, 5, 6])
     assert both.ids([6, 2, 0]) == ["train/6.png", "train/0.png", "train/5.png"]
     np.testing.assert_array_equal(both.labels, LABELS[seen(both)])
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+def test_held_out_images_are_a_part_of_every_class(fraction):
+    rest, out = selection.held_out(SOURCE, fraction, seed=3)
+    assert sorted([*seen(rest), *seen(out)]) == list(range(400))
+    counts = np.bincount(LABELS)
+    expected = np.maximum(np.round(fraction * counts), 1)
+    np.testing.assert_array_equal(np.bincount(out.labels), expected)
+    np.testing.assert_array_equal(out.labels, LABELS[seen(out)])
+    np.testing.assert_array_equal(rest.labels, LABELS[seen(rest)])
+
+
+def test_what_is_held_out_depends_on_the_seed_alone():
+    first, second, other = (
+        set(seen(selection.held_out(SOURCE, 0.2, seed)[1])) for seed in (0, 0, 1)
+    )
+    assert first == second != other
+
+
+def test_the_only_image_of_a_class_is_trained_on():
+    rest, out = selection.held_out(memory_source.create([0, 1, 1, 2]), 0.9, seed=0)
+    assert sorted(rest.labels) == [0, 1, 2]
+    assert out.labels.tolist() == [1]
+    with pytest.raises(UserError, match="no class .* two images"):
+        selection.held_out(memory_source.create([0, 1, 2]), 0.5, seed=0)

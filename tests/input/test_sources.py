@@ -122,19 +122,29 @@ def test_an_unknown_split_names_the_others(root):
         ("synthetic_faces", "data/prepare.py synthetic_faces"),
         ("synthetic_faces/biased", "data/prepare.py synthetic_faces/biased"),
         ("image_folder/cats", "data/prepare.py image_folder/cats --manual_dir=FOLDER"),
+        ("raf_db", "data/prepare.py raf_db --manual_dir=FOLDER"),
+        ("affectnet/8", "data/prepare.py affectnet/8 --manual_dir=FOLDER"),
     ],
 )
 def test_a_missing_dataset_tells_the_command(root, name, command):
     text = message(name)
     assert f"{name!r} is not prepared in {root}" in text
-    assert f"python {command} (" in text
-    assert "prepared there: image_folder/faces." in text
+    assert text.endswith(f". python {command}")
+    assert "(prepared there: image_folder/faces):" in text
+
+
+@pytest.mark.parametrize("name", ["raf_db", "ferplus", "affectnet/7"])
+def test_a_licensed_dataset_takes_three_steps(root, name):
+    lines = message(name).splitlines()[1:]
+    assert [line.split(".")[0].strip() for line in lines] == ["1", "2", "3"]
+    readme = CHECKOUT / lines[0].split()[-3].removesuffix(":")
+    assert "says where" in lines[0] and readme.name == "README.md" and readme.is_file()
 
 
 def test_the_command_names_another_place(root, tmp_path):
     elsewhere = tmp_path / "my data"
     text = message("synthetic_faces", directory=elsewhere)
-    assert f"prepare.py synthetic_faces --data_dir='{elsewhere}' (" in text
+    assert text.endswith(f"prepare.py synthetic_faces --data_dir='{elsewhere}'")
     assert "prepared there" not in text
 
 

@@ -8,62 +8,20 @@ import signal
 import jax
 import numpy as np
 import pytest
-import small
-from PIL import Image
+import toy
+from toy import config
 
-from qcs_jax import checkpoint, models
-from qcs_jax.config import base_config
+from qcs_jax import checkpoint
 from qcs_jax.errors import UserError
-from qcs_jax.input import sources
 from qcs_jax.run_log import read_log
 from qcs_jax.train import entry, loop, report
 from qcs_jax.train.interrupt import Interrupted
 from qcs_jax.train.writer import Writer
 
-CLASSES = ("calm", "glad", "sad")
-
-
-class Records(list):
-    """In-memory stand-in for a prepared split."""
-
-    def __getitems__(self, indices):
-        return [self[i] for i in indices]
-
-
-def source(split: str, count: int) -> sources.Source:
-    rng = np.random.default_rng(len(split))
-    labels = np.arange(count, dtype=np.int32) % len(CLASSES)
-    records = Records()
-    for i, label in enumerate(labels):
-        pixels = rng.integers(0, 60, (36, 36, 3)) + 60 * label
-        buffer = small.encode(Image.fromarray(pixels.astype(np.uint8)))
-        records.append({"image": buffer, "label": label, "id": f"{split}/{i}"})
-    return sources.Source("toy", split, records, labels, CLASSES)
-
 
 @pytest.fixture(autouse=True)
 def toy_world(monkeypatch):
-    """A small network under the name "tiny", and a data set in memory."""
-    splits = {"train": source("train", 50), "test": source("test", 21)}
-    monkeypatch.setattr(sources, "open_split", lambda name, split, dir: splits[split])
-    monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
-
-
-def config(**overrides):
-    c = base_config()
-    c.name = "toy"
-    c.data.name = "toy"
-    c.data.resize = 36
-    c.model.name = "baseline"
-    c.model.size = "tiny"
-    c.optimizer.learning_rate = 1e-3
-    c.train.epochs = 2
-    c.train.batch_size = 8
-    c.train.eval_batch_size = 16
-    c.train.log_every = 1
-    c.train.tensorboard = False
-    c.update_from_flattened_dict(overrides)
-    return c
+    toy.install(monkeypatch)
 
 
 def final(workdir):
@@ -105,8 +63,22 @@ def test_a_run_leaves_what_it_promises(reference):
     assert [(line["step"], line["epoch"]) for line in tests] == [(6, 1), (12, 2)]
     assert all(line["examples"] == 21 for line in tests)
     description = json.loads((reference / "config.json").read_text())
-    assert description["class_names"] == list(CLASSES)
+    assert description["class_names"] == list(toy.CLASSES)
     assert description["config"]["train"]["epochs"] == 2
+
+
+def test_held_out_images_choose_the_checkpoint(tmp_path):
+    c = config(**{"data.val_fraction": 0.2, "train.keep_checkpoints": 1})
+    c.train.epochs = 3
+    summary = loop.train_and_evaluate(c, tmp_path)
+    lines = read_log(tmp_path)
+    held_out = [line for line in lines if line["kind"] == "held_out"]
+    assert [line["examples"] for line in held_out] == [9, 9, 9]
+    best = max(held_out, key=lambda line: (line["accuracy"], line["step"]))
+    assert summary.scores.best_on_held_out["step"] == best["step"]
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {str(best["step"]), str(summary.steps)}
+    assert "test, best epoch on held-out" in str(summary)
 
 
 def stop_at(monkeypatch, step, action):
@@ -183,20 +155,6 @@ def test_workdir_of_another_network_is_refused(reference, capsys):
     assert "model.name is 'baseline' there, 'dcs' here" in message
     assert "Give this run a --workdir of its own" in message
     assert final(reference)[0] == before
-
-
-def test_evaluation_counts_every_image_once(reference, capsys):
-    assert entry.run("eval", config(), reference, "command") == 0
-    printed = capsys.readouterr().out
-    last = [line for line in told(reference) if line["kind"] == "test"][-1]
-    assert "step 12, on 21 images" in printed
-    assert f"{last['accuracy']:.4f}" in printed
-    assert printed.count("of 7\n") + printed.endswith("of 7") == 3
-
-
-def test_evaluation_without_a_run_says_so(tmp_path, capsys):
-    assert entry.run("eval", config(), tmp_path / "none", "command") == 1
-    assert "no checkpoint at" in capsys.readouterr().err
 
 
 def test_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):

@@ -51,6 +51,24 @@ def test_what_is_done_to_training_is_told():
     assert len(spoiled.test_source) == 4
 
 
+def test_held_out_images_are_told_and_never_trained_on():
+    plain = run(val_fraction=0.1)
+    assert sorted(plain.held_out_source.labels) == [0, 0, 1, 1, 2, 2]
+    assert len(plain.train_source) == 54
+    assert plain.notes == ["6 of 60 training images held out"]
+    ids = [s.ids(range(len(s))) for s in (plain.train_source, plain.held_out_source)]
+    assert not set(ids[0]) & set(ids[1])
+    assert run().held_out_source is None
+
+
+def test_held_out_images_are_no_better_labelled_and_none_are_added():
+    spoiled = run(val_fraction=0.5, label_noise=0.2, extra="other:class 1")
+    plain = run(val_fraction=0.5)
+    wrong = spoiled.held_out_source.labels != plain.held_out_source.labels
+    assert wrong.sum() == 6 and len(wrong) == 30
+    assert len(spoiled.train_source) == 50
+
+
 def test_wrong_labels_depend_on_the_seed_alone():
     first, second = (run(label_noise=0.2).train_source.labels for _ in range(2))
     np.testing.assert_array_equal(first, second)

@@ -1,0 +1,133 @@
+"""What an evaluation measured, as numbers and as text."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from qcs_jax import bootstrap
+from qcs_jax.calibration import fit_temperature
+from qcs_jax.metrics import Counts, log_softmax
+
+NAMES = {
+    "accuracy": "accuracy",
+    "mean_class_accuracy": "mean class accuracy",
+    "macro_f1": "macro F1",
+    "nll": "NLL (nats)",
+    "brier": "Brier score",
+    "ece": "calibration error",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """Everything that is measured on one split.
+
+    Attributes:
+      class_names: k names.
+      labels: int `[N]`.
+      logits: float32 `[N, k]`.
+      mirrored_logits: float32 `[N, k]`, of the same images flipped left to right.
+      temperature: Fitted on held-out images, or None where none were held out.
+    """
+
+    class_names: tuple[str, ...]
+    labels: np.ndarray
+    logits: np.ndarray
+    mirrored_logits: np.ndarray
+    temperature: float | None
+
+    @classmethod
+    def of(
+        cls,
+        class_names: tuple[str, ...],
+        labels: np.ndarray,
+        logits: np.ndarray,
+        mirrored_logits: np.ndarray,
+        held_out: tuple[np.ndarray, np.ndarray] | None,
+    ) -> Results:
+        """Fits the temperature on `held_out`: logits `[m, k]` and labels int `[m]`."""
+        temperature = fit_temperature(*held_out) if held_out else None
+        return cls(class_names, labels, logits, mirrored_logits, temperature)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """float64 `[N, k]`, of the images as they are, not scaled."""
+        return np.exp(log_softmax(self.logits))
+
+    @property
+    def counts(self) -> Counts:
+        return Counts.of(self.logits, self.labels)
+
+    def to_json(self) -> dict:
+        """All of it, as `metrics.json` has it under these names.
+
+        metrics; intervals (95 %, bootstrap); per_class; confusion (rows are labels);
+        flip: metrics of the mean probability of an image and its mirror image;
+        calibrated: temperature, and what it makes of nll, brier and ece, or None.
+        """
+        counts = self.counts
+        mirrored = np.exp(log_softmax(self.mirrored_logits))
+        both = (self.probabilities + mirrored) / 2
+        both = np.log(np.maximum(both, np.finfo(float).tiny))
+        return {
+            "examples": len(self.labels),
+            "class_names": list(self.class_names),
+            "metrics": counts.metrics(),
+            "intervals": {
+                "level": bootstrap.LEVEL,
+                **bootstrap.intervals(counts.confusion),
+            },
+            "per_class": [
+                {"class": name, **row}
+                for name, row in zip(self.class_names, counts.per_class(), strict=True)
+            ],
+            "confusion": counts.confusion.tolist(),
+            "flip": Counts.of(both, self.labels).metrics(),
+            "calibrated": self._calibrated(),
+        }
+
+    def _calibrated(self) -> dict[str, float] | None:
+        if self.temperature is None:
+            return None
+        scaled = self.logits.astype(np.float64) / self.temperature
+        metrics = Counts.of(scaled, self.labels).metrics()
+        kept = {name: metrics[name] for name in ("nll", "brier", "ece")}
+        return {"temperature": self.temperature, **kept}
+
+
+def table(measured: dict) -> str:
+    """For the terminal, from `Results.to_json`."""
+    width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
+    lines = []
+    for key, text in NAMES.items():
+        line = f"  {text:<{width}}  {measured['metrics'][key]:.4f}"
+        if key in measured["intervals"]:
+            low, high = measured["intervals"][key]
+            line += f"  95 % interval {low:.4f} to {high:.4f}"
+        lines.append(line)
+    lines.append(
+        f"  {'with flip':<{width}}  {measured['flip']['accuracy']:.4f}  accuracy of an "
+        f"image and its mirror image together"
+    )
+    calibrated = measured["calibrated"]
+    if calibrated:
+        lines.append(
+            f"  {'calibrated':<{width}}  {calibrated['ece']:.4f}  calibration error, "
+            f"NLL {calibrated['nll']:.4f}, at temperature "
+            f"{calibrated['temperature']:.3f} from held-out images"
+        )
+    lines.append(f"  {'class':<{width}}  recall  precision      F1  images")
+    for row in measured["per_class"]:
+        rates = (_rate(row[name]) for name in ("recall", "precision", "f1"))
+        recall, precision, f1 = rates
+        lines.append(
+            f"  {row['class']:<{width}}  {recall:>6}  {precision:>9}  {f1:>6}"
+            f"  {row['examples']:>6}"
+        )
+    return "\n".join(lines)
+
+
+def _rate(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
