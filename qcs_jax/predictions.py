@@ -1,0 +1,139 @@
+"""What a network said about every image of a split, as a CSV file.
+
+    id,label,prediction,<class 1>,<class 2>,...
+    test_0001.jpg,fear,surprise,0.01,0.02,...
+
+Label and prediction are class names; the rest are the probabilities of the classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from qcs_jax.errors import UserError
+
+FILE = "predictions.csv"
+_HEADER = ["id", "label", "prediction"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities of a split's images.
+
+    Attributes:
+      ids: Names of the images, N.
+      labels: int `[N]`, what they are.
+      probabilities: float32 `[N, k]`.
+      class_names: k names.
+    """
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """int `[N]`, the most probable class."""
+        return np.argmax(self.probabilities, axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool `[N]`."""
+        return self.predicted == self.labels
+
+
+def write(
+    path: str | pathlib.Path,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Writes the file whole or not at all; `read` gives exactly the same float32.
+
+    Args:
+      path: Of the file; its folder exists.
+      ids: N names.
+      labels: int `[N]`.
+      probabilities: `[N, k]`.
+      class_names: k names.
+    """
+    path = pathlib.Path(path)
+    part = path.with_name(path.name + ".part")
+    probabilities = np.asarray(probabilities)
+    predicted = np.argmax(probabilities, axis=1)
+    with part.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*_HEADER, *class_names])
+        for name, label, guess, row in zip(
+            ids, labels, predicted, probabilities, strict=True
+        ):
+            # Nine significant digits tell any two float32 apart.
+            numbers = (format(float(p), ".9g") for p in row)
+            rows.writerow([name, class_names[label], class_names[guess], *numbers])
+    os.replace(part, path)
+
+
+def read(path: str | pathlib.Path) -> Predictions:
+    """Reads what `write` wrote.
+
+    Raises:
+      UserError: if it is no such file; names the line.
+      OSError: if it cannot be read.
+    """
+    with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
+        try:
+            header, *rows = [row for row in csv.reader(file, strict=True) if row]
+        except (ValueError, csv.Error, UnicodeDecodeError) as error:
+            why = f"it is no CSV file with a header ({error})"
+            raise _no_predictions(path, why) from None
+    names = tuple(header[len(_HEADER) :])
+    if header[: len(_HEADER)] != _HEADER or not names or len(set(names)) < len(names):
+        start = ",".join(_HEADER)
+        raise _no_predictions(path, f"its first line is not {start},CLASS,CLASS,...")
+    if not rows:
+        raise _no_predictions(path, "it has no line but the first")
+    labels, probabilities = [], []
+    for number, row in enumerate(rows, start=2):
+        try:
+            label, numbers = _parse(row, names)
+        except ValueError as error:
+            raise _no_predictions(path, f"line {number}: {error}") from None
+        labels.append(label)
+        probabilities.append(numbers)
+    return Predictions(
+        tuple(row[0] for row in rows),
+        np.array(labels),
+        np.array(probabilities, np.float32),
+        names,
+    )
+
+
+def _parse(row: list[str], names: tuple[str, ...]) -> tuple[int, list[float]]:
+    """Label and probabilities of a line; raises ValueError if it is none."""
+    if len(row) != len(_HEADER) + len(names):
+        raise ValueError(f"{len(row)} values, not {len(_HEADER) + len(names)}")
+    _, label, prediction, *texts = row
+    for name in (label, prediction):
+        if name not in names:
+            raise ValueError(f"{name!r} is none of the classes {', '.join(names)}")
+    numbers = [float(text) for text in texts]
+    if not all(0 <= number <= 1.0001 for number in numbers):
+        raise ValueError("a probability is not between 0 and 1")
+    if numbers[names.index(prediction)] < max(numbers):
+        raise ValueError(f"{prediction!r} is not the most probable class")
+    return names.index(label), numbers
+
+
+def _no_predictions(path: object, why: str) -> UserError:
+    return UserError(
+        f"{path} holds no predictions: {why}. Give the {FILE} of a run, which "
+        f"python -m qcs_jax.main --mode=eval writes"
+    )
