@@ -8,6 +8,7 @@ import ml_collections
 
 from qcs_jax import models
 from qcs_jax.errors import UserError
+from qcs_jax.fields import flatten
 
 
 def base_config() -> ml_collections.ConfigDict:
@@ -61,7 +62,7 @@ def _model() -> ml_collections.ConfigDict:
     c.information = "sd"  # qcs compares by "sd", "s" or "d" (Table 2)
     c.gamma = 1.0  # constant part of the weight of D (Eq. 9)
     c.residual = "normalized"  # or "pre_norm" (the published 8-class dcs)
-    c.connection = "vit"  # or "gap", "bilinear" (Table 1, rows 4 to 6)
+    c.connection = "vit"  # or "none", "gap", "bilinear" (Table 1, rows 2, 4 to 6)
     return c
 
 
@@ -117,7 +118,7 @@ CHOICES = {
     "model.interaction": ("csa", "sdpa"),
     "model.information": ("sd", "s", "d"),
     "model.residual": ("normalized", "pre_norm"),
-    "model.connection": ("vit", "gap", "bilinear"),
+    "model.connection": ("vit", "none", "gap", "bilinear"),
     "loss.distillation": ("none", "kl", "mse"),
 }
 
@@ -188,17 +189,6 @@ def parse_extra(text: str) -> list[tuple[str, list[str]]]:
             raise ValueError(f"{part!r} is not DATASET:CLASS,CLASS")
         parts.append((name.strip(), names))
     return parts
-
-
-def flatten(config: ml_collections.ConfigDict | dict) -> dict[str, object]:
-    """`{"train.epochs": 200, ...}`, from a configuration or its `to_dict()`."""
-    flat = {}
-    for key, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict | dict):
-            flat |= {f"{key}.{rest}": v for rest, v in flatten(value).items()}
-        else:
-            flat[key] = value
-    return flat
 
 
 def _unknown_fields(flat: dict[str, object]) -> list[str]:

@@ -92,9 +92,8 @@ def read(path: str | pathlib.Path) -> Predictions:
         try:
             header, *rows = [row for row in csv.reader(file, strict=True) if row]
         except (ValueError, csv.Error, UnicodeDecodeError) as error:
-            raise _no_predictions(
-                path, f"it is no CSV file with a header ({error})"
-            ) from None
+            why = f"it is no CSV file with a header ({error})"
+            raise _no_predictions(path, why) from None
     names = tuple(header[len(_HEADER) :])
     if header[: len(_HEADER)] != _HEADER or not names or len(set(names)) < len(names):
         start = ",".join(_HEADER)

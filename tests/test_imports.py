@@ -21,20 +21,23 @@ LAYERS = (
         "about",
         "batch_layout",
         "digest",
+        "fields",
         "image_ops",
         "images",
         "losses",
         "metrics",
+        "predictions",
+        "published",
         "run_log",
         "sam",
     }
     | {"torch_layout", "torch_reader"},
-    {"augment", "bootstrap", "calibration", "checkpoint", "models", "predictions"},
+    {"augment", "bootstrap", "calibration", "checkpoint", "mcnemar", "models"},
     {"config", "recipe", "results"},
     {"variant"},
     {"convert", "evaluate", "inference", "input"},
-    {"export", "initialize", "predict", "visualize"},
-    {"train"},
+    {"compare", "export", "initialize", "predict", "visualize"},
+    {"experiment", "train"},
     {"main"},
 )
 LAYER = {module: i for i, modules in enumerate(LAYERS) for module in modules}
@@ -57,6 +60,10 @@ NEVER = {
     "checkpoint": (*HEAVY, "clu", "qcs_jax.train", "qcs_jax.input"),
     "inference": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "evaluate": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "published": ("numpy", "jax", "ml_collections"),
+    "mcnemar": ("jax", "ml_collections"),
+    "compare": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "experiment": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
 
@@ -157,6 +164,7 @@ def modules_after(statement):
             "import qcs_jax; qcs_jax.load; qcs_jax.Classifier",
             (*HEAVY, "tensorboardX", "qcs_jax.train", "qcs_jax.input"),
         ),
+        ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
         ("import qcs_jax.train.entry", ("tensorflow", "torch")),
     ],
 )

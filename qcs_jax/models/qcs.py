@@ -99,10 +99,11 @@ class CrossBranch(nn.Module):
         refined = layout.merge(jnp.concatenate(refined, axis=2))  # [n * b, 3N, C]
         if self.connection == "vit":
             return self._vit(tokens + refined, layout, train)
-        if self.connection == "gap":
-            pooled = jnp.mean(layers.full(tokens + refined), axis=1)
-        else:
+        if self.connection == "bilinear":
             pooled = bilinear_pool(tokens, refined)
+        else:
+            joined = refined if self.connection == "none" else tokens + refined
+            pooled = jnp.mean(layers.full(joined), axis=1)
         head = layers.dense(
             pooled.shape[-1], self.num_classes, dtype=pooled.dtype, name="head"
         )
@@ -169,8 +170,8 @@ class QCS(nn.Module):
       information: "sd", "s" or "d": matrices that QCS compares by (Table 2).
       gamma: Constant part of the weight of D (Eq. 9).
       residual: "normalized" or "pre_norm"; see `CrossAttention`.
-      connection: How base and refined tokens become cross logits: "vit", "gap" or
-        "bilinear" (Table 1).
+      connection: How base and refined tokens become cross logits: "vit", "gap",
+        "bilinear", or "none": refined tokens alone, averaged (Table 1).
       dtype: Compute precision; parameters, statistics and logits are float32.
       axis_name: Mapped axis that training splits the examples over, or None.
     """

@@ -1,0 +1,1 @@
+"""Compares runs over their seeds, and two networks image by image."""

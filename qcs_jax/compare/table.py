@@ -1,0 +1,196 @@
+"""Mean, spread and maximum over seeds, as tables for people and for programs."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import pathlib
+import statistics
+from collections.abc import Sequence
+from itertools import groupby
+
+from qcs_jax import published
+from qcs_jax.compare.groups import Group
+from qcs_jax.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
+
+MEAN_CLASS = "mean_class_accuracy"
+_ABOUT = (
+    "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
+    "runs), and the best run."
+)
+_ABOUT_PAPER = (
+    "The paper reports the best epoch on the test split of the best of five runs: "
+    f'compare it with the best run of "{BEST_ON_TEST}".'
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistic:
+    """Of one number over runs, in percent.
+
+    Attributes:
+      n: Runs.
+      mean: Their mean.
+      std: Sample standard deviation (n - 1), or None for a single run.
+      max: The largest.
+    """
+
+    n: int
+    mean: float
+    std: float | None
+    max: float
+
+    @classmethod
+    def of(cls, fractions: Sequence[float]) -> Statistic | None:
+        """From numbers between 0 and 1; None if there are none."""
+        if not fractions:
+            return None
+        percent = [100 * value for value in fractions]
+        std = statistics.stdev(percent) if len(percent) > 1 else None
+        return cls(len(percent), statistics.fmean(percent), std, max(percent))
+
+    @property
+    def spread(self) -> str:
+        return "-" if self.std is None else f"{self.std:.2f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One variant of a table.
+
+    Attributes:
+      dataset: `data.name`.
+      label: Of the variant.
+      seeds: Of the runs that count.
+      accuracy: By the name of the number (`run_log.LAST`, ...).
+      mean_class_accuracy: The same for the mean accuracy of classes.
+      paper: What the paper reports.
+    """
+
+    dataset: str
+    label: str
+    seeds: tuple[int, ...]
+    accuracy: dict[str, Statistic]
+    mean_class_accuracy: dict[str, Statistic]
+    paper: published.Result | None
+
+    @classmethod
+    def of(cls, group: Group, table: int | None = None) -> Line:
+        """Summarises a group; `table` is where to look for the paper's number."""
+        named = [run.scores.named() for run in group.counted]
+
+        def over_runs(metric: str) -> dict[str, Statistic]:
+            found = {
+                name: Statistic.of([scores[name][metric] for scores in named])
+                for name in (LAST, BEST_ON_TEST)
+            }
+            honest = [s[BEST_ON_HELD_OUT] for s in named if BEST_ON_HELD_OUT in s]
+            found[BEST_ON_HELD_OUT] = Statistic.of([s[metric] for s in honest])
+            return {name: s for name, s in found.items() if s is not None}
+
+        return cls(
+            group.dataset,
+            group.label,
+            tuple(run.config["seed"] for run in group.counted),
+            over_runs(METRIC),
+            over_runs(MEAN_CLASS),
+            published.find(group.runs[0].config, table),
+        )
+
+    @property
+    def paper_percent(self) -> float | None:
+        return None if self.paper is None else self.paper.percent[self.dataset]
+
+
+def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
+    """A table for every data set, aligned, and what to know about it."""
+    parts = []
+    for dataset, members in groupby(lines, key=lambda line: line.dataset):
+        members = [line for line in members if line.accuracy]
+        if members:
+            parts.append(f"## {dataset}\n\n{_aligned(_cells(members))}")
+    if not parts:
+        parts.append("No run is finished.")
+    else:
+        parts.append(_ABOUT)
+    if any(line.paper for line in lines):
+        parts.append(_ABOUT_PAPER)
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _cells(lines: list[Line]) -> list[list[str]]:
+    numbers = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
+    numbers = [name for name in numbers if any(name in x.accuracy for x in lines)]
+    with_paper = any(line.paper for line in lines)
+    header = ["variant"]
+    for name in numbers:
+        header += [name, "best run"]
+        if name == LAST:
+            header.append("mean class")
+    rows = [header + ["paper"] * with_paper]
+    for line in lines:
+        row = [line.label]
+        for name in numbers:
+            row += _number_cells(line, name)
+        rows.append(row + [_paper_cell(line)] * with_paper)
+    return rows
+
+
+def _number_cells(line: Line, name: str) -> list[str]:
+    found, classes = line.accuracy.get(name), line.mean_class_accuracy.get(name)
+    if found is None:
+        return ["-", "-"]
+    cells = [f"{found.mean:.2f} ± {found.spread} ({found.n})", f"{found.max:.2f}"]
+    return cells + ([f"{classes.mean:.2f}"] if name == LAST else [])
+
+
+def _paper_cell(line: Line) -> str:
+    if line.paper is None:
+        return "-"
+    return f"{line.paper_percent:.2f} (Table {line.paper.table})"
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    """Markdown whose source lines up; numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    lines = []
+    for row in [rows[0], rule, *rows[1:]]:
+        first, *rest = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1])] + [cell.rjust(width) for cell, width in rest]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def csv_text(lines: Sequence[Line]) -> str:
+    """One line for each variant and number, in percent."""
+    file = io.StringIO()
+    rows = csv.writer(file, lineterminator="\n")
+    rows.writerow(
+        ["dataset", "variant", "number", "n", "mean", "std", "max"]
+        + ["mean_class_accuracy", "seeds", "paper", "paper_table"]
+    )
+    for line in lines:
+        for name, found in line.accuracy.items():
+            paper = line.paper if name == BEST_ON_TEST else None
+            rows.writerow(
+                [line.dataset, line.label, name, found.n, f"{found.mean:.2f}"]
+                + [found.spread, f"{found.max:.2f}"]
+                + [f"{line.mean_class_accuracy[name].mean:.2f}"]
+                + [" ".join(map(str, line.seeds))]
+                + ([f"{line.paper_percent:.2f}", paper.table] if paper else ["", ""])
+            )
+    return file.getvalue()
+
+
+def write(
+    folder: pathlib.Path, lines: Sequence[Line], notes: Sequence[str] = ()
+) -> None:
+    """Writes `comparison.md` and `comparison.csv`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "# Comparison\n\n" + markdown(lines, notes)
+    (folder / "comparison.md").write_text(text, encoding="utf-8")
+    (folder / "comparison.csv").write_text(csv_text(lines), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Runs the rows of a table over several seeds, and compares them."""

@@ -1,0 +1,115 @@
+"""Runs the rows of a table over several seeds, one after another, and compares them.
+
+python -m qcs_jax.experiment --config=configs/demo.py --table=networks --seeds=0,1,2 \\
+    --workdir=runs/networks
+
+Any field that the rows leave free can be set: --config.train.epochs=10. The same
+command goes on where it was stopped, and skips what is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from qcs_jax.compare import table
+from qcs_jax.compare.groups import Group
+from qcs_jax.errors import UserError
+from qcs_jax.experiment.plan import Job, make_plan
+from qcs_jax.experiment.rows import PAPER_TABLE, TABLES, Row
+from qcs_jax.experiment.runner import MAIN, Runner, Stopped
+
+
+def main(argv: Sequence[str] | None = None, command: Sequence[str] = MAIN) -> int:
+    """Runs the command line; returns the exit status.
+
+    Args:
+      argv: Arguments; default those of the process.
+      command: What trains and evaluates, given the arguments of `qcs_jax.main`.
+    """
+    args, overrides = _parse(argv)
+    rows, folder = TABLES[args.table], pathlib.Path(args.workdir)
+    try:
+        jobs = make_plan(args.config, rows, _seeds(args.seeds), overrides, folder)
+        print(_overview(jobs))
+        with Runner(command) as runner:
+            failures = runner.run(jobs)
+        _report(folder, rows, jobs, PAPER_TABLE[args.table])
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return 128 + stopped.signum
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.experiment",
+        description="Runs the rows of a table over several seeds, one after another, "
+        "and compares them. The same command goes on where it was stopped.",
+        epilog="Any field that the rows leave free: --config.FIELD=VALUE",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", required=True, help="a file, as for qcs_jax.main")
+    add(
+        "--table",
+        required=True,
+        choices=list(TABLES),
+        help="the three networks, or Table 1 or 2 of the paper",
+    )
+    add("--seeds", required=True, metavar="0,1,2", help="a run of each row with each")
+    add("--workdir", required=True, metavar="FOLDER", help="of all the runs")
+    args, others = parser.parse_known_args(argv)
+    for text in others:
+        if not text.startswith("--config.") or "=" not in text:
+            parser.error(f"unknown argument {text}; fields are --config.FIELD=VALUE")
+    return args, others
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        seeds = [int(word) for word in text.split(",")]
+    except ValueError:
+        raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"--seeds={text}: each seed once, the same is no new run")
+    return seeds
+
+
+def _overview(jobs: list[Job]) -> str:
+    """What is going to be run, and what is there."""
+    width = max(len(job.row.label) for job in jobs)
+    todo = sum(not job.finished for job in jobs)
+    lines = [f"{len(jobs)} runs, {todo} of them to be trained:"]
+    lines += [
+        f"  {job.row.label:<{width}}  seed {job.seed}  {job.workdir}  {job.state}"
+        for job in jobs
+    ]
+    return "\n".join(lines)
+
+
+def _report(
+    folder: pathlib.Path, rows: Sequence[Row], jobs: list[Job], paper_table: int | None
+) -> None:
+    """Prints and writes the comparison, rows in their order."""
+    groups = []
+    for row in rows:
+        runs = [job.run() for job in jobs if job.row is row]
+        found = tuple(run for run in runs if run is not None)
+        groups += [Group(row.label, found)] if found else []
+    lines = [table.Line.of(group, paper_table) for group in groups]
+    notes = [note for group in groups for note in group.notes()]
+    print(f"\n{table.markdown(lines, notes)}")
+    table.write(folder, lines, notes)
+    print(f"wrote {folder / 'comparison.md'} and comparison.csv")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
