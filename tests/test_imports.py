@@ -55,6 +55,7 @@ NEVER = {
     "checkpoint": (*HEAVY, "clu", "qcs_jax.train", "qcs_jax.input"),
     "inference": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "evaluate": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "visualize": ("tensorflow", "torch", "qcs_jax.train"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
 
