@@ -37,7 +37,8 @@ LAYERS = (
     {"variant"},
     {"convert", "evaluate", "inference", "input"},
     {"compare", "export", "initialize", "predict", "visualize"},
-    {"experiment", "train"},
+    {"experiment", "report"},
+    {"train"},
     {"main"},
 )
 LAYER = {module: i for i, modules in enumerate(LAYERS) for module in modules}
@@ -64,6 +65,8 @@ NEVER = {
     "mcnemar": ("jax", "ml_collections"),
     "compare": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "experiment": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "report": ("tensorflow", "torch", "qcs_jax.train"),
+    "visualize": ("tensorflow", "torch", "qcs_jax.train"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
 

@@ -174,6 +174,7 @@ class CrossAttention(nn.Module):
         h = layers.layer_norm(1e-5, self.dtype, name="norm1")(x)
         projection = layers.dense(c, 2 * c, dtype=self.dtype, name="qk_v")(h)
         qk, v = jnp.split(projection, 2, axis=-1)
+        self.sow("intermediates", "qk", qk)
         update = (
             self._sdpa(qk, v)
             if self.interaction == "sdpa"

@@ -1,0 +1,96 @@
+"""Draws the paper's figures from a checkpoint and images.
+
+python -m qcs_jax.visualize --checkpoint=RUN
+python -m qcs_jax.visualize --checkpoint=RUN --figures=heatmaps --images=FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+
+from absl import logging
+
+from qcs_jax.errors import UserError
+from qcs_jax.visualize import FIGURES
+from qcs_jax.visualize.errors import Unavailable
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parse(argv)
+    try:
+        _draw(args)
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    names = "\n".join(f"  {name:<14}{what}" for name, what in FIGURES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.visualize",
+        description="Draws the paper's figures from a checkpoint and images.",
+        epilog=f"figures:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--checkpoint", required=True, metavar="RUN", help="workdir, or one step of it")
+    add(
+        "--figures", default="all", type=_names, metavar="NAME,...", help="default: all"
+    )
+    add(
+        "--images",
+        default="",
+        metavar="FOLDER",
+        help="CLASS/*.jpg; default: the test split of the run's data set",
+    )
+    add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
+    add("--out", metavar="DIR", help="folder to write; default: RUN/figures")
+    add("--seed", default=0, type=int, help="chooses the faces that are shown")
+    return parser.parse_args(argv)
+
+
+def _names(text: str) -> list[str] | None:
+    """Figures that were asked for by name; None for all."""
+    if text == "all":
+        return None
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no figure {unknown[0]!r}: choose from all, {', '.join(FIGURES)}"
+        )
+    return names
+
+
+def _draw(args: argparse.Namespace) -> None:
+    from qcs_jax.visualize import figures, style  # matplotlib takes a second
+    from qcs_jax.visualize.scene import Scene
+
+    scene = Scene(
+        args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
+    )
+    out = pathlib.Path(args.out or scene.workdir / "figures")
+    written = 0
+    for name in args.figures or FIGURES:
+        try:
+            figure = figures.DRAW[name](scene)
+        except Unavailable as reason:
+            if args.figures:
+                raise
+            print(f"skipped {name}: {reason}")
+            continue
+        for file in style.save(figure, out, name):
+            print(f"wrote {file}")
+            written += 1
+    if not written:
+        raise UserError("no figure could be drawn: see above")
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Training losses and test metrics by epoch (Figure 7)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from qcs_jax.visualize.errors import Unavailable
+
+_TERMS = ("base", "cross")
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+    """How a run went.
+
+    Attributes:
+      epoch: `[t]`, when each training loss was logged, in epochs (not whole).
+      losses: "base" and, with an interaction, "cross" -> `[t]` nats.
+      evaluations: "test" and, if some were held out, "held_out" -> epoch `[e]`, NLL
+        `[e]` in nats and accuracy `[e]`.
+    """
+
+    epoch: np.ndarray
+    losses: dict[str, np.ndarray]
+    evaluations: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @classmethod
+    def of(cls, lines: list[dict]) -> Curves:
+        """From `run_log.read_log`.
+
+        Raises:
+          Unavailable: if there is no log, or no epoch of it is finished.
+        """
+        trained = [line for line in lines if line["kind"] == "train"]
+        tested = [line for line in lines if line["kind"] == "test"]
+        if not trained or not tested:
+            raise Unavailable(
+                "the run has no log with a finished epoch: a converted checkpoint has "
+                "none, and a run of one's own has it in its workdir"
+            )
+        steps_per_epoch = tested[-1]["step"] / tested[-1]["epoch"]
+        losses = {
+            term: np.array([line[f"{term}_loss"] for line in trained])
+            for term in _TERMS
+            if f"{term}_loss" in trained[0]
+        }
+        evaluations = {}
+        for kind in ("test", "held_out"):
+            found = [line for line in lines if line["kind"] == kind]
+            if found:
+                evaluations[kind] = tuple(
+                    np.array([line[key] for line in found])
+                    for key in ("epoch", "nll", "accuracy")
+                )
+        epoch = np.array([line["step"] for line in trained]) / steps_per_epoch
+        return cls(epoch, losses, evaluations)

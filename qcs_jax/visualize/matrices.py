@@ -1,0 +1,70 @@
+"""Interaction matrices of pairs of faces (Figures 4 and 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from qcs_jax.visualize import style
+from qcs_jax.visualize.interaction import Comparison
+
+_COLUMNS = (
+    ("products", "dot product / √C"),
+    ("similarities", "similarity S"),
+    ("distances", "distance D"),
+)
+
+
+@style.styled
+def matrices(
+    anchor: np.ndarray,
+    partners: np.ndarray,
+    compared: Comparison,
+    partner_names: Sequence[str],
+    anchor_name: str,
+) -> style.Figure:
+    """An anchor compared with p images, each by dot products, by S and by D.
+
+    The columns of dot products and of S are Figure 4; S of the same class beside D of a
+    different one are Figure 6. A column has one colour scale.
+
+    Args:
+      anchor: uint8 `[s, s, 3]`.
+      partners: uint8 `[p, s, s, 3]`.
+      compared: Of the anchor with each partner.
+      partner_names: p names.
+      anchor_name: Its class.
+    """
+    p = len(partners)
+    figure = style.Figure(figsize=(style.WIDTH, 1.75 * p + 0.7))
+    axes = figure.subplots(p, 5, squeeze=False, width_ratios=(0.55, 0.55, 1, 1, 1))
+    for row in range(p):
+        style.show_face(axes[row, 0], anchor)
+        axes[row, 0].set_title(f"anchor\n{anchor_name}", fontsize=7)
+        style.show_face(axes[row, 1], partners[row])
+        axes[row, 1].set_title(partner_names[row], fontsize=7)
+    for column, (field, label) in enumerate(_COLUMNS, start=2):
+        values = getattr(compared, field)
+        norm = style.range_of(values)
+        for row in range(p):
+            drawn = _matrix(axes[row, column], values[row], norm)
+        axes[p - 1, column].set_xlabel("partner position")
+        figure.colorbar(
+            drawn, ax=axes[:, column], location="bottom", label=label, aspect=15
+        ).outline.set_visible(False)
+    for row in range(p):
+        axes[row, 2].set_ylabel("anchor position")
+    return figure
+
+
+def _matrix(axes: style.Axes, values: np.ndarray, norm: style.Normalize):
+    drawn = axes.imshow(values, cmap=style.MATRIX, norm=norm)
+    axes.spines[:].set_visible(False)
+    # A tick where a row of the token grid begins.
+    side = math.isqrt(len(values))
+    ticks = np.arange(0, len(values), side)
+    axes.set_xticks(ticks, labels=ticks)
+    axes.set_yticks(ticks, labels=ticks)
+    return drawn

@@ -1,0 +1,151 @@
+"""One look for all figures, and how they are saved.
+
+Nothing here or in the drawing modules touches pyplot or matplotlib's global settings.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from qcs_jax.errors import UserError
+
+try:
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+    from matplotlib.figure import Figure
+except ModuleNotFoundError as error:
+    raise UserError('figures need matplotlib: pip install "qcs_jax[report]"') from error
+
+WIDTH = 7.0  # inches: the text of a page in two columns
+DPI = 300
+
+# Okabe and Ito: told apart with any kind of colour vision; the yellow comes last
+# because it is faint on white.
+COLORS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#000000",
+    "#F0E442",
+)
+MARKERS = "osD^vPX*"
+MAP = "viridis"
+MATRIX = "cividis"
+COUNTS = "Blues"
+OPACITY = 0.55  # of a map over a face
+GREY = "#666666"
+
+_RC = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.h_pad": 0.02,
+    "figure.constrained_layout.w_pad": 0.02,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "image.interpolation": "nearest",
+    "pdf.fonttype": 42,  # text stays text in editors
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Makes a drawing function draw in the style of this project."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Figure:
+        with _settings():
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def save(
+    figure: Figure, folder: str | pathlib.Path, name: str
+) -> tuple[pathlib.Path, ...]:
+    """Writes `folder/name.png` (300 dpi) and `folder/name.pdf`; the same bytes always.
+
+    Returns:
+      The files.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = tuple(folder / f"{name}.{suffix}" for suffix in ("png", "pdf"))
+    undated = ({"Software": None}, {"CreationDate": None})
+    with _settings():
+        for file, metadata in zip(files, undated, strict=True):
+            figure.savefig(file, dpi=DPI, metadata=metadata)
+    return files
+
+
+@contextlib.contextmanager
+def _settings() -> Iterator[None]:
+    """This style alone: the user's own matplotlibrc changes nothing."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
+        yield
+
+
+def show_face(axes: Axes, face: np.ndarray) -> None:
+    """A face `[s, s, 3]` uint8 without axes."""
+    axes.imshow(face)
+    bare(axes)
+
+
+def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, norm: Normalize) -> None:
+    """A map `[s, s]` over the grey face `[s, s, 3]` uint8."""
+    luminance = face @ np.array([0.299, 0.587, 0.114])
+    axes.imshow(luminance, cmap="gray", vmin=0, vmax=255)
+    axes.imshow(values, cmap=MAP, norm=norm, alpha=OPACITY)
+    bare(axes)
+
+
+def bare(axes: Axes) -> None:
+    """Removes ticks and frame, but not labels."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def range_of(*arrays: np.ndarray) -> Normalize:
+    """One colour scale for all the arrays; not empty even if they are constant."""
+    low, high = min(x.min() for x in arrays), max(x.max() for x in arrays)
+    return Normalize(low, high if high > low else low + 1)
+
+
+def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
+    """The colour bar of `show_map`, beside the axes."""
+    mappable = ScalarMappable(norm, MAP)
+    where = dict(ax=axes, fraction=0.03, pad=0.02)
+    bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
+    bar.ax.set_facecolor("#AAAAAA")  # as over skin
+    bar.outline.set_visible(False)
+    bar.solids.set_edgecolor("none")
+
+
+def wrapped(name: str) -> str:
+    """A class name that fits over a small picture: broken at what separates words."""
+    return name.replace("_", " ").replace(" ", "\n")
