@@ -35,6 +35,8 @@ def install(monkeypatch):
     """A small network under the name "tiny", and the data set under any name."""
     splits = {split: source(split) for split in SIZES}
     monkeypatch.setattr(sources, "open_split", lambda name, split, dir: splits[split])
+    told = {"name": "toy", "version": "1.0.0", "description": "Grey squares."}
+    monkeypatch.setattr(sources, "card", lambda name, dir: told)
     monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 
+import jax
 import ml_collections
 
 from qcs_jax.errors import UserError
-from qcs_jax.train.evaluation import evaluate_run
+from qcs_jax.train.evaluation import Evaluation, evaluate_run
 from qcs_jax.train.interrupt import Interrupted
 from qcs_jax.train.loop import train_and_evaluate
 
@@ -29,7 +30,9 @@ def run(
     """
     try:
         if mode == "eval":
-            print(evaluate_run(config, workdir))
+            evaluation = evaluate_run(config, workdir)
+            print(evaluation)
+            _report(evaluation, config.data.dir)
         else:
             print(train_and_evaluate(config, workdir))
             print(f"  next              {command} --mode=eval")
@@ -40,3 +43,15 @@ def run(
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _report(evaluation: Evaluation, data_dir: str) -> None:
+    """Writes the page about an evaluation of a run on its own test split."""
+    if not evaluation.own or jax.process_index():
+        return
+    try:
+        from qcs_jax.report import page  # matplotlib and others are an extra
+
+        print(f"  report in {page.write(evaluation.folder, data_dir)}")
+    except UserError as error:
+        print(f"note: there is no report: {error}")

@@ -22,6 +22,7 @@ class Scene:
     """One trained network in front of its images; parts are made when first read.
 
     Attributes:
+      config: Of the run.
       workdir: Folder of the run, where the log is.
       class_names: k names, in the order of the labels.
       seed: Chooses the faces that are shown.
@@ -51,10 +52,10 @@ class Scene:
           UserError: if there is no checkpoint, or it is damaged.
         """
         self._variables, self._about, self.step = checkpoint.load_variables(path)
-        self._config = ml_collections.ConfigDict(self._about["config"])
+        self.config = ml_collections.ConfigDict(self._about["config"])
         self.workdir = workdir_of(pathlib.Path(path))
         self.class_names = tuple(self._about["class_names"])
-        self.model = recipe.create_model(self._config, len(self.class_names))
+        self.model = recipe.create_model(self.config, len(self.class_names))
         self.seed = seed
         self._folder, self._data_dir, self._tell = folder, data_dir, tell
 
@@ -95,7 +96,7 @@ class Scene:
         """Labels by split: train and test of the run, or those of the folder."""
         if self._folder:
             return {"images": self.gallery.labels}
-        data = self._config.data
+        data = self.config.data
         train = self._open(data.train_split)
         return {"train": train.labels, "test": self.gallery.labels}
 
@@ -129,7 +130,7 @@ class Scene:
     def _test_source(self):
         from qcs_jax.input import selection
 
-        data = self._config.data
+        data = self.config.data
         source = self._open(data.test_split)
         # Checkpoints of earlier versions do not have these fields.
         if data.get("test_list"):
@@ -142,7 +143,7 @@ class Scene:
     def _open(self, split: str):
         from qcs_jax.input import sources  # tensorflow_datasets takes seconds
 
-        data = self._config.data
+        data = self.config.data
         if not data.name:
             raise UserError(
                 "the checkpoint does not say which data set it was trained on: give "

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -68,6 +69,7 @@ _RC = {
     "savefig.facecolor": "white",
     "image.interpolation": "nearest",
     "pdf.fonttype": 42,  # text stays text in editors
+    "svg.hashsalt": "qcs_jax",  # the same bytes always
 }
 
 
@@ -98,6 +100,15 @@ def save(
         for file, metadata in zip(files, undated, strict=True):
             figure.savefig(file, dpi=DPI, metadata=metadata)
     return files
+
+
+def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
+    """The figure as a file of that kind, "png" or "svg"."""
+    buffer = io.BytesIO()
+    undated = {"Date": None} if kind == "svg" else {"Software": None}
+    with _settings():
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=undated)
+    return buffer.getvalue()
 
 
 @contextlib.contextmanager

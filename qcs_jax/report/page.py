@@ -1,0 +1,118 @@
+"""Gathers what a run left in its folder, and writes the page."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.resources
+import json
+import os
+import pathlib
+
+from qcs_jax import checkpoint, predictions, report
+from qcs_jax.config import base_config
+from qcs_jax.errors import UserError
+from qcs_jax.fields import flatten
+from qcs_jax.input import sources
+from qcs_jax.report import pictures
+from qcs_jax.results import NAMES
+from qcs_jax.visualize.gallery import Gallery
+from qcs_jax.visualize.scene import Scene
+
+try:
+    import jinja2
+except ModuleNotFoundError as error:
+    raise UserError('the report needs jinja2: pip install "qcs_jax[report]"') from error
+
+
+def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
+    """Writes `workdir/report/index.html` about the checkpoint that was evaluated.
+
+    Args:
+      workdir: Of a run that `--mode=eval` has evaluated.
+      data_dir: Root of prepared data sets; default that of the run.
+
+    Returns:
+      The page. It needs no network and no other file.
+
+    Raises:
+      UserError: if the run was not evaluated, or its checkpoint or data are gone.
+    """
+    workdir = pathlib.Path(workdir)
+    measured = _measured(workdir)
+    path = workdir / checkpoint.FOLDER / str(measured["step"])
+    scene = Scene(path, data_dir=data_dir, tell=lambda line: None)
+    predicted = predictions.read(workdir / predictions.FILE)
+    _check_same_images(workdir, predicted, scene.gallery)
+    figures, missing = pictures.draw(scene)
+    html = _template().render(
+        name=scene.config.name,
+        run=str(workdir),
+        date=datetime.date.today().isoformat(),
+        measured=measured,
+        rows=NAMES,
+        figures=figures,
+        missing=missing,
+        mistakes=pictures.mistakes(predicted, scene.gallery),
+        wrong=int((~predicted.correct).sum()),
+        card=sources.card(scene.config.data.name, data_dir or scene.config.data.dir),
+        splits={name: len(labels) for name, labels in scene.splits.items()},
+        fields=_fields(scene.config.to_dict()),
+    )
+    file = workdir / report.FILE
+    file.parent.mkdir(exist_ok=True)
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    unfinished.write_text(html, encoding="utf-8")
+    os.replace(unfinished, file)
+    return file
+
+
+def _measured(workdir: pathlib.Path) -> dict:
+    try:
+        text = (workdir / "metrics.json").read_text(encoding="utf-8")
+        return json.loads(text)
+    except (OSError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{workdir} has no evaluation to report ({error}): run python -m "
+            f"qcs_jax.main with its configuration and --mode=eval first"
+        ) from error
+
+
+def _check_same_images(
+    workdir: pathlib.Path, predicted: predictions.Predictions, gallery: Gallery
+) -> None:
+    if predicted.labels.tolist() != gallery.labels.tolist():
+        raise UserError(
+            f"{workdir / predictions.FILE} and {gallery.name} are not of the same "
+            f"images: evaluate the run again"
+        )
+
+
+def _fields(config: dict) -> list[tuple[str, object, bool]]:
+    """Every field of a configuration, its value, and whether it is not the default."""
+    default = flatten(base_config())
+    return [
+        (field, value, value != _as_json(default.get(field)))
+        for field, value in flatten(config).items()
+    ]
+
+
+def _as_json(value: object) -> object:
+    return json.loads(json.dumps(value))
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = lambda x: "–" if x is None else f"{100 * x:.2f}"
+    environment.filters["value"] = _value
+    file = importlib.resources.files(report) / "page.html.jinja"
+    return environment.from_string(file.read_text(encoding="utf-8"))
+
+
+def _value(metric: float, name: str) -> str:
+    """NLL and Brier score as they are, the others in percent."""
+    return f"{metric:.4f}" if name in ("nll", "brier") else f"{100 * metric:.2f} %"

@@ -1,0 +1,173 @@
+"""The page about a run: complete, honest, and without a link to anywhere."""
+
+import builtins
+import html.parser
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+import toy
+
+from qcs_jax import predictions
+from qcs_jax.errors import UserError
+from qcs_jax.report import __main__ as command
+from qcs_jax.report import page, pictures
+from qcs_jax.train import entry, loop
+from qcs_jax.visualize.gallery import Gallery
+
+CONFIG = {"model.name": "dcs", "data.val_fraction": 0.2}
+VOID = {"meta", "img", "br"}
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    toy.install(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def evaluated_once(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        folder = tmp_path_factory.mktemp("run")
+        loop.train_and_evaluate(toy.config(**CONFIG), folder)
+        assert entry.run("eval", toy.config(**CONFIG), folder, "command") == 0
+    return folder
+
+
+@pytest.fixture
+def run(evaluated_once, tmp_path):
+    return shutil.copytree(evaluated_once, tmp_path / "run")
+
+
+class Reader(html.parser.HTMLParser):
+    """Text, tags and links of a page; fails where tags are not closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.links, self.tags = [], [], [], []
+        self.feed(text)
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        attributes = dict(attributes)
+        self.links += [attributes[a] for a in ("src", "href") if a in attributes]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(run):
+    reader = Reader((run / "report" / "index.html").read_text(encoding="utf-8"))
+    return reader, " ".join(" ".join(reader.text).split())
+
+
+def test_evaluation_writes_a_page_that_needs_nothing_else(run):
+    reader, text = read(run)
+    assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
+    assert len(reader.links) > 5
+    assert all(link.startswith("data:image/") for link in reader.links)
+    assert not {"script", "link", "iframe"} & set(reader.tags)
+    source = (run / "report" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"url\(|@import", re.sub(r'"data:[^"]*"', "", source))
+
+
+def test_every_number_is_on_the_page(run):
+    measured = json.loads((run / "metrics.json").read_text())
+    _, text = read(run)
+    assert len(measured["scores"]) == 3
+    for title, score in measured["scores"].items():
+        assert f"{title} {100 * score['accuracy']:.2f} %" in text
+    low, high = measured["intervals"]["accuracy"]
+    assert f"{100 * low:.2f} – {100 * high:.2f} %" in text
+    temperature = measured["calibrated"]["temperature"]
+    assert f"Temperature {temperature:.3f}, fitted on held-out images" in text
+    for row in measured["per_class"]:
+        assert f"{row['class']} {row['examples']} {100 * row['recall']:.2f}" in text
+    wrong = len(toy.source("test")) - round(21 * measured["metrics"]["accuracy"])
+    assert f"{wrong} of 21 answers are wrong" in text
+    for part in ("Grey squares.", "data.val_fraction 0.2", "jaxlib 0.10.2"):
+        assert part in text
+    assert "negatives: " in text  # a figure that pairs cannot have, and why
+
+
+def test_what_is_shown_as_mistakes():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 60)
+    probabilities = rng.dirichlet(np.ones(3), 60).astype(np.float32)
+    ids = tuple(f"image {i}" for i in range(60))
+    predicted = predictions.Predictions(ids, labels, probabilities, toy.CLASSES)
+    png = toy.source("test").encoded([0])[0]
+    gallery = Gallery("toy", labels, toy.CLASSES, 36, lambda some: [png] * len(some))
+    shown = pictures.mistakes(predicted, gallery)
+    assert len(shown) == pictures.MISTAKES
+    confidences = [mistake.confidence for mistake in shown]
+    assert confidences == sorted(confidences, reverse=True)
+    wrong = probabilities.argmax(axis=1) != labels
+    assert confidences[0] == probabilities.max(axis=1)[wrong].max()
+    for mistake in shown:
+        i = ids.index(mistake.name)
+        assert mistake.label == toy.CLASSES[labels[i]] != mistake.prediction
+    perfect = predictions.Predictions(
+        ids, labels, np.eye(3, dtype=np.float32)[labels], toy.CLASSES
+    )
+    assert pictures.mistakes(perfect, gallery) == []
+
+
+def test_names_are_text_and_nothing_else(run):
+    file = run / "metrics.json"
+    hostile = "<script>alert(1)</script>"
+    measured = json.loads(file.read_text())
+    measured["per_class"][0]["class"] = hostile
+    file.write_text(json.dumps(measured))
+    page.write(run)
+    reader, text = read(run)
+    assert "script" not in reader.tags and hostile in text
+
+
+def test_a_run_that_was_not_evaluated(run, capsys):
+    (run / "metrics.json").unlink()
+    assert command.main([str(run)]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and "--mode=eval first" in message
+
+
+def test_predictions_of_other_images(run):
+    predicted = predictions.read(run / "predictions.csv")
+    predictions.write(
+        run / "predictions.csv",
+        predicted.ids[1:],
+        predicted.labels[1:],
+        predicted.probabilities[1:],
+        toy.CLASSES,
+    )
+    with pytest.raises(UserError, match="not of the same images"):
+        page.write(run)
+
+
+def test_without_the_extra_the_evaluation_is_there_and_says_so(
+    run, monkeypatch, capsys
+):
+    shutil.rmtree(run / "report")
+    imported = builtins.__import__
+
+    def without(name, *arguments):
+        if name == "jinja2":
+            raise ModuleNotFoundError(name)
+        return imported(name, *arguments)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.delitem(sys.modules, "qcs_jax.report.page")
+    monkeypatch.delattr("qcs_jax.report.page")
+    assert entry.run("eval", toy.config(**CONFIG), run, "command") == 0
+    printed = capsys.readouterr().out
+    assert 'there is no report: the report needs jinja2: pip install "qcs' in printed
+    assert (run / "metrics.json").exists() and not (run / "report").exists()
