@@ -37,7 +37,10 @@ def main():
         return
     if behaviour == "is asked to stop":
         save(workdir, 1)
-        stop_when_told(workdir)
+        ask_to_stop(workdir, obey=True)
+    if behaviour == "does not stop":
+        save(workdir, 1)
+        ask_to_stop(workdir, obey=False)
     for epoch in range(1, EPOCHS + 1):
         save(workdir, epoch)
 
@@ -57,16 +60,20 @@ def save(workdir, epoch):
     (workdir / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
 
 
-def stop_when_told(workdir):
-    """Has the experiment told to stop, and says when it was told so itself."""
+def ask_to_stop(workdir, *, obey):
+    """Presses Ctrl-C, as it were; again when it is told itself and does not obey."""
 
     def stop(signum, frame):
-        (workdir / "saved").write_text(str(signum))
+        if not obey:
+            os.kill(os.getppid(), signal.SIGINT)
+            return
+        in_own_group = os.getpgrp() == os.getpid()
+        (workdir / "saved").write_text(f"signal {signum}, own group: {in_own_group}")
         sys.exit(128 + signum)
 
     signal.signal(signal.SIGTERM, stop)
     os.kill(os.getppid(), signal.SIGINT)
-    time.sleep(20)
+    time.sleep(60)
 
 
 main()

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import sys
+import time
 
 import pytest
 
@@ -200,7 +201,7 @@ def test_stopping_and_going_on(world):
     assert signal.getsignal(signal.SIGINT) is before
     assert calls == ["train baseline/seed0", "eval baseline/seed0", "train dcs/seed0"]
     saved = world.workdir / "dcs/seed0/saved"
-    assert saved.read_text() == str(int(signal.SIGTERM))
+    assert saved.read_text() == f"signal {signal.SIGTERM:d}, own group: True"
     assert "the same command goes on" in err
     assert "± " not in out
     world.behave({})
@@ -208,6 +209,15 @@ def test_stopping_and_going_on(world):
     assert status == 0
     assert "goes on after step 10, epoch 1 of 3 tested" in out
     assert calls[:2] == ["train dcs/seed0", "eval dcs/seed0"] and len(calls) == 10
+
+
+def test_a_second_ctrl_c_does_not_wait(world):
+    world.behave({"dcs/seed0": "does not stop"})
+    began = time.monotonic()
+    status, _, calls = world.experiment()
+    assert status == 128 + signal.SIGINT
+    assert len(calls) == 3
+    assert time.monotonic() - began < 50  # it would have slept for 60 seconds
 
 
 def test_killed_between_the_last_evaluation_and_its_checkpoint(world):
