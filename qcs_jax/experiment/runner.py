@@ -11,17 +11,12 @@ from qcs_jax.experiment.plan import Job
 
 MAIN = (sys.executable, "-m", "qcs_jax.main")
 
-# What stops an experiment -> what its child is told. A child saves on the first two;
-# when the terminal goes away it should save, too.
-_SIGNALS = {
-    name: getattr(signal, other)
-    for name, other in (
-        ("SIGINT", "SIGINT"),
-        ("SIGTERM", "SIGTERM"),
-        ("SIGHUP", "SIGTERM"),
-    )
+# What stops an experiment. SIGHUP, where there is one, says that the terminal is gone.
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)
-}
+]
 
 
 class Stopped(Exception):
@@ -37,9 +32,10 @@ class Stopped(Exception):
 
 
 class Runner:
-    """Runs child processes, and passes signals on to the one under way.
+    """Runs child processes; a signal makes the one under way save and stop.
 
-    Use as a context manager, in the main thread.
+    A second Ctrl-C kills it at once: what was saved before stays good. Use as a context
+    manager, in the main thread.
     """
 
     def __init__(self, command: Sequence[str] = MAIN):
@@ -50,8 +46,7 @@ class Runner:
         self._previous = {}
 
     def __enter__(self) -> Runner:
-        for name in _SIGNALS:
-            signum = getattr(signal, name)
+        for signum in _SIGNALS:
             self._previous[signum] = signal.signal(signum, self._pass_on)
         return self
 
@@ -91,13 +86,13 @@ class Runner:
     def _call(self, what: str, arguments: Sequence[str]) -> str | None:
         """Waits for a child; how it failed, if it did. Raises Stopped."""
         if self._signum is None:
-            # A process group of its own: Ctrl-C in a terminal reaches it once, from
-            # here. The second one, as it would seem, makes it stop without saving.
+            # In a process group of its own, since Ctrl-C in a terminal goes to a whole
+            # group: the child would take what comes from here for the second one.
             self._child = subprocess.Popen(
                 [*self._command, *arguments], process_group=0
             )
             if self._signum is not None:  # it came while the child was started
-                self._child.send_signal(signal.SIGTERM)
+                self._child.terminate()
             status = self._child.wait()
             self._child = None
         if self._signum is not None:
@@ -107,6 +102,7 @@ class Runner:
         return f"{what} ended with status {status}" if status else None
 
     def _pass_on(self, signum: int, frame: object) -> None:
+        again = self._signum == signal.SIGINT == signum
         self._signum = signum
         if self._child is not None:
-            self._child.send_signal(_SIGNALS[signal.Signals(signum).name])
+            self._child.kill() if again else self._child.terminate()

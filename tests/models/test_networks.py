@@ -139,7 +139,7 @@ def test_without_connection_the_refined_tokens_alone_are_classified():
     )
     refined = [seen["intermediates"][f"csa{i}"]["__call__"][0] for i in (1, 2, 3)]
     refined = np.concatenate([layout.merge(x) for x in refined], axis=1)
-    expected = refined.mean(1) @ head["kernel"] + head["bias"]
+    expected = refined.mean(1) @ head["kernel"] + head["bias"][None]
     np.testing.assert_allclose(logits, expected, atol=1e-5)
 
     added = gap.apply(variables, tokens, layout, train=False) - logits

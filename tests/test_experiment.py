@@ -1,0 +1,304 @@
+"""Experiments: what is run, what is not run again, and what happens when one fails."""
+
+import json
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import pytest
+
+from qcs_jax.compare.runs import Run
+from qcs_jax.errors import UserError
+from qcs_jax.experiment import __main__ as command
+from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
+
+# ml_collections reads configuration files in a way that Python is going to drop.
+pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
+
+ROOT = pathlib.Path(__file__).parent.parent
+DEMO = str(ROOT / "configs" / "demo.py")
+RAF = str(ROOT / "configs" / "raf.py")
+
+
+class World:
+    """A folder with experiments whose runs take no time."""
+
+    def __init__(self, folder, capfd):
+        self.folder = folder
+        self.workdir = folder / "experiment"
+        self._capfd = capfd
+        self.behave({})
+
+    def behave(self, behaviour):
+        (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
+
+    def experiment(self, *more, config=DEMO, table="networks", seeds="0,1"):
+        """Runs the command; returns its status, what it printed, and the calls."""
+        calls = self.folder / "calls.txt"
+        calls.write_text("")
+        fixed = [*more, "--config.train.epochs=3"]
+        self._write_configs(config, table, seeds, fixed)
+        status = command.main(
+            [f"--config={config}", f"--table={table}", f"--seeds={seeds}"]
+            + [f"--workdir={self.workdir}", *fixed],
+            command=[sys.executable, "-S", ROOT / "tests/fake_main.py", self.folder],
+        )
+        return status, self._capfd.readouterr(), calls.read_text().splitlines()
+
+    def _write_configs(self, config, table, seeds, overrides):
+        """For the child, which has no time to read configuration files."""
+        elsewhere = self.folder / "elsewhere"  # where nothing is checked
+        jobs = make_plan(
+            config, TABLES[table], map(int, seeds.split(",")), overrides, elsewhere
+        )
+        configs = {
+            str(self.workdir / job.workdir.relative_to(elsewhere)): job.config
+            for job in jobs
+        }
+        (self.folder / "configs.json").write_text(json.dumps(configs))
+
+
+@pytest.fixture
+def world(tmp_path, capfd):
+    return World(tmp_path, capfd)
+
+
+def plan(config=DEMO, table="networks", seeds=(0,), overrides=(), workdir="none"):
+    return make_plan(config, TABLES[table], seeds, overrides, pathlib.Path(workdir))
+
+
+def column(jobs, *fields):
+    return [tuple(job.config[field] for field in fields) for job in jobs]
+
+
+def test_a_plain_configuration_gets_each_network():
+    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
+    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
+        (seed, name, 0.1) for seed in (3, 5) for name in ("baseline", "dcs", "qcs")
+    ]
+    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
+
+
+@pytest.mark.parametrize("suffix", ["", ":qcs", ":dcs"])
+def test_each_network_gets_its_own_recipe(suffix):
+    jobs = plan(RAF + suffix)
+    assert column(jobs, "model.name", "optimizer.learning_rate") == [
+        ("baseline", 9e-6),
+        ("dcs", 9e-6),
+        ("qcs", 4e-6),
+    ]
+
+
+def test_what_else_follows_the_colon_stays():
+    for suffix in (":qcs,tiny", ":tiny"):
+        assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
+    jobs = plan(RAF + ":qcs,finetune", table="2")
+    assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
+    with pytest.raises(UserError, match="fine-tunes qcs alone"):
+        plan(RAF + ":qcs,finetune")
+
+
+def test_the_rows_of_table_1():
+    fields = ("interaction", "connection")
+    jobs = plan(RAF, table="1")
+    of_model = column(jobs, "model.name", *(f"model.{f}" for f in fields))
+    assert [job.config["loss.distillation"] for job in jobs] == ["none"] * 6 + ["kl"]
+    assert of_model == [
+        ("baseline", "csa", "vit"),
+        ("dcs", "csa", "none"),
+        ("dcs", "sdpa", "gap"),
+        ("dcs", "csa", "gap"),
+        ("dcs", "csa", "bilinear"),
+        ("dcs", "csa", "vit"),
+        ("dcs", "csa", "vit"),
+    ]
+
+
+def test_the_rows_of_table_2():
+    jobs = plan(RAF, table="2")
+    found = column(jobs, "model.name", "model.information")
+    assert found == [("qcs", "s"), ("qcs", "d"), ("qcs", "sd")]
+
+
+@pytest.mark.parametrize(
+    "table, expected",
+    [
+        ("networks", [92.05, 92.57, 92.50]),
+        ("1", [92.05, 91.98, 91.95, 92.14, 92.24, 92.57, 92.21]),
+        ("2", [92.18, 92.11, 92.47]),
+    ],
+)
+def test_the_papers_number_of_every_row(table, expected):
+    from qcs_jax import published
+
+    found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
+    assert [result.percent["raf_db"] for result in found] == expected
+
+
+def test_runs_every_row_with_every_seed_and_compares(world):
+    status, (out, _), calls = world.experiment()
+    assert status == 0
+    runs = [f"{r}/seed{s}" for s in (0, 1) for r in ("baseline", "dcs", "qcs")]
+    assert calls == [f"{mode} {run}" for run in runs for mode in ("train", "eval")]
+    assert "6 runs, 6 of them to be trained" in out
+    assert "[6 of 6] qcs, seed 1" in out
+    assert "30.00 ± 0.00 (2)" in out
+    assert "30.00 ± 0.00 (2)" in (world.workdir / "comparison.md").read_text()
+    assert (world.workdir / "comparison.csv").exists()
+
+
+def test_rows_stay_in_the_order_of_the_table(world):
+    _, (out, _), _ = world.experiment(table="2", seeds="0")
+    places = [out.index(f"| qcs: {x} ") for x in ("S", "D", "SD")]
+    assert places == sorted(places)
+
+
+def test_what_is_finished_is_not_run_again(world):
+    world.experiment(seeds="0")
+    status, (out, _), calls = world.experiment(seeds="0,1")
+    assert status == 0
+    assert len(calls) == 6 and all(call.endswith("seed1") for call in calls)
+    assert "6 runs, 3 of them to be trained" in out
+    assert world.experiment(seeds="0,1")[2] == []
+
+
+def test_a_failing_run_is_reported_and_the_others_go_on(world):
+    world.behave({"dcs/seed0": "train fails", "qcs/seed1": "train is killed"})
+    status, (out, err), calls = world.experiment()
+    assert status == 1
+    assert len(calls) == 6 + 4
+    assert f"{world.workdir / 'dcs/seed0'}: training ended with status 3" in err
+    assert "qcs/seed1: training was killed by signal 9" in err
+    assert "30.00 ± - (1)" in out  # of dcs, and the table is there
+    world.behave({})
+    status, _, calls = world.experiment()
+    assert status == 0
+    assert calls == [
+        f"{mode} {run}"
+        for run in ("dcs/seed0", "qcs/seed1")
+        for mode in ("train", "eval")
+    ]
+
+
+def test_a_failing_evaluation_is_tried_again(world):
+    world.behave({"dcs/seed0": "eval fails"})
+    status, (_, err), _ = world.experiment(seeds="0")
+    assert status == 1 and "evaluation ended with status 3" in err
+    world.behave({})
+    status, (out, _), calls = world.experiment(seeds="0")
+    assert (status, calls) == (0, ["eval dcs/seed0"])
+    assert "finished, to be evaluated" in out
+
+
+def test_stopping_and_going_on(world):
+    world.behave({"dcs/seed0": "is asked to stop"})
+    before = signal.getsignal(signal.SIGINT)
+    status, (out, err), calls = world.experiment()
+    assert status == 128 + signal.SIGINT
+    assert signal.getsignal(signal.SIGINT) is before
+    assert calls == ["train baseline/seed0", "eval baseline/seed0", "train dcs/seed0"]
+    saved = world.workdir / "dcs/seed0/saved"
+    assert saved.read_text() == f"signal {signal.SIGTERM:d}, own group: True"
+    assert "the same command goes on" in err
+    assert "± " not in out
+    world.behave({})
+    status, (out, _), calls = world.experiment()
+    assert status == 0
+    assert "goes on after step 10, epoch 1 of 3 tested" in out
+    assert calls[:2] == ["train dcs/seed0", "eval dcs/seed0"] and len(calls) == 10
+
+
+def test_a_second_ctrl_c_does_not_wait(world):
+    world.behave({"dcs/seed0": "does not stop"})
+    began = time.monotonic()
+    status, _, calls = world.experiment()
+    assert status == 128 + signal.SIGINT
+    assert len(calls) == 3
+    assert time.monotonic() - began < 50  # it would have slept for 60 seconds
+
+
+def test_killed_between_the_last_evaluation_and_its_checkpoint(world):
+    world.experiment(seeds="0")
+    os.rmdir(world.workdir / "qcs/seed0/checkpoints/30")
+    assert world.experiment(seeds="0")[2][0] == "train qcs/seed0"
+
+
+def test_evaluated_again_after_more_training(world):
+    world.experiment(seeds="0")
+    log = world.workdir / "qcs/seed0/log.jsonl"
+    later = log.stat().st_mtime + 100
+    os.utime(log, (later, later))
+    assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
+
+
+def test_another_configuration_does_not_pass_for_this_one(world):
+    world.experiment(seeds="0")
+    status, (out, err), calls = world.experiment(
+        "--config.optimizer.rho=0.5", "--config.model.gamma=2.0", seeds="0"
+    )
+    assert (status, calls) == (1, [])
+    assert "optimizer.rho was 0.05, is now 0.5" in err
+    assert "model.gamma was 1.0, is now 2.0" in err
+    assert "seed" not in err.split("configuration:")[1].split("Give")[0]
+    harmless = ["--config.train.log_every=7", "--config.data.workers=1"]
+    assert world.experiment(*harmless, seeds="0")[0] == 0
+
+
+def test_runs_that_saved_nothing_may_be_changed(world):
+    rows = ("baseline", "dcs", "qcs")
+    world.behave({f"{row}/seed0": "train fails" for row in rows})
+    assert world.experiment(seeds="0")[0] == 1
+    assert (world.workdir / "qcs/seed0/config.json").exists()
+    world.behave({})
+    status, _, calls = world.experiment("--config.model.gamma=2.0", seeds="0")
+    assert status == 0
+    assert len(calls) == 6
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(seeds="0,a"), "give numbers such as 0,1,2"),
+        (dict(seeds="0,1,0"), "each seed once"),
+        (dict(seeds="-1"), "seed=-1"),
+        (dict(config="configs/nothing.py"), "no such file"),
+        (dict(config="configs/nothing.py:qcs"), "nothing.py"),
+        (dict(config=DEMO, more=["--config.seed=1"]), "--seeds=0,1,2"),
+        (dict(more=["--config.model.name=dcs"]), "the rows of the table set this"),
+        (dict(more=["--config.model.gama=1"]), "gama"),
+        (dict(more=["--config.train.epochs=many"]), "many"),
+        (dict(more=["--config.model.size=huge"]), "choose from full, tiny"),
+        (dict(config=RAF + ":vgg"), "no variant"),
+    ],
+    ids=str,
+)
+def test_mistakes(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = {"config": DEMO, "seeds": "0", "more": [], **arguments}
+    more = arguments.pop("more")
+    flags = [f"--{name}={value}" for name, value in arguments.items()]
+    assert command.main([*flags, "--table=networks", "--workdir=x", *more]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("text", ["--epochs=3", "--config.train.epochs", "extra"])
+def test_unknown_arguments(text, capsys):
+    fixed = [f"--config={DEMO}", "--table=1", "--seeds=0", "--workdir=x"]
+    with pytest.raises(SystemExit) as ended:
+        command.main([*fixed, text])
+    assert ended.value.code == 2
+    assert text in capsys.readouterr().err
+
+
+def test_a_job_reads_what_compare_reads(world):
+    world.experiment(seeds="0")
+    [job] = make_plan(
+        DEMO, TABLES["networks"][:1], [0], ["--config.train.epochs=3"], world.workdir
+    )
+    assert isinstance(job.run(), Run) and job.run().finished and job.finished
+    assert job.state == "finished"
