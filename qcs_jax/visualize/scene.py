@@ -23,6 +23,8 @@ class Scene:
 
     Attributes:
       workdir: Folder of the run, where the log is.
+      step: Of the checkpoint.
+      model: The network.
       class_names: k names, in the order of the labels.
       seed: Chooses the faces that are shown.
     """
