@@ -156,6 +156,10 @@ def modules_after(statement):
             "import qcs_jax; qcs_jax.load; qcs_jax.Classifier",
             (*HEAVY, "tensorboardX", "qcs_jax.train", "qcs_jax.input"),
         ),
+        (
+            "import qcs_jax.visualize.interaction",
+            (*HEAVY, "matplotlib", "sklearn", "qcs_jax.train", "qcs_jax.input"),
+        ),
         ("import qcs_jax.train.entry", ("tensorflow", "torch")),
     ],
 )

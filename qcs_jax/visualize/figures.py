@@ -41,7 +41,9 @@ def negatives(scene: Scene) -> style.Figure:
     """Figure 13, at the highest level."""
     _need_csa(scene)
     if scene.model.branches != 4:
-        raise Unavailable("a dcs compares images of one class: only a qcs has negatives")
+        raise Unavailable(
+            "a dcs compares images of one class: only a qcs has negatives"
+        )
     faces, images = scene.faces(2)
     names = [name.lower() for name in scene.class_names]
     shown = names.index(_PAPER_CLASS) if _PAPER_CLASS in names else 0
