@@ -9,8 +9,8 @@ import numpy as np
 from qcs_jax.visualize import style
 from qcs_jax.visualize.interaction import LEVELS, on_image
 
-IMPORTANCE = "importance (1: all positions alike)"
-ATTENTION = "attention w × N (1: all positions alike)"
+IMPORTANCE = "importance\n(1: all positions alike)"
+ATTENTION = "attention w × N\n(1: all positions alike)"
 
 
 @style.styled

@@ -98,6 +98,7 @@ def save(
     with _settings():
         for file, metadata in zip(files, undated, strict=True):
             figure.savefig(file, dpi=DPI, metadata=metadata)
+            figure.set_layout_engine("none")  # everything has its place now
     return files
 
 
