@@ -34,6 +34,7 @@ def losses(curves: Curves) -> style.Figure:
         curves.evaluations.items()
     ):
         look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5, lw=1.2)
+        look["linestyle"] = ("-", "--")[i]
         nll.plot(epoch, of_nll, label=_SPLIT[kind], **look)
         accuracy.plot(epoch, 100 * of_accuracy, label=_SPLIT[kind], **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")

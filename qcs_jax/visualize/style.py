@@ -50,6 +50,7 @@ GREY = "#666666"
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 8,
+    "text.parse_math": False,  # a class may be called $x$
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "axes.linewidth": 0.6,

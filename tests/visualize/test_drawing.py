@@ -23,7 +23,7 @@ NAMES = (
     "Überraschung",
     "anticipatory_disgust",
     "supercalifragilisticexpialidocious",
-    "$10 & <contempt>",
+    r"$\nope & <contempt>$",
     "8",
     "nine",
     "ten",
