@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -16,6 +17,9 @@ from qcs_jax.metrics import Counts
 from qcs_jax.visualize.features import Features
 from qcs_jax.visualize.gallery import Gallery, of_folder
 from qcs_jax.visualize.interaction import Interaction
+
+if TYPE_CHECKING:
+    from qcs_jax.input.sources import Source
 
 
 class Scene:
@@ -94,11 +98,11 @@ class Scene:
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
-        """Labels by split: train and test of the run, or those of the folder."""
+        """Labels by split: train (as prepared) and test, or those of the folder."""
         if self._folder:
             return {"images": self.gallery.labels}
-        data = self._config.data
-        train = self._open(data.train_split)
+        train = self._open(self._config.data.train_split)
+        self._check_classes(train.name, train.class_names)
         return {"train": train.labels, "test": self.gallery.labels}
 
     @functools.cached_property
@@ -122,13 +126,13 @@ class Scene:
         chosen = self.gallery.pick(count, self.seed)
         pixels = self.gallery.pixels(chosen.reshape(-1))
         size = self.model.image_size
-        normalized = np.asarray(augment.preprocess(jax.numpy.asarray(pixels), size))
+        normalized = np.asarray(augment.preprocess(jnp.asarray(pixels), size))
         top = round((pixels.shape[1] - size) / 2)
         seen = pixels[:, top : top + size, top : top + size]
         shape = (*chosen.shape, size, size, 3)
         return seen.reshape(shape), normalized.reshape(shape)
 
-    def _test_source(self):
+    def _test_source(self) -> Source:
         from qcs_jax.input import selection
 
         data = self._config.data
@@ -141,7 +145,7 @@ class Scene:
         self._check_classes(source.name, source.class_names)
         return source
 
-    def _open(self, split: str):
+    def _open(self, split: str) -> Source:
         from qcs_jax.input import sources  # tensorflow_datasets takes seconds
 
         data = self._config.data
