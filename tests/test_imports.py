@@ -168,6 +168,10 @@ def modules_after(statement):
             (*HEAVY, "tensorboardX", "qcs_jax.train", "qcs_jax.input"),
         ),
         ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
+        (
+            "import qcs_jax.visualize.interaction",
+            (*HEAVY, "matplotlib", "sklearn", "qcs_jax.train", "qcs_jax.input"),
+        ),
         ("import qcs_jax.train.entry", ("tensorflow", "torch")),
     ],
 )

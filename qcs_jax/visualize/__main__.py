@@ -74,6 +74,7 @@ def _draw(args: argparse.Namespace) -> None:
     scene = Scene(
         args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
     )
+    print(f"{args.checkpoint}, step {scene.step}:")
     out = pathlib.Path(args.out or scene.workdir / "figures")
     written = 0
     for name in args.figures or FIGURES:
@@ -81,7 +82,7 @@ def _draw(args: argparse.Namespace) -> None:
             figure = figures.DRAW[name](scene)
         except Unavailable as reason:
             if args.figures:
-                raise
+                raise UserError(f"{name}: {reason}") from reason
             print(f"skipped {name}: {reason}")
             continue
         for file in style.save(figure, out, name):

@@ -28,16 +28,17 @@ def losses(curves: Curves) -> style.Figure:
         training.plot(curves.epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
         middle, mean = _epoch_means(curves.epoch, values)
         training.plot(middle, mean, color=color, lw=1.2, label=_BRANCH[term])
-    training.set(ylabel="training loss (nats)", title="Training")
+    training.set(ylabel="cross entropy (nats)", title="training loss")
     training.set_ylim(bottom=0)
     for i, (kind, (epoch, of_nll, of_accuracy)) in enumerate(
         curves.evaluations.items()
     ):
         look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5, lw=1.2)
+        look["linestyle"] = ("-", "--")[i]
         nll.plot(epoch, of_nll, label=_SPLIT[kind], **look)
         accuracy.plot(epoch, 100 * of_accuracy, label=_SPLIT[kind], **look)
-    nll.set(ylabel="base branch NLL (nats)", title="Evaluation: NLL")
-    accuracy.set(ylabel="base branch accuracy (%)", title="Evaluation: accuracy")
+    nll.set(ylabel="NLL (nats)", title="base branch, NLL")
+    accuracy.set(ylabel="accuracy (%)", title="base branch, accuracy")
     for axes in (training, nll, accuracy):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -67,7 +68,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     totals = counts.sum(axis=1, keepdims=True)
     share = 100 * counts / np.maximum(totals, 1)
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
-    figure = style.Figure(figsize=(side, side - 0.4))
+    figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
     drawn = axes.imshow(share, cmap=style.COUNTS, vmin=0, vmax=100)
     for i, j in np.ndindex(k, k):
@@ -78,8 +79,9 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
         )
         axes.text(j, i + 0.22, f"{counts[i, j]:,}", color=color, fontsize=5.5, **_AT)
     rotated = dict(rotation=45, ha="right", rotation_mode="anchor")
-    axes.set_xticks(range(k), labels=class_names, **rotated)
-    axes.set_yticks(range(k), labels=class_names)
+    names = [style.wrapped(name, 20) for name in class_names]
+    axes.set_xticks(range(k), labels=names, **rotated)
+    axes.set_yticks(range(k), labels=names)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set(xlabel="predicted", ylabel="actual")
@@ -118,7 +120,8 @@ def distribution(
         axes.set(title=f"{split}: {len(found):,} images", xlabel="images")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.tick_params(axis="y", length=0)
-    panels[0].set_yticks(range(k), labels=class_names)
+    names = [style.wrapped(name, 20) for name in class_names]
+    panels[0].set_yticks(range(k), labels=names)
     panels[0].invert_yaxis()
     return figure
 

@@ -37,16 +37,21 @@ class Features:
         """Classifies images and keeps what the classification is made from.
 
         Args:
-          batches: uint8 pixels `[m, h, w, 3]`, h and w at least `model.image_size`; all
-            but the last should have the same m, each m is compiled for.
+          batches: uint8 pixels `[m, h, w, 3]`, h and w at least `model.image_size`; the
+            first is the largest.
 
         Returns:
           float32 logits `[M, k]` and embeddings `[M, C]`, the gated class token.
         """
-        results = [jax.device_get(self._forward(self.variables, b)) for b in batches]
-        logits, embeddings = zip(*results, strict=True)
-        as_float = functools.partial(np.asarray, dtype=np.float32)
-        return np.concatenate(logits), np.concatenate(list(map(as_float, embeddings)))
+        results, rows = [], 0
+        for batch in batches:
+            rows = rows or len(batch)
+            # Filled up, the last batch needs no compilation of its own.
+            filled = batch[np.minimum(np.arange(rows), len(batch) - 1)]
+            found = jax.device_get(self._forward(self.variables, filled))
+            results.append([np.asarray(x[: len(batch)], np.float32) for x in found])
+        logits, embeddings = map(np.concatenate, zip(*results, strict=True))
+        return logits, embeddings
 
 
 def _forward(

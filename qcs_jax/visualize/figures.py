@@ -41,7 +41,9 @@ def negatives(scene: Scene) -> style.Figure:
     """Figure 13, at the highest level."""
     _need_csa(scene)
     if scene.model.branches != 4:
-        raise Unavailable("pairs of one class have no negatives: only qcs does")
+        raise Unavailable(
+            "a dcs compares images of one class: only a qcs has negatives"
+        )
     faces, images = scene.faces(2)
     names = [name.lower() for name in scene.class_names]
     shown = names.index(_PAPER_CLASS) if _PAPER_CLASS in names else 0
@@ -67,8 +69,8 @@ def interaction_matrices(scene: Scene) -> style.Figure:
         faces[0, 0],
         np.concatenate([faces[:, 0], faces[:1, 1]]),
         compare(keys[[0, 0, 0]], keys),
-        ["itself", f"same class\n{same}", f"different class\n{different}"],
-        same,
+        ["itself", "same class", "different class"],
+        [same, same, same, different],
     )
 
 

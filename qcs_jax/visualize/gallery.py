@@ -62,9 +62,8 @@ class Gallery:
             found = order[self.labels[order] == label][:count]
             if len(found) < count:
                 raise Unavailable(
-                    f"class {name!r} has {len(found)} images in {self.name}, but this "
-                    f"figure shows {count} different ones of every class: give more "
-                    f"with --images=FOLDER"
+                    f"class {name!r} has {len(found) or 'no'} image in {self.name}: "
+                    f"give --images=FOLDER with {count} different ones of each class"
                 )
             columns.append(found)
         return np.stack(columns, axis=1)

@@ -9,8 +9,8 @@ import numpy as np
 from qcs_jax.visualize import style
 from qcs_jax.visualize.interaction import LEVELS, on_image
 
-IMPORTANCE = "importance (1: as if all positions were alike)"
-ATTENTION = "attention w × positions (1: as if all were alike)"
+IMPORTANCE = "importance\n(1: all positions alike)"
+ATTENTION = "attention w × N\n(1: all positions alike)"
 
 
 @style.styled
@@ -35,20 +35,21 @@ def heatmaps(
     """
     k = len(class_names)
     maps = on_image(importance, anchors.shape[1])
-    norm = style.range_of(maps)
-    cell = style.WIDTH / (k + 2)
-    figure = style.Figure(figsize=(style.WIDTH, cell * (k + 1) + 0.6))
+    norm = style.map_range(maps)
+    cell = style.cell_of(k + 1)
+    text = style.label_size(class_names, cell)
+    figure = style.Figure(figsize=(cell * (k + 2), cell * (k + 1) + 0.35))
     axes = figure.subplots(k + 1, k + 1, squeeze=False)
     axes[0, 0].set_axis_off()
     for c, name in enumerate(class_names):
         style.show_face(axes[0, c + 1], anchors[c])
-        axes[0, c + 1].set_title(style.wrapped(name), fontsize=7)
+        axes[0, c + 1].set_title(style.wrapped(name), fontsize=text)
         style.show_face(axes[c + 1, 0], partners[c])
-        axes[c + 1, 0].set_ylabel(style.wrapped(name), fontsize=7)
+        axes[c + 1, 0].set_ylabel(style.wrapped(name), fontsize=text)
         for r in range(k):
             style.show_map(axes[r + 1, c + 1], anchors[c], maps[r, c], norm)
         _frame(axes[c + 1, c + 1])
-    figure.supxlabel("anchor (key)", fontsize=8)
+    figure.suptitle("anchor (key)", fontsize=8)
     figure.supylabel("compared with", fontsize=8)
     style.map_scale(figure, axes, norm, IMPORTANCE)
     return figure
@@ -66,13 +67,15 @@ def attention(
       class_names: k names.
     """
     maps = [on_image(w * w.shape[-1], faces.shape[1]) for w in weights]
-    norm = style.range_of(*maps)
-    cell = style.WIDTH / (len(faces) + 1)
-    figure = style.Figure(figsize=(style.WIDTH, cell * (len(maps) + 1) + 0.4))
+    norm = style.map_range(*maps)
+    cell = style.cell_of(len(faces))
+    text = style.label_size(class_names, cell)
+    height = cell * (len(maps) + 1) + 0.2
+    figure = style.Figure(figsize=(cell * (len(faces) + 1), height))
     axes = figure.subplots(len(maps) + 1, len(faces), squeeze=False)
     for c, name in enumerate(class_names):
         style.show_face(axes[0, c], faces[c])
-        axes[0, c].set_title(style.wrapped(name), fontsize=7)
+        axes[0, c].set_title(style.wrapped(name), fontsize=text)
         for row, level in enumerate(maps, start=1):
             style.show_map(axes[row, c], faces[c], level[c], norm)
     for row, level in enumerate(LEVELS, start=1):
@@ -100,20 +103,22 @@ def negatives(
     """
     count = len(negatives)
     maps = on_image(weights * weights.shape[-1], pair.shape[1])
-    norm = style.range_of(maps)
-    cell = style.WIDTH / (count + 2)
-    figure = style.Figure(figsize=(style.WIDTH, 3 * cell + 0.6))
+    norm = style.map_range(maps)
+    cell = style.cell_of(count + 1)
+    text = style.label_size([pair_class, *negative_classes], cell)
+    figure = style.Figure(figsize=(cell * (count + 2), 3 * cell + 0.2))
     axes = figure.subplots(3, count + 1, squeeze=False)
     axes[0, 0].set_axis_off()
     for row, name in enumerate(("anchor", "positive"), start=1):
         style.show_face(axes[row, 0], pair[row - 1])
-        axes[row, 0].set_ylabel(f"{name}\n{style.wrapped(pair_class)}", fontsize=7)
+        label = f"{name}\n{style.wrapped(pair_class)}"
+        axes[row, 0].set_ylabel(label, fontsize=text)
     for c, name in enumerate(negative_classes, start=1):
         style.show_face(axes[0, c], negatives[c - 1])
-        axes[0, c].set_title(style.wrapped(name), fontsize=7)
+        axes[0, c].set_title(style.wrapped(name), fontsize=text)
         for row in (1, 2):
             style.show_map(axes[row, c], pair[row - 1], maps[row - 1, c - 1], norm)
-    axes[0, 1].set_ylabel("negative", fontsize=7)
+    axes[0, 0].text(0.95, 0.5, "negative", fontsize=text, ha="right", va="center")
     style.map_scale(figure, axes, norm, ATTENTION)
     return figure
 

@@ -22,8 +22,8 @@ def matrices(
     anchor: np.ndarray,
     partners: np.ndarray,
     compared: Comparison,
-    partner_names: Sequence[str],
-    anchor_name: str,
+    relations: Sequence[str],
+    class_names: Sequence[str],
 ) -> style.Figure:
     """An anchor compared with p images, each by dot products, by S and by D.
 
@@ -34,17 +34,15 @@ def matrices(
       anchor: uint8 `[s, s, 3]`.
       partners: uint8 `[p, s, s, 3]`.
       compared: Of the anchor with each partner.
-      partner_names: p names.
-      anchor_name: Its class.
+      relations: How each partner is related to the anchor.
+      class_names: 1 + p names: of the classes of the anchor and of each partner.
     """
     p = len(partners)
-    figure = style.Figure(figsize=(style.WIDTH, 1.75 * p + 0.7))
-    axes = figure.subplots(p, 5, squeeze=False, width_ratios=(0.55, 0.55, 1, 1, 1))
+    figure = style.Figure(figsize=(style.WIDTH, 1.65 * p + 0.6))
+    axes = figure.subplots(p, 5, squeeze=False, width_ratios=(0.65, 0.65, 1, 1, 1))
     for row in range(p):
-        style.show_face(axes[row, 0], anchor)
-        axes[row, 0].set_title(f"anchor\n{anchor_name}", fontsize=7)
-        style.show_face(axes[row, 1], partners[row])
-        axes[row, 1].set_title(partner_names[row], fontsize=7)
+        _face(axes[row, 0], anchor, "anchor", class_names[0])
+        _face(axes[row, 1], partners[row], relations[row], class_names[1 + row])
     for column, (field, label) in enumerate(_COLUMNS, start=2):
         values = getattr(compared, field)
         norm = style.range_of(values)
@@ -52,11 +50,23 @@ def matrices(
             drawn = _matrix(axes[row, column], values[row], norm)
         axes[p - 1, column].set_xlabel("partner position")
         figure.colorbar(
-            drawn, ax=axes[:, column], location="bottom", label=label, aspect=15
+            drawn,
+            ax=axes[:, column],
+            location="bottom",
+            label=label,
+            aspect=20,
+            pad=0.01,
         ).outline.set_visible(False)
     for row in range(p):
         axes[row, 2].set_ylabel("anchor position")
     return figure
+
+
+def _face(axes: style.Axes, face: np.ndarray, role: str, class_name: str) -> None:
+    style.show_face(axes, face)
+    axes.set_title(role, fontsize=7)
+    text = style.label_size([class_name], 0.95)
+    axes.set_xlabel(style.wrapped(class_name), fontsize=text)
 
 
 def _matrix(axes: style.Axes, values: np.ndarray, norm: style.Normalize):

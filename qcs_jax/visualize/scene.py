@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-import jax
+import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
@@ -17,6 +18,9 @@ from qcs_jax.visualize.features import Features
 from qcs_jax.visualize.gallery import Gallery, of_folder
 from qcs_jax.visualize.interaction import Interaction
 
+if TYPE_CHECKING:
+    from qcs_jax.input.sources import Source
+
 
 class Scene:
     """One trained network in front of its images; parts are made when first read.
@@ -24,6 +28,8 @@ class Scene:
     Attributes:
       config: Of the run.
       workdir: Folder of the run, where the log is.
+      step: Of the checkpoint.
+      model: The network.
       class_names: k names, in the order of the labels.
       seed: Chooses the faces that are shown.
     """
@@ -93,11 +99,11 @@ class Scene:
 
     @property
     def splits(self) -> dict[str, np.ndarray]:
-        """Labels by split: train and test of the run, or those of the folder."""
+        """Labels by split: train (as prepared) and test, or those of the folder."""
         if self._folder:
             return {"images": self.gallery.labels}
-        data = self.config.data
-        train = self._open(data.train_split)
+        train = self._open(self.config.data.train_split)
+        self._check_classes(train.name, train.class_names)
         return {"train": train.labels, "test": self.gallery.labels}
 
     @functools.cached_property
@@ -121,13 +127,13 @@ class Scene:
         chosen = self.gallery.pick(count, self.seed)
         pixels = self.gallery.pixels(chosen.reshape(-1))
         size = self.model.image_size
-        normalized = np.asarray(augment.preprocess(jax.numpy.asarray(pixels), size))
+        normalized = np.asarray(augment.preprocess(jnp.asarray(pixels), size))
         top = round((pixels.shape[1] - size) / 2)
         seen = pixels[:, top : top + size, top : top + size]
         shape = (*chosen.shape, size, size, 3)
         return seen.reshape(shape), normalized.reshape(shape)
 
-    def _test_source(self):
+    def _test_source(self) -> Source:
         from qcs_jax.input import selection
 
         data = self.config.data
@@ -140,7 +146,7 @@ class Scene:
         self._check_classes(source.name, source.class_names)
         return source
 
-    def _open(self, split: str):
+    def _open(self, split: str) -> Source:
         from qcs_jax.input import sources  # tensorflow_datasets takes seconds
 
         data = self.config.data

@@ -9,7 +9,8 @@ import contextlib
 import functools
 import io
 import pathlib
-from collections.abc import Callable, Iterator
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,13 @@ MARKERS = "osD^vPX*"
 MAP = "viridis"
 MATRIX = "cividis"
 COUNTS = "Blues"
-OPACITY = 0.55  # of a map over a face
+OPACITY = 0.6  # of a map over a face
 GREY = "#666666"
 
 _RC = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 8,
+    "text.parse_math": False,  # a class may be called $x$
     "axes.titlesize": 8,
     "axes.labelsize": 8,
     "axes.linewidth": 0.6,
@@ -99,6 +101,7 @@ def save(
     with _settings():
         for file, metadata in zip(files, undated, strict=True):
             figure.savefig(file, dpi=DPI, metadata=metadata)
+            figure.set_layout_engine("none")  # everything has its place now
     return files
 
 
@@ -141,22 +144,39 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def range_of(*arrays: np.ndarray) -> Normalize:
-    """One colour scale for all the arrays; not empty even if they are constant."""
-    low, high = min(x.min() for x in arrays), max(x.max() for x in arrays)
+def range_of(values: np.ndarray) -> Normalize:
+    """One colour scale for all the values; not empty even if they are constant."""
+    low, high = values.min(), values.max()
     return Normalize(low, high if high > low else low + 1)
+
+
+def map_range(*maps: np.ndarray) -> Normalize:
+    """One colour scale for all the maps: without the last percent at both ends."""
+    values = np.concatenate([x.ravel() for x in maps])
+    return range_of(np.percentile(values, [1, 99]))
 
 
 def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
     """The colour bar of `show_map`, beside the axes."""
     mappable = ScalarMappable(norm, MAP)
-    where = dict(ax=axes, fraction=0.03, pad=0.02)
+    where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
     bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
     bar.ax.set_facecolor("#AAAAAA")  # as over skin
     bar.outline.set_visible(False)
     bar.solids.set_edgecolor("none")
 
 
-def wrapped(name: str) -> str:
-    """A class name that fits over a small picture: broken at what separates words."""
-    return name.replace("_", " ").replace(" ", "\n")
+def cell_of(pictures: int) -> float:
+    """Inches of a picture of which some are beside each other."""
+    return min(WIDTH / (pictures + 1), 1.2)
+
+
+def wrapped(name: str, width: int = 16) -> str:
+    """A class name in lines of at most `width` characters."""
+    return textwrap.fill(name.replace("_", " "), width) or name
+
+
+def label_size(names: Sequence[str], inches: float) -> float:
+    """Font size in points at which all wrapped names fit into the width."""
+    longest = max(len(line) for name in names for line in wrapped(name).split("\n"))
+    return min(7.0, inches * 72 / (0.62 * max(longest, 1)))
