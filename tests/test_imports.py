@@ -34,7 +34,7 @@ LAYERS = (
     | {"torch_layout", "torch_reader"},
     {"augment", "bootstrap", "calibration", "checkpoint", "mcnemar", "models"},
     {"config", "recipe", "results"},
-    {"variant"},
+    {"interaction", "variant"},
     {"convert", "evaluate", "inference", "input"},
     {"compare", "export", "initialize", "predict", "visualize"},
     {"experiment", "report"},
@@ -169,7 +169,7 @@ def modules_after(statement):
         ),
         ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
         (
-            "import qcs_jax.visualize.interaction",
+            "import qcs_jax.interaction",
             (*HEAVY, "matplotlib", "sklearn", "qcs_jax.train", "qcs_jax.input"),
         ),
         ("import qcs_jax.train.entry", ("tensorflow", "torch")),

@@ -1,7 +1,6 @@
 """The paper's figures, from a checkpoint and images.
 
-`interaction` computes what the network compares and needs no matplotlib; the other
-modules draw. Every drawing function takes plain arrays and gives a matplotlib `Figure`:
+Every drawing function takes plain arrays and gives a matplotlib `Figure`:
 
     from qcs_jax.visualize import charts, style
     style.save(charts.confusion(counts, class_names), "figures", "confusion")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from qcs_jax.interaction import compare
 from qcs_jax.visualize import charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
 from qcs_jax.visualize.errors import Unavailable
-from qcs_jax.visualize.interaction import compare
 from qcs_jax.visualize.scene import Scene
 
 _IN_EMBEDDING = 2000  # images; more take minutes and hide each other

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qcs_jax.interaction import LEVELS, on_image
 from qcs_jax.visualize import style
-from qcs_jax.visualize.interaction import LEVELS, on_image
 
 IMPORTANCE = "importance\n(1: all positions alike)"
 ATTENTION = "attention w × N\n(1: all positions alike)"

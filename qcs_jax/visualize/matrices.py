@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qcs_jax.interaction import Comparison
 from qcs_jax.visualize import style
-from qcs_jax.visualize.interaction import Comparison
 
 _COLUMNS = (
     ("products", "dot product / √C"),

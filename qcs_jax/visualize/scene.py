@@ -13,10 +13,10 @@ import numpy as np
 
 from qcs_jax import augment, checkpoint, recipe, run_log
 from qcs_jax.errors import UserError
+from qcs_jax.interaction import Interaction
 from qcs_jax.metrics import Counts
 from qcs_jax.visualize.features import Features
 from qcs_jax.visualize.gallery import Gallery, of_folder
-from qcs_jax.visualize.interaction import Interaction
 
 if TYPE_CHECKING:
     from qcs_jax.input.sources import Source

@@ -11,10 +11,10 @@ import small
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.errors import UserError
+from qcs_jax.interaction import compare
 from qcs_jax.visualize import charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
 from qcs_jax.visualize.errors import Unavailable
-from qcs_jax.visualize.interaction import compare
 
 NAMES = (
     "neutral",

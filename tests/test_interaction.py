@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import small
 
-from qcs_jax import about
+from qcs_jax import about, interaction
 from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.errors import UserError
+from qcs_jax.interaction import Interaction, compare, on_image
 from qcs_jax.models import csa
-from qcs_jax.visualize import interaction
-from qcs_jax.visualize.interaction import Interaction, compare, on_image
 
 
 def create(name, **options):
