@@ -19,7 +19,9 @@ LAYERS = (
     {"errors", "runtime"},
     {
         "about",
+        "answers",
         "batch_layout",
+        "compilation_cache",
         "digest",
         "image_ops",
         "images",
@@ -29,7 +31,7 @@ LAYERS = (
         "sam",
     }
     | {"torch_layout", "torch_reader"},
-    {"augment", "checkpoint", "models"},
+    {"align", "augment", "checkpoint", "faces", "models"},
     {"config", "recipe"},
     {"variant"},
     {"convert", "evaluate", "inference", "input"},
@@ -49,6 +51,8 @@ NEVER = {
     "batch_layout": ("ml_collections", "flax"),
     "augment": ("ml_collections", "flax", "PIL"),
     "images": ("jax",),
+    "faces": ("jax",),
+    "align": ("jax",),
     "input": (*HEAVY[2:], "qcs_jax.train", "qcs_jax.models"),
     "torch_reader": ("torch", "pickle", "jax"),
     "convert": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
