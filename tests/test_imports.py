@@ -58,6 +58,7 @@ NEVER = {
     "convert": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "checkpoint": (*HEAVY, "clu", "qcs_jax.train", "qcs_jax.input"),
     "inference": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "predict": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "evaluate": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
