@@ -14,15 +14,22 @@ from typing import Any
 from qcs_jax import runtime
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "__version__", "load"]
+__all__ = ["Classifier", "Failure", "Prediction", "__version__", "load"]
+
+_HOMES = {
+    "Classifier": "qcs_jax.inference",
+    "Failure": "qcs_jax.answers",
+    "Prediction": "qcs_jax.answers",
+    "load": "qcs_jax.inference",
+}
 
 runtime.guard()
 
 
 def __getattr__(name: str) -> Any:
     # Loaded when first asked for: importing the package stays fast.
-    if name in ("load", "Classifier"):
-        return getattr(importlib.import_module("qcs_jax.inference"), name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'qcs_jax' has no attribute {name!r}")
 
 

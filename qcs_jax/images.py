@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+# JPEG decoders can halve an image while they decode. Pixels that are still this many
+# to one of the result give the same result to one grey level of rounding.
+_SPARE = 8
+_HALVINGS = 8  # at most; sides that it divides are halved without a remainder
 
 
 def to_pixels(image: Image.Image, side: int) -> np.ndarray:
@@ -18,10 +24,21 @@ def to_pixels(image: Image.Image, side: int) -> np.ndarray:
     Returns:
       uint8 `[side, side, 3]`.
     """
-    image = _rgb(ImageOps.exif_transpose(image))
+    image = upright(image)
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """RGB, turned as its EXIF orientation says; may be `image` itself.
+
+    What is transparent shows its colour, 16 bits of grey become 8.
+    """
+    # Without a need for it, a copy would double the memory of a large photograph.
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    return image if image.mode == "RGB" else _rgb(image)
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -39,9 +56,29 @@ def decode(data: bytes, side: int) -> np.ndarray:
     Raises:
       OSError: if it is not one, or only a part of one.
     """
+    return to_pixels(read(io.BytesIO(data), side), side)
+
+
+def read(file: BinaryIO, side: int | None = None) -> Image.Image:
+    """Decodes an image.
+
+    Args:
+      file: Opened for reading.
+      side: Of the square that the image will be resized to, if it is known. A JPEG
+        that is very much larger then comes reduced: faster, and in less memory.
+
+    Raises:
+      OSError: if it is not an image, or only a part of one.
+    """
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(file)
+        if side and not any(length % _HALVINGS for length in image.size):
+            image.draft(None, (_SPARE * side, _SPARE * side))
+        image.load()
     except UnidentifiedImageError:  # its own message names a buffer in memory
         raise OSError("not an image of a known format") from None
-    with image:
-        return to_pixels(image, side)
+    except OSError:
+        raise
+    except Exception as error:  # Pillow raises many kinds for damaged files
+        raise OSError(f"damaged ({type(error).__name__}: {error})") from error
+    return image

@@ -5,41 +5,26 @@ Loading reads the base branch alone; the interaction is never traced.
 
 from __future__ import annotations
 
-import dataclasses
-import functools
+import itertools
 import os
-import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 from PIL import Image
 
-from qcs_jax import augment, checkpoint, images, models, recipe
+from qcs_jax import augment, checkpoint, compilation_cache, images, models, recipe
+from qcs_jax.answers import Failure, Prediction
 from qcs_jax.errors import UserError
-
-# A face as a path, a Pillow image, or uint8 pixels [h, w, 3] or [h, w].
-Face = str | os.PathLike | Image.Image | np.ndarray
+from qcs_jax.faces import Face, is_one, read, spread
 
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
 
-
-@dataclasses.dataclass(frozen=True)
-class Prediction:
-    """The answer for one face.
-
-    Attributes:
-      label: Name of the most probable class.
-      probabilities: float64 `[k]`, in the order of `Classifier.class_names`.
-    """
-
-    label: str
-    probabilities: np.ndarray
-
-    def __str__(self) -> str:
-        return f"{self.label} ({self.probabilities.max():.3f})"
+# Upright RGB image and side -> the face in it, as a square of that side.
+Aligner = Callable[[Image.Image, int], Image.Image]
 
 
 class Classifier:
@@ -49,6 +34,7 @@ class Classifier:
       class_names: k names, in the order of logits and probabilities.
       model: The network.
       variables: Its base branch.
+      resize: Faces are resized to this square before the centre crop, in pixels.
     """
 
     def __init__(
@@ -57,6 +43,7 @@ class Classifier:
         variables: dict,
         class_names: Sequence[str],
         resize: int,
+        aligner: Aligner | None = None,
     ):
         """Puts a base branch on the default device.
 
@@ -64,83 +51,212 @@ class Classifier:
           model: As `models.create` gives it.
           variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`.
           class_names: k names.
-          resize: Faces are resized to this square before the centre crop.
+          resize: Side of the square before the centre crop.
+          aligner: Finds the face in an image, such as `qcs_jax.align.Aligner`; None
+            takes the whole image for the face.
         """
         self.model = model
         self.variables = jax.device_put(variables)
         self.class_names = tuple(class_names)
-        self._resize = resize
-        self._forward = jax.jit(model.apply)
+        self.resize = resize
+        self._aligner = aligner
+        self._logits = jax.jit(model.apply)
+        self._forward = jax.jit(self._logits_and_features)
+
+    @property
+    def image_size(self) -> int:
+        """Side s of the images that the network sees, in pixels."""
+        return self.model.image_size
 
     def logits(self, normalized_images: Any) -> jax.Array:
-        """Logits of images that are ready for the network.
+        """Logits of images that are ready for the network; compiles for every new b.
 
         Args:
-          normalized_images: float32 `[b, s, s, 3]`, s being `model.image_size`;
+          normalized_images: float32 `[b, s, s, 3]`, s being `image_size`;
             `augment.preprocess` makes them from pixels.
 
         Returns:
           float32 `[b, k]`.
         """
-        return self._forward(self.variables, normalized_images)
+        return self._logits(self.variables, normalized_images)
 
-    def predict(self, faces: Face | Sequence[Face]) -> Prediction | list[Prediction]:
+    def predict(
+        self, faces: Face | Iterable[Face]
+    ) -> Prediction | list[Prediction | Failure]:
         """Classifies one face, or several.
 
         Args:
-          faces: A face or a sequence of them; an array `[b, h, w, 3]` is b faces.
+          faces: A path, a Pillow image or uint8 pixels `[h, w]`, `[h, w, 3]` (RGB) or
+            `[h, w, 4]` (RGBA; alpha is ignored, as it is in training). Or several: an
+            iterable of these, an array `[b, h, w, 3]`, a pattern such as
+            "faces/*.jpg", or a folder, whose images are taken in sorted order.
 
         Returns:
-          A `Prediction`, or a list of them.
+          For one face a `Prediction`. For several a list in the order of `faces`,
+          with a `Failure` in the place of each that is not an image.
 
         Raises:
-          UserError: for what is not an image.
+          UserError: if the one face is not an image, or a pattern or folder, given
+            alone, has none.
         """
-        single = isinstance(faces, str | os.PathLike | Image.Image) or (
-            isinstance(faces, np.ndarray) and faces.ndim < 4
-        )
-        listed = [faces] if single else list(faces)
-        predictions: list[Prediction] = []
-        for i in range(0, len(listed), BATCH):
-            pixels = [self._pixels(face) for face in listed[i : i + BATCH]]
-            predictions += self._predict(np.stack(pixels))
-        return predictions[0] if single else predictions
+        one = is_one(faces)
+        if isinstance(faces, str | os.PathLike) and not one:
+            faces = _files(faces)
+        answers = list(self.predict_each([faces] if one else faces))
+        if one and isinstance(answers[0], Failure):
+            raise UserError(str(answers[0]))
+        return answers[0] if one else answers
 
-    def _predict(self, pixels: np.ndarray) -> list[Prediction]:
-        count = len(pixels)
-        filled = 1 << (count - 1).bit_length()  # few sizes, so few compilations
-        pixels = np.concatenate([pixels, pixels[-1:].repeat(filled - count, axis=0)])
-        logits = self.logits(_preprocess(pixels, self.model.image_size))
-        p = np.asarray(jax.nn.softmax(logits), np.float64)[:count]
-        return [Prediction(self.class_names[row.argmax()], row) for row in p]
+    def predict_each(self, faces: Iterable[Face]) -> Iterator[Prediction | Failure]:
+        """Classifies any number of faces, in memory that does not grow with it.
 
-    def _pixels(self, face: Face) -> np.ndarray:
+        Args:
+          faces: See `predict`; may have patterns and folders among them.
+
+        Yields:
+          As in the list of `predict`. A pattern or folder without images is a
+          `Failure`.
+        """
+        for pass_ in self._passes(faces):
+            rows = iter(_softmax(pass_.logits))
+            for face in pass_.faces:
+                if isinstance(face, Failure):
+                    yield face
+                else:
+                    p = next(rows)
+                    label = self.class_names[p.argmax()]
+                    yield Prediction(label, p, self.class_names, face.path)
+
+    def features(self, faces: Face | Iterable[Face]) -> np.ndarray:
+        """What the last linear layer sees: the gated class token.
+
+        Args:
+          faces: See `predict`; one face is a batch of one.
+
+        Returns:
+          float32 `[b, C]`, C being `model.features`.
+
+        Raises:
+          UserError: if one of the faces is not an image.
+        """
+        alone = isinstance(faces, str | os.PathLike) or is_one(faces)
+        found = [np.zeros((0, self.model.features), np.float32)]
+        for pass_ in self._passes([faces] if alone else faces):
+            failures = [face for face in pass_.faces if isinstance(face, Failure)]
+            if failures:
+                raise UserError(str(failures[0]))
+            found.append(pass_.features)
+        return np.concatenate(found)
+
+    def _passes(self, faces: Iterable[Face]) -> Iterator[_Pass]:
+        """Runs the network on `BATCH` faces at a time, in order.
+
+        Threads decode a batch while the network is busy with the one before.
+        """
+        running: _Pass | None = None
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            items = _spread(faces)
+            while batch := list(itertools.islice(items, BATCH)):
+                decoded = list(pool.map(self._decode, batch))
+                started = self._start(decoded)
+                if running:
+                    yield running.fetch()
+                running = started
+        if running:
+            yield running.fetch()
+
+    def _decode(self, face: Face | Failure) -> _Decoded | Failure:
+        if isinstance(face, Failure):
+            return face
         try:
-            if isinstance(face, np.ndarray):
-                face = Image.fromarray(face)
-            if isinstance(face, Image.Image):
-                return images.to_pixels(face, self._resize)
-            return images.decode(pathlib.Path(face).read_bytes(), self._resize)
-        except (OSError, TypeError, ValueError) as error:
-            what = face if isinstance(face, str | os.PathLike) else type(face).__name__
-            raise UserError(f"{what} is not an image: {error}") from error
+            if self._aligner is None:
+                image = read(face, self.resize)
+            else:
+                image = self._aligner(images.upright(read(face)), self.resize)
+        except UserError as error:
+            return Failure(str(error), _path(face))
+        return _Decoded(_path(face), images.to_pixels(image, self.resize))
+
+    def _start(self, faces: list[_Decoded | Failure]) -> _Pass:
+        pixels = [face.pixels for face in faces if isinstance(face, _Decoded)]
+        if not pixels:
+            k, c = len(self.class_names), self.model.features
+            return _Pass(faces, np.zeros((0, k)), np.zeros((0, c)))
+        filled = 1 << (len(pixels) - 1).bit_length()  # few sizes, so few compilations
+        pixels += pixels[-1:] * (filled - len(pixels))
+        return _Pass(faces, *self._forward(self.variables, np.stack(pixels)))
+
+    def _logits_and_features(
+        self, variables: dict, pixels: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """uint8 `[b, resize, resize, 3]` -> float32 `[b, k]` and `[b, C]`."""
+        ready = augment.preprocess(pixels, self.image_size)
+        logits, sown = self.model.apply(variables, ready, mutable=["intermediates"])
+        [embedding] = sown["intermediates"]["base"]["vit"]["embedding"]
+        return logits, embedding.astype(np.float32)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def _preprocess(pixels: np.ndarray, size: int) -> jax.Array:
-    return augment.preprocess(pixels, size)
+class _Decoded(NamedTuple):
+    path: str | None
+    pixels: np.ndarray  # uint8 [resize, resize, 3]
 
 
-def load(path: str | os.PathLike, *, step: int | None = None) -> Classifier:
+class _Pass(NamedTuple):
+    """Faces that go through the network together; filled up at the end."""
+
+    faces: list[_Decoded | Failure]
+    logits: Any  # [at least the number of faces that are no failures, k]
+    features: Any  # [likewise, C]
+
+    def fetch(self) -> _Pass:
+        """Waits for the network; drops what the batch was filled up with."""
+        count = sum(isinstance(face, _Decoded) for face in self.faces)
+        # Slicing on the device would compile for every count.
+        logits, features = jax.device_get((self.logits, self.features))
+        return _Pass(self.faces, logits[:count], features[:count])
+
+
+def _spread(faces: Iterable[Face]) -> Iterator[Face | Failure]:
+    for face in faces:
+        try:
+            yield from spread(face)
+        except UserError as error:
+            yield Failure(str(error), _path(face))
+
+
+def _files(path: str | os.PathLike) -> list[Face]:
+    try:
+        return list(spread(path))
+    except UserError as error:
+        raise UserError(f"{os.fspath(path)}: {error}") from None
+
+
+def _path(face: Face) -> str | None:
+    return os.fspath(face) if isinstance(face, str | os.PathLike) else None
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    e = np.exp(np.float64(logits) - logits.max(axis=-1, keepdims=True, initial=-np.inf))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def load(
+    path: str | os.PathLike, *, step: int | None = None, aligner: Aligner | None = None
+) -> Classifier:
     """Loads the base branch of a checkpoint.
 
+    Also turns on JAX's cache of compiled programs, see `compilation_cache`.
+
     Args:
-      path: A run's workdir, its `checkpoints` folder, or one step's folder.
+      path: A run's workdir, its `checkpoints` folder, one step's folder, or what
+        `python -m qcs_jax.convert` wrote.
       step: Which step; default the newest.
+      aligner: See `Classifier`.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
     """
+    compilation_cache.enable()
     variables, description, _ = checkpoint.load_variables(
         path, step=step, branch="base"
     )
@@ -148,4 +264,4 @@ def load(path: str | os.PathLike, *, step: int | None = None) -> Classifier:
     class_names = description["class_names"]
     model = recipe.create_model(config, len(class_names))
     resize = description["preprocessing"]["resize"]
-    return Classifier(model, variables, class_names, resize)
+    return Classifier(model, variables, class_names, resize, aligner)

@@ -1,6 +1,7 @@
 """Pixels of all kinds of image files, against Pillow used by hand."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
@@ -161,3 +162,42 @@ def test_the_given_image_is_not_changed():
     before = image.tobytes()
     pixels = images.to_pixels(ImageOps.exif_transpose(image), 7)
     assert pixels.any() and image.tobytes() == before and image.size == (9, 7)
+
+
+@pytest.mark.parametrize("block", [1, 4, 16])
+def test_a_huge_jpeg_is_reduced_within_a_grey_level(block):
+    """Blocks of noise are the worst case: sharp edges at every scale."""
+    noise = np.random.default_rng(0).integers(0, 256, (100, 120, 3), np.uint8)
+    side = 24
+    image = Image.fromarray(noise.repeat(block, 0).repeat(block, 1)).resize(
+        (960, 800), Image.Resampling.NEAREST
+    )
+    data = encode(image, "JPEG", quality=92)
+    assert images.read(io.BytesIO(data)).size == (960, 800)
+    assert images.read(io.BytesIO(data), side).size == (240, 200)
+    whole = images.to_pixels(Image.open(io.BytesIO(data)), side).astype(int)
+    assert np.abs(images.decode(data, side) - whole).max() <= 1
+
+
+def test_only_what_halves_evenly_is_reduced():
+    for size in ((959, 800), (960, 804)):
+        data = encode(picture(*size), "JPEG")
+        assert images.read(io.BytesIO(data), 8).size == size
+
+
+def test_whatever_pillow_raises_is_one_kind_of_error():
+    rng = np.random.default_rng(0)
+    kinds = ("PNG", "JPEG", "GIF", "BMP", "PPM", "WEBP")
+    failed = 0
+    for data in (encode(picture(40, 30), kind) for kind in kinds):
+        for _ in range(100):
+            damaged = np.frombuffer(data, np.uint8).copy()
+            where = rng.integers(0, len(data) // 3, 4)
+            damaged[where] = rng.integers(0, 256, 4)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of metadata, or of a huge size
+                try:
+                    images.decode(damaged.tobytes(), 4)
+                except OSError:
+                    failed += 1
+    assert failed > 100

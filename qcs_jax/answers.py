@@ -1,0 +1,53 @@
+"""What a classifier answers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one face.
+
+    Attributes:
+      label: Name of the most probable class.
+      probabilities: float64 `[k]`, in the order of `class_names`; their sum is 1.
+      class_names: k names.
+      path: Of the file, or None if the face was not a file.
+    """
+
+    label: str
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+    path: str | None = None
+
+    @property
+    def confidence(self) -> float:
+        """Probability of the label."""
+        return float(self.probabilities.max())
+
+    def top(self, n: int) -> list[tuple[str, float]]:
+        """The n most probable classes with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:n]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in order]
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.confidence:.3f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Stands, among several answers, for a face that could not be read.
+
+    Attributes:
+      error: Why.
+      path: Of the file, or None if the face was not a file.
+    """
+
+    error: str
+    path: str | None = None
+
+    def __str__(self) -> str:
+        return self.error if self.path is None else f"{self.path}: {self.error}"

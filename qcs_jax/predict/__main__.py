@@ -1,0 +1,80 @@
+"""Classifies image files.
+
+python -m qcs_jax.predict --checkpoint=RUN faces/*.jpg
+find . -name '*.jpg' | python -m qcs_jax.predict --checkpoint=RUN - --out=faces.csv
+
+Exit status: 0 if every image was classified, 1 if some were not, 2 if the command
+could not do its work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+
+from absl import logging
+
+from qcs_jax.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parse(argv)
+    # Imported here, so that --help and a wrong flag answer at once.
+    from qcs_jax.predict import run
+
+    try:
+        return run.classify(args.checkpoint, _paths(args.images), args.out, args.align)
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (UserError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+    return 2
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.predict",
+        description="Classifies image files.",
+        epilog="Exit status: 0 if every image was classified, 1 if some were not, 2 if "
+        "the command could not do its work.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="a file, a pattern in quotes, a folder; or - to read them from standard "
+        "input, one a line",
+    )
+    add("--checkpoint", required=True, metavar="RUN", help="a run, or one of its steps")
+    add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
+    add(
+        "--align",
+        metavar="YUNET.onnx",
+        help="find the largest face of each image first, and set it straight, with "
+        "this detector; needs the extra qcs_jax[align]",
+    )
+    return parser.parse_args(argv)
+
+
+def _paths(given: list[str]) -> Iterator[str]:
+    for path in given:
+        if path != "-":
+            yield path
+            continue
+        for line in sys.stdin.buffer:  # names of files need not be valid text
+            if name := os.fsdecode(line.rstrip(b"\r\n")):
+                yield name
+
+
+if __name__ == "__main__":
+    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="surrogateescape")
+    sys.exit(main())

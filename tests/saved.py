@@ -1,0 +1,27 @@
+"""Checkpoints on disk, as training writes them."""
+
+import pathlib
+
+import numpy as np
+import small
+
+from qcs_jax import about, recipe
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.config import base_config
+
+CLASS_NAMES = ("anger", "joy", "neutral")
+
+
+def run(workdir: pathlib.Path, *seeds: int, size: str = "tiny", resize: int = 52):
+    """A run whose checkpoint of step i has random weights of seed i; its workdir."""
+    config = base_config()
+    config.model.size = size
+    config.data.resize = resize
+    model = recipe.create_model(config, len(CLASS_NAMES))
+    description = about.describe(config, CLASS_NAMES, model.image_size)
+    with Checkpoints(workdir, keep=9, metric="accuracy") as checkpoints:
+        for seed in seeds:
+            variables = small.variables(model, seed)
+            train = {"step": np.int32(seed), "opt_state": {}}
+            checkpoints.save(seed, {**variables, "train": train}, description)
+    return workdir

@@ -1,0 +1,75 @@
+"""Programs on disk: where, and never at the price of an error or a warning.
+
+JAX reads its settings once in a process, so each case has a process of its own.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ENABLE = """
+from qcs_jax import compilation_cache
+import jax
+{before}
+compilation_cache.enable()
+jax.jit(lambda x: {work})(1.0)
+print(jax.config.jax_compilation_cache_dir)
+print(jax.config.jax_persistent_cache_min_compile_time_secs)
+"""
+# Takes longer to compile than what is not worth a file.
+WORK = "sum(jax.numpy.sin(x + i) for i in range(300))"
+
+
+def enable(tmp_path, before="", work="x", **environment):
+    """The cache directory and the threshold of a fresh process."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPIL")}
+    for name, value in {"HOME": str(tmp_path / "home"), **environment}.items():
+        kept[name] = value
+    kept.setdefault("XDG_CACHE_HOME", "")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", ENABLE.format(before=before, work=work)],
+        env=kept,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    directory, threshold = done.stdout.split()
+    return directory, float(threshold)
+
+
+def programs(folder):
+    return [path for path in pathlib.Path(folder).rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("before", ["", "jax.jit(lambda x: x + 1)(1.0)"])
+def test_programs_are_kept_in_the_users_cache(tmp_path, before):
+    xdg = tmp_path / "xdg"
+    directory, _ = enable(tmp_path, before, WORK, XDG_CACHE_HOME=str(xdg))
+    assert directory == str(xdg / "qcs_jax" / "programs")
+    assert programs(directory)
+    assert pathlib.Path(directory).stat().st_mode & 0o077 == 0
+
+
+def test_without_xdg_it_is_below_home(tmp_path):
+    for xdg in ("", "relative"):
+        directory, _ = enable(tmp_path, XDG_CACHE_HOME=xdg)
+        assert directory == str(tmp_path / "home/.cache/qcs_jax/programs")
+
+
+def test_the_users_own_cache_is_left_alone(tmp_path):
+    mine = str(tmp_path / "mine")
+    assert enable(tmp_path, JAX_COMPILATION_CACHE_DIR=mine) == (mine, 1.0)
+    before = f"jax.config.update('jax_compilation_cache_dir', {mine!r})"
+    assert enable(tmp_path, before) == (mine, 1.0)
+    assert enable(tmp_path, JAX_ENABLE_COMPILATION_CACHE="0") == ("None", 1.0)
+    assert not programs(tmp_path / "home")
+
+
+def test_where_nothing_can_be_written_there_is_no_cache(tmp_path):
+    (tmp_path / "file").write_text("")
+    unusable = str(tmp_path / "file")
+    assert enable(tmp_path, work=WORK, XDG_CACHE_HOME=unusable) == ("None", 1.0)
+    assert enable(tmp_path, XDG_CACHE_HOME="/proc/self") == ("None", 1.0)

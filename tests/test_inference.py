@@ -1,0 +1,305 @@
+"""A loaded classifier: whatever holds a face gives the same answer, in its place."""
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import saved
+import small
+from PIL import Image
+
+import qcs_jax
+from qcs_jax import augment, checkpoint, images
+from qcs_jax.errors import UserError
+
+K = len(saved.CLASS_NAMES)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved.run(tmp_path_factory.mktemp("inference") / "run", 1, 2)
+
+
+@pytest.fixture(scope="module")
+def classifier(run):
+    return qcs_jax.load(run)
+
+
+def picture(seed, height=60, width=50, channels=3):
+    """Smooth colours, so that resizing keeps pictures apart."""
+    return np.asarray(
+        Image.fromarray(small.pixels(3, 3, channels, seed=seed)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [picture(seed) for seed in range(40)]
+
+
+@pytest.fixture
+def files(tmp_path, pictures):
+    paths = [tmp_path / f"{i:02}.png" for i in range(5)]
+    for path, pixels in zip(paths, pictures, strict=False):
+        Image.fromarray(pixels).save(path)
+    return paths
+
+
+def expected(classifier, pixels):
+    """Probabilities as training's own functions give them."""
+    square = images.to_pixels(Image.fromarray(pixels), 52)
+    ready = augment.preprocess(jnp.asarray(square)[None], classifier.image_size)
+    return np.asarray(jax.nn.softmax(classifier.logits(ready)))[0]
+
+
+def assert_same(answers, probabilities):
+    assert len(answers) == len(probabilities)
+    for answer, p in zip(answers, probabilities, strict=True):
+        np.testing.assert_allclose(answer.probabilities, p, atol=2e-6)
+
+
+def test_what_is_loaded(classifier):
+    assert classifier.class_names == saved.CLASS_NAMES
+    assert (classifier.image_size, classifier.resize) == (48, 52)
+    for tree in classifier.variables.values():
+        assert tree.keys() == {"base"}
+
+
+def test_one_face_one_answer(classifier, pictures, files):
+    p = expected(classifier, pictures[0])
+    image = Image.fromarray(pictures[0])
+    for face in (files[0], str(files[0]), image, pictures[0], jnp.array(pictures[0])):
+        answer = classifier.predict(face)
+        assert_same([answer], [p])
+        assert answer.label == saved.CLASS_NAMES[p.argmax()]
+        is_file = face is files[0] or isinstance(face, str)
+        assert answer.path == (str(files[0]) if is_file else None)
+    with Image.open(files[0]) as lazy:
+        assert_same([classifier.predict(lazy)], [p])
+
+
+def test_many_faces_answers_in_order(classifier, pictures, files):
+    p = [expected(classifier, pixels) for pixels in pictures[:5]]
+    folder = files[0].parent
+    for many in (
+        files,
+        tuple(map(str, files)),
+        iter(files),
+        np.stack(pictures[:5]),
+        pictures[:5],
+        f"{folder}/*.png",
+        folder,
+        [files[0], Image.fromarray(pictures[1]), f"{folder}/0[2-4].png"],
+    ):
+        assert_same(classifier.predict(many), p)
+    assert [a.path for a in classifier.predict(files)] == list(map(str, files))
+    assert_same(classifier.predict(files[::-1]), p[::-1])
+
+
+def test_one_by_one_is_as_good_as_a_batch(classifier, pictures):
+    alone = [classifier.predict(pixels).probabilities for pixels in pictures]
+    assert_same(classifier.predict(pictures), alone)
+    assert_same(classifier.predict(np.stack(pictures)), alone)
+
+
+def test_few_programs_for_all_sizes(run, pictures):
+    classifier = qcs_jax.load(run)
+    for count in (1, 2, 3, 5, 8, 9, 16, 21, 31, 32, 33, 39, 40):
+        assert len(classifier.predict(pictures[:count])) == count
+    classifier.features(pictures)
+    assert classifier._forward._cache_size() <= 6  # 1, 2, 4, ... 32
+
+
+def test_nothing_in_nothing_out(classifier):
+    assert classifier.predict([]) == []
+    assert classifier.predict(np.zeros((0, 8, 8, 3), np.uint8)) == []
+    assert classifier.features([]).shape == (0, classifier.model.features)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
+def test_every_mode_is_a_face(classifier, mode, tmp_path):
+    if mode == "I;16":
+        image = Image.fromarray(small.pixels(9, 9).astype(np.uint16) * 256)
+    else:
+        image = Image.fromarray(picture(1)).convert(mode)
+    path = tmp_path / f"x.{'tif' if mode == 'CMYK' else 'png'}"
+    image.save(path)
+    rgb = np.asarray(images.upright(image))
+    assert_same(classifier.predict([image, path]), [expected(classifier, rgb)] * 2)
+
+
+def test_alpha_is_ignored(classifier):
+    pixels = picture(2, channels=4)
+    p = expected(classifier, pixels[..., :3])
+    assert_same([classifier.predict(pixels)], [p])
+
+
+def test_grey_arrays_are_grey_images(classifier):
+    grey = picture(3)[..., 0]
+    p = expected(classifier, np.stack([grey] * 3, axis=-1))
+    assert_same([classifier.predict(grey)], [p])
+
+
+def test_turned_photographs_are_set_upright(classifier, pictures, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = Image.fromarray(pictures[0]).transpose(Image.Transpose.ROTATE_90)
+    turned.save(tmp_path / "turned.png", exif=exif)
+    p = expected(classifier, pictures[0])
+    assert_same([classifier.predict(tmp_path / "turned.png")], [p])
+
+
+def test_one_pixel_and_very_many(classifier, tmp_path):
+    dot = picture(4, 1, 1)
+    assert_same([classifier.predict(dot)], [expected(classifier, dot)])
+    huge = Image.fromarray(picture(5)).resize((3200, 2400), Image.Resampling.BICUBIC)
+    huge.save(tmp_path / "huge.jpg")
+    with Image.open(tmp_path / "huge.jpg") as whole:
+        p = expected(classifier, np.asarray(whole))
+    found = classifier.predict(tmp_path / "huge.jpg").probabilities
+    np.testing.assert_allclose(found, p, atol=0.02)  # reduced while decoded
+
+
+def test_what_is_no_image_fails_alone(classifier, pictures, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"bad.jpg: not an image of a known format"):
+        classifier.predict(bad)
+    with pytest.raises(UserError, match=r"nowhere.jpg: No such file"):
+        classifier.predict(tmp_path / "nowhere.jpg")
+    with pytest.raises(UserError, match=r"float32\[60, 50, 3\] is not a face"):
+        classifier.predict(np.float32(pictures[0]))
+    with pytest.raises(UserError, match=r"\*.png: no file matches"):
+        classifier.predict(f"{tmp_path}/*.png")
+    with pytest.raises(UserError, match="in this folder"):
+        (tmp_path / "empty").mkdir()
+        classifier.predict(tmp_path / "empty")
+
+
+def test_what_is_no_image_among_others_keeps_its_place(classifier, pictures, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    many = [*pictures[:35], bad, *pictures[35:], None, f"{tmp_path}/*.gif"]
+    answers = classifier.predict(many)
+    failures = {35: str(bad), 41: None, 42: f"{tmp_path}/*.gif"}
+    for i, path in failures.items():
+        assert isinstance(answers[i], qcs_jax.Failure)
+        assert answers[i].path == path and answers[i].error
+    assert str(answers[35]) == f"{bad}: not an image of a known format"
+    good = [a for i, a in enumerate(answers) if i not in failures]
+    assert_same(good, [a.probabilities for a in classifier.predict(pictures)])
+
+
+def test_a_batch_may_be_all_failures(classifier, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    [failure] = classifier.predict(f"{tmp_path}/*.jpg")
+    assert isinstance(failure, qcs_jax.Failure)
+
+
+def test_predict_each_reads_only_as_far_as_it_must(classifier, pictures):
+    read = []
+
+    def endless():
+        while True:
+            read.append(None)
+            yield pictures[0]
+
+    answers = classifier.predict_each(endless())
+    for _ in range(40):
+        assert next(answers).label
+    answers.close()
+    assert len(read) <= 40 + 3 * 32
+
+
+def test_features_are_what_the_head_classifies(classifier, pictures, files):
+    features = classifier.features(pictures)
+    assert features.shape == (40, classifier.model.features)
+    assert features.dtype == np.float32
+    head = classifier.variables["params"]["base"]["vit"]["head"]
+    logits = features @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
+    p = np.asarray(jax.nn.softmax(logits))
+    assert_same(classifier.predict(pictures), p)
+    for one in (pictures[0], files[0], str(files[0])):
+        np.testing.assert_allclose(classifier.features(one), features[:1], atol=1e-5)
+    with pytest.raises(UserError, match=r"nowhere: No such file"):
+        classifier.features([pictures[0], "nowhere"])
+
+
+def test_a_prediction_tells_what_it_knows(classifier, pictures):
+    answer = classifier.predict(pictures[0])
+    p = answer.probabilities
+    assert p.shape == (K,) and p.dtype == np.float64
+    assert p.sum() == pytest.approx(1, abs=1e-12)
+    assert answer.confidence == p.max()
+    top = answer.top(2)
+    assert top[0] == (answer.label, answer.confidence) and top[0][1] >= top[1][1]
+    assert dict(answer.top(9)) == dict(zip(saved.CLASS_NAMES, p, strict=True))
+    assert str(answer) == f"{answer.label} ({p.max():.3f})"
+
+
+def test_steps(run, classifier, pictures):
+    newest = classifier.predict(pictures[0])
+    for path, step in ((run, 2), (run / "checkpoints", None), (f"{run}", None)):
+        same = qcs_jax.load(path, step=step).predict(pictures[0])
+        np.testing.assert_array_equal(same.probabilities, newest.probabilities)
+    first = qcs_jax.load(run, step=1).predict(pictures[0])
+    assert np.abs(first.probabilities - newest.probabilities).max() > 1e-3
+    same = qcs_jax.load(run / "checkpoints" / "1").predict(pictures[0])
+    np.testing.assert_array_equal(same.probabilities, first.probabilities)
+    with pytest.raises(UserError, match="no checkpoint of step 7"):
+        qcs_jax.load(run, step=7)
+    with pytest.raises(UserError, match="no checkpoint at"):
+        qcs_jax.load("nowhere")
+
+
+def test_loading_reads_the_base_branch_alone(run, monkeypatch):
+    asked = []
+    original = checkpoint.load_variables
+
+    def spy(*args, **kwargs):
+        asked.append(kwargs["branch"])
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(checkpoint, "load_variables", spy)
+    qcs_jax.load(run)
+    assert asked == ["base"]
+
+
+def test_an_aligner_sees_the_upright_image(run, pictures):
+    def left_half(image, side):
+        assert image.mode == "RGB" and side == 52
+        if image.width > 50:
+            raise UserError("no face")
+        return image.crop((0, 0, 25, 60))
+
+    classifier = qcs_jax.load(run, aligner=left_half)
+    p = expected(classifier, pictures[0][:, :25])
+    wide = np.concatenate([pictures[0]] * 2, axis=1)
+    answers = classifier.predict([pictures[0], wide])
+    assert_same(answers[:1], [p])
+    assert answers[1] == qcs_jax.Failure("no face")
+
+
+PREDICT = """
+import sys, qcs_jax
+print(qcs_jax.load(sys.argv[1]).predict(sys.argv[2]))
+print(*sys.modules, sep=chr(10))
+"""
+
+
+def test_a_process_that_predicts_loads_nothing_of_training(run, files, classifier):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", PREDICT, run, files[0]],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    answer, *loaded = done.stdout.splitlines()
+    assert answer == str(classifier.predict(files[0])) and not done.stderr
+    forbidden = ("grain", "tensorflow", "tensorflow_datasets", "torch", "tensorboardX")
+    assert not set(loaded) & {*forbidden, "qcs_jax.train", "qcs_jax.input", "tqdm"}

@@ -1,0 +1,188 @@
+"""`python -m qcs_jax.predict`."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import saved
+import small
+from PIL import Image
+
+import qcs_jax
+from qcs_jax.predict import __main__ as command
+
+HEADER = ["file", "label", "p", "second", "p"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved.run(tmp_path_factory.mktemp("predict") / "run", 1)
+
+
+@pytest.fixture
+def faces(tmp_path):
+    """A folder of three faces."""
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    for i, name in enumerate(("a.png", "b.png", "long name.png")):
+        image = Image.fromarray(small.pixels(3, 3, 3, seed=i)).resize((50, 50))
+        image.save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def predict(run, capsys):
+    """Runs the command: exit status, lines of standard output and of error."""
+
+    def call(*argv):
+        status = command.main([f"--checkpoint={run}", *map(str, argv)])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
+
+    return call
+
+
+def test_table_is_aligned_and_agrees_with_python(predict, faces, run):
+    status, lines, errors = predict(faces)
+    assert (status, errors) == (0, [])
+    assert lines[0].split() == HEADER
+    starts = {line.index(word) for line, word in zip(lines, [" label"], strict=False)}
+    answers = qcs_jax.load(run).predict(faces)
+    assert len(lines) == 1 + len(answers) == 4
+    for line, answer in zip(lines[1:], answers, strict=True):
+        (first, p1), (second, p2) = answer.top(2)
+        assert line.startswith(answer.path)
+        found = line.removeprefix(answer.path).split()
+        assert found == [first, f"{p1:.3f}", second, f"{p2:.3f}"]
+        starts.add(line.index(f" {first} "))
+    assert len(starts) == 1
+
+
+def test_files_patterns_and_folders_in_order(predict, faces):
+    _, lines, _ = predict(faces / "b.png", f"{faces}/a*", faces)
+    found = [line.split(".png")[0].rsplit("/")[-1] for line in lines[1:]]
+    assert found == ["b", "a", "a", "b", "long name"]
+
+
+def test_paths_from_standard_input(predict, faces, monkeypatch):
+    text = f"{faces}/b.png\n\n{faces}/a.png\r\n".encode()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+    status, lines, _ = predict("-", faces / "long name.png")
+    assert status == 0
+    assert [os.path.basename(line)[0] for line in lines[1:]] == ["b", "a", "l"]
+
+
+def test_a_corrupt_image_among_a_hundred_costs_one_line(predict, faces, tmp_path):
+    good = faces / "a.png"
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(good.read_bytes()[:50])
+    out = tmp_path / "out.csv"
+    status, lines, errors = predict(*[good] * 60, bad, *[good] * 40, f"--out={out}")
+    assert status == 1
+    assert len(lines) == 101
+    assert errors[0].startswith(f"error: {bad}: ")
+    assert errors[1:] == ["1 of 101 could not be classified"]
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [i for i, row in enumerate(rows) if row["error"]] == [60]
+
+
+def test_csv_has_all_probabilities(predict, faces, run, tmp_path):
+    (faces / "c,\n.png").write_bytes(b"")
+    out = tmp_path / "out.CSV"
+    out.write_text("of an earlier run")
+    assert predict(faces, f"--out={out}")[0] == 1
+    with out.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["file", "label", *saved.CLASS_NAMES, "error"]
+    for row, answer in zip(rows, qcs_jax.load(run).predict(faces), strict=True):
+        assert row[0] == answer.path
+        if isinstance(answer, qcs_jax.Failure):
+            assert row[1:] == ["", "", "", "", answer.error] and row[-1]
+        else:
+            assert (row[1], row[-1]) == (answer.label, "")
+            p = [float(cell) for cell in row[2:-1]]
+            assert p == pytest.approx(list(answer.probabilities), rel=1e-5)
+
+
+def test_json_has_all_probabilities(predict, faces, run, tmp_path):
+    (faces / "c.png").write_bytes(b"")
+    out = tmp_path / "out.json"
+    assert predict(faces, f"--out={out}")[0] == 1
+    rows = json.loads(out.read_text())
+    for row, answer in zip(rows, qcs_jax.load(run).predict(faces), strict=True):
+        assert row["file"] == answer.path
+        if isinstance(answer, qcs_jax.Failure):
+            assert row["label"] is row["probabilities"] is None
+            assert row["error"] == answer.error
+        else:
+            assert row["label"] == answer.label and row["error"] is None
+            assert row["probabilities"] == pytest.approx(dict(answer.top(3)), rel=1e-5)
+
+
+def test_json_of_stopped_work_is_whole(predict, faces, tmp_path, monkeypatch):
+    out = tmp_path / "out.json"
+
+    predict_each = qcs_jax.Classifier.predict_each
+
+    def interrupted(self, paths):
+        yield from predict_each(self, [faces / "a.png"] * 40)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(qcs_jax.Classifier, "predict_each", interrupted)
+    status, _, errors = predict(faces, f"--out={out}")
+    assert (status, errors) == (2, ["stopped"])
+    assert len(json.loads(out.read_text())) == 32  # rows come 32 at a time
+
+
+@pytest.mark.parametrize(
+    "argument,message",
+    [
+        ("--out=x.txt", "ends in .csv or .json"),
+        ("--out=nowhere/x.csv", "there is no folder nowhere"),
+        ("--out=folder.csv", "is a folder"),
+        ("--align=nowhere.onnx", "nowhere.onnx"),
+    ],
+)
+def test_mistakes_are_told_before_any_work(
+    capsys, argument, message, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.csv").mkdir()
+    assert command.main(["--checkpoint=nowhere", "x.jpg", argument]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("error: ") and message in err
+    assert err.count("\n") == 1
+
+
+def test_no_checkpoint(capsys):
+    assert command.main(["--checkpoint=nowhere", "x.jpg"]) == 2
+    assert "error: no checkpoint at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["--checkpoint=x"], ["x.jpg"], ["--nonsense"]])
+def test_wrong_arguments(argv, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(argv)
+    assert "usage: python -m qcs_jax.predict" in capsys.readouterr().err
+
+
+def test_nobody_need_read_to_the_end(run, faces):
+    """As `python -m qcs_jax.predict ... | head -1`, and a name that is no text."""
+    strange = os.fsencode(faces) + b"/\xff.png"
+    os.rename(faces / "a.png", strange)
+    command_line = [sys.executable, "-m", "qcs_jax.predict", f"--checkpoint={run}", "-"]
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    with subprocess.Popen(command_line, **pipes) as process:
+        process.stdin.write((strange + b"\n") * 64)
+        process.stdin.flush()
+        assert process.stdout.readline().split() == [w.encode() for w in HEADER]
+        assert process.stdout.readline().startswith(strange)
+        process.stdout.close()
+        process.stdin.write((strange + b"\n") * 64)
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 2
