@@ -134,10 +134,14 @@ def preprocess(images: jax.Array, size: int) -> jax.Array:
       ValueError: Images are smaller than the crop, or not uint8 RGB.
     """
     _check_images(images, size)
+    return _standardize(center_crop(images, size), white=255.0)
+
+
+def center_crop(images: Any, size: int) -> Any:
+    """`[m, H, W, ...]` -> `[m, size, size, ...]`, of a JAX or a NumPy array."""
     # An odd margin is halved to the even number, as torchvision does with `round`.
     top, left = (round((side - size) / 2) for side in images.shape[1:3])
-    images = images[:, top : top + size, left : left + size]
-    return _standardize(images, white=255.0)
+    return images[:, top : top + size, left : left + size]
 
 
 def normalize(images01: jax.Array) -> jax.Array:

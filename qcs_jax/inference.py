@@ -1,10 +1,11 @@
 """Predictions of a trained base branch.
 
-Loading reads the base branch alone; the interaction is never traced.
+Loading reads the base branch alone. The interaction is traced by `explain` only.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,7 +20,9 @@ from PIL import Image
 from qcs_jax import augment, checkpoint, compilation_cache, images, models, recipe
 from qcs_jax.answers import Failure, Prediction
 from qcs_jax.errors import UserError
+from qcs_jax.explanation import Explanation, explain
 from qcs_jax.faces import Face, is_one, read, spread
+from qcs_jax.interaction import Interaction
 
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
 
@@ -44,6 +47,7 @@ class Classifier:
         class_names: Sequence[str],
         resize: int,
         aligner: Aligner | None = None,
+        load_interaction: Callable[[], Interaction] | None = None,
     ):
         """Puts a base branch on the default device.
 
@@ -54,12 +58,14 @@ class Classifier:
           resize: Side of the square before the centre crop.
           aligner: Finds the face in an image, such as `qcs_jax.align.Aligner`; None
             takes the whole image for the face.
+          load_interaction: Reads the rest of the network, which only `explain` needs.
         """
         self.model = model
         self.variables = jax.device_put(variables)
         self.class_names = tuple(class_names)
         self.resize = resize
         self._aligner = aligner
+        self._load_interaction = load_interaction
         self._logits = jax.jit(model.apply)
         self._forward = jax.jit(self._logits_and_features)
 
@@ -147,6 +153,39 @@ class Classifier:
                 raise UserError(str(failures[0]))
             found.append(pass_.features)
         return np.concatenate(found)
+
+    def explain(self, anchor: Face, others: Face | Iterable[Face]) -> Explanation:
+        """Shows what a face shares with other faces, position by position (Figure 8).
+
+        The first call reads the cross branch from the checkpoint.
+
+        Args:
+          anchor: One face; see `predict`.
+          others: One or several faces to compare it with.
+
+        Raises:
+          UserError: if one of them is not an image, or the network is a baseline,
+            which compares nothing.
+        """
+        alone = isinstance(others, str | os.PathLike) or is_one(others)
+        faces = [anchor, *([others] if alone else others)]
+        decoded = [self._decode(face) for face in _spread(faces)]
+        failures = [face for face in decoded if isinstance(face, Failure)]
+        if failures:
+            raise UserError(str(failures[0]))
+        if len(decoded) < 2:
+            raise UserError("there is no other face to compare the anchor with")
+        pixels = np.stack([face.pixels for face in decoded])
+        return explain(self._interaction, pixels[0], pixels[1:])
+
+    @functools.cached_property
+    def _interaction(self) -> Interaction:
+        if self._load_interaction is None:
+            raise UserError(
+                "this classifier has its base branch alone, which compares nothing: "
+                "load it from a checkpoint with qcs_jax.load"
+            )
+        return self._load_interaction()
 
     def _passes(self, faces: Iterable[Face]) -> Iterator[_Pass]:
         """Runs the network on `BATCH` faces at a time, in order.
@@ -257,11 +296,12 @@ def load(
       UserError: if there is no checkpoint, or it is damaged.
     """
     compilation_cache.enable()
-    variables, description, _ = checkpoint.load_variables(
+    variables, description, step = checkpoint.load_variables(
         path, step=step, branch="base"
     )
     config = ml_collections.ConfigDict(description["config"])
     class_names = description["class_names"]
     model = recipe.create_model(config, len(class_names))
     resize = description["preprocessing"]["resize"]
-    return Classifier(model, variables, class_names, resize, aligner)
+    rest = functools.partial(Interaction.load, path, step=step)
+    return Classifier(model, variables, class_names, resize, aligner, rest)

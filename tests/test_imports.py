@@ -38,6 +38,7 @@ LAYERS = (
     | {"mcnemar", "models"},
     {"config", "recipe", "results"},
     {"interaction", "variant"},
+    {"explanation"},
     {"convert", "evaluate", "inference", "input"},
     {"compare", "export", "initialize", "predict", "visualize"},
     {"experiment", "report"},

@@ -128,8 +128,7 @@ class Scene:
         pixels = self.gallery.pixels(chosen.reshape(-1))
         size = self.model.image_size
         normalized = np.asarray(augment.preprocess(jnp.asarray(pixels), size))
-        top = round((pixels.shape[1] - size) / 2)
-        seen = pixels[:, top : top + size, top : top + size]
+        seen = augment.center_crop(pixels, size)
         shape = (*chosen.shape, size, size, 3)
         return seen.reshape(shape), normalized.reshape(shape)
 

@@ -1,0 +1,74 @@
+"""Explanations: of the faces that were given, in their order, by the cross branch."""
+
+import numpy as np
+import pytest
+import saved
+import small
+
+import qcs_jax
+from qcs_jax import augment
+from qcs_jax.errors import UserError
+from qcs_jax.interaction import Interaction, compare
+
+FACES = small.pixels(4, 52, 52, 3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved.run(tmp_path_factory.mktemp("explanation") / "run", 1, 2)
+
+
+@pytest.fixture(scope="module")
+def classifier(run):
+    return qcs_jax.load(run, step=1)
+
+
+@pytest.fixture(scope="module")
+def explained(classifier):
+    return classifier.explain(FACES[0], FACES[1:])
+
+
+def test_shapes_and_what_the_network_saw(explained, classifier):
+    s = classifier.image_size
+    np.testing.assert_array_equal(explained.anchor, FACES[0, 2 : 2 + s, 2 : 2 + s])
+    np.testing.assert_array_equal(explained.others, FACES[1:, 2 : 2 + s, 2 : 2 + s])
+    assert explained.anchor_maps.shape == explained.other_maps.shape == (3, s, s)
+    assert explained.similarities.shape == (3, 9, 9)
+
+
+def test_it_is_what_the_checkpoint_compares(explained, run):
+    """Of the step that was loaded, which is not the newest."""
+    interaction = Interaction.load(run, step=1)
+    ready = augment.preprocess(FACES, 48)
+    keys = interaction.keys(ready)[-1]
+    compared = compare(keys[[0, 0, 0]], keys[1:])
+    np.testing.assert_allclose(explained.similarities, compared.similarities, rtol=1e-5)
+    # Tokens stand at every 16th pixel.
+    grid = explained.anchor_maps[:, ::16, ::16].reshape(3, 9)
+    np.testing.assert_allclose(grid, compared.importance[0], rtol=1e-5)
+
+
+def test_a_face_is_most_like_itself(classifier):
+    explained = classifier.explain(FACES[0], [FACES[0], FACES[1]])
+    itself, other = explained.similarities
+    np.testing.assert_allclose(np.diag(itself), itself.max(), rtol=1e-3)
+    assert itself.max() > other.max()
+
+
+def test_maps_turn_around_with_the_question(classifier):
+    forth = classifier.explain(FACES[0], FACES[1])
+    back = classifier.explain(FACES[1], FACES[0])
+    np.testing.assert_allclose(forth.anchor_maps, back.other_maps, rtol=1e-4)
+
+
+def test_what_cannot_be_explained(classifier, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match="a.png: not an image"):
+        classifier.explain(FACES[0], [FACES[1], tmp_path / "a.png"])
+    with pytest.raises(UserError, match="no other face"):
+        classifier.explain(FACES[0], [])
+    bare = qcs_jax.Classifier(
+        classifier.model, classifier.variables, classifier.class_names, 52
+    )
+    with pytest.raises(UserError, match="base branch alone"):
+        bare.explain(FACES[0], FACES[1])
