@@ -49,6 +49,7 @@ class Classifier:
       class_names: k names, in the order of logits and probabilities.
       model: The network.
       variables: Its base branch.
+      resize: Faces are resized to this square before the centre crop.
     """
 
     def __init__(
@@ -64,12 +65,12 @@ class Classifier:
           model: As `models.create` gives it.
           variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`.
           class_names: k names.
-          resize: Faces are resized to this square before the centre crop.
+          resize: See above.
         """
         self.model = model
         self.variables = jax.device_put(variables)
         self.class_names = tuple(class_names)
-        self._resize = resize
+        self.resize = resize
         self._forward = jax.jit(model.apply)
 
     def logits(self, normalized_images: Any) -> jax.Array:
@@ -119,8 +120,8 @@ class Classifier:
             if isinstance(face, np.ndarray):
                 face = Image.fromarray(face)
             if isinstance(face, Image.Image):
-                return images.to_pixels(face, self._resize)
-            return images.decode(pathlib.Path(face).read_bytes(), self._resize)
+                return images.to_pixels(face, self.resize)
+            return images.decode(pathlib.Path(face).read_bytes(), self.resize)
         except (OSError, TypeError, ValueError) as error:
             what = face if isinstance(face, str | os.PathLike) else type(face).__name__
             raise UserError(f"{what} is not an image: {error}") from error

@@ -55,6 +55,7 @@ NEVER = {
     "checkpoint": (*HEAVY, "clu", "qcs_jax.train", "qcs_jax.input"),
     "inference": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "evaluate": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
+    "export": ("torch", *HEAVY[:2], "qcs_jax.train", "qcs_jax.input"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
 
