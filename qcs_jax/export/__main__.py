@@ -103,9 +103,8 @@ def _export(args: argparse.Namespace) -> None:
         run = exporter.load(folder)
         difference = check.compare(served, run, tolerance)
         print(
-            f"  check      logits of random images differ by at most {difference:.1e} "
-            f"(allowed {tolerance:.1e}), in batches of "
-            f"{', '.join(map(str, check.BATCHES))}"
+            f"  check      {sum(check.BATCHES)} random images: logits differ by "
+            f"at most {difference:.1e} (allowed {tolerance:.1e})"
         )
         if photographs:
             _print_accuracy(check.measure(served, run, photographs))
