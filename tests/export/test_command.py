@@ -1,5 +1,6 @@
 """`python -m qcs_jax.export`, as far as it goes without TensorFlow."""
 
+import os
 import pathlib
 import re
 import subprocess
@@ -136,7 +137,7 @@ def test_a_checkpoint_from_the_command_line(tmp_path):
         return subprocess.run(
             [sys.executable, "-X", "importtime", "-m", "qcs_jax.export", *argv],
             cwd=tmp_path,
-            env={**command.os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
         )

@@ -1,5 +1,6 @@
 """SavedModel and TFLite, read by TensorFlow."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -92,10 +93,24 @@ def test_tensorflow_alone_serves_it(classifier, saved, tmp_path):
         assert "qcs_jax" not in sys.modules  # TensorFlow itself looks for JAX
     """
     argv = [sys.executable, "-c", textwrap.dedent(code)]
-    environment = {k: v for k, v in command.os.environ.items() if k != "XLA_FLAGS"}
+    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     subprocess.run(argv, cwd=tmp_path, env=environment, check=True)
     expected = Served.of(classifier).run(faces)["logits"]
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-5)
+
+
+def test_a_session_serves_it(classifier, saved):
+    """TensorFlow Serving runs graphs in sessions, and finds names in the signature."""
+    faces = small.pixels(2, 36, 36, 3)
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        model = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(saved))
+        signature = model.signature_def["serving_default"]
+        outputs = {name: x.name for name, x in signature.outputs.items()}
+        found = session.run(outputs, {signature.inputs["images"].name: faces})
+    expected = Served.of(classifier).run(faces)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5)
 
 
 @pytest.mark.parametrize(
