@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax import models
+from qcs_jax.inference import Classifier
 
 SIZES = dict(
     image_size=32,  # 2 x 2 tokens at each level
@@ -38,6 +39,13 @@ def variables(model: models.QCS, seed: int = 0) -> dict:
         return 0.3 * noise + np.float32(name in ("scale", "slope"))
 
     return jax.tree_util.tree_map_with_path(draw, shapes)
+
+
+def classifier(seed: int = 0, *, resize: int = 36, **options) -> Classifier:
+    """The base branch of a network of three classes."""
+    model = create("qcs", num_classes=3, **options)
+    base = {name: {"base": x["base"]} for name, x in variables(model, seed).items()}
+    return Classifier(model, base, ("anger", "fear", "joy"), resize)
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:

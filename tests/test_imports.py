@@ -74,6 +74,7 @@ NEVER = {
     "experiment": (*HEAVY, "qcs_jax.train", "qcs_jax.input"),
     "report": ("tensorflow", "torch", "qcs_jax.train"),
     "visualize": ("tensorflow", "torch", "qcs_jax.train"),
+    "export": ("torch", *HEAVY[:2], "qcs_jax.train", "qcs_jax.input"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
 }
 

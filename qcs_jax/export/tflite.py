@@ -1,0 +1,67 @@
+"""A TensorFlow Lite (LiteRT) model for phones and small boards, one image at a time.
+
+Its operations are all built in. A symbolic batch would need operations that the
+converter does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import tempfile
+import warnings
+
+import numpy as np
+
+from qcs_jax.export import savedmodel
+from qcs_jax.export.served import Run, Served, write_labels
+
+FILE = "model.tflite"
+QUANTIZE = ("none", "float16", "int8")
+
+
+def write(served: Served, folder: pathlib.Path, *, quantize: str = "none") -> None:
+    """Writes `model.tflite`, signature `serving_default`, and `labels.txt`.
+
+    Args:
+      served: What to export.
+      folder: An existing folder.
+      quantize: "none"; "float16" halves the weights; "int8" stores the weights of
+        matrices and convolutions in 8 bits and quantises what they multiply on the fly
+        (dynamic range).
+
+    Raises:
+      UserError: if TensorFlow is not installed.
+    """
+    tf = savedmodel.import_tensorflow()
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        savedmodel.write(served, pathlib.Path(scratch), batch=1)
+        converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
+        if quantize != "none":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if quantize == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        model = converter.convert()
+    (folder / FILE).write_bytes(model)
+    write_labels(served, folder)
+
+
+def load(folder: pathlib.Path) -> Run:
+    """Reads back what `write` wrote; batches are run image by image."""
+    tf = savedmodel.import_tensorflow()
+    with warnings.catch_warnings():
+        # It asks for ai_edge_litert, which would be one more package for one check.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
+        interpreter = tf.lite.Interpreter(
+            str(folder / FILE), num_threads=os.cpu_count()
+        )
+    run_one = interpreter.get_signature_runner(savedmodel.SIGNATURE)
+
+    def run(images):
+        outputs = [run_one(images=image[None]) for image in images]
+        return {
+            name: np.concatenate([output[name] for output in outputs])
+            for name in outputs[0]
+        }
+
+    return run
