@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
+import platform
 import tempfile
 
 import jax
@@ -33,14 +35,26 @@ def enable() -> None:
 
 
 def _directory() -> pathlib.Path | None:
-    """`$XDG_CACHE_HOME/qcs_jax/programs`, made if need be; None if not writable."""
+    """`$XDG_CACHE_HOME/qcs_jax/programs/CPU`, made if need be; None if not writable."""
     try:
         base = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
         if not base.is_absolute():  # so says the XDG specification
             base = pathlib.Path.home() / ".cache"
-        directory = base / "qcs_jax" / "programs"
+        directory = base / "qcs_jax" / "programs" / _processor()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=directory):
             return directory
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return None
+
+
+def _processor() -> str:
+    """Names the kind of CPU: a home may be shared by machines, instructions are not."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = [f"flags : {platform.processor()}"]
+    wanted = ("flags", "Features")  # as x86 and ARM call it
+    features = {line for line in lines if line.startswith(wanted)}
+    digest = hashlib.sha256("\n".join(sorted(features)).encode()).hexdigest()
+    return f"{platform.machine()}-{digest[:12]}"

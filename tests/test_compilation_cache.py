@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from qcs_jax import compilation_cache
+
 ENABLE = """
 from qcs_jax import compilation_cache
 import jax
@@ -48,7 +50,7 @@ def programs(folder):
 def test_programs_are_kept_in_the_users_cache(tmp_path, before):
     xdg = tmp_path / "xdg"
     directory, _ = enable(tmp_path, before, WORK, XDG_CACHE_HOME=str(xdg))
-    assert directory == str(xdg / "qcs_jax" / "programs")
+    assert pathlib.Path(directory).parent == xdg / "qcs_jax" / "programs"
     assert programs(directory)
     assert pathlib.Path(directory).stat().st_mode & 0o077 == 0
 
@@ -56,7 +58,21 @@ def test_programs_are_kept_in_the_users_cache(tmp_path, before):
 def test_without_xdg_it_is_below_home(tmp_path):
     for xdg in ("", "relative"):
         directory, _ = enable(tmp_path, XDG_CACHE_HOME=xdg)
-        assert directory == str(tmp_path / "home/.cache/qcs_jax/programs")
+        expected = tmp_path / "home/.cache/qcs_jax/programs"
+        assert pathlib.Path(directory).parent == expected
+
+
+def test_machines_that_share_a_home_share_no_programs(monkeypatch):
+    read, names = pathlib.Path.read_text, set()
+    for flags in ("flags\t: sse avx", "flags\t: sse avx avx512f", "Features\t: asimd"):
+        text = f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n{flags}\ncpu MHz\t: 2"
+
+        def fake(path, text=text, **options):
+            return text if str(path) == "/proc/cpuinfo" else read(path, **options)
+
+        monkeypatch.setattr(pathlib.Path, "read_text", fake)
+        names |= {compilation_cache._processor() for _ in range(2)}
+    assert len(names) == 3
 
 
 def test_the_users_own_cache_is_left_alone(tmp_path):
