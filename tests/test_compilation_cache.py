@@ -22,7 +22,7 @@ print(jax.config.jax_compilation_cache_dir)
 print(jax.config.jax_persistent_cache_min_compile_time_secs)
 """
 # Takes longer to compile than what is not worth a file.
-WORK = "sum(jax.numpy.sin(x + i) for i in range(300))"
+WORK = "sum(jax.numpy.sin(x + i) for i in range(1000))"
 
 
 def enable(tmp_path, before="", work="x", **environment):
