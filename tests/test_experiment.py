@@ -132,7 +132,7 @@ def test_the_rows_of_table_2():
     ],
 )
 def test_the_papers_number_of_every_row(table, expected):
-    from qcs_jax import published
+    from qcs_jax.compare import published
 
     found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
     assert [result.percent["raf_db"] for result in found] == expected

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax import predictions
 from qcs_jax.errors import UserError
+from qcs_jax.measure import predictions
 from qcs_jax.report import __main__ as command
 from qcs_jax.report import page, pictures
 from qcs_jax.train import entry, loop

@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Sequence
 from itertools import groupby
 
-from qcs_jax import published
+from qcs_jax.compare import published
 from qcs_jax.compare.groups import Group
 from qcs_jax.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 

@@ -11,8 +11,9 @@ import re
 import jax
 import ml_collections
 
-from qcs_jax import about, checkpoint, predictions
-from qcs_jax.results import Results, table
+from qcs_jax import about, checkpoint
+from qcs_jax.measure import predictions
+from qcs_jax.measure.results import Results, table
 from qcs_jax.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step

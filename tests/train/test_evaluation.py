@@ -7,7 +7,7 @@ import pytest
 import toy
 from scipy import stats
 
-from qcs_jax import predictions
+from qcs_jax.measure import predictions
 from qcs_jax.metrics import Counts
 from qcs_jax.run_log import read_log
 from qcs_jax.train import entry, loop

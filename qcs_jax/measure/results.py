@@ -6,8 +6,8 @@ import dataclasses
 
 import numpy as np
 
-from qcs_jax import bootstrap
-from qcs_jax.calibration import fit_temperature
+from qcs_jax.measure import bootstrap
+from qcs_jax.measure.calibration import fit_temperature
 from qcs_jax.metrics import Counts, log_softmax
 
 NAMES = {

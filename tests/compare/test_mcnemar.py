@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from qcs_jax import mcnemar
+from qcs_jax.compare import mcnemar
+from qcs_jax.compare.mcnemar import McNemar
 from qcs_jax.errors import UserError
-from qcs_jax.mcnemar import McNemar
-from qcs_jax.predictions import Predictions
+from qcs_jax.measure.predictions import Predictions
 
 NAMES = ("calm", "sad")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qcs_jax import predictions
 from qcs_jax.errors import UserError
+from qcs_jax.measure import predictions
 
 NAMES = ("calm", 'glad, "very"', "sad")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qcs_jax import bootstrap, metrics
+from qcs_jax import metrics
+from qcs_jax.measure import bootstrap
 
 
 def confusion_of(labels, guesses, k):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from qcs_jax.calibration import HIGHEST, LOWEST, fit_temperature
+from qcs_jax.measure.calibration import HIGHEST, LOWEST, fit_temperature
 from qcs_jax.metrics import Counts, log_softmax
 
 

@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 
 from qcs_jax.errors import UserError
-from qcs_jax.predictions import Predictions
+from qcs_jax.measure.predictions import Predictions
 
 LEVEL = 0.05  # of significance
 

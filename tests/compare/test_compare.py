@@ -10,11 +10,12 @@ import fake_runs
 import numpy as np
 import pytest
 
-from qcs_jax import predictions, published
 from qcs_jax.compare import __main__ as command
+from qcs_jax.compare import published
 from qcs_jax.compare.groups import group_runs
 from qcs_jax.compare.runs import find_runs
 from qcs_jax.compare.table import Line, Statistic, markdown
+from qcs_jax.measure import predictions
 
 ROOT = pathlib.Path(__file__).parent.parent
 

@@ -1,0 +1,1 @@
+"""From logits to what an evaluation reports: intervals, calibration, files."""
