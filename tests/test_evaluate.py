@@ -1,0 +1,61 @@
+"""Whole splits: every image once, the same counts however they are dealt out."""
+
+import numpy as np
+import pytest
+import small
+import toy
+
+from qcs_jax.evaluate import logits_of
+from qcs_jax.input import pipeline
+from qcs_jax.metrics import Counts
+from qcs_jax.train.step import make_eval_step, replicate
+
+MODEL = small.create("baseline", num_classes=3)
+VARIABLES = small.variables(MODEL)
+SOURCE = toy.source("test")
+
+
+def logits(devices, batch_size, mirrored=False):
+    layout = pipeline.Layout(hosts=1, host=0, devices=devices)
+    batches = pipeline.eval_batches(
+        SOURCE, batch_size=batch_size, side=36, layout=layout
+    )
+    step = make_eval_step(MODEL, mirrored=mirrored)
+    variables = replicate(VARIABLES) if devices == 8 else VARIABLES
+    return logits_of(step, variables, batches, len(SOURCE))
+
+
+@pytest.fixture(scope="module")
+def reference():
+    """One device, all 21 images at once."""
+    return logits(1, 21)
+
+
+@pytest.mark.parametrize("devices, batch_size", [(1, 4), (2, 10), (4, 8), (8, 16)])
+def test_counts_do_not_depend_on_devices_and_batches(devices, batch_size, reference):
+    found = logits(devices, batch_size)
+    np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-5)
+    counts = [Counts.of(x, SOURCE.labels) for x in (found, reference)]
+    np.testing.assert_array_equal(counts[0].confusion, counts[1].confusion)
+    assert counts[0].confusion.sum() == 21
+    assert counts[0].metrics() == pytest.approx(counts[1].metrics(), rel=1e-4)
+
+
+def test_the_mirrored_step_sees_mirrored_images(reference, monkeypatch):
+    decode = pipeline.Decode._decode
+
+    def flipped(self, data, example):
+        return decode(self, data, example)[:, ::-1]
+
+    direct = logits(1, 21, mirrored=True)
+    monkeypatch.setattr(pipeline.Decode, "_decode", flipped)
+    np.testing.assert_allclose(direct, logits(1, 21), rtol=1e-4, atol=1e-5)
+    assert np.abs(direct - reference).max() > 1e-3
+
+
+def test_what_fills_the_last_batch_up_is_left_out(reference):
+    numbers = np.array([2, 0, -1, -1])
+    rows = np.array([[2.0], [0.0], [9.0], [9.0]], np.float32)
+    batches = [(rows, numbers), (rows[:2] + 1, np.array([1, -1]))]
+    found = logits_of(lambda variables, images: images, {}, batches, 3)
+    np.testing.assert_array_equal(found, [[0.0], [3.0], [2.0]])
