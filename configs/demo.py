@@ -11,6 +11,7 @@ def get_config():
     c = base_config()
     c.name = "demo"
     c.data.name = "synthetic_faces/balanced"
+    c.data.val_fraction = 0.1
     c.data.resize = 56
     c.model.size = "tiny"
     c.augment.erase = 0.0
