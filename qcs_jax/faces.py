@@ -12,12 +12,10 @@ from PIL import Image
 
 from qcs_jax import images
 from qcs_jax.errors import UserError
+from qcs_jax.images import EXTENSIONS
 
 # A path, a Pillow image, or uint8 pixels [h, w], [h, w, 3] (RGB) or [h, w, 4] (RGBA).
 Face = str | os.PathLike | Image.Image | np.ndarray
-
-# Of the files that count in a folder; a path or pattern may name any file.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 
 def is_one(faces: Any) -> bool:

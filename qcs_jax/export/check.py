@@ -11,10 +11,10 @@ import numpy as np
 from qcs_jax import images
 from qcs_jax.errors import UserError
 from qcs_jax.export.served import OUTPUTS, Run, Served
+from qcs_jax.images import EXTENSIONS
 
 BATCHES = (1, 3, 8)
 
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 _AT_ONCE = 32  # photographs in memory
 
 
@@ -84,7 +84,7 @@ class Photographs:
         Raises:
           UserError: if there are none, or a folder is not named as a class.
         """
-        found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in _SUFFIXES)
+        found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in EXTENSIONS)
         unknown = sorted({path.parent.name for path in found} - set(class_names))
         if unknown or not found:
             fault = f"has the folders {', '.join(unknown)}" if unknown else "has none"

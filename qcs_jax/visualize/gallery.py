@@ -10,9 +10,9 @@ import numpy as np
 
 from qcs_jax import images
 from qcs_jax.errors import UserError
+from qcs_jax.images import EXTENSIONS
 from qcs_jax.visualize.errors import Unavailable
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 BATCH = 64
 
 
