@@ -7,18 +7,17 @@ import runpy
 import shutil
 
 import execute_notebooks
-import jax
 import nbformat
 import pytest
+import small
 
-from qcs_jax import about, models, recipe
+from qcs_jax import about, recipe
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.train.state import TrainState
 
 ROOT = execute_notebooks.ROOT
 FILES = sorted(execute_notebooks.FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in FILES]
-
 CLASS_NAMES = (
     "neutral",
     "happiness",
@@ -28,9 +27,6 @@ CLASS_NAMES = (
     "disgust",
     "fear",
 )
-
-# Of Jupyter's own parts among each other.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:jupyter_client")
 
 
 def read(name):
@@ -47,10 +43,10 @@ def code(notebook):
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
-    """The run of `make demo`, as if it had been stopped before its first step."""
+    """The run of `make demo`, but for its weights, which are random."""
     config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
     model = recipe.create_model(config, len(CLASS_NAMES))
-    variables = models.init(model, jax.random.key(0))
+    variables = small.variables(model)
     state = TrainState.create(variables, recipe.create_optimizer(config, 1))
     items = {
         "params": state.params,
