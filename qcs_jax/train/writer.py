@@ -59,7 +59,8 @@ class Writer:
             total=total,
             initial=start,
             unit="step",
-            disable=quiet,
+            # Unless quiet it is the user's choice: TQDM_DISABLE=1, as in notebooks.
+            **({"disable": True} if quiet else {}),
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few
         )
 
