@@ -7,7 +7,6 @@ import sys
 import jax
 import ml_collections
 
-from qcs_jax import compilation_cache
 from qcs_jax.errors import UserError
 from qcs_jax.train.evaluation import Evaluation, evaluate_run
 from qcs_jax.train.interrupt import Interrupted
@@ -29,7 +28,6 @@ def run(
       Exit status: 0; 1 after an error of the user's, told in one message; 128 plus the
       signal's number after a signal.
     """
-    compilation_cache.enable()  # resumed runs and other seeds compile nothing again
     try:
         if mode == "eval":
             evaluation = evaluate_run(config, workdir)

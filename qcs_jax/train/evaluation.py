@@ -11,7 +11,7 @@ import re
 import jax
 import ml_collections
 
-from qcs_jax import about, checkpoint
+from qcs_jax import about, checkpoint, compilation_cache
 from qcs_jax.measure import predictions
 from qcs_jax.measure.results import Results, table
 from qcs_jax.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
@@ -63,6 +63,7 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
     Raises:
       UserError: if there is no checkpoint, or it is of another network.
     """
+    compilation_cache.enable()
     root = checkpoint.run_folder(workdir)
     step, chosen = _choose(root, pathlib.Path(workdir))
     variables, found, step = checkpoint.load_variables(

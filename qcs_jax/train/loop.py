@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import ml_collections
 
-from qcs_jax import models, recipe
+from qcs_jax import compilation_cache, models, recipe
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.config import flatten
 from qcs_jax.initialize import initialize
@@ -44,6 +44,7 @@ def train_and_evaluate(
         good checkpoint.
       Interrupted: after SIGTERM or Ctrl-C, with the state saved.
     """
+    compilation_cache.enable()  # a resumed run or another seed compiles nothing again
     began, run, workdir = time.perf_counter(), Run(config), pathlib.Path(workdir)
     optimizer = recipe.create_optimizer(config, run.epoch_steps)
     keep = config.train.keep_checkpoints
