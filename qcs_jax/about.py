@@ -9,6 +9,11 @@ import platform
 import ml_collections
 
 from qcs_jax.errors import UserError
+from qcs_jax.fields import flatten
+
+# A run that goes on with other values would mix what must be compared.
+_FIXED = ("seed", "data.", "train.batch_size")
+_FREE = ("data.dir", "data.workers")
 
 _OF_TRAINING = ("dropout", "cross_dropout", "drop_projection")  # of config.model
 
@@ -75,4 +80,32 @@ def check_same_network(
             f"{directory} holds checkpoints of another network:\n  "
             + "\n  ".join(different)
             + f"\n{fix}"
+        )
+
+
+def check_same_data(directory: object, found: dict, wanted: dict) -> None:
+    """Raises UserError if a run would go on with other images or other draws of them.
+
+    Held-out images could be ones that were trained on, test metrics those of another
+    test, and epochs of another length.
+
+    Args:
+      directory: Of the checkpoints.
+      found: Description of a checkpoint.
+      wanted: Description of the run that goes on from it.
+    """
+    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
+    different = [
+        f"{field} was {theirs[field]!r}, is now {value!r}"
+        for field, value in ours.items()
+        if field.startswith(_FIXED)
+        and field not in _FREE
+        and field in theirs  # earlier versions lack some
+        and theirs[field] != value
+    ]
+    if different:
+        raise UserError(
+            f"{directory} was trained on other data:\n  "
+            + "\n  ".join(different)
+            + "\nGive these values, or give this run a --workdir of its own."
         )

@@ -37,11 +37,20 @@ def upright(image: Image.Image) -> Image.Image:
     """RGB, turned as its EXIF orientation says; may be `image` itself.
 
     What is transparent shows its colour, 16 bits of grey become 8.
+
+    Raises:
+      OSError: if it cannot be made RGB.
     """
     # Without a need for it, a copy would double the memory of a large photograph.
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    return image if image.mode == "RGB" else _rgb(image)
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            image = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF: Pillow raises SyntaxError, struct.error, ...
+        pass  # the pixels are good
+    try:
+        return image if image.mode == "RGB" else _rgb(image)
+    except ValueError as error:  # a mode that Pillow cannot convert
+        raise OSError(f"cannot be made RGB: {error}") from error
 
 
 def _rgb(image: Image.Image) -> Image.Image:

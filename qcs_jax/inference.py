@@ -289,7 +289,7 @@ def load(
     Args:
       path: A run's workdir, its `checkpoints` folder, one step's folder, or what
         `python -m qcs_jax.convert` wrote.
-      step: Which step; default the newest.
+      step: Which step; default see `checkpoint.choose_step`.
       aligner: See `Classifier`.
 
     Raises:

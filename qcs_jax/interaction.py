@@ -56,7 +56,7 @@ class Interaction:
 
         Args:
           path: A run's workdir, its `checkpoints` folder, or one step's folder.
-          step: Which step; default the newest.
+          step: Which step; default see `checkpoint.choose_step`.
 
         Raises:
           UserError: if there is no checkpoint, or it is damaged, or of a baseline.

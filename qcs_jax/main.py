@@ -7,13 +7,14 @@ Any field of the configuration can be set: --config.train.epochs=10.
 
 from __future__ import annotations
 
-import ast
 import shlex
 import sys
 
 import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
+
+from qcs_jax import flag_errors
 
 _CONFIG = config_flags.DEFINE_config_file("config", help_string="Configuration file.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/<name>.")
@@ -41,11 +42,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
         _ = _CONFIG.value.name  # a file that could not be read says so only now
-    except (flags.Error, ValueError, AttributeError, KeyError, TypeError, OSError) as e:
-        text = str(e)
-        if text[:1] in ("'", '"') and text[:1] == text[-1:]:  # as KeyError prints
-            text = ast.literal_eval(text)
-        print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    except Exception as error:  # a configuration's file may raise anything
+        print(f"error: {flag_errors.message(error)}", file=sys.stderr)
         print("python -m qcs_jax.main --help lists the flags", file=sys.stderr)
         sys.exit(2)
     return rest

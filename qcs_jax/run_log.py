@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -16,7 +17,7 @@ BEST_ON_TEST = "best epoch on test (optimistic)"
 
 
 def read_log(workdir: str | pathlib.Path) -> list[dict]:
-    """All lines of `workdir/log.jsonl`; a half-written last line is left out.
+    """All lines of `workdir/log.jsonl`; what is no line of it is left out.
 
     Each has `step` and `kind`: "train" with what a step reported, or "test" or
     "held_out" with `epoch` and the metrics of that split.
@@ -24,10 +25,10 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
     path = pathlib.Path(workdir) / LOG
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
+        with contextlib.suppress(json.JSONDecodeError):
+            line = json.loads(text)
+            if isinstance(line, dict) and {"step", "kind"} <= line.keys():
+                lines.append(line)
     return lines
 
 

@@ -150,6 +150,13 @@ def test_runs_every_row_with_every_seed_and_compares(world):
     assert (world.workdir / "comparison.csv").exists()
 
 
+def test_the_table_has_the_seeds_of_earlier_calls(world):
+    world.experiment(seeds="0,1")
+    _, (out, _), _ = world.experiment(seeds="2")
+    assert "30.00 ± 0.00 (3)" in out
+    assert "30.00 ± 0.00 (3)" in (world.workdir / "comparison.md").read_text()
+
+
 def test_rows_stay_in_the_order_of_the_table(world):
     _, (out, _), _ = world.experiment(table="2", seeds="0")
     places = [out.index(f"| qcs: {x} ") for x in ("S", "D", "SD")]

@@ -151,6 +151,23 @@ def corrupt():
     }
 
 
+def test_damaged_exif_spoils_nothing(monkeypatch):
+    """Pillow raises SyntaxError, struct.error and others for it."""
+
+    def damaged(self):
+        raise SyntaxError("not a TIFF file (header b'' not valid)")
+
+    expected = images.to_pixels(Image.new("RGB", (8, 8), (9, 8, 7)), 4)
+    monkeypatch.setattr(Image.Image, "getexif", damaged)
+    found = images.to_pixels(Image.new("RGB", (8, 8), (9, 8, 7)), 4)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_mode_that_cannot_be_converted_is_an_error():
+    with pytest.raises(OSError, match="cannot be made RGB"):
+        images.to_pixels(Image.new("La", (8, 8)), 4)
+
+
 @pytest.mark.parametrize("case", corrupt())
 def test_corrupt_bytes_raise(case):
     with pytest.raises(OSError):

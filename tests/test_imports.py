@@ -16,14 +16,15 @@ FILES = sorted(ROOT.rglob("*.py"))
 # A module imports from the layers before its own, never from its own or a later one;
 # the files of a package import each other freely.
 LAYERS = (
-    {"errors", "runtime"},
+    {"errors", "fields", "runtime"},
     {
         "about",
         "answers",
         "batch_layout",
+        "command",
         "compilation_cache",
         "digest",
-        "fields",
+        "flag_errors",
         "image_ops",
         "images",
         "losses",

@@ -170,6 +170,17 @@ def test_wrong_arguments(argv, capsys):
     assert "usage: python -m qcs_jax.predict" in capsys.readouterr().err
 
 
+def test_the_file_is_whole_though_nobody_reads(run, faces, tmp_path):
+    out = tmp_path / "all.csv"
+    arguments = [f"--checkpoint={run}", f"--out={out}", *[str(faces / "a.png")] * 200]
+    command_line = [sys.executable, "-m", "qcs_jax.predict", *arguments]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait() == 0
+    assert len(out.read_text().splitlines()) == 201
+
+
 def test_nobody_need_read_to_the_end(run, faces):
     """As `python -m qcs_jax.predict ... | head -1`, and a name that is no text."""
     strange = os.fsencode(faces) + b"/\xff.png"

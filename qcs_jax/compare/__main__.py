@@ -11,6 +11,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from qcs_jax import command
 from qcs_jax.compare import table
 from qcs_jax.compare.groups import group_runs
 from qcs_jax.compare.mcnemar import compare
@@ -22,15 +23,9 @@ from qcs_jax.measure import predictions
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    try:
-        if any(pathlib.Path(name).suffix == ".csv" for name in args.runs):
-            _compare_predictions(args.runs, args.out)
-        else:
-            _compare_runs(args.runs, args.out)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    if any(pathlib.Path(name).suffix == ".csv" for name in args.runs):
+        return command.run(lambda: _compare_predictions(args.runs, args.out))
+    return command.run(lambda: _compare_runs(args.runs, args.out))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

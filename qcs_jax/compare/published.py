@@ -8,10 +8,14 @@ from __future__ import annotations
 import dataclasses
 
 # A run with anything else is not what the paper measured.
+_HELD_OUT = 0.1  # at most; what is left is still the paper's training set
 _RECIPE = {
     "model.size": "full",
     "model.gamma": 1.0,
     "loss.alpha": 1.0,
+    "loss.distillation_weight": 1.0,
+    "loss.temperature": 1.0,
+    "optimizer.rho": 0.05,
     "data.train_split": "train",
     "data.test_split": "test",
     "data.train_fraction": 1.0,
@@ -100,8 +104,14 @@ def find(config: dict[str, object], table: int | None = None) -> Result | None:
     """
     if any(config.get(field, value) != value for field, value in _RECIPE.items()):
         return None
-    # Only the name that a recipe gives tells a fine-tuned run: `init_from` may be any.
+    if config.get("data.val_fraction", 0.0) > _HELD_OUT:
+        return None
+    # Only the name that a recipe gives tells a fine-tuned run: `init_from` may be any
+    # path. One that starts from a run under another name is none of the paper's.
     finetuned = "finetune" in str(config.get("name", "")).split("_")
+    start = str(config.get("init_from", ""))
+    if not finetuned and start and not start.endswith(".pth"):
+        return None
     for result in RESULTS:
         if (
             table in (None, result.table)

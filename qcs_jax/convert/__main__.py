@@ -14,7 +14,7 @@ import sys
 
 from absl import logging
 
-from qcs_jax import checkpoint, models
+from qcs_jax import checkpoint, command, models
 from qcs_jax.config import CHOICES, RANGES
 from qcs_jax.convert import summary
 from qcs_jax.convert.conversion import (
@@ -31,15 +31,7 @@ from qcs_jax.errors import UserError
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    try:
-        if args.to_torch:
-            _write_pth(args)
-        else:
-            _write_orbax(args)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run(lambda: (_write_pth if args.to_torch else _write_orbax)(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -14,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from qcs_jax.compare import table
+from qcs_jax.compare import runs, table
 from qcs_jax.compare.groups import Group
 from qcs_jax.errors import UserError
 from qcs_jax.experiment.plan import Job, make_plan
@@ -95,14 +95,20 @@ def _overview(jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
+def _runs_of(folder: pathlib.Path, row: Row) -> list[runs.Run]:
+    """All runs of a row on disk, those with other seeds than this time's, too."""
+    found = (folder / row.name).glob("seed*")
+    return [runs.read_run(path) for path in sorted(found) if runs.is_run(path)]
+
+
 def _report(
     folder: pathlib.Path, rows: Sequence[Row], jobs: list[Job], paper_table: int | None
 ) -> None:
     """Prints and writes the comparison, rows in their order."""
     groups = []
     for row in rows:
-        runs = [job.run() for job in jobs if job.row is row]
-        found = tuple(run for run in runs if run is not None)
+        job = next(job for job in jobs if job.row is row)
+        found = tuple(run for run in _runs_of(folder, row) if job.is_like(run))
         groups += [Group(row.label, found)] if found else []
     lines = [table.Line.of(group, paper_table) for group in groups]
     notes = [note for group in groups for note in group.notes()]

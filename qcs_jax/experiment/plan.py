@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from qcs_jax import models
+from qcs_jax import flag_errors, models
 from qcs_jax.compare import runs
 from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import validate
@@ -73,16 +73,27 @@ class Job:
             return f"goes on after step {max(steps)}, epoch {done} of {whole} tested"
         return "finished" if self.evaluated else "finished, to be evaluated"
 
+    def is_like(self, run: runs.Run) -> bool:
+        """Whether a run differs from this one in nothing but the seed."""
+        return not self._differences(run).keys() - {"seed"}
+
+    def _differences(self, run: runs.Run) -> dict[str, tuple[object, object]]:
+        """Fields that matter: their value in a run, and in this job."""
+        found = runs.with_defaults(run.config)
+        return {
+            field: (found.get(field), value)
+            for field, value in self.config.items()
+            if field not in INDIFFERENT and found.get(field) != value
+        }
+
     def check(self) -> None:
         """Raises UserError if what is on disk was trained with other fields."""
         run = self.run()
         if run is None or not _saved_steps(self.workdir):
             return
-        found = runs.with_defaults(run.config)
         different = [
-            f"{field} was {found.get(field)!r}, is now {value!r}"
-            for field, value in self.config.items()
-            if field not in INDIFFERENT and found.get(field) != value
+            f"{field} was {old!r}, is now {new!r}"
+            for field, (old, new) in self._differences(run).items()
         ]
         if different:
             raise UserError(
@@ -143,11 +154,9 @@ def _load(arguments: Sequence[str]) -> dict[str, object]:
     try:
         values(argv)
         config = values.config
-    except UserError:
-        raise
-    except (flags.Error, ValueError, AttributeError, KeyError, TypeError) as error:
-        text = error.args[0] if error.args else error
-        raise UserError(" ".join(str(text).split())) from None
+        _ = config.name  # a file that could not be read says so only now
+    except Exception as error:  # a configuration's file may raise anything
+        raise UserError(flag_errors.message(error)) from None
     validate(config)
     return json.loads(json.dumps(flatten(config.to_dict())))  # as config.json has it
 
@@ -167,7 +176,10 @@ def _takes_variant(path: str) -> bool:
         raise UserError(f"--config={path}: there is no such file")
     spec = importlib.util.spec_from_file_location("experiment_config", path)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"--config={path}: {flag_errors.message(error)}") from None
     if not hasattr(module, "get_config"):
         raise UserError(f"--config={path}: this file defines no get_config()")
     return bool(inspect.signature(module.get_config).parameters)

@@ -21,6 +21,7 @@ import jax
 from absl import logging
 
 import qcs_jax
+from qcs_jax import command
 from qcs_jax.errors import UserError
 from qcs_jax.export import check, savedmodel, stablehlo, tflite
 from qcs_jax.export.served import Served
@@ -36,12 +37,7 @@ QUANTIZED = {"float16": 0.05, "int8": 0.5}
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    try:
-        _export(args)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run(lambda: _export(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -8,6 +8,7 @@ seen, with any number of workers and hosts.
 from __future__ import annotations
 
 import dataclasses
+import signal
 from collections.abc import Iterator
 
 import grain
@@ -162,8 +163,15 @@ def iterate(
     if workers:
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
-        dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(workers))
+        options = grain.MultiprocessingOptions(workers)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_signals_to_parent)
     return iter(dataset)
+
+
+def _leave_signals_to_parent(worker: int, workers: int) -> None:
+    """Ctrl-C reaches every process of a terminal; the main one ends its workers."""
+    del worker, workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def eval_batches(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import sys
 from collections.abc import Iterable, Iterator
 
@@ -71,20 +72,27 @@ def _tell(
     file_width, count, failed = len("file"), 0, 0
     while block := list(itertools.islice(answers, _ROWS)):
         file_width = max(file_width, *(len(str(answer.path)) for answer in block))
-        if not count:
-            _say(_row(("file", "label", "p", "second", "p"), file_width, label_width))
-        for answer in block:
-            if isinstance(answer, Failure):
-                failed += 1
-                _say(f"error: {answer}", sys.stderr)
-            else:
-                (first, p1), (second, p2) = answer.top(2)
-                cells = (answer.path, first, f"{p1:.3f}", second, f"{p2:.3f}")
-                _say(_row(cells, file_width, label_width))
-            if record is not None:
+        if record is not None:
+            for answer in block:
                 record(answer)
+        try:
+            if not count:
+                header = ("file", "label", "p", "second", "p")
+                _say(_row(header, file_width, label_width))
+            for answer in block:
+                if isinstance(answer, Failure):
+                    _say(f"error: {answer}", sys.stderr)
+                else:
+                    (first, p1), (second, p2) = answer.top(2)
+                    cells = (answer.path, first, f"{p1:.3f}", second, f"{p2:.3f}")
+                    _say(_row(cells, file_width, label_width))
+            sys.stdout.flush()
+        except BrokenPipeError:  # `| head` has seen enough; the file wants the rest
+            if record is None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        failed += sum(isinstance(answer, Failure) for answer in block)
         count += len(block)
-        sys.stdout.flush()
     if failed:
         _say(f"{failed} of {count} could not be classified", sys.stderr)
     return 1 if failed else 0

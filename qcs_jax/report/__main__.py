@@ -9,7 +9,7 @@ import argparse
 import pathlib
 import sys
 
-from qcs_jax.errors import UserError
+from qcs_jax import command
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -20,14 +20,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("run", type=pathlib.Path, help="workdir of an evaluated run")
     parser.add_argument("--data_dir", default="", help="root of prepared data sets")
     args = parser.parse_args(argv)
-    try:
-        from qcs_jax.report import page
+    return command.run(lambda: _write(args))
 
-        print(f"written to {page.write(args.run, args.data_dir)}")
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+def _write(args: argparse.Namespace) -> None:
+    from qcs_jax.report import page  # matplotlib and others are an extra
+
+    print(f"written to {page.write(args.run, args.data_dir)}")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,16 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """
     workdir = pathlib.Path(workdir)
     measured = _measured(workdir)
+    try:
+        return _write(workdir, measured, data_dir)
+    except (KeyError, TypeError, jinja2.UndefinedError) as error:
+        raise UserError(
+            f"{workdir / 'metrics.json'} is not as this version writes it ({error}): "
+            f"evaluate the run again with --mode=eval"
+        ) from error
+
+
+def _write(workdir: pathlib.Path, measured: dict, data_dir: str) -> pathlib.Path:
     path = workdir / checkpoint.FOLDER / str(measured["step"])
     scene = Scene(path, data_dir=data_dir, tell=lambda line: None)
     predicted = predictions.read(workdir / predictions.FILE)

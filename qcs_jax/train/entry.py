@@ -7,6 +7,7 @@ import sys
 import jax
 import ml_collections
 
+from qcs_jax import report
 from qcs_jax.errors import UserError
 from qcs_jax.train.evaluation import Evaluation, evaluate_run
 from qcs_jax.train.interrupt import Interrupted
@@ -36,6 +37,9 @@ def run(
         else:
             print(train_and_evaluate(config, workdir))
             print(f"  next              {command} --mode=eval")
+    except KeyboardInterrupt:  # in training, the second one
+        print("stopped", file=sys.stderr)
+        return 130
     except Interrupted as interrupted:
         print(interrupted, file=sys.stderr)
         return 128 + interrupted.signum
@@ -54,4 +58,5 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
 
         print(f"  report in {page.write(evaluation.folder, data_dir)}")
     except UserError as error:
+        (evaluation.folder / report.FILE).unlink(missing_ok=True)  # of other numbers
         print(f"note: there is no report: {error}")

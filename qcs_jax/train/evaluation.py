@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -12,9 +13,10 @@ import jax
 import ml_collections
 
 from qcs_jax import about, checkpoint, compilation_cache
+from qcs_jax.errors import UserError
 from qcs_jax.measure import predictions
 from qcs_jax.measure.results import Results, table
-from qcs_jax.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
+from qcs_jax.run_log import Scores, read_log
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step
 
@@ -22,6 +24,8 @@ METRICS = "metrics.json"
 
 # Fields that say which images a run holds out of its training split.
 _HOLDS_OUT = ("name", "train_split", "val_fraction")
+# And which ones it is tested on.
+_TESTS_ON = ("name", "test_split", "test_list", "label_map")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +58,8 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
     """Evaluates the checkpoint that held-out images chose, or else the last one.
 
     Writes `metrics.json` and `predictions.csv` into the workdir; into a folder of it
-    where the run is tested on something else than its own test split.
+    where the run is tested on something else than its own test split, or one of its
+    checkpoints was named.
 
     Args:
       config: Of the run; may name another data set, see `data.label_map`.
@@ -65,20 +70,19 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
     """
     compilation_cache.enable()
     root = checkpoint.run_folder(workdir)
-    step, chosen = _choose(root, pathlib.Path(workdir))
-    variables, found, step = checkpoint.load_variables(
-        workdir, step=step, branch="base"
-    )
+    step, chosen = checkpoint.choose_step(workdir)
+    variables, found, _ = checkpoint.load_variables(workdir, step=step, branch="base")
     run = Run(config, trained_on=found["class_names"])
     fix = (
         "Evaluate with the configuration that it was trained with; to test on a data "
         "set of other classes, set data.label_map."
     )
     about.check_same_network(workdir, found, run.description, fix=fix)
+    _check_same_images(workdir, config, found)
     results = _measure(run, variables, _same_held_out(run, found))
-    own, name = _tested_on(run, found)
-    folder = root if own else root / name
+    folder = _folder(root, run, found, step if chosen == checkpoint.AS_NAMED else None)
     folder.mkdir(exist_ok=True)
+    own = folder == root
     scores = Scores.of(read_log(root)) if own else None
     measured = {
         "run": str(workdir),
@@ -94,18 +98,6 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
     }
     _write(folder, measured, run, results)
     return Evaluation(folder, measured, own)
-
-
-def _choose(root: pathlib.Path, path: pathlib.Path) -> tuple[int | None, str]:
-    """The step to read, None for the one that the path means, and why that one."""
-    if path.name.isdigit():
-        return None, "as named"
-    scores = Scores.of(read_log(root))
-    if scores and scores.best_on_held_out:
-        step = scores.best_on_held_out["step"]
-        if (root / checkpoint.FOLDER / str(step)).is_dir():
-            return step, BEST_ON_HELD_OUT
-    return None, LAST if scores else "newest"
 
 
 def _same_held_out(run: Run, found: dict) -> bool:
@@ -133,14 +125,42 @@ def _measure(run: Run, variables: dict, calibrate: bool) -> Results:
     )
 
 
-def _tested_on(run: Run, found: dict) -> tuple[bool, str]:
-    """Whether that is the run's own test split, and a name for a folder."""
+def _check_same_images(
+    workdir: object, config: ml_collections.ConfigDict, found: dict
+) -> None:
+    """Raises UserError if the network would see other images than in training."""
+    ours = {"data.resize": config.data.resize, "dtype": config.dtype}
+    theirs = {
+        "data.resize": found["preprocessing"]["resize"],
+        "dtype": found["config"]["dtype"],
+    }
+    for field, value in theirs.items():
+        if ours[field] != value:
+            raise UserError(
+                f"{workdir} was trained with {field}={value}, not {ours[field]}: give "
+                f"--config.{field}={value}"
+            )
+
+
+def _folder(
+    root: pathlib.Path, run: Run, found: dict, named_step: int | None
+) -> pathlib.Path:
+    """Where results go: the workdir has those of the run itself, and no others."""
     data, theirs = run.config.data, found["config"]["data"]
-    own = not data.test_list and not data.label_map
-    own = own and all(data[f] == theirs.get(f) for f in ("name", "test_split"))
-    parts = [run.test_source.name, run.test_source.split]
-    parts += [pathlib.Path(data.test_list).stem] if data.test_list else []
-    return own, "on_" + re.sub(r"[^\w.-]+", "_", "_".join(parts))
+    default = {"test_list": "", "label_map": ""}  # earlier versions lack these two
+    own = all(
+        data[field] == theirs.get(field, default.get(field)) for field in _TESTS_ON
+    )
+    parts = []
+    if named_step is not None:
+        parts += ["at", str(named_step)]
+    if not own:
+        parts += ["on", run.test_source.name, run.test_source.split]
+        special = data.test_list + data.label_map
+        if special:
+            parts += [pathlib.Path(data.test_list).stem] if data.test_list else []
+            parts.append(hashlib.sha256(special.encode()).hexdigest()[:6])
+    return root / re.sub(r"[^\w.-]+", "_", "_".join(parts)) if parts else root
 
 
 def _write(folder: pathlib.Path, measured: dict, run: Run, results: Results) -> None:

@@ -11,15 +11,16 @@ from typing import Any
 import jax
 import ml_collections
 
-from qcs_jax import compilation_cache, models, recipe
+from qcs_jax import about, compilation_cache, models, recipe
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import flatten
+from qcs_jax.fields import flatten
 from qcs_jax.initialize import initialize
 from qcs_jax.input import pipeline
 from qcs_jax.metrics import Counts
 from qcs_jax.run_log import METRIC
 from qcs_jax.sam import SAM
 from qcs_jax.train.interrupt import Interrupt, Interrupted
+from qcs_jax.train.lock import exclusive
 from qcs_jax.train.report import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.run import Run
 from qcs_jax.train.state import TrainState
@@ -48,7 +49,8 @@ def train_and_evaluate(
     began, run, workdir = time.perf_counter(), Run(config), pathlib.Path(workdir)
     optimizer = recipe.create_optimizer(config, run.epoch_steps)
     keep = config.train.keep_checkpoints
-    with Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
+    locked = contextlib.nullcontext() if jax.process_index() else exclusive(workdir)
+    with locked, Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
         state = _start(run, optimizer, checkpoints)
         for note in run.notes:
             print(f"note: {note}")
@@ -90,6 +92,7 @@ def _restored_state(
     if restored is None:
         return None
     items, found = restored
+    about.check_same_data(checkpoints.directory, found, run.description)
     now, before = flatten(run.description["config"]), flatten(found["config"])
     for field in now:
         if now[field] != before.get(field):
@@ -142,7 +145,15 @@ class _Loop:
         ):
             reports = None
             for step in range(start + 1, run.total_steps + 1):
-                state, new_reports = self._train_step(state, next(batches))
+                try:
+                    batch = next(batches)
+                except Exception:
+                    if interrupt.signum is None:
+                        raise
+                    # The signal has ended the processes that decode, too.
+                    self._report(writer, step - 1, reports)
+                    self._stop(step - 1, state, interrupt.signum)
+                state, new_reports = self._train_step(state, batch)
                 # The devices work on this step while the one before is reported.
                 self._report(writer, step - 1, reports)
                 reports = new_reports

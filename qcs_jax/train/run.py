@@ -49,7 +49,8 @@ class Run:
         self._trained_on = trained_on
         self.layout = pipeline.Layout.current()
         parts = self.layout.hosts * self.layout.devices
-        for field in ("batch_size", "eval_batch_size"):
+        trains = trained_on is None
+        for field in ("batch_size", "eval_batch_size")[not trains :]:
             size = config.train[field]
             if size % parts:
                 raise UserError(
@@ -84,6 +85,11 @@ class Run:
         for name, classes in config_lib.parse_extra(data.extra):
             pairs = ",".join(f"{c}={c}" for c in classes)
             extra = self._open(name, "train")
+            if _share_images(extra.name, source.name.partition("+")[0]):
+                raise UserError(
+                    f"data.extra: {name} has the images of {data.name} itself; with "
+                    f"data.val_fraction, held-out ones would be trained on"
+                )
             extra = selection.mapped_to(extra, source.class_names, pairs)
             source = selection.joined(source, extra)
             self.notes.append(f"{len(extra)} images of {name} added to training")
@@ -180,3 +186,14 @@ class Run:
             layout=self.layout,
         )
         return logits_of(eval_step, replicate(variables), batches, len(source))
+
+
+def _share_images(name: str, other: str) -> bool:
+    """Whether two data sets have images in common.
+
+    The configurations of a data set are views of the same images, but for folders,
+    each of which is a data set of its own.
+    """
+    return name == other or (
+        name.partition("/")[0] == other.partition("/")[0] != "image_folder"
+    )

@@ -12,6 +12,7 @@ import sys
 
 from absl import logging
 
+from qcs_jax import command
 from qcs_jax.errors import UserError
 from qcs_jax.visualize import FIGURES
 from qcs_jax.visualize.errors import Unavailable
@@ -20,12 +21,7 @@ from qcs_jax.visualize.errors import Unavailable
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    try:
-        _draw(args)
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return command.run(lambda: _draw(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -51,7 +47,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
     add("--out", metavar="DIR", help="folder to write; default: RUN/figures")
     add("--seed", default=0, type=int, help="chooses the faces that are shown")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.seed < 0:
+        parser.error(f"--seed={args.seed}: give 0 or more")
+    return args
 
 
 def _names(text: str) -> list[str] | None:

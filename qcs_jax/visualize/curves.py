@@ -37,8 +37,9 @@ class Curves:
         tested = [line for line in lines if line["kind"] == "test"]
         if not trained or not tested:
             raise Unavailable(
-                "the run has no log with a finished epoch: a converted checkpoint has "
-                "none, and a run of one's own has it in its workdir"
+                "the run's log has no training loss before an evaluation: a converted "
+                "checkpoint has no log, and a run shorter than train.log_every steps "
+                "no losses in it"
             )
         steps_per_epoch = tested[-1]["step"] / tested[-1]["epoch"]
         losses = {

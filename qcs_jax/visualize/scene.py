@@ -59,7 +59,7 @@ class Scene:
         """
         self._variables, self._about, self.step = checkpoint.load_variables(path)
         self.config = ml_collections.ConfigDict(self._about["config"])
-        self.workdir = workdir_of(pathlib.Path(path))
+        self.workdir = checkpoint.run_folder(path)
         self.class_names = tuple(self._about["class_names"])
         self.model = recipe.create_model(self.config, len(self.class_names))
         self.seed = seed
@@ -162,12 +162,3 @@ class Scene:
                 f"data set {name} has classes {', '.join(found)}, but the checkpoint "
                 f"has {', '.join(self.class_names)}: give --images=FOLDER"
             )
-
-
-def workdir_of(path: pathlib.Path) -> pathlib.Path:
-    """Folder of the run that a workdir, `checkpoints` or one step's folder is of."""
-    path = path.resolve()
-    for folder in (path, *path.parents[:2]):
-        if (folder / checkpoint.FOLDER).is_dir():
-            return folder
-    return path

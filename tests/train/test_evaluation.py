@@ -1,12 +1,14 @@
 """Evaluating a run: every image once, the right checkpoint, nothing overwritten."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import toy
 from scipy import stats
 
+from qcs_jax.checkpoint import choose_step, load_variables
 from qcs_jax.measure import predictions
 from qcs_jax.metrics import Counts
 from qcs_jax.run_log import read_log
@@ -76,9 +78,59 @@ def test_images_that_were_trained_on_never_calibrate(finished, change):
 
 def test_a_named_checkpoint_is_the_one(finished):
     folder = finished / "held_out"
-    measured = evaluate_run(toy.config(), folder / "checkpoints" / "5").measured
-    assert (measured["step"], measured["chosen"]) == (5, "as named")
-    assert not (folder / "checkpoints" / "5" / "metrics.json").exists()
+    evaluate_run(toy.config(**HELD_OUT), folder)
+    before = written(folder)[0]
+    evaluation = evaluate_run(toy.config(**HELD_OUT), folder / "checkpoints" / "5")
+    assert (evaluation.measured["step"], evaluation.measured["chosen"]) == (
+        5,
+        "as named",
+    )
+    assert evaluation.folder == folder / "at_5" and not evaluation.own
+    assert written(folder)[0] == before
+
+
+def test_a_run_may_be_called_by_a_number(finished, tmp_path):
+    shutil.copytree(finished / "held_out", tmp_path / "7")
+    measured = evaluate_run(toy.config(**HELD_OUT), tmp_path / "7").measured
+    assert measured["chosen"] == "best epoch on held-out"
+
+
+def test_everything_uses_the_checkpoint_that_is_reported(finished):
+    """Here the first epoch is made the best on held-out images."""
+    folder = finished / "plain"
+    log = folder / "log.jsonl"
+    before = log.read_text()
+    lines = [
+        {"kind": "held_out", "step": step, "epoch": step // 6, "accuracy": accuracy}
+        for step, accuracy in ((6, 0.9), (12, 0.8))
+    ]
+    assert choose_step(folder) == (12, "last epoch")
+    log.write_text(before + "".join(json.dumps(line) + "\n" for line in lines))
+    try:
+        assert choose_step(folder) == (6, "best epoch on held-out")
+        assert load_variables(folder, branch="base")[2] == 6
+        assert load_variables(folder, step=12)[2] == 12
+        assert choose_step(folder / "checkpoints" / "12") == (12, "as named")
+        assert evaluate_run(toy.config(), folder).measured["step"] == 6
+    finally:
+        log.write_text(before)
+
+
+@pytest.mark.parametrize("field, value", [("data.resize", 40), ("dtype", "bfloat16")])
+def test_images_are_prepared_as_in_training(finished, field, value, capsys):
+    c = toy.config(**{field: value})
+    assert entry.run("eval", c, finished / "plain", "command") == 1
+    assert f"give --config.{field}=" in capsys.readouterr().err
+
+
+def test_a_run_that_is_tested_on_a_list_is_its_own_test(tmp_path):
+    (tmp_path / "easy.txt").write_text("test/0\ntest/1\ntest/2\n")
+    c = toy.config(**{"data.test_list": str(tmp_path / "easy.txt")})
+    loop.train_and_evaluate(c, tmp_path / "run")
+    assert evaluate_run(c, tmp_path / "run").own
+    assert written(tmp_path / "run")[0]["examples"] == 3
+    whole = evaluate_run(toy.config(), tmp_path / "run")
+    assert whole.folder.name == "on_toy_test" and not whole.own
 
 
 def test_another_test_leaves_the_first_alone(finished, tmp_path):
@@ -87,7 +139,8 @@ def test_another_test_leaves_the_first_alone(finished, tmp_path):
     (tmp_path / "hard.txt").write_text("test/0\ntest/1\ntest/5\n")
     other = toy.config(**{"data.test_list": str(tmp_path / "hard.txt")})
     evaluation = evaluate_run(other, finished / "plain")
-    assert evaluation.folder == finished / "plain" / "on_toy_test_hard"
+    assert evaluation.folder.parent == finished / "plain"
+    assert evaluation.folder.name.startswith("on_toy_test_hard_")
     measured, predicted = written(evaluation.folder)
     assert predicted.ids == ("test/0", "test/1", "test/5")
     assert measured["scores"] is None

@@ -13,8 +13,9 @@ from toy import config
 
 from qcs_jax import checkpoint
 from qcs_jax.errors import UserError
+from qcs_jax.input import pipeline
 from qcs_jax.run_log import read_log
-from qcs_jax.train import entry, loop, report
+from qcs_jax.train import entry, lock, loop, report
 from qcs_jax.train.interrupt import Interrupted
 from qcs_jax.train.writer import Writer
 
@@ -145,6 +146,54 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
     loop.train_and_evaluate(config(), tmp_path)
     assert "note: train.epochs was 1, is now 2" in capsys.readouterr().out
     assert final(tmp_path)[0] == 12
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("seed", 1), ("data.val_fraction", 0.2), ("train.batch_size", 16)],
+)
+def test_a_run_does_not_go_on_with_other_data(field, value, reference, capsys):
+    """Held-out images could have been trained on; epochs would change their length."""
+    longer = config(**{field: value, "train.epochs": 3})
+    assert entry.run("train", longer, reference, "command") == 1
+    message = capsys.readouterr().err
+    assert "was trained on other data" in message and f"{field} was" in message
+    assert final(reference)[0] == 12
+
+
+def test_one_process_at_a_time(tmp_path, capsys):
+    with lock.exclusive(tmp_path):
+        assert entry.run("train", config(), tmp_path, "command") == 1
+    assert "another process is training in" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with lock.exclusive(tmp_path):
+        pass  # it is free again
+
+
+def test_a_signal_that_ends_the_input_saves_too(tmp_path, monkeypatch, reference):
+    """As when a terminal or a scheduler signals the decoding processes as well."""
+    with monkeypatch.context() as patch:
+        iterate = pipeline.iterate
+
+        class Dying:
+            def __init__(self, *arguments, **options):
+                self._batches, self._read = iterate(*arguments, **options), 0
+
+            def __next__(self):
+                self._read += 1
+                if self._read == 5:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    raise RuntimeError("Worker process was terminated unexpectedly")
+                return next(self._batches)
+
+            def close(self):
+                self._batches.close()
+
+        patch.setattr(pipeline, "iterate", Dying)
+        with pytest.raises(Interrupted, match="after step 4 of 12"):
+            loop.train_and_evaluate(config(), tmp_path)
+    loop.train_and_evaluate(config(), tmp_path)
+    assert_same_run(tmp_path, reference)
 
 
 def test_workdir_of_another_network_is_refused(reference, capsys):

@@ -1,5 +1,8 @@
 """What a configuration does to its data before the network sees it."""
 
+import dataclasses
+
+import jax
 import memory_source
 import numpy as np
 import pytest
@@ -17,7 +20,9 @@ def in_memory(monkeypatch):
     monkeypatch.setattr(
         sources,
         "open_split",
-        lambda name, split, dir: memory_source.create(LABELS[split]),
+        lambda name, split, dir: dataclasses.replace(
+            memory_source.create(LABELS[split]), name=name
+        ),
     )
 
 
@@ -92,6 +97,30 @@ def test_a_test_list_comes_before_the_map(tmp_path):
 def test_an_extra_class_that_does_not_exist():
     with pytest.raises(UserError, match="'joy' in 'joy=joy' is none of class 0"):
         _ = run(extra="other:joy").train_source
+
+
+@pytest.mark.parametrize("name", ["toy", "affectnet/7", "synthetic_faces/biased"])
+def test_extra_images_are_not_those_of_the_data_set_itself(name):
+    """Or held-out ones would come back into training."""
+    same = {"affectnet/7": "affectnet/8", "synthetic_faces/biased": "synthetic_faces/x"}
+    c = run().config
+    c.data.name, c.data.extra = name, f"{same.get(name, name)}:class 1"
+    with pytest.raises(UserError, match=f"has the images of {name} itself"):
+        _ = Run(c).train_source
+
+
+def test_another_folder_is_another_data_set():
+    c = run().config
+    c.data.name, c.data.extra = "image_folder/a", "image_folder/b:class 1"
+    assert len(Run(c).train_source) == 80
+
+
+def test_evaluation_does_not_mind_the_batch_of_training():
+    c = run().config
+    c.train.batch_size = jax.device_count() + 1
+    with pytest.raises(UserError, match="train.batch_size=9 cannot be split"):
+        Run(c)
+    Run(c, trained_on=("class 0", "class 1", "class 2"))
 
 
 @pytest.mark.parametrize("extra", ["other", "other:", ":class 1", "a:x++b:"])

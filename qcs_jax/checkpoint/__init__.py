@@ -1,0 +1,26 @@
+"""Checkpoints: saved with Orbax, verified when read, restorable on any device count.
+
+A step's directory has the items `params` and `batch_stats` (all that inference reads),
+`train` (step and optimizer state), `config` (what the checkpoint says about itself) and
+`digests`, the SHA-256 of every array as it was in memory. Orbax returns flipped bits
+without a word; the digests, written in the same atomic commit, do not let them pass.
+"""
+
+from qcs_jax.checkpoint.loading import (
+    AS_NAMED,
+    choose_step,
+    load_variables,
+    run_folder,
+)
+from qcs_jax.checkpoint.saving import Checkpoints
+from qcs_jax.checkpoint.storage import FOLDER, CheckpointError
+
+__all__ = [
+    "AS_NAMED",
+    "FOLDER",
+    "CheckpointError",
+    "Checkpoints",
+    "choose_step",
+    "load_variables",
+    "run_folder",
+]

@@ -1,0 +1,116 @@
+"""Reads checkpoints of runs that have ended, or of which only the weights matter."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+import orbax.checkpoint as ocp
+from absl import logging as absl_logging
+
+from qcs_jax.checkpoint.storage import (
+    FOLDER,
+    CheckpointError,
+    open_manager,
+    read_config,
+    read_items,
+    saved_shapes,
+)
+from qcs_jax.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
+
+AS_NAMED, NEWEST = "as named", "newest"
+
+
+def load_variables(
+    path: str | pathlib.Path, *, step: int | None = None, branch: str = ""
+) -> tuple[dict, dict, int]:
+    """Reads parameters and running statistics, verified, as NumPy arrays.
+
+    Args:
+      path: A run's workdir, its `checkpoints` folder, or one step's folder.
+      step: Which step; default what `choose_step` chooses.
+      branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
+        inference needs. Default: all.
+
+    Returns:
+      `{"params": ..., "batch_stats": ...}`, the description, and the step.
+
+    Raises:
+      CheckpointError: if there is none, or it is damaged.
+    """
+    directory, _ = _locate(pathlib.Path(path))
+    step = choose_step(path)[0] if step is None else step
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+    )
+    with _quiet(), open_manager(directory, options) as manager:
+        steps = sorted(manager.all_steps())
+        if step not in steps:
+            raise CheckpointError(
+                f"{directory} has no checkpoint of step {step}: it has {steps}"
+            )
+        description = read_config(manager, step)
+        template = saved_shapes(manager, step, ("params", "batch_stats"))
+        if branch:
+            template = {name: {branch: tree[branch]} for name, tree in template.items()}
+        return read_items(manager, step, template), description, step
+
+
+def choose_step(path: str | pathlib.Path) -> tuple[int, str]:
+    """Which checkpoint a path means, the same wherever a run is used, and why.
+
+    That of one step's folder is "as named". Of a run it is the one that was best on
+    held-out images, where there were any and it is still there; else the newest, which
+    is that of the last epoch once a run is finished.
+
+    Raises:
+      CheckpointError: if there is none.
+    """
+    directory, named = _locate(pathlib.Path(path))
+    if named is not None:
+        return named, AS_NAMED
+    steps = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+    if not steps:
+        raise CheckpointError(f"{directory} has no checkpoint")
+    scores = Scores.of(read_log(directory.parent))
+    if scores and scores.best_on_held_out:
+        best = scores.best_on_held_out["step"]
+        if best in steps:
+            return best, BEST_ON_HELD_OUT
+    newest = max(steps)
+    return newest, LAST if scores and scores.last["step"] == newest else NEWEST
+
+
+def run_folder(path: str | pathlib.Path) -> pathlib.Path:
+    """The workdir that a path to a run, its checkpoints or one of them is in.
+
+    Raises:
+      CheckpointError: if there is no checkpoint.
+    """
+    return _locate(pathlib.Path(path))[0].parent
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax warns of every directory that it is told only to read."""
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(before)
+
+
+def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
+    path = path.resolve()
+    if (path / FOLDER).is_dir():
+        return path / FOLDER, None
+    if path.name.isdigit() and (path / "params").is_dir():
+        return path.parent, int(path.name)
+    if path.is_dir() and any(child.name.isdigit() for child in path.iterdir()):
+        return path, None
+    raise CheckpointError(
+        f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, or "
+        f"the folder of one step"
+    )
