@@ -70,6 +70,8 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
     """
     compilation_cache.enable()
     root = checkpoint.run_folder(workdir)
+    if root == pathlib.Path(workdir).resolve():
+        root = pathlib.Path(workdir)  # as the user calls it
     step, chosen = checkpoint.choose_step(workdir)
     variables, found, _ = checkpoint.load_variables(workdir, step=step, branch="base")
     run = Run(config, trained_on=found["class_names"])
