@@ -15,7 +15,7 @@ from qcs_jax.config import base_config
 from qcs_jax.input import sources
 from qcs_jax.visualize import FIGURES, figures, style
 from qcs_jax.visualize import __main__ as command
-from qcs_jax.visualize.scene import Scene, workdir_of
+from qcs_jax.visualize.scene import Scene
 
 CLASSES = ("calm", "glad", "Surprise")
 SIDE = 36
@@ -231,4 +231,4 @@ def test_every_figure_has_a_name_and_a_function():
 
 @pytest.mark.parametrize("inside", [".", "checkpoints", "checkpoints/6"])
 def test_the_run_of_a_path(inside, qcs):
-    assert workdir_of(qcs / inside) == qcs.resolve()
+    assert Scene(qcs / inside).workdir == qcs.resolve()
