@@ -9,6 +9,11 @@ import numpy as np
 from qcs_jax.visualize.errors import Unavailable
 
 _TERMS = ("base", "cross")
+_NO_LOG = "the run has no log: a converted checkpoint has none"
+_NO_LOSSES = (
+    "the run's log has no training loss before an evaluation: it is shorter than "
+    "train.log_every steps"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +41,7 @@ class Curves:
         trained = [line for line in lines if line["kind"] == "train"]
         tested = [line for line in lines if line["kind"] == "test"]
         if not trained or not tested:
-            raise Unavailable(
-                "the run's log has no training loss before an evaluation: a converted "
-                "checkpoint has no log, and a run shorter than train.log_every steps "
-                "no losses in it"
-            )
+            raise Unavailable(_NO_LOSSES if lines else _NO_LOG)
         steps_per_epoch = tested[-1]["step"] / tested[-1]["epoch"]
         losses = {
             term: np.array([line[f"{term}_loss"] for line in trained])
