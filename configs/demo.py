@@ -16,7 +16,7 @@ def get_config():
     c.model.size = "tiny"
     c.augment.erase = 0.0
     c.optimizer.learning_rate = 6e-4
-    c.optimizer.decay = 0.75
+    c.optimizer.decay = 0.72
     c.train.batch_size = 16
-    c.train.epochs = 10
+    c.train.epochs = 8
     return c

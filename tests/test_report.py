@@ -140,6 +140,14 @@ def test_a_run_that_was_not_evaluated(run, capsys):
     assert message.startswith("error: ") and "--mode=eval first" in message
 
 
+def test_an_evaluation_of_another_version(run):
+    measured = json.loads((run / "metrics.json").read_text())
+    del measured["flip"], measured["seed"]
+    (run / "metrics.json").write_text(json.dumps(measured))
+    with pytest.raises(UserError, match="has no flip, seed: evaluate the run again"):
+        page.write(run)
+
+
 def test_predictions_of_other_images(run):
     predicted = predictions.read(run / "predictions.csv")
     predictions.write(

@@ -19,9 +19,8 @@ from qcs_jax.config import validate
 from qcs_jax.errors import UserError
 from qcs_jax.experiment.rows import Row
 from qcs_jax.fields import flatten
+from qcs_jax.measure import results
 from qcs_jax.run_log import LOG
-
-METRICS = "metrics.json"  # what --mode=eval writes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Job:
     @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` came after the last training."""
-        metrics, log = self.workdir / METRICS, self.workdir / LOG
+        metrics, log = self.workdir / results.FILE, self.workdir / LOG
         return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
 
     @property

@@ -10,6 +10,8 @@ from qcs_jax.measure import bootstrap
 from qcs_jax.measure.calibration import fit_temperature
 from qcs_jax.metrics import Counts, log_softmax
 
+FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
+
 NAMES = {
     "accuracy": "accuracy",
     "mean_class_accuracy": "mean class accuracy",

@@ -14,7 +14,7 @@ from qcs_jax.errors import UserError
 from qcs_jax.fields import flatten
 from qcs_jax.input import sources
 from qcs_jax.measure import predictions
-from qcs_jax.measure.results import NAMES
+from qcs_jax.measure.results import FILE, NAMES
 from qcs_jax.report import pictures
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
@@ -23,6 +23,13 @@ try:
     import jinja2
 except ModuleNotFoundError as error:
     raise UserError('the report needs jinja2: pip install "qcs_jax[report]"') from error
+
+
+# What the page shows of an evaluation.
+_SHOWN = frozenset(
+    "step chosen dataset split examples seed scores metrics intervals flip per_class "
+    "calibrated notes versions".split()
+)
 
 
 def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
@@ -40,16 +47,6 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """
     workdir = pathlib.Path(workdir)
     measured = _measured(workdir)
-    try:
-        return _write(workdir, measured, data_dir)
-    except (KeyError, TypeError, jinja2.UndefinedError) as error:
-        raise UserError(
-            f"{workdir / 'metrics.json'} is not as this version writes it ({error}): "
-            f"evaluate the run again with --mode=eval"
-        ) from error
-
-
-def _write(workdir: pathlib.Path, measured: dict, data_dir: str) -> pathlib.Path:
     path = workdir / checkpoint.FOLDER / str(measured["step"])
     scene = Scene(path, data_dir=data_dir, tell=lambda line: None)
     predicted = predictions.read(workdir / predictions.FILE)
@@ -79,13 +76,19 @@ def _write(workdir: pathlib.Path, measured: dict, data_dir: str) -> pathlib.Path
 
 def _measured(workdir: pathlib.Path) -> dict:
     try:
-        text = (workdir / "metrics.json").read_text(encoding="utf-8")
-        return json.loads(text)
-    except (OSError, json.JSONDecodeError) as error:
+        measured = json.loads((workdir / FILE).read_text(encoding="utf-8"))
+        missing = sorted(_SHOWN - measured.keys())
+    except (OSError, ValueError, AttributeError) as error:
         raise UserError(
             f"{workdir} has no evaluation to report ({error}): run python -m "
             f"qcs_jax.main with its configuration and --mode=eval first"
         ) from error
+    if missing:
+        raise UserError(
+            f"{workdir / FILE} has no {', '.join(missing)}: evaluate the run again "
+            f"with --mode=eval"
+        )
+    return measured
 
 
 def _check_same_images(

@@ -15,12 +15,10 @@ import ml_collections
 from qcs_jax import about, checkpoint, compilation_cache
 from qcs_jax.errors import UserError
 from qcs_jax.measure import predictions
-from qcs_jax.measure.results import Results, table
+from qcs_jax.measure.results import FILE, Results, table
 from qcs_jax.run_log import Scores, read_log
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step
-
-METRICS = "metrics.json"
 
 # Fields that say which images a run holds out of its training split.
 _HOLDS_OUT = ("name", "train_split", "val_fraction")
@@ -50,7 +48,7 @@ class Evaluation:
             f"of split {m['split']!r} of {m['dataset']}:"
         )
         lines.append(table(m))
-        lines.append(f"  written to {self.folder / METRICS} and {predictions.FILE}")
+        lines.append(f"  written to {self.folder / FILE} and {predictions.FILE}")
         return "\n".join(lines)
 
 
@@ -176,6 +174,6 @@ def _write(folder: pathlib.Path, measured: dict, run: Run, results: Results) -> 
         results.probabilities,
         results.class_names,
     )
-    unfinished = folder / f".{METRICS}.{os.getpid()}"
+    unfinished = folder / f".{FILE}.{os.getpid()}"
     unfinished.write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
-    os.replace(unfinished, folder / METRICS)
+    os.replace(unfinished, folder / FILE)
