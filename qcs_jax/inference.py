@@ -23,6 +23,7 @@ from qcs_jax.errors import UserError
 from qcs_jax.explanation import Explanation, explain
 from qcs_jax.faces import Face, is_one, read, spread
 from qcs_jax.interaction import Interaction
+from qcs_jax.metrics import log_softmax
 
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
 
@@ -67,7 +68,7 @@ class Classifier:
         self._aligner = aligner
         self._load_interaction = load_interaction
         self._logits = jax.jit(model.apply)
-        self._forward = jax.jit(self._logits_and_features)
+        self._forward = jax.jit(functools.partial(logits_and_features, model))
 
     @property
     def image_size(self) -> int:
@@ -124,7 +125,7 @@ class Classifier:
           `Failure`.
         """
         for pass_ in self._passes(faces):
-            rows = iter(_softmax(pass_.logits))
+            rows = iter(np.exp(log_softmax(pass_.logits)))
             for face in pass_.faces:
                 if isinstance(face, Failure):
                     yield face
@@ -225,14 +226,24 @@ class Classifier:
         pixels += pixels[-1:] * (filled - len(pixels))
         return _Pass(faces, *self._forward(self.variables, np.stack(pixels)))
 
-    def _logits_and_features(
-        self, variables: dict, pixels: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """uint8 `[b, resize, resize, 3]` -> float32 `[b, k]` and `[b, C]`."""
-        ready = augment.preprocess(pixels, self.image_size)
-        logits, sown = self.model.apply(variables, ready, mutable=["intermediates"])
-        [embedding] = sown["intermediates"]["base"]["vit"]["embedding"]
-        return logits, embedding.astype(np.float32)
+
+def logits_and_features(
+    model: models.QCS, variables: dict, pixels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """The base branch, and the gated class token that its last layer sees.
+
+    Args:
+      model: The network.
+      variables: Its base branch.
+      pixels: uint8 `[b, h, w, 3]`, resized but not cropped.
+
+    Returns:
+      float32 logits `[b, k]` and features `[b, C]`.
+    """
+    ready = augment.preprocess(pixels, model.image_size)
+    logits, sown = model.apply(variables, ready, mutable=["intermediates"])
+    [embedding] = sown["intermediates"]["base"]["vit"]["embedding"]
+    return logits, embedding.astype(np.float32)
 
 
 class _Decoded(NamedTuple):
@@ -272,11 +283,6 @@ def _files(path: str | os.PathLike) -> list[Face]:
 
 def _path(face: Face) -> str | None:
     return os.fspath(face) if isinstance(face, str | os.PathLike) else None
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    e = np.exp(np.float64(logits) - logits.max(axis=-1, keepdims=True, initial=-np.inf))
-    return e / e.sum(axis=-1, keepdims=True)
 
 
 def load(

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import jax
 import numpy as np
 
-from qcs_jax import augment, models
+from qcs_jax import models
+from qcs_jax.inference import logits_and_features
 
 
 class Features:
@@ -31,7 +32,7 @@ class Features:
         self.variables = jax.device_put(
             {name: {"base": tree["base"]} for name, tree in variables.items()}
         )
-        self._forward = jax.jit(functools.partial(_forward, model))
+        self._forward = jax.jit(functools.partial(logits_and_features, model))
 
     def of(self, batches: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Classifies images and keeps what the classification is made from.
@@ -52,11 +53,3 @@ class Features:
             results.append([np.asarray(x[: len(batch)], np.float32) for x in found])
         logits, embeddings = map(np.concatenate, zip(*results, strict=True))
         return logits, embeddings
-
-
-def _forward(
-    model: models.QCS, variables: dict, pixels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    images = augment.preprocess(pixels, model.image_size)
-    logits, state = model.apply(variables, images, mutable=["intermediates"])
-    return logits, state["intermediates"]["base"]["vit"]["embedding"][0]
