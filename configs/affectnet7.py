@@ -14,7 +14,7 @@ paper does:
 --config.data.extra=raf_db:fear,disgust+ferplus:fear,disgust
 """
 
-from qcs_jax.variant import Variant
+from qcs_jax.config.variant import Variant
 
 
 def get_config(variant="qcs"):

@@ -16,7 +16,7 @@ paper does:
 --config.data.extra=raf_db:fear,disgust+ferplus:fear,disgust,contempt
 """
 
-from qcs_jax.variant import Variant
+from qcs_jax.config.variant import Variant
 
 
 def get_config(variant="qcs"):

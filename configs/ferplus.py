@@ -13,7 +13,7 @@ The authors' scripts train dcs with 24 pairs in a step, the paper with 48, and r
 232 for qcs, the paper to 234; this is the paper.
 """
 
-from qcs_jax.variant import Variant
+from qcs_jax.config.variant import Variant
 
 
 def get_config(variant="qcs"):

@@ -12,7 +12,7 @@ the best epoch on the test split of the best of five runs.
 The authors' script starts qcs at 3e-6, the paper at 4e-6; this is the paper.
 """
 
-from qcs_jax.variant import Variant
+from qcs_jax.config.variant import Variant
 
 
 def get_config(variant="qcs"):

@@ -11,16 +11,16 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from qcs_jax import runtime
+from qcs_jax.system import runtime
 
 __version__ = "0.1.0"
 __all__ = ["Classifier", "Failure", "Prediction", "__version__", "load"]
 
 _HOMES = {
-    "Classifier": "qcs_jax.inference",
-    "Failure": "qcs_jax.answers",
-    "Prediction": "qcs_jax.answers",
-    "load": "qcs_jax.inference",
+    "Classifier": "qcs_jax.predict.classifier",
+    "Failure": "qcs_jax.predict.prediction",
+    "Prediction": "qcs_jax.predict.prediction",
+    "load": "qcs_jax.predict.classifier",
 }
 
 runtime.guard()

@@ -11,8 +11,9 @@ import nbformat
 import pytest
 import small
 
-from qcs_jax import about, recipe
 from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.network import create_model, create_optimizer
 from qcs_jax.train.state import TrainState
 
 ROOT = execute_notebooks.ROOT
@@ -45,15 +46,15 @@ def code(notebook):
 def demo(tmp_path_factory):
     """The run of `make demo`, but for its weights, which are random."""
     config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
-    model = recipe.create_model(config, len(CLASS_NAMES))
+    model = create_model(config, len(CLASS_NAMES))
     variables = small.variables(model)
-    state = TrainState.create(variables, recipe.create_optimizer(config, 1))
+    state = TrainState.create(variables, create_optimizer(config, 1))
     items = {
         "params": state.params,
         "batch_stats": state.batch_stats,
         "train": {"step": state.step, "opt_state": state.opt_state},
     }
-    description = about.describe(config, CLASS_NAMES, model.image_size)
+    description = describe(config, CLASS_NAMES, model.image_size)
     run = tmp_path_factory.mktemp("runs") / "demo"
     with Checkpoints(run, keep=1, metric="accuracy") as checkpoints:
         checkpoints.save(1, items, description, {"accuracy": 1 / len(CLASS_NAMES)})

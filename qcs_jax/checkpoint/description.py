@@ -8,8 +8,8 @@ import platform
 
 import ml_collections
 
-from qcs_jax.errors import UserError
-from qcs_jax.fields import flatten
+from qcs_jax.config.flat import flatten
+from qcs_jax.system.errors import UserError
 
 # A run that goes on with other values would mix what must be compared.
 _FIXED = ("seed", "data.", "train.batch_size")

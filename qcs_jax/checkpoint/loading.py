@@ -17,7 +17,7 @@ from qcs_jax.checkpoint.storage import (
     read_items,
     saved_shapes,
 )
-from qcs_jax.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
+from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 
 AS_NAMED, NEWEST = "as named", "newest"
 

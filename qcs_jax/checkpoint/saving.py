@@ -11,7 +11,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from qcs_jax import about, digest
+from qcs_jax.checkpoint import digest
+from qcs_jax.checkpoint.description import check_same_network
 from qcs_jax.checkpoint.storage import (
     FOLDER,
     ITEMS,
@@ -76,7 +77,7 @@ class Checkpoints:
         Args:
           step: Number of steps taken.
           items: `params`, `batch_stats` and `train`, trees of arrays.
-          description: See `about.describe`.
+          description: See `describe`.
           metrics: Of this step; checkpoints without any are never the best.
 
         Raises:
@@ -136,7 +137,7 @@ class Checkpoints:
             try:
                 found = read_config(self._manager, step)
                 fix = "Give this run a --workdir of its own."
-                about.check_same_network(self.directory, found, description, fix=fix)
+                check_same_network(self.directory, found, description, fix=fix)
                 items = read_items(self._manager, step, template)
             except DamagedError as error:
                 logger.warning("%s; trying an older one", error)

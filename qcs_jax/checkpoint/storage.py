@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from qcs_jax import digest
-from qcs_jax.errors import UserError
+from qcs_jax.checkpoint import digest
+from qcs_jax.system.errors import UserError
 
 FOLDER = "checkpoints"
 ITEMS = ("params", "batch_stats", "train")

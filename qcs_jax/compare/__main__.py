@@ -11,13 +11,13 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from qcs_jax import command
 from qcs_jax.compare import table
 from qcs_jax.compare.groups import group_runs
-from qcs_jax.compare.mcnemar import compare
 from qcs_jax.compare.runs import find_runs
-from qcs_jax.errors import UserError
-from qcs_jax.measure import predictions
+from qcs_jax.metrics import predictions
+from qcs_jax.metrics.mcnemar import compare
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from qcs_jax.compare import published
 from qcs_jax.compare.groups import Group
-from qcs_jax.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
+from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 
 MEAN_CLASS = "mean_class_accuracy"
 _ABOUT = (

@@ -7,8 +7,8 @@ import difflib
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.errors import UserError
-from qcs_jax.fields import flatten
+from qcs_jax.config.flat import flatten
+from qcs_jax.system.errors import UserError
 
 
 def base_config() -> ml_collections.ConfigDict:

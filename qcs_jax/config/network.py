@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 
-from qcs_jax import augment, models, sam
-from qcs_jax.losses import JointLoss
+from qcs_jax import models
+from qcs_jax.images import augment
+from qcs_jax.train import sam
+from qcs_jax.train.losses import JointLoss
 
 
 def create_model(config: ml_collections.ConfigDict, num_classes: int) -> models.QCS:

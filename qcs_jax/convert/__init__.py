@@ -1,6 +1,6 @@
 """PyTorch checkpoints of the published networks, both ways.
 
-    state_dict = torch_reader.state_dict_of(torch_reader.load_pth("model_best.pth"))
+    state_dict = reader.state_dict_of(reader.load_pth("model_best.pth"))
     variables = convert.from_torch(state_dict)
     state_dict = convert.to_torch(variables)
 

@@ -14,8 +14,8 @@ import sys
 
 from absl import logging
 
-from qcs_jax import checkpoint, command, models
-from qcs_jax.config import CHOICES, RANGES
+from qcs_jax import checkpoint, models
+from qcs_jax.config.base import CHOICES, RANGES
 from qcs_jax.convert import summary
 from qcs_jax.convert.conversion import (
     Conversion,
@@ -25,7 +25,8 @@ from qcs_jax.convert.conversion import (
 )
 from qcs_jax.convert.orbax_writer import ASSUMED, Faces, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.errors import UserError
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:

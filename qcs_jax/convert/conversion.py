@@ -11,11 +11,11 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax import models, torch_layout, torch_reader
-from qcs_jax.convert import names, recognise
-from qcs_jax.errors import UserError
-from qcs_jax.torch_layout import Sizes
-from qcs_jax.torch_reader.errors import shorten
+from qcs_jax import models
+from qcs_jax.convert import layout, names, reader, recognise
+from qcs_jax.convert.layout import Sizes
+from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.system.errors import UserError
 
 _SHOWN = 20  # of each kind of error
 
@@ -85,9 +85,9 @@ def read_pth(path: str | os.PathLike[str]) -> Conversion:
     Raises:
       UserError: if it cannot be read, or is not of these networks.
     """
-    saved = torch_reader.load_pth(path)
+    saved = reader.load_pth(path)
     try:
-        return convert_state_dict(torch_reader.state_dict_of(saved))
+        return convert_state_dict(reader.state_dict_of(saved))
     except UserError as error:
         raise UserError(f"{os.fspath(path)}: {error}") from None
 
@@ -101,8 +101,8 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     problems = _Problems(twice=list(read.twice))
     flat, mapped, ignored = {}, {}, []
     for name, value in read.arrays.items():
-        key, found = read.keys[name], torch_layout.path_of(name)
-        if torch_layout.is_dead(name):
+        key, found = read.keys[name], layout.path_of(name)
+        if layout.is_dead(name):
             ignored.append(name)
         elif found is None or found[0] not in wanted:
             problems.unknown.append(key)
@@ -110,7 +110,7 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
             path, transform = found
             mapped[key] = path
             flat[path] = problems.check(key, value, transform, wanted[path])
-    absent = (torch_layout.key_of(path)[0] for path in wanted.keys() - flat.keys())
+    absent = (layout.key_of(path)[0] for path in wanted.keys() - flat.keys())
     problems.missing += sorted(absent)
     problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
     return Conversion(
@@ -141,7 +141,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     problems, state_dict = _Problems(), {}
     for path, value in flat.items():
-        if (row := torch_layout.key_of(path)) is None:
+        if (row := layout.key_of(path)) is None:
             problems.unknown.append(path)
             continue
         key, transform = row
@@ -155,8 +155,8 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     read = convert_state_dict(state_dict)  # what is written can be read: same checks
     if read.network != recognise.BACKBONE:
         cross = read.network != "baseline"
-        state_dict |= torch_layout.dead_arrays(read.sizes, cross=cross)
-    return state_dict | torch_layout.counters(state_dict)
+        state_dict |= layout.dead_arrays(read.sizes, cross=cross)
+    return state_dict | layout.counters(state_dict)
 
 
 def _count_parameters(arrays: Mapping[str, np.ndarray], ignored: Iterable[str]) -> int:
@@ -178,7 +178,7 @@ class _Problems:
         self,
         key: str,
         value: Any,
-        transform: torch_layout.Transform,
+        transform: layout.Transform,
         wanted: tuple[int, ...],
     ) -> np.ndarray | None:
         """The array as it is here, or None if it does not fit."""
@@ -215,7 +215,7 @@ class _Problems:
 
 
 def _shape_in_torch(
-    shape: tuple[int, ...], transform: torch_layout.Transform
+    shape: tuple[int, ...], transform: layout.Transform
 ) -> tuple[int, ...]:
     """The shape before `to_jax`."""
     # Axis i of the probe is i long, whatever sizes a file claims to have.

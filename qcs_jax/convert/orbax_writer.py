@@ -9,11 +9,13 @@ import shutil
 
 import numpy as np
 
-from qcs_jax import about, models, recipe
+from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
+from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.conversion import Conversion
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,8 @@ def save_orbax(
     config.model.residual = residual
     config.data.resize = faces.resize
     image_size = models.create("qcs", conversion.size_name).image_size
-    description = about.describe(config, faces.class_names, image_size)
-    optimizer = recipe.create_optimizer(config, steps_per_epoch=1)
+    description = describe(config, faces.class_names, image_size)
+    optimizer = create_optimizer(config, steps_per_epoch=1)
     params = conversion.variables["params"]
     train = {"step": np.int32(0), "opt_state": optimizer.init(params)}
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.errors import UserError
-from qcs_jax.torch_layout import Sizes
-from qcs_jax.torch_reader.errors import shorten
+from qcs_jax.convert.layout import Sizes
+from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.system.errors import UserError
 
 BACKBONE = "backbone"  # beside the names of `models.BRANCHES`
 

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 
 from qcs_jax.compare import runs, table
 from qcs_jax.compare.groups import Group
-from qcs_jax.errors import UserError
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import PAPER_TABLE, TABLES, Row
 from qcs_jax.experiment.runner import MAIN, Runner, Stopped
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None, command: Sequence[str] = MAIN) -> int:

@@ -12,15 +12,16 @@ from collections.abc import Iterator, Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from qcs_jax import flag_errors, models
+from qcs_jax import models
 from qcs_jax.compare import runs
 from qcs_jax.compare.groups import INDIFFERENT
-from qcs_jax.config import validate
-from qcs_jax.errors import UserError
+from qcs_jax.config import flags as flag_errors
+from qcs_jax.config.base import validate
+from qcs_jax.config.flat import flatten
 from qcs_jax.experiment.rows import Row
-from qcs_jax.fields import flatten
-from qcs_jax.measure import results
-from qcs_jax.run_log import LOG
+from qcs_jax.metrics import results
+from qcs_jax.metrics.run_log import LOG
+from qcs_jax.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

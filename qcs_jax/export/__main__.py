@@ -21,10 +21,10 @@ import jax
 from absl import logging
 
 import qcs_jax
-from qcs_jax import command
-from qcs_jax.errors import UserError
 from qcs_jax.export import check, savedmodel, stablehlo, tflite
 from qcs_jax.export.served import Served
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 FORMATS = {"savedmodel": savedmodel, "stablehlo": stablehlo, "tflite": tflite}
 

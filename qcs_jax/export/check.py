@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from qcs_jax import images
-from qcs_jax.errors import UserError
 from qcs_jax.export.served import OUTPUTS, Run, Served
-from qcs_jax.images import EXTENSIONS
+from qcs_jax.images.decode import EXTENSIONS, decode
+from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)
 
@@ -108,7 +107,7 @@ class Photographs:
 
 def _pixels(path: pathlib.Path, side: int) -> np.ndarray:
     try:
-        return images.decode(path.read_bytes(), side)
+        return decode(path.read_bytes(), side)
     except OSError as error:
         raise UserError(f"{path}: {error}") from error
 

@@ -9,7 +9,6 @@ from types import ModuleType
 
 import jax
 
-from qcs_jax.errors import UserError
 from qcs_jax.export.served import (
     PLATFORMS,
     Run,
@@ -17,6 +16,7 @@ from qcs_jax.export.served import (
     no_source_locations,
     write_labels,
 )
+from qcs_jax.system.errors import UserError
 
 SIGNATURE = "serving_default"
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax import augment, models
-from qcs_jax.inference import Classifier
+from qcs_jax import models
+from qcs_jax.images import augment
+from qcs_jax.predict.classifier import Classifier
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
 Run = Callable[[np.ndarray], dict[str, np.ndarray]]

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax import image_ops
+from qcs_jax.images import ops
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -116,7 +116,7 @@ def augment(keys: jax.Array, images: jax.Array, recipe: Augmentation) -> jax.Arr
     images = _standardize(images, white=255.0)
     if recipe.erase:
         sizes = (recipe.size, recipe.erase, recipe.erase_area)
-        images = image_ops.erase(images, _draw(keys, _ERASE, draw_box, *sizes))
+        images = ops.erase(images, _draw(keys, _ERASE, draw_box, *sizes))
     return images
 
 
@@ -165,7 +165,7 @@ def draw_jitter(
       ranges: n pairs: smallest and largest amount.
 
     Returns:
-      order `[n]` int32, amounts `[n]` float32; see `image_ops.color_jitter`.
+      order `[n]` int32, amounts `[n]` float32; see `ops.color_jitter`.
     """
     order_key, amount_key = jax.random.split(key)
     order = jax.random.permutation(order_key, jnp.arange(len(ranges), dtype=jnp.int32))
@@ -213,14 +213,14 @@ def _random_geometry(
     _, h, w, _ = images.shape
     if recipe.flip:
         flipped = _draw(keys, _FLIP, jax.random.bernoulli, recipe.flip)
-        images = image_ops.flip(images, flipped)
+        images = ops.flip(images, flipped)
     if recipe.rotation:
         limits = (-recipe.rotation, recipe.rotation)
         degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
-        images = image_ops.rotate(images, degrees)
+        images = ops.rotate(images, degrees)
     if (h, w) != (recipe.size, recipe.size):
         top, left = _draw(keys, _CROP, draw_corner, h, w, recipe.size).T
-        images = image_ops.crop(images, top, left, recipe.size)
+        images = ops.crop(images, top, left, recipe.size)
     return images
 
 
@@ -238,7 +238,7 @@ def _random_colors(
     if not ranges:
         return images
     order, amounts = _draw(keys, _JITTER, draw_jitter, tuple(ranges.values()))
-    return image_ops.color_jitter(images, order, amounts, tuple(ranges))
+    return ops.color_jitter(images, order, amounts, tuple(ranges))
 
 
 def _standardize(images: jax.Array, white: float) -> jax.Array:

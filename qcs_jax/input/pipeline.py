@@ -16,10 +16,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from qcs_jax import images
-from qcs_jax.errors import UserError
+from qcs_jax.images.decode import decode
 from qcs_jax.input.sampling import Draw
 from qcs_jax.input.sources import Source
+from qcs_jax.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Decode:
 
     def _decode(self, data: bytes, example: int) -> np.ndarray:
         try:
-            return images.decode(data, self.side)
+            return decode(data, self.side)
         except Exception as error:
             name = self.source.ids([example])[0]
             raise UserError(

@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 
 class LabelIndex:

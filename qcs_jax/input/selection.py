@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.errors import UserError
 from qcs_jax.input.sources import Source
+from qcs_jax.system.errors import UserError
 
 BY_NAME = "by_name"
 

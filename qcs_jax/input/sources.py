@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 _READ_AT_ONCE = 1024
 _LICENSED = ("affectnet", "ferplus", "raf_db")  # given out by their authors alone

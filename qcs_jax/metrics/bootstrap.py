@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcs_jax import metrics
+from qcs_jax.metrics import counts as metrics
 
 LEVEL = 0.95
 RESAMPLES = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from qcs_jax.metrics import log_softmax
+from qcs_jax.metrics.counts import log_softmax
 
 LOWEST, HIGHEST = 1e-2, 1e2
 

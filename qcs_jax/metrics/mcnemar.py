@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 
-from qcs_jax.errors import UserError
-from qcs_jax.measure.predictions import Predictions
+from qcs_jax.metrics.predictions import Predictions
+from qcs_jax.system.errors import UserError
 
 LEVEL = 0.05  # of significance
 

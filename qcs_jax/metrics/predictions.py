@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 FILE = "predictions.csv"
 _HEADER = ["id", "label", "prediction"]

@@ -6,9 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from qcs_jax.measure import bootstrap
-from qcs_jax.measure.calibration import fit_temperature
-from qcs_jax.metrics import Counts, log_softmax
+from qcs_jax.metrics import bootstrap
+from qcs_jax.metrics.calibration import fit_temperature
+from qcs_jax.metrics.counts import Counts, log_softmax
 
 FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
 

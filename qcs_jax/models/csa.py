@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import layers
+from qcs_jax.models.batch_layout import BatchLayout
 
 # Branches m, n whose matrix M[i, j] has i over positions of m, j over those of n.
 SAME_CLASS = ((0, 1), (2, 3))

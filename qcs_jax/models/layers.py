@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models.batch_layout import BatchLayout
 
 Dtype = Any
 

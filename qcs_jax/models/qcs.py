@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import layers
+from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.csa import CrossAttention
 from qcs_jax.models.ir50 import IR50, PyramidTokens
 from qcs_jax.models.vit import ViT

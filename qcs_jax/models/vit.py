@@ -9,8 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import layers
+from qcs_jax.models.batch_layout import BatchLayout
 
 # Truncated at +-2, which at these deviations cuts nothing: plain normals.
 TOKEN_INIT = nn.initializers.normal(0.02)

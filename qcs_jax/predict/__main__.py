@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from absl import logging
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:

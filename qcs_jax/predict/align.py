@@ -14,7 +14,7 @@ import threading
 import numpy as np
 from PIL import Image
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 # Where the usual alignment for face recognition (ArcFace) puts eyes, tip of the nose
 # and corners of the mouth, left to right as seen, in an image of 112 x 112 pixels.

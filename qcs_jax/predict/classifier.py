@@ -17,13 +17,17 @@ import ml_collections
 import numpy as np
 from PIL import Image
 
-from qcs_jax import augment, checkpoint, compilation_cache, images, models, recipe
-from qcs_jax.answers import Failure, Prediction
-from qcs_jax.errors import UserError
-from qcs_jax.explanation import Explanation, explain
-from qcs_jax.faces import Face, is_one, read, spread
-from qcs_jax.interaction import Interaction
-from qcs_jax.metrics import log_softmax
+from qcs_jax import checkpoint, models
+from qcs_jax.config.network import create_model
+from qcs_jax.images import augment
+from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.metrics.counts import log_softmax
+from qcs_jax.predict.explanation import Explanation, explain
+from qcs_jax.predict.faces import Face, is_one, read, spread
+from qcs_jax.predict.interaction import Interaction
+from qcs_jax.predict.prediction import Failure, Prediction
+from qcs_jax.system import compilation_cache
+from qcs_jax.system.errors import UserError
 
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
 
@@ -212,10 +216,10 @@ class Classifier:
             if self._aligner is None:
                 image = read(face, self.resize)
             else:
-                image = self._aligner(images.upright(read(face)), self.resize)
+                image = self._aligner(upright(read(face)), self.resize)
         except UserError as error:
             return Failure(str(error), _path(face))
-        return _Decoded(_path(face), images.to_pixels(image, self.resize))
+        return _Decoded(_path(face), to_pixels(image, self.resize))
 
     def _start(self, faces: list[_Decoded | Failure]) -> _Pass:
         pixels = [face.pixels for face in faces if isinstance(face, _Decoded)]
@@ -307,7 +311,7 @@ def load(
     )
     config = ml_collections.ConfigDict(description["config"])
     class_names = description["class_names"]
-    model = recipe.create_model(config, len(class_names))
+    model = create_model(config, len(class_names))
     resize = description["preprocessing"]["resize"]
     rest = functools.partial(Interaction.load, path, step=step)
     return Classifier(model, variables, class_names, resize, aligner, rest)

@@ -7,8 +7,8 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax import augment
-from qcs_jax.interaction import Interaction, compare, on_image
+from qcs_jax.images import augment
+from qcs_jax.predict.interaction import Interaction, compare, on_image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from qcs_jax import images
-from qcs_jax.errors import UserError
-from qcs_jax.images import EXTENSIONS
+from qcs_jax.images import decode
+from qcs_jax.images.decode import EXTENSIONS
+from qcs_jax.system.errors import UserError
 
 # A path, a Pillow image, or uint8 pixels [h, w], [h, w, 3] (RGB) or [h, w, 4] (RGBA).
 Face = str | os.PathLike | Image.Image | np.ndarray
@@ -55,7 +55,7 @@ def read(face: Any, side: int | None = None) -> Image.Image:
 
     Args:
       face: A `Face`.
-      side: See `images.read`.
+      side: See `read`.
 
     Raises:
       UserError: if it is not an image. The message does not name the file.
@@ -63,7 +63,7 @@ def read(face: Any, side: int | None = None) -> Image.Image:
     try:
         if isinstance(face, str | os.PathLike):
             with open(face, "rb") as file:
-                return images.read(file, side)
+                return decode.read(file, side)
         if isinstance(face, Image.Image):
             face.load()
             return face

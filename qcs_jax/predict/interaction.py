@@ -12,10 +12,11 @@ import ml_collections
 import numpy as np
 from jax import lax
 
-from qcs_jax import checkpoint, models, recipe
-from qcs_jax.batch_layout import BatchLayout
-from qcs_jax.errors import UserError
+from qcs_jax import checkpoint, models
+from qcs_jax.config.network import create_model
 from qcs_jax.models import csa
+from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.system.errors import UserError
 
 LEVELS = ("low", "middle", "high")  # of the pyramid, in the order of the tokens
 _PASS = 32  # images in a pass
@@ -63,7 +64,7 @@ class Interaction:
         """
         variables, description, _ = checkpoint.load_variables(path, step=step)
         config = ml_collections.ConfigDict(description["config"])
-        model = recipe.create_model(config, len(description["class_names"]))
+        model = create_model(config, len(description["class_names"]))
         return cls(model, variables)
 
     def keys(self, images: np.ndarray | jax.Array) -> list[np.ndarray]:

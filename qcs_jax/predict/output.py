@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from qcs_jax.answers import Failure, Prediction
-from qcs_jax.errors import UserError
+from qcs_jax.predict.prediction import Failure, Prediction
+from qcs_jax.system.errors import UserError
 
 Record = Callable[[Prediction | Failure], None]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 
 from tqdm import tqdm
 
-from qcs_jax import inference
-from qcs_jax.answers import Failure, Prediction
-from qcs_jax.predict import records
+from qcs_jax.predict import classifier as inference
+from qcs_jax.predict import output
+from qcs_jax.predict.prediction import Failure, Prediction
 
 _ROWS = 32  # of the table that are set in columns together
 
@@ -35,14 +35,14 @@ def classify(
       UserError: before any work, if an argument cannot be used.
     """
     if out is not None:
-        records.check(out)
+        output.check(out)
     classifier = inference.load(checkpoint, aligner=_aligner(detector))
     answers = _with_progress(classifier.predict_each(paths))
     width = max(map(len, ("label", *classifier.class_names)))
     with contextlib.ExitStack() as stack:
         record = None
         if out is not None:
-            record = stack.enter_context(records.writer(out, classifier.class_names))
+            record = stack.enter_context(output.writer(out, classifier.class_names))
         return _tell(answers, width, record)
 
 
@@ -66,7 +66,7 @@ def _with_progress(
 def _tell(
     answers: Iterator[Prediction | Failure],
     label_width: int,
-    record: records.Record | None,
+    record: output.Record | None,
 ) -> int:
     """Prints the table, failures to standard error; returns the exit status."""
     file_width, count, failed = len("file"), 0, 0

@@ -9,7 +9,7 @@ import argparse
 import pathlib
 import sys
 
-from qcs_jax import command
+from qcs_jax.system import command
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,13 +9,13 @@ import os
 import pathlib
 
 from qcs_jax import checkpoint, report
-from qcs_jax.config import base_config
-from qcs_jax.errors import UserError
-from qcs_jax.fields import flatten
+from qcs_jax.config.base import base_config
+from qcs_jax.config.flat import flatten
 from qcs_jax.input import sources
-from qcs_jax.measure import predictions
-from qcs_jax.measure.results import FILE, NAMES
+from qcs_jax.metrics import predictions
+from qcs_jax.metrics.results import FILE, NAMES
 from qcs_jax.report import pictures
+from qcs_jax.system.errors import UserError
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
 

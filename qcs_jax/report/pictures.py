@@ -9,7 +9,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from qcs_jax.measure.predictions import Predictions
+from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.visualize import FIGURES, style
 from qcs_jax.visualize.errors import Unavailable
 from qcs_jax.visualize.figures import DRAW

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 
 def run(work: Callable[[], object]) -> int:

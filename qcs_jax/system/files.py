@@ -6,7 +6,7 @@ import contextlib
 import pathlib
 from collections.abc import Iterator
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 try:
     import fcntl

@@ -8,9 +8,9 @@ import jax
 import ml_collections
 
 from qcs_jax import report
-from qcs_jax.errors import UserError
-from qcs_jax.train.evaluation import Evaluation, evaluate_run
-from qcs_jax.train.interrupt import Interrupted
+from qcs_jax.system.errors import UserError
+from qcs_jax.system.signals import Interrupted
+from qcs_jax.train.evaluate import Evaluation, evaluate_run
 from qcs_jax.train.loop import train_and_evaluate
 
 

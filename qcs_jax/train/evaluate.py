@@ -12,11 +12,13 @@ import re
 import jax
 import ml_collections
 
-from qcs_jax import about, checkpoint, compilation_cache
-from qcs_jax.errors import UserError
-from qcs_jax.measure import predictions
-from qcs_jax.measure.results import FILE, Results, table
-from qcs_jax.run_log import Scores, read_log
+from qcs_jax import checkpoint
+from qcs_jax.checkpoint.description import check_same_network, versions
+from qcs_jax.metrics import predictions
+from qcs_jax.metrics.results import FILE, Results, table
+from qcs_jax.metrics.run_log import Scores, read_log
+from qcs_jax.system import compilation_cache
+from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step
 
@@ -77,7 +79,7 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
         "Evaluate with the configuration that it was trained with; to test on a data "
         "set of other classes, set data.label_map."
     )
-    about.check_same_network(workdir, found, run.description, fix=fix)
+    check_same_network(workdir, found, run.description, fix=fix)
     _check_same_images(workdir, config, found)
     results = _measure(run, variables, _same_held_out(run, found))
     folder = _folder(root, run, found, step if chosen == checkpoint.AS_NAMED else None)
@@ -94,7 +96,7 @@ def evaluate_run(config: ml_collections.ConfigDict, workdir: str) -> Evaluation:
         "scores": scores.named() if scores else None,
         "notes": run.notes,
         "seed": found["config"]["seed"],
-        "versions": about.versions(),
+        "versions": versions(),
     }
     _write(folder, measured, run, results)
     return Evaluation(folder, measured, own)

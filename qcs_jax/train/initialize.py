@@ -11,7 +11,7 @@ import flax.traverse_util
 import numpy as np
 
 from qcs_jax import checkpoint, convert
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 # Only networks that weigh two matrices have a theta.
 THETAS = ("cross/csa1/theta", "cross/csa2/theta", "cross/csa3/theta")

@@ -11,20 +11,23 @@ from typing import Any
 import jax
 import ml_collections
 
-from qcs_jax import about, compilation_cache, models, recipe
+from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.fields import flatten
-from qcs_jax.initialize import initialize
+from qcs_jax.checkpoint.description import check_same_data
+from qcs_jax.config.flat import flatten
+from qcs_jax.config.network import create_augmentation, create_loss, create_optimizer
 from qcs_jax.input import pipeline
-from qcs_jax.metrics import Counts
-from qcs_jax.run_log import METRIC
-from qcs_jax.sam import SAM
-from qcs_jax.train.interrupt import Interrupt, Interrupted
-from qcs_jax.train.lock import exclusive
-from qcs_jax.train.report import Summary, check_finite, progress_line, scalars_of
+from qcs_jax.metrics.counts import Counts
+from qcs_jax.metrics.run_log import METRIC
+from qcs_jax.system import compilation_cache
+from qcs_jax.system.files import exclusive
+from qcs_jax.system.signals import Interrupt, Interrupted
+from qcs_jax.train.initialize import initialize
 from qcs_jax.train.run import Run
+from qcs_jax.train.sam import SAM
 from qcs_jax.train.state import TrainState
 from qcs_jax.train.step import make_eval_step, make_train_step, replicate
+from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.writer import Writer
 
 
@@ -47,7 +50,7 @@ def train_and_evaluate(
     """
     compilation_cache.enable()  # a resumed run or another seed compiles nothing again
     began, run, workdir = time.perf_counter(), Run(config), pathlib.Path(workdir)
-    optimizer = recipe.create_optimizer(config, run.epoch_steps)
+    optimizer = create_optimizer(config, run.epoch_steps)
     keep = config.train.keep_checkpoints
     locked = contextlib.nullcontext() if jax.process_index() else exclusive(workdir)
     with locked, Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
@@ -92,7 +95,7 @@ def _restored_state(
     if restored is None:
         return None
     items, found = restored
-    about.check_same_data(checkpoints.directory, found, run.description)
+    check_same_data(checkpoints.directory, found, run.description)
     now, before = flatten(run.description["config"]), flatten(found["config"])
     for field in now:
         if now[field] != before.get(field):
@@ -125,8 +128,8 @@ class _Loop:
         self._train_step = make_train_step(
             run.model,
             optimizer,
-            loss=recipe.create_loss(config),
-            augment_fn=recipe.create_augmentation(config, run.model.image_size),
+            loss=create_loss(config),
+            augment_fn=create_augmentation(config, run.model.image_size),
             seed=config.seed,
             local_climb=config.optimizer.local_climb,
         )

@@ -11,11 +11,13 @@ import jax
 import ml_collections
 import numpy as np
 
-from qcs_jax import about, models, recipe
-from qcs_jax import config as config_lib
-from qcs_jax.errors import UserError
-from qcs_jax.evaluate import logits_of
+from qcs_jax import models
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config import base as config_lib
+from qcs_jax.config.network import create_model
 from qcs_jax.input import pipeline, sampling, selection, sources
+from qcs_jax.system.errors import UserError
+from qcs_jax.train.logits import logits_of
 from qcs_jax.train.step import replicate
 
 
@@ -127,12 +129,12 @@ class Run:
 
     @functools.cached_property
     def model(self) -> models.QCS:
-        return recipe.create_model(self.config, len(self.class_names))
+        return create_model(self.config, len(self.class_names))
 
     @property
     def description(self) -> dict:
         """What its checkpoints say about themselves."""
-        return about.describe(self.config, self.class_names, self.model.image_size)
+        return describe(self.config, self.class_names, self.model.image_size)
 
     @functools.cached_property
     def epoch_steps(self) -> int:

@@ -8,7 +8,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.sam import SAM
+from qcs_jax.train.sam import SAM
 
 
 @flax.struct.dataclass

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from qcs_jax import augment
-from qcs_jax.batch_layout import BatchLayout
-from qcs_jax.losses import JointLoss
-from qcs_jax.sam import SAM
+from qcs_jax.images import augment
+from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.train.losses import JointLoss
+from qcs_jax.train.sam import SAM
 from qcs_jax.train.state import TrainState
 
 AXIS = "data"

@@ -9,7 +9,7 @@ import pathlib
 import jax
 
 from qcs_jax import checkpoint
-from qcs_jax.run_log import Scores, read_log
+from qcs_jax.metrics.run_log import Scores, read_log
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from qcs_jax.run_log import LOG, read_log
+from qcs_jax.metrics.run_log import LOG, read_log
 
 
 class Writer:

@@ -12,8 +12,8 @@ import sys
 
 from absl import logging
 
-from qcs_jax import command
-from qcs_jax.errors import UserError
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import FIGURES
 from qcs_jax.visualize.errors import Unavailable
 

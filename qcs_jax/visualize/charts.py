@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import style
 from qcs_jax.visualize.curves import Curves
 from qcs_jax.visualize.errors import Unavailable

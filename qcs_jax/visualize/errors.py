@@ -1,6 +1,6 @@
 """What the figures of this package raise."""
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 
 class Unavailable(UserError):

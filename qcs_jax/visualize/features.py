@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.inference import logits_and_features
+from qcs_jax.predict.classifier import logits_and_features
 
 
 class Features:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcs_jax.interaction import compare
+from qcs_jax.predict.interaction import compare
 from qcs_jax.visualize import charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
 from qcs_jax.visualize.errors import Unavailable

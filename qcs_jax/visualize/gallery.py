@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from qcs_jax import images
-from qcs_jax.errors import UserError
-from qcs_jax.images import EXTENSIONS
+from qcs_jax.images.decode import EXTENSIONS, decode
+from qcs_jax.system.errors import UserError
 from qcs_jax.visualize.errors import Unavailable
 
 BATCH = 64
@@ -36,7 +35,7 @@ class Gallery:
 
     def pixels(self, examples: Sequence[int]) -> np.ndarray:
         """uint8 `[len(examples), side, side, 3]`."""
-        return np.stack([images.decode(x, self.side) for x in self.read(examples)])
+        return np.stack([decode(x, self.side) for x in self.read(examples)])
 
     def batches(self, examples: Sequence[int]) -> Iterator[np.ndarray]:
         """`pixels` of the examples, `BATCH` at a time."""
@@ -130,7 +129,7 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _is_readable(path: pathlib.Path, side: int, tell: Callable[[str], None]) -> bool:
     try:
-        images.decode(path.read_bytes(), side)
+        decode(path.read_bytes(), side)
     except (OSError, ValueError) as error:
         tell(f"left out {path}: {error}")
         return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qcs_jax.interaction import LEVELS, on_image
+from qcs_jax.predict.interaction import LEVELS, on_image
 from qcs_jax.visualize import style
 
 IMPORTANCE = "importance\n(1: all positions alike)"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from qcs_jax.interaction import Comparison
+from qcs_jax.predict.interaction import Comparison
 from qcs_jax.visualize import style
 
 _COLUMNS = (

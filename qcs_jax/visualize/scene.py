@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from qcs_jax import augment, checkpoint, recipe, run_log
-from qcs_jax.errors import UserError
-from qcs_jax.interaction import Interaction
-from qcs_jax.metrics import Counts
+from qcs_jax import checkpoint
+from qcs_jax.config.network import create_model
+from qcs_jax.images import augment
+from qcs_jax.metrics import run_log
+from qcs_jax.metrics.counts import Counts
+from qcs_jax.predict.interaction import Interaction
+from qcs_jax.system.errors import UserError
 from qcs_jax.visualize.features import Features
 from qcs_jax.visualize.gallery import Gallery, of_folder
 
@@ -61,7 +64,7 @@ class Scene:
         self.config = ml_collections.ConfigDict(self._about["config"])
         self.workdir = checkpoint.run_folder(path)
         self.class_names = tuple(self._about["class_names"])
-        self.model = recipe.create_model(self.config, len(self.class_names))
+        self.model = create_model(self.config, len(self.class_names))
         self.seed = seed
         self._folder, self._data_dir, self._tell = folder, data_dir, tell
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 try:
     import matplotlib as mpl

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import small
 
-from qcs_jax import checkpoint, sam
+from qcs_jax import checkpoint
 from qcs_jax.checkpoint import CheckpointError, Checkpoints
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
+from qcs_jax.train import sam
 from qcs_jax.train.state import TrainState
 
 MODEL = small.create("dcs")

@@ -15,9 +15,9 @@ from qcs_jax.compare import published
 from qcs_jax.compare.groups import group_runs
 from qcs_jax.compare.runs import find_runs
 from qcs_jax.compare.table import Line, Statistic, markdown
-from qcs_jax.measure import predictions
+from qcs_jax.metrics import predictions
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def add(folder, test=(0.5, 0.7, 0.6), held_out=(), **fields):

@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from qcs_jax import flag_errors
+from qcs_jax.config import flags as flag_errors
 
 BROKEN = {
     "zero.py": "def get_config():\n    return 1 / 0\n",

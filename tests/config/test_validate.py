@@ -5,11 +5,11 @@ import pathlib
 
 import pytest
 
-from qcs_jax import config as config_lib
-from qcs_jax.config import CHOICES, RANGES, base_config, flatten, validate
-from qcs_jax.errors import UserError
+from qcs_jax.config import base as config_lib
+from qcs_jax.config.base import CHOICES, RANGES, base_config, flatten, validate
+from qcs_jax.system.errors import UserError
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 FILES = sorted(CONFIGS.glob("*.py"))
 
 

@@ -5,11 +5,11 @@ import pathlib
 
 import pytest
 
-from qcs_jax.config import validate
-from qcs_jax.errors import UserError
-from qcs_jax.variant import Variant
+from qcs_jax.config.base import validate
+from qcs_jax.config.variant import Variant
+from qcs_jax.system.errors import UserError
 
-CONFIGS = pathlib.Path(__file__).parents[1] / "configs"
+CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
 NETWORKS = ("baseline", "dcs", "qcs")
 
 

@@ -12,10 +12,13 @@ import weights
 from absl import logging
 
 import qcs_jax
-from qcs_jax import about, checkpoint, convert, models, recipe, torch_reader
+from qcs_jax import checkpoint, convert, models
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
+from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert import __main__ as command
+from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.train.state import TrainState
 
@@ -78,10 +81,10 @@ def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
     assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}")[0] == 0
     config = base_config()
     config.model.update({"name": "dcs", "size": "tiny"})
-    fresh = TrainState.create(weights.of(model, 1), recipe.create_optimizer(config, 9))
+    fresh = TrainState.create(weights.of(model, 1), create_optimizer(config, 9))
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
     template = {**fresh.variables, "train": train}
-    description = about.describe(config, RAF_DB, model.image_size)
+    description = describe(config, RAF_DB, model.image_size)
     with Checkpoints(tmp_path / "out", keep=1, metric="accuracy") as checkpoints:
         items, _ = checkpoints.restore(template, description)
     weights.assert_equal(items["params"], variables["params"])
@@ -161,7 +164,7 @@ def test_command_line_without_traceback(tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(b"no checkpoint")
     argv = [sys.executable, "-m", "qcs_jax.convert", path, f"--out={tmp_path / 'o'}"]
-    root = pathlib.Path(__file__).parents[1]
+    root = pathlib.Path(__file__).parents[2]
     process = subprocess.run(argv, cwd=root, capture_output=True, text=True)
     assert process.returncode == 1
     assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
@@ -250,7 +253,7 @@ def test_pth_writer(tmp_path):
     }
     path = tmp_path / "x.pth"
     save_pth(path, arrays)
-    weights.assert_equal(torch_reader.load_pth(path), arrays)
+    weights.assert_equal(reader.load_pth(path), arrays)
     data = path.read_bytes()
     assert data.index(arrays["matrix"].tobytes()) % 64 == 0
     assert data.index(np.array(2**40).tobytes()) % 64 == 0

@@ -10,8 +10,8 @@ import pytest
 import small
 import weights
 
-from qcs_jax import convert, models, torch_layout
-from qcs_jax.errors import UserError
+from qcs_jax import convert, models
+from qcs_jax.system.errors import UserError
 
 LIVE_PARAMETERS = {7: 66_810_513, 8: 66_812_051}
 IGNORED_PARAMETERS = 16_063_606
@@ -38,7 +38,7 @@ def test_published_layouts(name, classes):
     zeros = {key: np.broadcast_to(np.float32(0), s) for key, s in layout.items()}
     conversion = convert.convert_state_dict(zeros)
     assert (conversion.network, conversion.size_name) == (name, "full")
-    assert conversion.sizes == torch_layout.Sizes(num_classes=classes)
+    assert conversion.sizes == layout.Sizes(num_classes=classes)
     assert conversion.parameters == LIVE_PARAMETERS[classes] - 3 * (name == "dcs")
     assert conversion.ignored_parameters == IGNORED_PARAMETERS
     assert {*conversion.mapped, *conversion.ignored} == layout.keys()

@@ -10,15 +10,15 @@ import time
 import pytest
 
 from qcs_jax.compare.runs import Run
-from qcs_jax.errors import UserError
 from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment.plan import make_plan
 from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
+from qcs_jax.system.errors import UserError
 
 # ml_collections reads configuration files in a way that Python is going to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 DEMO = str(ROOT / "configs" / "demo.py")
 RAF = str(ROOT / "configs" / "raf.py")
 

@@ -7,9 +7,9 @@ import pytest
 import small
 from PIL import Image
 
-from qcs_jax.errors import UserError
 from qcs_jax.export import check
 from qcs_jax.export.served import Served
+from qcs_jax.system.errors import UserError
 
 
 @pytest.fixture(scope="module")

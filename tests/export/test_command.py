@@ -12,9 +12,10 @@ import small
 import weights
 
 import qcs_jax
-from qcs_jax import about, models
+from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, stablehlo
 from qcs_jax.export.served import Served
@@ -127,7 +128,7 @@ def test_a_checkpoint_from_the_command_line(tmp_path):
     config = base_config()
     config.model.update({"name": "baseline", "size": "tiny"})
     names = tuple("abcdefg")
-    description = about.describe(config, names, model.image_size)
+    description = describe(config, names, model.image_size)
     items = {**weights.of(model), "train": {"step": np.int32(0)}}
     with Checkpoints(tmp_path / "run", keep=1, metric="accuracy") as checkpoints:
         checkpoints.save(0, items, description)

@@ -13,7 +13,7 @@ import small
 import qcs_jax
 from qcs_jax.export import stablehlo
 from qcs_jax.export.served import PLATFORMS, Served
-from qcs_jax.inference import Classifier
+from qcs_jax.predict.classifier import Classifier
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 

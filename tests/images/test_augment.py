@@ -12,9 +12,9 @@ import pytest
 from pictures import assert_same_picture, random_images, random_keys
 from scipy import stats
 
-from qcs_jax import augment as augment_lib
-from qcs_jax import image_ops
-from qcs_jax.augment import Augmentation, augment, draw_box, preprocess
+from qcs_jax.images import augment as augment_lib
+from qcs_jax.images import ops
+from qcs_jax.images.augment import Augmentation, augment, draw_box, preprocess
 
 FULL = Augmentation(
     size=20,
@@ -51,8 +51,8 @@ def drawn(recipe=FULL, m=4800, h=24, w=26):
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("flip", "rotate", "color_jitter", "erase"):
-            patch.setattr(image_ops, name, spy(name))
-        patch.setattr(image_ops, "crop", spy("crop", size=recipe.size))
+            patch.setattr(ops, name, spy(name))
+        patch.setattr(ops, "crop", spy("crop", size=recipe.size))
         return jax.tree.map(np.asarray, draw(random_keys(m)))
 
 
@@ -220,13 +220,13 @@ def test_part_of_the_batch_without_jit_gives_part_of_the_result():
 def test_stages_follow_in_order(monkeypatch):
     order = []
     for name in ("flip", "rotate", "crop", "color_jitter", "erase"):
-        original = getattr(image_ops, name)
+        original = getattr(ops, name)
 
         def traced(*args, name=name, original=original):
             order.append(name)
             return original(*args)
 
-        monkeypatch.setattr(image_ops, name, traced)
+        monkeypatch.setattr(ops, name, traced)
     jax.eval_shape(
         functools.partial(augment, recipe=FULL), random_keys(2), random_images(2)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from qcs_jax import images
+from qcs_jax.images import decode as images
 
 
 def picture(width=9, height=7, seed=0):

@@ -11,15 +11,15 @@ import pytest
 from pictures import COLORS, assert_same_picture, floats, ints, random_images
 from PIL import Image
 
-from qcs_jax import image_ops
-from qcs_jax.augment import normalize, preprocess
+from qcs_jax.images import ops
+from qcs_jax.images.augment import normalize, preprocess
 
-ADJUST = {name: jax.jit(getattr(image_ops, f"adjust_{name}")) for name in COLORS}
+ADJUST = {name: jax.jit(getattr(ops, f"adjust_{name}")) for name in COLORS}
 
 
 @pytest.fixture(scope="module")
 def golden():
-    path = pathlib.Path(__file__).parent / "golden" / "augment.json"
+    path = pathlib.Path(__file__).parents[1] / "golden" / "augment.json"
     return {k: np.asarray(v) for k, v in json.loads(path.read_text()).items()}
 
 
@@ -39,7 +39,7 @@ def test_colors_are_torchvisions(golden, case):
 def test_rotations_are_torchvisions(golden):
     degrees = (-12, 7, 10)
     images = jnp.asarray(np.stack([golden["square"]] * 3), jnp.uint8)
-    result = image_ops.rotate(images, floats(*degrees))
+    result = ops.rotate(images, floats(*degrees))
     assert result.dtype == jnp.uint8
     for image, angle in zip(result, degrees, strict=True):
         np.testing.assert_array_equal(image, golden[f"rotate_{angle}"])
@@ -51,7 +51,7 @@ def test_rotations_are_pils_at_any_angle_and_shape():
     image = np.asarray(random_images(1, 37, 53)[0])
     images = jnp.asarray(np.stack([image] * len(degrees)))
     expected = [Image.fromarray(image).rotate(float(d)) for d in degrees]
-    result = np.asarray(image_ops.rotate(images, jnp.asarray(degrees)))
+    result = np.asarray(ops.rotate(images, jnp.asarray(degrees)))
     different = (result != np.stack([np.asarray(e) for e in expected])).any(-1)
     assert not different[:5].any()
     # float32 against double: a pixel in ten thousand may be on the other side.
@@ -60,7 +60,7 @@ def test_rotations_are_pils_at_any_angle_and_shape():
 
 def test_center_crop_is_torchvisions(golden):
     images = jnp.asarray(golden["square"], jnp.uint8)[None]
-    cut = image_ops.crop(images, ints(2), ints(2), 20)
+    cut = ops.crop(images, ints(2), ints(2), 20)
     np.testing.assert_array_equal(cut[0], golden["center_crop_20"])
     expected = normalize(np.float32(golden["center_crop_20"] / 255))
     np.testing.assert_allclose(preprocess(images, 20)[0], expected, rtol=0, atol=1e-6)
@@ -84,7 +84,7 @@ def test_normalized_is_torchvisions(golden):
 
 def test_crop_takes_each_image_from_its_own_corner():
     images = random_images(3)
-    cut = image_ops.crop(images, ints(0, 2, 4), ints(4, 1, 0), 20)
+    cut = ops.crop(images, ints(0, 2, 4), ints(4, 1, 0), 20)
     for n, (top, left) in enumerate([(0, 4), (2, 1), (4, 0)]):
         expected = images[n, top : top + 20, left : left + 20]
         np.testing.assert_array_equal(cut[n], expected)
@@ -92,14 +92,14 @@ def test_crop_takes_each_image_from_its_own_corner():
 
 def test_flip_mirrors_the_chosen_images():
     images = random_images(2)
-    result = image_ops.flip(images, jnp.asarray([True, False]))
+    result = ops.flip(images, jnp.asarray([True, False]))
     np.testing.assert_array_equal(result[0], np.asarray(images[0])[:, ::-1])
     np.testing.assert_array_equal(result[1], images[1])
 
 
 def test_erase_clears_the_box_and_nothing_else():
     images = jnp.ones((2, 8, 9, 3), jnp.float32)
-    result = image_ops.erase(images, ints((1, 2, 3, 4), (0, 0, 0, 0)))
+    result = ops.erase(images, ints((1, 2, 3, 4), (0, 0, 0, 0)))
     expected = np.ones((2, 8, 9, 3))
     expected[0, 1:4, 2:6] = 0
     np.testing.assert_array_equal(result, expected)
@@ -125,7 +125,7 @@ def test_jitter_is_its_operations_one_after_another(operations):
     amounts = rng.uniform(0.6, 1.4, (m, len(operations))).astype(np.float32)
     if "hue" in operations:
         amounts[:, operations.index("hue")] = rng.uniform(-0.5, 0.5, m)
-    jitter = jax.jit(image_ops.color_jitter, static_argnames="operations")
+    jitter = jax.jit(ops.color_jitter, static_argnames="operations")
     result = jitter(images, ints(*orders), amounts, operations=operations)
     for n, order in enumerate(orders):
         expected = images[n : n + 1]

@@ -8,10 +8,10 @@ import memory_source
 import numpy as np
 import pytest
 
-from qcs_jax.errors import UserError
 from qcs_jax.input import pipeline
 from qcs_jax.input.pipeline import Layout
 from qcs_jax.input.sampling import Draw, LabelIndex
+from qcs_jax.system.errors import UserError
 
 SIDE = 4
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), (11, 20, 10)))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qcs_jax.errors import UserError
 from qcs_jax.input.sampling import Draw, LabelIndex
+from qcs_jax.system.errors import UserError
 
 # Class 2 is empty, class 3 has one image; the examples of a class are scattered.
 SIZES = (7, 4, 0, 1, 9)

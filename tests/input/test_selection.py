@@ -6,9 +6,9 @@ import memory_source
 import numpy as np
 import pytest
 
-from qcs_jax.errors import UserError
-from qcs_jax.images import decode
+from qcs_jax.images.decode import decode
 from qcs_jax.input import selection
+from qcs_jax.system.errors import UserError
 
 LABELS = np.random.default_rng(0).choice(4, 400, p=(0.6, 0.25, 0.1, 0.05))
 SOURCE = memory_source.create(LABELS)

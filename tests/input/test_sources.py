@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from qcs_jax.errors import UserError
 from qcs_jax.input import sources
+from qcs_jax.system.errors import UserError
 
 CHECKOUT = pathlib.Path(sources.__file__).parents[2]
 # Path -> what is written; class names are sorted, so "angry" is 0.

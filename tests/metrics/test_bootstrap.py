@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from qcs_jax import metrics
-from qcs_jax.measure import bootstrap
+from qcs_jax.metrics import bootstrap
+from qcs_jax.metrics import counts as metrics
 
 
 def confusion_of(labels, guesses, k):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qcs_jax.measure.calibration import HIGHEST, LOWEST, fit_temperature
-from qcs_jax.metrics import Counts, log_softmax
+from qcs_jax.metrics.calibration import HIGHEST, LOWEST, fit_temperature
+from qcs_jax.metrics.counts import Counts, log_softmax
 
 
 def drawn_from(logits, rng):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from qcs_jax.metrics import BINS, Counts, log_softmax
+from qcs_jax.metrics.counts import BINS, Counts, log_softmax
 
 NAMES = {
     "accuracy",

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from qcs_jax.compare import mcnemar
-from qcs_jax.compare.mcnemar import McNemar
-from qcs_jax.errors import UserError
-from qcs_jax.measure.predictions import Predictions
+from qcs_jax.metrics.mcnemar import McNemar
+from qcs_jax.metrics.predictions import Predictions
+from qcs_jax.system.errors import UserError
 
 NAMES = ("calm", "sad")
 

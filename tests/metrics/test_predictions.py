@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from qcs_jax.errors import UserError
-from qcs_jax.measure import predictions
+from qcs_jax.metrics import predictions
+from qcs_jax.system.errors import UserError
 
 NAMES = ("calm", 'glad, "very"', "sad")
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from qcs_jax.measure.results import Results, table
-from qcs_jax.metrics import Counts, log_softmax
+from qcs_jax.metrics.counts import Counts, log_softmax
+from qcs_jax.metrics.results import Results, table
 
 CLASSES = ("calm", "glad", "sad")
 

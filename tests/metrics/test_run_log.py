@@ -2,8 +2,8 @@
 
 import json
 
-from qcs_jax import run_log
-from qcs_jax.run_log import Scores
+from qcs_jax.metrics import run_log
+from qcs_jax.metrics.run_log import Scores
 
 
 def line(kind, epoch, accuracy):

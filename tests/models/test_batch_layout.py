@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models.batch_layout import BatchLayout
 
 N, B = 4, 8  # branches, examples in the global batch
 DEVICES = (1, 2, 4, 8)

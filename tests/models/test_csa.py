@@ -6,8 +6,8 @@ import numpy as np
 import published
 import pytest
 
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import csa
+from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.qcs import bilinear_pool
 
 CASES = published.read("csa")

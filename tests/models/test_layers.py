@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.models import layers
+from qcs_jax.models.batch_layout import BatchLayout
 
 
 def x(*shape, seed=0):

@@ -8,7 +8,7 @@ import small
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from qcs_jax import models
-from qcs_jax.batch_layout import BatchLayout
+from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.qcs import CrossBranch
 from qcs_jax.models.vit import ViT
 

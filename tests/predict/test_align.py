@@ -10,11 +10,11 @@ import saved
 from PIL import Image
 
 import qcs_jax
-from qcs_jax import align
-from qcs_jax.errors import UserError
 from qcs_jax.predict import __main__ as command
+from qcs_jax.predict import align
+from qcs_jax.system.errors import UserError
 
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 DETECTOR = FIXTURES / "bright_spot_detector.onnx"
 
 

@@ -12,8 +12,10 @@ import small
 from PIL import Image
 
 import qcs_jax
-from qcs_jax import augment, checkpoint, images
-from qcs_jax.errors import UserError
+from qcs_jax import checkpoint
+from qcs_jax.images import augment
+from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.system.errors import UserError
 
 K = len(saved.CLASS_NAMES)
 
@@ -52,7 +54,7 @@ def files(tmp_path, pictures):
 
 def expected(classifier, pixels):
     """Probabilities as training's own functions give them."""
-    square = images.to_pixels(Image.fromarray(pixels), 52)
+    square = to_pixels(Image.fromarray(pixels), 52)
     ready = augment.preprocess(jnp.asarray(square)[None], classifier.image_size)
     return np.asarray(jax.nn.softmax(classifier.logits(ready)))[0]
 
@@ -129,7 +131,7 @@ def test_every_mode_is_a_face(classifier, mode, tmp_path):
         image = Image.fromarray(picture(1)).convert(mode)
     path = tmp_path / f"x.{'tif' if mode == 'CMYK' else 'png'}"
     image.save(path)
-    rgb = np.asarray(images.upright(image))
+    rgb = np.asarray(upright(image))
     assert_same(classifier.predict([image, path]), [expected(classifier, rgb)] * 2)
 
 

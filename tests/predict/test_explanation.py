@@ -6,9 +6,9 @@ import saved
 import small
 
 import qcs_jax
-from qcs_jax import augment
-from qcs_jax.errors import UserError
-from qcs_jax.interaction import Interaction, compare
+from qcs_jax.images import augment
+from qcs_jax.predict.interaction import Interaction, compare
+from qcs_jax.system.errors import UserError
 
 FACES = small.pixels(4, 52, 52, 3)
 

@@ -7,8 +7,8 @@ import pytest
 import small
 from PIL import Image
 
-from qcs_jax import faces
-from qcs_jax.errors import UserError
+from qcs_jax.predict import faces
+from qcs_jax.system.errors import UserError
 
 
 @pytest.fixture

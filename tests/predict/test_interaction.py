@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import small
 
-from qcs_jax import about, interaction
-from qcs_jax.batch_layout import BatchLayout
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
-from qcs_jax.errors import UserError
-from qcs_jax.interaction import Interaction, compare, on_image
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
 from qcs_jax.models import csa
+from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.predict import interaction
+from qcs_jax.predict.interaction import Interaction, compare, on_image
+from qcs_jax.system.errors import UserError
 
 
 def create(name, **options):
@@ -139,7 +140,7 @@ def test_load_reads_the_whole_network(tmp_path, qcs, images, monkeypatch):
     names = tuple("abcdefg")
     items = {**jax.device_get(qcs.variables), "train": {"step": np.zeros((), int)}}
     with Checkpoints(tmp_path, keep=1, metric="accuracy") as checkpoints:
-        checkpoints.save(1, items, about.describe(config, names, 32))
+        checkpoints.save(1, items, describe(config, names, 32))
     loaded = Interaction.load(tmp_path)
     for ours, theirs in zip(loaded.keys(images), qcs.keys(images), strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax.errors import UserError
-from qcs_jax.measure import predictions
+from qcs_jax.metrics import predictions
 from qcs_jax.report import __main__ as command
 from qcs_jax.report import page, pictures
+from qcs_jax.system.errors import UserError
 from qcs_jax.train import entry, loop
 from qcs_jax.visualize.gallery import Gallery
 

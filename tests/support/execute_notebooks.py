@@ -1,7 +1,7 @@
 """Executes notebooks in a kernel of their own; as a command, writes their outputs.
 
-python tests/execute_notebooks.py                # all of notebooks/
-python tests/execute_notebooks.py NOTEBOOK ...
+python tests/support/execute_notebooks.py                # all of notebooks/
+python tests/support/execute_notebooks.py NOTEBOOK ...
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 from traitlets.config import Config
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 
 _SECONDS = 600  # for a cell

@@ -3,8 +3,8 @@
 import json
 import pathlib
 
-from qcs_jax.config import base_config
-from qcs_jax.fields import flatten
+from qcs_jax.config.base import base_config
+from qcs_jax.config.flat import flatten
 
 
 def config(**fields):

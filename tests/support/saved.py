@@ -5,9 +5,10 @@ import pathlib
 import numpy as np
 import small
 
-from qcs_jax import about, recipe
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
+from qcs_jax.config.network import create_model
 
 CLASS_NAMES = ("anger", "joy", "neutral")
 
@@ -17,8 +18,8 @@ def run(workdir: pathlib.Path, *seeds: int, size: str = "tiny", resize: int = 52
     config = base_config()
     config.model.size = size
     config.data.resize = resize
-    model = recipe.create_model(config, len(CLASS_NAMES))
-    description = about.describe(config, CLASS_NAMES, model.image_size)
+    model = create_model(config, len(CLASS_NAMES))
+    description = describe(config, CLASS_NAMES, model.image_size)
     with Checkpoints(workdir, keep=9, metric="accuracy") as checkpoints:
         for seed in seeds:
             variables = small.variables(model, seed)

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax import models
-from qcs_jax.inference import Classifier
+from qcs_jax.predict.classifier import Classifier
 
 SIZES = dict(
     image_size=32,  # 2 x 2 tokens at each level

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from qcs_jax import command
-from qcs_jax.errors import UserError
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 
 def fail(error):

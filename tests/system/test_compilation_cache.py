@@ -10,10 +10,10 @@ import sys
 
 import pytest
 
-from qcs_jax import compilation_cache
+from qcs_jax.system import compilation_cache
 
 ENABLE = """
-from qcs_jax import compilation_cache
+from qcs_jax.system import compilation_cache
 import jax
 {before}
 compilation_cache.enable()

@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 
-from qcs_jax import runtime
+from qcs_jax.system import runtime
 
 FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 
@@ -103,7 +103,7 @@ def run_python(code):
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     return subprocess.run(
         [sys.executable, "-c", code],
-        cwd=pathlib.Path(runtime.__file__).parents[1],
+        cwd=pathlib.Path(runtime.__file__).parents[2],
         env=environment,
         capture_output=True,
         text=True,

@@ -9,11 +9,11 @@ import toy
 from scipy import stats
 
 from qcs_jax.checkpoint import choose_step, load_variables
-from qcs_jax.measure import predictions
-from qcs_jax.metrics import Counts
-from qcs_jax.run_log import read_log
+from qcs_jax.metrics import predictions
+from qcs_jax.metrics.counts import Counts
+from qcs_jax.metrics.run_log import read_log
 from qcs_jax.train import entry, loop
-from qcs_jax.train.evaluation import evaluate_run
+from qcs_jax.train.evaluate import evaluate_run
 
 HELD_OUT = {"data.val_fraction": 0.2}
 

@@ -8,13 +8,15 @@ import pytest
 import small
 import weights
 
-from qcs_jax import about, convert, recipe
+from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
+from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.errors import UserError
-from qcs_jax.initialize import PARTS, initialize
+from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
+from qcs_jax.train.initialize import PARTS, initialize
 
 FRESH, SAVED = 1, 2  # seeds
 
@@ -33,7 +35,7 @@ def orbax(path, model):
     items = {**variables, "train": {"step": np.int32(3)}}
     names = tuple(f"class {k}" for k in range(model.num_classes))
     with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
-        description = about.describe(config, names, model.image_size)
+        description = describe(config, names, model.image_size)
         checkpoints.save(3, items, description, {"accuracy": 0.5})
         checkpoints.wait()
     return variables
@@ -150,12 +152,12 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     # Compiling the real initialisation takes far longer than all else here.
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
     config = base_config()
-    optimizer = recipe.create_optimizer(config, 1)
+    optimizer = create_optimizer(config, 1)
     names = tuple(f"class {k}" for k in range(model.num_classes))
 
     def start(workdir, init_from=""):
         config.init_from = str(init_from)
-        description = about.describe(config, names, model.image_size)
+        description = describe(config, names, model.image_size)
         run = types.SimpleNamespace(
             config=config, model=model, description=description, total_steps=9
         )
@@ -179,7 +181,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
     with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
-        description = about.describe(config, names, model.image_size)
+        description = describe(config, names, model.image_size)
         checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
     resumed = start(tmp_path / "a", path)

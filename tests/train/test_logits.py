@@ -5,9 +5,9 @@ import pytest
 import small
 import toy
 
-from qcs_jax.evaluate import logits_of
 from qcs_jax.input import pipeline
-from qcs_jax.metrics import Counts
+from qcs_jax.metrics.counts import Counts
+from qcs_jax.train.logits import logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 
 MODEL = small.create("baseline", num_classes=3)

@@ -12,11 +12,11 @@ import toy
 from toy import config
 
 from qcs_jax import checkpoint
-from qcs_jax.errors import UserError
 from qcs_jax.input import pipeline
-from qcs_jax.run_log import read_log
+from qcs_jax.metrics.run_log import read_log
+from qcs_jax.system.errors import UserError
+from qcs_jax.system.signals import Interrupted
 from qcs_jax.train import entry, lock, loop, report
-from qcs_jax.train.interrupt import Interrupted
 from qcs_jax.train.writer import Writer
 
 

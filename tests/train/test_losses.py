@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from qcs_jax.losses import JointLoss
+from qcs_jax.train.losses import JointLoss
 
 N, B, K = 4, 6, 5
 DISTILLATIONS = ("kl", "mse")

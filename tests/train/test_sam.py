@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from qcs_jax.sam import SAM, adam_with_epoch_decay, climb
+from qcs_jax.train.sam import SAM, adam_with_epoch_decay, climb
 
 # f(w) = sum_i h_i (w_i - c_i)^2 / 2, over all elements of all leaves.
 CURVATURE = {"a": np.float32([[1.0, 2.0], [3.0, 0.5]]), "b": np.float32([4.0])}

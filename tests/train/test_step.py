@@ -6,10 +6,11 @@ import optax
 import pytest
 import small
 
-from qcs_jax import recipe, sam
-from qcs_jax.augment import preprocess
-from qcs_jax.config import base_config
-from qcs_jax.losses import JointLoss
+from qcs_jax.config.base import base_config
+from qcs_jax.config.network import create_augmentation
+from qcs_jax.images.augment import preprocess
+from qcs_jax.train import sam
+from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.state import TrainState
 from qcs_jax.train.step import make_eval_step, make_train_step, replicate
 
@@ -24,7 +25,7 @@ def take_step(devices, *, model=None, optimizer=OPTIMIZER, **options):
         model,
         optimizer,
         loss=JointLoss(),
-        augment_fn=recipe.create_augmentation(config, model.image_size),
+        augment_fn=create_augmentation(config, model.image_size),
         seed=3,
         devices=jax.devices()[:devices],
         **options,
@@ -64,7 +65,7 @@ def test_all_devices_hold_the_same_state():
         model,
         optimizer,
         loss=JointLoss(),
-        augment_fn=recipe.create_augmentation(base_config(), model.image_size),
+        augment_fn=create_augmentation(base_config(), model.image_size),
         seed=0,
     )
     state = replicate(TrainState.create(small.variables(model), optimizer))

@@ -9,10 +9,12 @@ import small
 from absl import logging
 from PIL import Image
 
-from qcs_jax import about, inference, models
+from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config.base import base_config
 from qcs_jax.input import sources
+from qcs_jax.predict import classifier as inference
 from qcs_jax.visualize import FIGURES, figures, style
 from qcs_jax.visualize import __main__ as command
 from qcs_jax.visualize.scene import Scene
@@ -39,7 +41,7 @@ def write_run(workdir, name, log=True, **options):
     model = models.create(name, "tiny", num_classes=len(CLASSES), **options)
     items = {**small.variables(model), "train": {"step": np.zeros((), int)}}
     with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
-        checkpoints.save(6, items, about.describe(config, CLASSES, model.image_size))
+        checkpoints.save(6, items, describe(config, CLASSES, model.image_size))
     lines = [
         {"step": 3, "kind": "train", "base_loss": 2.0, "cross_loss": 1.0},
         {"step": 6, "kind": "test", "epoch": 1, "nll": 1.0, "accuracy": 0.5},

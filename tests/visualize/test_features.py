@@ -3,7 +3,7 @@
 import numpy as np
 import small
 
-from qcs_jax import augment
+from qcs_jax.images import augment
 from qcs_jax.visualize.features import Features
 
 

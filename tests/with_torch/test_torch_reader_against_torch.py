@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qcs_jax.torch_reader import CheckpointFormatError, load_pth
+from qcs_jax.convert.reader import CheckpointFormatError, load_pth
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: pip install torch")
 

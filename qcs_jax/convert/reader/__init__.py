@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.torch_reader.containers import load_archive, load_legacy
-from qcs_jax.torch_reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.torch_reader.pickle_machine import Stub
-from qcs_jax.torch_reader.tensors import ByteLimit
+from qcs_jax.convert.reader.containers import load_archive, load_legacy
+from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.convert.reader.pickle_machine import Stub
+from qcs_jax.convert.reader.tensors import ByteLimit
 
 __all__ = ["CheckpointFormatError", "Stub", "load_pth", "state_dict_of"]
 

@@ -9,9 +9,9 @@ import struct
 import zipfile
 from typing import Any, BinaryIO
 
-from qcs_jax.torch_reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.torch_reader.pickle_machine import ByteStream, Stub, run_pickle
-from qcs_jax.torch_reader.tensors import ByteLimit, StorageId, TensorBuilder
+from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.convert.reader.pickle_machine import ByteStream, Stub, run_pickle
+from qcs_jax.convert.reader.tensors import ByteLimit, StorageId, TensorBuilder
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001

@@ -1,6 +1,6 @@
 """What is said when a PyTorch checkpoint cannot be read."""
 
-from qcs_jax.errors import UserError
+from qcs_jax.system.errors import UserError
 
 # The remedies that most messages end with.
 DOWNLOAD = "Download or copy the file again"

@@ -15,7 +15,7 @@ import pickletools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn, Protocol
 
-from qcs_jax.torch_reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
 
 # A published checkpoint with its optimizer takes about 1e5 steps.
 MAX_STEPS = 1_000_000

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from qcs_jax.torch_reader.errors import DOWNLOAD, CheckpointFormatError
-from qcs_jax.torch_reader.pickle_machine import Function, Functions, Stub, update_dict
+from qcs_jax.convert.reader.errors import DOWNLOAD, CheckpointFormatError
+from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, update_dict
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
 

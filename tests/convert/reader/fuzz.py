@@ -1,4 +1,4 @@
-"""Fuzzes the reader of PyTorch files: `python fuzz_torch_reader.py CASES [SEED]`.
+"""Fuzzes the reader of PyTorch files: `python fuzz.py CASES [SEED]`.
 
 Each case is a valid or hostile file with random changes: anywhere, or in the records of
 an archive, whose checksums are right again. The reader may return a result or raise
@@ -20,9 +20,9 @@ import warnings
 import zipfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
 
-from test_torch_reader_hostile import (  # noqa: E402
+from test_hostile import (  # noqa: E402
     BOMBS,
     CANARY,
     EXECUTIONS,
@@ -31,13 +31,13 @@ from test_torch_reader_hostile import (  # noqa: E402
     assemble_legacy,
 )
 
-from qcs_jax.torch_reader import (  # noqa: E402
+from qcs_jax.convert.reader import (  # noqa: E402
     CheckpointFormatError,
     load_pth,
     state_dict_of,
 )
 
-FIXTURES = Path(__file__).parent / "fixtures" / "torch"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "torch"
 MAX_SECONDS = 2.0
 MAX_ADDRESS_SPACE = 4 << 30
 

@@ -1,6 +1,6 @@
 """PyTorch files that were made to do harm: run code, read or take memory, never end.
 
-`fuzz_torch_reader.py` uses these files as seeds. The test here runs it with
+`fuzz.py` uses these files as seeds. The test here runs it with
 QCS_FUZZ_CASES cases, or 1,500.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcs_jax.torch_reader import CheckpointFormatError, Stub, load_pth, state_dict_of
+from qcs_jax.convert.reader import CheckpointFormatError, Stub, load_pth, state_dict_of
 
 CANARY = Path(tempfile.gettempdir()) / f"qcs_canary_{os.getpid()}"
 COMMAND = f"echo > {CANARY}"
@@ -288,7 +288,7 @@ def test_overlapping_records_are_refused(tmp_path: Path) -> None:
 
 def test_survives_fuzzing() -> None:
     cases = os.environ.get("QCS_FUZZ_CASES", "1500")
-    program = Path(__file__).with_name("fuzz_torch_reader.py")
+    program = Path(__file__).with_name("fuzz.py")
     process = subprocess.run(
         [sys.executable, program, cases], capture_output=True, text=True, check=False
     )

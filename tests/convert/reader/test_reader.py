@@ -1,7 +1,7 @@
 """Reading PyTorch files that PyTorch wrote, and refusing files that are none.
 
 The files in `fixtures/torch` were written by `make_fixtures.py`; their tensors hold
-`ramp` values. Files made to do harm are in `test_torch_reader_hostile.py`.
+`ramp` values. Files made to do harm are in `test_hostile.py`.
 """
 
 import pickle
@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qcs_jax.torch_reader import (
+from qcs_jax.convert.reader import (
     CheckpointFormatError,
     Stub,
     load_pth,
     state_dict_of,
 )
 
-FIXTURES = Path(__file__).parent / "fixtures" / "torch"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "torch"
 BOTH_FORMATS = pytest.mark.parametrize("suffix", ["", "_legacy"])
 
 
@@ -274,13 +274,13 @@ def test_max_bytes_bounds_the_arrays() -> None:
 
 def test_reads_without_torch() -> None:
     program = (
-        "import sys; from qcs_jax import torch_reader as t;"
+        "import sys; from qcs_jax.convert import reader as t;"
         f" t.load_pth({str(FIXTURES / 'published.pth')!r});"
         " sys.exit('torch' in sys.modules)"
     )
     result = subprocess.run(
         [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         check=False,
