@@ -4,7 +4,7 @@ python data/prepare.py synthetic_faces
 python -m qcs_jax.main --config=configs/demo.py
 """
 
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 
 
 def get_config():

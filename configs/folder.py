@@ -4,7 +4,7 @@ python data/prepare.py image_folder --manual_dir=FOLDER
 python -m qcs_jax.main --config=configs/folder.py --config.data.name=image_folder/NAME
 """
 
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 
 
 def get_config():

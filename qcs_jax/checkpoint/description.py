@@ -8,7 +8,7 @@ import platform
 
 import ml_collections
 
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import flatten
 from qcs_jax.system.errors import UserError
 
 # A run that goes on with other values would mix what must be compared.

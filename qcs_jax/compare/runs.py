@@ -10,7 +10,7 @@ import os
 import pathlib
 from collections.abc import Iterator, Sequence
 
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import flatten
 from qcs_jax.metrics.run_log import LOG, Scores, read_log
 from qcs_jax.system.errors import UserError
 
@@ -116,6 +116,6 @@ def with_defaults(config: dict[str, object]) -> dict[str, object]:
 
 @functools.cache
 def _defaults() -> dict[str, object]:
-    from qcs_jax.config.base import base_config  # starts JAX, which is seldom needed
+    from qcs_jax.config import base_config  # starts JAX, which is seldom needed
 
     return json.loads(json.dumps(flatten(base_config().to_dict())))

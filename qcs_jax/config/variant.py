@@ -8,7 +8,7 @@ from typing import TypeVar
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
 
 _FLAGS = ("finetune", "tiny")

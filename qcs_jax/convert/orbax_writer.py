@@ -12,7 +12,7 @@ import numpy as np
 from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.conversion import Conversion
 from qcs_jax.system.errors import UserError

@@ -9,7 +9,7 @@ import textwrap
 from typing import Any
 
 from qcs_jax import models
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.convert.conversion import Conversion, default_residual
 
 

@@ -16,8 +16,7 @@ from qcs_jax import models
 from qcs_jax.compare import runs
 from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import flags as flag_errors
-from qcs_jax.config.base import validate
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import flatten, validate
 from qcs_jax.experiment.rows import Row
 from qcs_jax.metrics import results
 from qcs_jax.metrics.run_log import LOG

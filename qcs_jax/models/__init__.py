@@ -4,21 +4,25 @@ model = models.create("qcs", num_classes=7)
 variables = models.init(model, jax.random.key(0))
 logits = model.apply(variables, images)                              # [b, 7]
 base, cross = model.apply(variables, branches, method="interact")    # [4, b, 7] each
+
+The tables can be read without JAX; the functions start it.
 """
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING, Any
 
-from qcs_jax.models.qcs import QCS
+if TYPE_CHECKING:
+    import jax
+
+    from qcs_jax.models.qcs import QCS
 
 # Images that are compared at a time.
 BRANCHES = {"baseline": 1, "dcs": 2, "qcs": 4}
 
 # The published size, and one that trains from scratch on two CPU cores in minutes.
-SIZES = {
-    "full": {},
+SIZES: dict[str, dict[str, Any]] = {
+    "full": dict(image_size=224),
     "tiny": dict(
         image_size=48,
         subsample=1,
@@ -32,7 +36,7 @@ SIZES = {
 }
 
 
-def create(name: str, size: str = "full", **options) -> QCS:
+def create(name: str, size: str = "full", **options: Any) -> QCS:
     """Makes one of the networks.
 
     Args:
@@ -43,6 +47,8 @@ def create(name: str, size: str = "full", **options) -> QCS:
     Raises:
       ValueError: for a name or size that does not exist.
     """
+    from qcs_jax.models.qcs import QCS
+
     if name not in BRANCHES:
         raise ValueError(f"no network {name!r}: choose from {', '.join(BRANCHES)}")
     if size not in SIZES:
@@ -52,6 +58,9 @@ def create(name: str, size: str = "full", **options) -> QCS:
 
 def init(model: QCS, key: jax.Array) -> dict:
     """Fresh variables: `{"params": ..., "batch_stats": ...}`, float32."""
+    import jax
+    import jax.numpy as jnp
+
     s = model.image_size
     images = jnp.zeros((model.branches, 1, s, s, 3))
     # Outside of a mapped axis the batch is that of one device.
@@ -61,4 +70,6 @@ def init(model: QCS, key: jax.Array) -> dict:
 
 def count(variables: dict) -> int:
     """Number of parameters; running statistics do not count."""
+    import jax
+
     return sum(x.size for x in jax.tree.leaves(variables["params"]))

@@ -9,8 +9,7 @@ import os
 import pathlib
 
 from qcs_jax import checkpoint, report
-from qcs_jax.config.base import base_config
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import base_config, flatten
 from qcs_jax.input import sources
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.results import FILE, NAMES

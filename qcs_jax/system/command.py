@@ -1,4 +1,4 @@
-"""How the commands of this package end, whatever happens in them."""
+"""How every command of this package starts, and how it ends whatever happens."""
 
 from __future__ import annotations
 
@@ -6,27 +6,49 @@ import os
 import sys
 from collections.abc import Callable
 
-from qcs_jax.system.errors import UserError
+from absl import logging
+
+from qcs_jax.system.errors import Interrupted, UserError
 
 
-def run(work: Callable[[], object]) -> int:
-    """Does the work of a command; what the user can act on is one line.
+def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
+    """Does the work of a command; what the user can act on is told in one message.
+
+    Args:
+      work: Returns an exit status, or None for 0.
+      failure: Exit status after a mistake of the user's.
 
     Returns:
-      Exit status: 0; 1 after an error of the user's; 130 after Ctrl-C; 141 when
-      nobody reads the output any longer, as after `| head`.
+      Exit status: that of `work`; `failure` after a mistake, or after a loss that is
+      not finite; 128 plus its number after a signal, 130 after Ctrl-C; 141 when nobody
+      reads the output any longer, as after `| head`.
     """
     try:
-        work()
+        status = work() or 0
         sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except Interrupted as interrupted:
+        print(interrupted, file=sys.stderr)
+        return 128 + interrupted.signum
     except BrokenPipeError:
-        # Python flushes once more at exit, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         return 141
-    except (UserError, OSError) as error:
+    except (UserError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return failure
+
+
+def discard_output() -> None:
+    """Sends standard output nowhere: Python would complain of a closed pipe at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def start(main: Callable[[], int]) -> None:
+    """Runs `main` as the program and exits with the status that it returns."""
+    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid text
+        stream.reconfigure(errors="surrogateescape")
+    sys.exit(main())

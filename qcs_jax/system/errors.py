@@ -1,4 +1,4 @@
-"""The exception for mistakes that a message can mend."""
+"""Exceptions that a message can mend, and how a run ends by a signal."""
 
 
 class UserError(ValueError):
@@ -6,3 +6,15 @@ class UserError(ValueError):
 
     The command line prints it without a traceback. Any other exception is a bug.
     """
+
+
+class Interrupted(Exception):
+    """A signal ended the work after its state was saved.
+
+    Attributes:
+      signum: Number of the signal.
+    """
+
+    def __init__(self, signum: int, message: str):
+        super().__init__(message)
+        self.signum = signum

@@ -1,41 +1,103 @@
-"""One process at a time in a run's folder."""
+"""Files that are whole or not there, and folders that one process has to itself."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import pathlib
+import shutil
 from collections.abc import Iterator
+from typing import Any
 
 from qcs_jax.system.errors import UserError
 
 try:
     import fcntl
 except ImportError:  # Windows: there is no lock
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
-def exclusive(workdir: pathlib.Path) -> Iterator[None]:
-    """Keeps other processes of this machine from training in `workdir`.
+def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a name to write a file under, which replaces `path` when the block ends.
 
-    The system lets go of the lock however the process ends.
+    After an error, or a kill, `path` is what it was before.
 
     Args:
-      workdir: Created if missing.
+      path: The file, which need not exist; its folder does.
+
+    Yields:
+      A path beside it, for this process alone.
+    """
+    path = pathlib.Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes `value` as indented JSON, whole or not at all."""
+    write_text(path, json.dumps(value, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """Gives a folder to fill, which becomes `path` when the block ends well.
+
+    A folder that was there is replaced; after an error it is what it was before.
+
+    Args:
+      path: The folder; its parents are created if missing.
+
+    Yields:
+      An empty folder beside it.
+    """
+    path = pathlib.Path(path).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    old = unfinished.with_name(f"{unfinished.name}.old")
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        # What was there goes last, so that one of the two is always whole.
+        if path.exists():
+            path.rename(old)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
+    """Keeps other processes of this machine out of `folder` while the block runs.
+
+    The system releases the lock however the process ends.
+
+    Args:
+      folder: Created if missing; all who use it call this.
+      otherwise: Message of the error.
 
     Raises:
-      UserError: if another process holds it.
+      UserError: if another process holds the lock.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / ".lock").open("a") as file:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise UserError(
-                    f"another process is training in {workdir}: wait for it, stop it, "
-                    f"or give this run a --workdir of its own"
-                ) from None
+                raise UserError(otherwise) from None
             except OSError:  # a file system that has no locks
                 pass
         yield

@@ -1,37 +1,48 @@
-"""Stops a run between two steps when the system or the user asks for it."""
+"""Stops work between two steps when the system or the user asks for it."""
 
 from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
+from typing import Any
 
-
-class Interrupted(Exception):
-    """A signal stopped the run after its state was saved.
-
-    Attributes:
-      signum: The signal.
-    """
-
-    def __init__(self, signum: int, message: str):
-        super().__init__(message)
-        self.signum = signum
+# SIGHUP, where there is one, says that the terminal is gone.
+STOPPING = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+)
 
 
 class Interrupt:
-    """While active, SIGTERM and the first Ctrl-C only set `signum`.
+    """While active, a signal only sets `signum`; a second Ctrl-C interrupts at once.
 
-    A second Ctrl-C interrupts at once. Outside of the main thread, where Python allows
-    no signal handlers, it does nothing.
+    Outside of the main thread, where Python allows no signal handlers, it does nothing.
+
+    Attributes:
+      signum: Number of the latest signal, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_signal: Callable[[bool], None] | None = None) -> None:
+        """Sets nothing up yet; use as a context manager.
+
+        Args:
+          on_signal: Called at every signal with whether it is a second Ctrl-C; default
+            raises KeyboardInterrupt for that.
+        """
         self.signum: int | None = None
-        self._previous: dict[int, object] = {}
+        self._on_signal = on_signal or _stop_at_once
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGTERM, signal.SIGINT):
+            for signum in STOPPING:
+                if (
+                    signum != signal.SIGINT
+                    and signal.getsignal(signum) is signal.SIG_IGN
+                ):
+                    continue  # as nohup asks for
                 self._previous[signum] = signal.signal(signum, self._note)
         return self
 
@@ -40,6 +51,11 @@ class Interrupt:
             signal.signal(signum, handler)
 
     def _note(self, signum: int, frame: object) -> None:
-        if self.signum == signal.SIGINT == signum:
-            raise KeyboardInterrupt
+        again = self.signum == signal.SIGINT == signum
         self.signum = signum
+        self._on_signal(again)
+
+
+def _stop_at_once(again: bool) -> None:
+    if again:
+        raise KeyboardInterrupt

@@ -14,7 +14,7 @@ import ml_collections
 from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import check_same_data
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import flatten
 from qcs_jax.config.network import create_augmentation, create_loss, create_optimizer
 from qcs_jax.input import pipeline
 from qcs_jax.metrics.counts import Counts

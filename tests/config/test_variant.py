@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from qcs_jax.config.base import validate
+from qcs_jax.config import validate
 from qcs_jax.config.variant import Variant
 from qcs_jax.system.errors import UserError
 

@@ -15,7 +15,7 @@ import qcs_jax
 from qcs_jax import checkpoint, convert, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader

@@ -15,7 +15,7 @@ import qcs_jax
 from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, stablehlo
 from qcs_jax.export.served import Served

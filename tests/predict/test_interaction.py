@@ -8,7 +8,7 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.models import csa
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.predict import interaction

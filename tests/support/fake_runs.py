@@ -3,8 +3,7 @@
 import json
 import pathlib
 
-from qcs_jax.config.base import base_config
-from qcs_jax.config.flat import flatten
+from qcs_jax.config import base_config, flatten
 
 
 def config(**fields):

@@ -7,7 +7,7 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.config.network import create_model
 
 CLASS_NAMES = ("anger", "joy", "neutral")

@@ -5,7 +5,7 @@ import small
 from PIL import Image
 
 from qcs_jax import models
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.input import sources
 
 CLASSES = ("calm", "glad", "sad")

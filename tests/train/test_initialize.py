@@ -11,7 +11,7 @@ import weights
 from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError

@@ -7,7 +7,7 @@ import memory_source
 import numpy as np
 import pytest
 
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.input import sources
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run

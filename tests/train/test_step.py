@@ -6,7 +6,7 @@ import optax
 import pytest
 import small
 
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.config.network import create_augmentation
 from qcs_jax.images.augment import preprocess
 from qcs_jax.train import sam

@@ -12,7 +12,7 @@ from PIL import Image
 from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.base import base_config
+from qcs_jax.config import base_config
 from qcs_jax.input import sources
 from qcs_jax.predict import classifier as inference
 from qcs_jax.visualize import FIGURES, figures, style

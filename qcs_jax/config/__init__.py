@@ -1,0 +1,21 @@
+"""The configuration of a run: its fields, recipes, and what they describe."""
+
+from qcs_jax.config.base import (
+    FIELDS,
+    Field,
+    Role,
+    base_config,
+    fields_with,
+    flatten,
+)
+from qcs_jax.config.validate import validate
+
+__all__ = [
+    "FIELDS",
+    "Field",
+    "Role",
+    "base_config",
+    "fields_with",
+    "flatten",
+    "validate",
+]
