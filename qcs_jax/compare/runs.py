@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 
 from qcs_jax.config import flatten
-from qcs_jax.metrics.run_log import LOG, Scores, read_log
+from qcs_jax.metrics.run_log import LOG_FILE, Scores, read_log
 from qcs_jax.system.errors import UserError
 
 CONFIG = "config.json"
@@ -45,7 +45,7 @@ class Run:
 
 
 def is_run(folder: pathlib.Path) -> bool:
-    return (folder / CONFIG).is_file() and (folder / LOG).is_file()
+    return (folder / CONFIG).is_file() and (folder / LOG_FILE).is_file()
 
 
 def read_run(workdir: pathlib.Path) -> Run:
@@ -81,7 +81,7 @@ def find_runs(arguments: Sequence[str]) -> list[Run]:
     if not found:
         raise UserError(
             f"no runs in {', '.join(arguments)}: give the --workdir of a run, which "
-            f"has {CONFIG} and {LOG}, or a folder with some"
+            f"has {CONFIG} and {LOG_FILE}, or a folder with some"
         )
     return _with_all_fields([read_run(workdir) for workdir in found.values()])
 

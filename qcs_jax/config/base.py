@@ -173,7 +173,7 @@ def base_config() -> ml_collections.ConfigDict:
 
 def flatten(config: Any) -> dict[str, Any]:
     """`{"train.epochs": 200, ...}`, from a configuration or its `to_dict()`."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if hasattr(value, "items"):
             flat |= {f"{key}.{rest}": v for rest, v in flatten(value).items()}

@@ -43,28 +43,26 @@ class _Joined:
         return sum(map(len, self.parts))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        indices = np.asarray(indices, np.int64)
+        wanted = np.asarray(indices, np.int64)
         ends = np.cumsum([len(part) for part in self.parts])
-        part_of = np.searchsorted(ends, indices, side="right")
-        read: list[Any] = [None] * len(indices)
+        part_of = np.searchsorted(ends, wanted, side="right")
+        read: list[Any] = [None] * len(wanted)
         for number in np.unique(part_of):
             places = np.flatnonzero(part_of == number)
             begin = ends[number] - len(self.parts[number])
-            records = self.parts[number].__getitems__(
-                (indices[places] - begin).tolist()
-            )
+            records = self.parts[number].__getitems__((wanted[places] - begin).tolist())
             for place, record in zip(places, records, strict=True):
                 read[place] = record
         return read
 
 
-def keep(source: Source, examples: np.ndarray) -> Source:
+def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
     """The split with these examples (int `[M]`) alone."""
-    examples = np.asarray(examples, np.int64)
+    chosen = np.asarray(examples, np.int64)
     return dataclasses.replace(
         source,
-        records=_Chosen(source.records, examples),
-        labels=source.labels[examples],
+        records=_Chosen(source.records, chosen),
+        labels=source.labels[chosen],
     )
 
 
@@ -76,7 +74,7 @@ def fraction_of(source: Source, fraction: float, seed: int) -> Source:
     Args:
       source: Any split.
       fraction: In (0, 1].
-      seed: Of the choice.
+      seed: Seed of the choice.
     """
     order = _random(seed, "fraction").permutation(len(source))
     kept = []
@@ -94,7 +92,7 @@ def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source
     Args:
       source: Any split.
       fraction: In (0, 1), of each class.
-      seed: Of the choice.
+      seed: Seed of the choice.
 
     Raises:
       UserError: if no class has two images.
@@ -122,7 +120,7 @@ def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
       source: Any split.
       fraction: In [0, 1]; 0.1, 0.2 and 0.3 are usual. What a smaller fraction flips, a
         larger one with the same seed flips to the same class.
-      seed: Of the choice.
+      seed: Seed of the choice.
     """
     rng = _random(seed, "noise")
     order = rng.permutation(len(source))

@@ -30,6 +30,7 @@ class Source:
       records: Random access to `{"image": bytes, "label": int, ...}`.
       labels: int32 `[N]`.
       class_names: k names, in the order of the labels.
+      notes: What was done to the split, for people to read.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     records: Any
     labels: np.ndarray
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -18,7 +18,7 @@ import numpy as np
 
 from qcs_jax.system.errors import UserError
 
-FILE = "predictions.csv"
+PREDICTIONS_FILE = "predictions.csv"
 _HEADER = ["id", "label", "prediction"]
 
 
@@ -134,6 +134,6 @@ def _parse(row: list[str], names: tuple[str, ...]) -> tuple[int, list[float]]:
 
 def _no_predictions(path: object, why: str) -> UserError:
     return UserError(
-        f"{path} holds no predictions: {why}. Give the {FILE} of a run, which "
-        f"python -m qcs_jax.main --mode=eval writes"
+        f"{path} holds no predictions: {why}. Give the {PREDICTIONS_FILE} of a run, "
+        f"which python -m qcs_jax.main --mode=eval writes"
     )

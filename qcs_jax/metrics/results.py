@@ -10,7 +10,7 @@ from qcs_jax.metrics import bootstrap
 from qcs_jax.metrics.calibration import fit_temperature
 from qcs_jax.metrics.counts import Counts, log_softmax
 
-FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
+METRICS_FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
 
 NAMES = {
     "accuracy": "accuracy",

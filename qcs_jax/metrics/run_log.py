@@ -7,7 +7,8 @@ import dataclasses
 import json
 import pathlib
 
-LOG = "log.jsonl"
+CONFIG_FILE = "config.json"
+LOG_FILE = "log.jsonl"
 METRIC = "accuracy"  # its largest value marks the best epoch
 
 # How the three numbers are called wherever they are shown.
@@ -22,7 +23,7 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
     Each has `step` and `kind`: "train" with what a step reported, or "test" or
     "held_out" with `epoch` and the metrics of that split.
     """
-    path = pathlib.Path(workdir) / LOG
+    path = pathlib.Path(workdir) / LOG_FILE
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):

@@ -119,7 +119,8 @@ class Aligner:
         raise NoFaceFound("no face found")
 
     def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
-        size = tuple(max(1, round(length * shrink)) for length in image.size)
+        width, height = (max(1, round(length * shrink)) for length in image.size)
+        size = width, height
         canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
         small = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         canvas[: size[1], : size[0]] = small[..., ::-1]  # BGR, as OpenCV has it

@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.metrics.predictions import Predictions
-from qcs_jax.visualize import FIGURES, style
-from qcs_jax.visualize.errors import Unavailable
+from qcs_jax.visualize import FIGURES, Unavailable, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene

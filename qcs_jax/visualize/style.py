@@ -19,6 +19,7 @@ from qcs_jax.system.errors import UserError
 
 try:
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -48,7 +49,7 @@ COUNTS = "Blues"
 OPACITY = 0.6  # of a map over a face
 GREY = "#666666"
 
-_RC = {
+_RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 8,
     "text.parse_math": False,  # a class may be called $x$
@@ -57,7 +58,7 @@ _RC = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "xtick.major.width": 0.6,
@@ -163,7 +164,8 @@ def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
     bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
     bar.ax.set_facecolor("#AAAAAA")  # as over skin
     bar.outline.set_visible(False)
-    bar.solids.set_edgecolor("none")
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("none")
 
 
 def cell_of(pictures: int) -> float:

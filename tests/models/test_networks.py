@@ -62,15 +62,15 @@ def test_last_block_may_compute_the_class_token_alone(depth):
     vit = ViT(num_classes=4, depth=depth, heads=2)
     tokens = small.images(3, 6, 8)
     options = dict(layout=BatchLayout(), train=False)
-    variables = vit.init(jax.random.key(0), tokens, **options, need_features=True)
-    full, features = vit.apply(variables, tokens, **options, need_features=True)
-    short, none = vit.apply(variables, tokens, **options, need_features=False)
-    np.testing.assert_allclose(short, full, atol=1e-6)
-    assert features.shape == tokens.shape and none is None
+    variables = vit.init(jax.random.key(0), tokens, **options, need_tokens=True)
+    full = vit.apply(variables, tokens, **options, need_tokens=True)
+    short = vit.apply(variables, tokens, **options, need_tokens=False)
+    np.testing.assert_allclose(short.logits, full.logits, atol=1e-6)
+    assert full.tokens.shape == tokens.shape and short.tokens is None
 
-    def flops(need_features):
+    def flops(need_tokens):
         apply = jax.jit(
-            lambda v, t: vit.apply(v, t, **options, need_features=need_features)[0]
+            lambda v, t: vit.apply(v, t, **options, need_tokens=need_tokens)[0]
         )
         return apply.lower(variables, tokens).compile().cost_analysis()["flops"]
 

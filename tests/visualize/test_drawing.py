@@ -12,9 +12,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.predict.interaction import compare
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize import charts, maps, matrices, style
+from qcs_jax.visualize import Unavailable, charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
-from qcs_jax.visualize.errors import Unavailable
 
 NAMES = (
     "neutral",
