@@ -8,6 +8,7 @@ Any field of the configuration can be set: --config.train.epochs=10.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -38,9 +39,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         jax.distributed.initialize()
     workdir = args.workdir or f"runs/{config.name}"
-    if args.mode == "eval":
-        return command.run(lambda: _evaluate(config, workdir))
     again = shlex.join(["python", "-m", "qcs_jax.main", *argv])
+    return run(args.mode, config, workdir, again)
+
+
+def run(
+    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+) -> int:
+    """Runs a mode and tells how it ended.
+
+    Args:
+      mode: "train" or "eval".
+      config: See `base_config`.
+      workdir: The run's workdir.
+      again: The command line, to suggest the next one.
+
+    Returns:
+      Exit status, see `command.run`.
+    """
+    if mode == "eval":
+        return command.run(lambda: _evaluate(config, workdir))
     return command.run(lambda: _train(config, workdir, again))
 
 
@@ -60,14 +78,16 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
-def _train(config: ml_collections.ConfigDict, workdir: str, again: str) -> None:
+def _train(
+    config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+) -> None:
     from qcs_jax.train.loop import train_and_evaluate
 
     print(train_and_evaluate(config, workdir))
     print(f"  next              {again} --mode=eval")
 
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: str) -> None:
+def _evaluate(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
     from qcs_jax.train.evaluate import evaluate_run
 
     evaluation = evaluate_run(config, workdir)

@@ -4,7 +4,7 @@ python -m qcs_jax.predict --checkpoint=RUN faces/*.jpg
 find . -name '*.jpg' | python -m qcs_jax.predict --checkpoint=RUN - --out=faces.csv
 
 Exit status: 0 if every image was classified, 1 if some were not, 2 if the command
-could not do its work.
+could not do its work, 130 after Ctrl-C.
 """
 
 from __future__ import annotations

@@ -16,11 +16,11 @@ from qcs_jax import checkpoint, convert, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
-from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.train.state import TrainState
+from qcs_jax.train.run import create_optimizer
+from qcs_jax.train.step import TrainState
 
 RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
 
