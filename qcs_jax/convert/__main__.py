@@ -12,17 +12,10 @@ import pathlib
 import shlex
 import sys
 
-from absl import logging
-
 from qcs_jax import checkpoint, models
-from qcs_jax.config.base import CHOICES, RANGES
+from qcs_jax.config import FIELDS
 from qcs_jax.convert import summary
-from qcs_jax.convert.conversion import (
-    Conversion,
-    default_residual,
-    read_pth,
-    to_torch,
-)
+from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
 from qcs_jax.convert.orbax_writer import ASSUMED, Faces, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system import command
@@ -48,7 +41,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier conversion")
     add(
         "--residual",
-        choices=CHOICES["model.residual"],
+        choices=FIELDS["model.residual"].choices,
         help="what the network was trained with; default: as published",
     )
     add("--class_names", metavar="A,B,...", help="in the order of the logits")
@@ -90,7 +83,7 @@ def _check_usable(path: str, conversion: Conversion) -> None:
             f"{path} is the backbone alone, which cannot predict. Training starts from "
             f"the file as it is: --config.init_from={shlex.quote(path)}"
         )
-    if conversion.size_name is None:
+    if not conversion.size_name:
         raise UserError(
             f"{path} is of a size that no configuration has (sizes are "
             f"{', '.join(models.SIZES)}), and weights do not show everything about a "
@@ -116,10 +109,11 @@ def _faces(args: argparse.Namespace, conversion: Conversion) -> Faces:
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
     elif names:
-        summary.warn(
-            f"weights do not name their classes: assumed those of {data_set}. For "
-            f"another data set give --class_names (in the order of its labels) and "
-            f"--resize"
+        print(
+            f"warning: weights do not name their classes: assumed those of {data_set}. "
+            f"For another data set give --class_names (in the order of its labels) and "
+            f"--resize",
+            file=sys.stderr,
         )
     if len(names) != count or len(set(names)) < count or not all(names):
         raise UserError(
@@ -128,9 +122,10 @@ def _faces(args: argparse.Namespace, conversion: Conversion) -> Faces:
         )
     default = max(assumed.resize, 224) if conversion.size_name == "full" else image_size
     resize = default if args.resize is None else args.resize
-    highest = RANGES["data.resize"][1]
-    if not image_size <= resize <= highest:
-        raise UserError(f"--resize={resize}: give {image_size} to {highest}")
+    bounds = FIELDS["data.resize"].range
+    assert bounds  # it is a number
+    if not image_size <= resize <= bounds[1]:
+        raise UserError(f"--resize={resize}: give {image_size} to {bounds[1]}")
     return Faces(names, resize)
 
 
@@ -153,5 +148,4 @@ def _write_pth(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
-    sys.exit(main())
+    command.start(main)

@@ -16,18 +16,31 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How an array changes from PyTorch to here, and back."""
+    """How an array changes from PyTorch to here, and back: its axes change places.
 
-    to_jax: Callable[[np.ndarray], np.ndarray]
-    to_torch: Callable[[np.ndarray], np.ndarray]
+    Attributes:
+      axes: Which axis of PyTorch's array each axis here is; empty where none moves.
+    """
+
+    axes: tuple[int, ...] = ()
+
+    def to_jax(self, array: np.ndarray) -> np.ndarray:
+        return array.transpose(self.axes) if self.axes else array
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        return array.transpose(self._back()) if self.axes else array
+
+    def shape_in_torch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape before `to_jax`."""
+        return tuple(shape[axis] for axis in self._back()) if self.axes else shape
+
+    def _back(self) -> list[int]:
+        return [self.axes.index(axis) for axis in range(len(self.axes))]
 
 
-SAME = Transform(lambda x: x, lambda x: x)
-LINEAR = Transform(np.transpose, np.transpose)
-CONV = Transform(
-    lambda x: x.transpose(2, 3, 1, 0),  # [out, in, h, w] -> [h, w, in, out]
-    lambda x: x.transpose(3, 2, 0, 1),
-)
+SAME = Transform()
+LINEAR = Transform((1, 0))
+CONV = Transform((2, 3, 1, 0))  # [out, in, h, w] -> [h, w, in, out]
 
 # PyTorch's leaf -> (collection, leaf here, transform).
 _NORM = {"weight": ("params", "scale", SAME), "bias": ("params", "bias", SAME)}
@@ -95,15 +108,15 @@ class Sizes:
     Attributes:
       num_classes: Width of the logits.
       widths: Channels of the three stages of the backbone.
-      units: Units of each.
+      units: Number of units of each stage.
       features: Width of the tokens.
       depth: Blocks of the base ViT.
       side: Each pyramid level is `side` x `side` tokens.
     """
 
     num_classes: int = 7
-    widths: tuple[int, int, int] = (64, 128, 256)
-    units: tuple[int, int, int] = (3, 4, 14)
+    widths: tuple[int, ...] = (64, 128, 256)
+    units: tuple[int, ...] = (3, 4, 14)
     features: int = 768
     depth: int = 2
     side: int = 7
@@ -142,23 +155,7 @@ DEAD: tuple[tuple[str, Callable[[Sizes], tuple[int, ...]]], ...] = (
 # What `ir_back` has in files of the whole face recognition network: a fourth stage.
 _STAGE4 = r"ir_back\.body4\.[0-9]+\.(res_layer|shortcut_layer)\.[0-9]+\.\w+"
 _COUNTER = "num_batches_tracked"  # of every batch normalisation
-
-
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    torch: str
-    here: str
-    transform: Transform
-
-
-def _rows() -> list[_Row]:
-    rows = []
-    for torch_module, module, kind in MODULES:
-        for torch_leaf, (collection, leaf, transform) in KINDS[kind].items():
-            torch_name = ".".join(filter(None, (torch_module, torch_leaf)))
-            here = "/".join(filter(None, (collection, module, leaf)))
-            rows.append(_Row(torch_name, here, transform))
-    return rows
+STATISTICS = ("running_mean", "running_var", _COUNTER)  # no parameters
 
 
 def _pattern(template: str) -> re.Pattern[str]:
@@ -172,26 +169,34 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile("".join(parts))
 
 
-_ROWS = _rows()
-_FROM_TORCH = [(_pattern(row.torch), row) for row in _ROWS]
-_FROM_HERE = [(_pattern(row.here), row) for row in _ROWS]
+# Every array: PyTorch's name, the path here, and how one becomes the other.
+_ROWS = [
+    (f"{theirs}.{their_leaf}".rstrip("."), f"{kept}/{ours}/{leaf}".rstrip("/"), change)
+    for theirs, ours, kind in MODULES
+    for their_leaf, (kept, leaf, change) in KINDS[kind].items()
+]
+_TO_HERE = [(_pattern(theirs), ours, change) for theirs, ours, change in _ROWS]
+_TO_TORCH = [(_pattern(ours), theirs, change) for theirs, ours, change in _ROWS]
 _DEAD = [_pattern(template) for template, _ in DEAD] + [re.compile(_STAGE4)]
 
 
-def path_of(key: str) -> tuple[str, Transform] | None:
-    """PyTorch key -> path here (`params/base/...`) and transform; None if unknown."""
-    for pattern, row in _FROM_TORCH:
-        if match := pattern.fullmatch(key):
-            return row.here.format(**match.groupdict()), row.transform
-    return None
+def path_of(key: str) -> tuple[str, Transform]:
+    """PyTorch key -> path here (`params/base/...`), "" if unknown, and transform."""
+    return _translated(key, _TO_HERE)
 
 
-def key_of(path: str) -> tuple[str, Transform] | None:
-    """Path here -> PyTorch key and transform; None if PyTorch has no such array."""
-    for pattern, row in _FROM_HERE:
-        if match := pattern.fullmatch(path):
-            return row.torch.format(**match.groupdict()), row.transform
-    return None
+def key_of(path: str) -> tuple[str, Transform]:
+    """Path here -> PyTorch key, "" if it has no such array, and transform."""
+    return _translated(path, _TO_TORCH)
+
+
+def _translated(
+    name: str, table: Iterable[tuple[re.Pattern[str], str, Transform]]
+) -> tuple[str, Transform]:
+    for pattern, template, transform in table:
+        if match := pattern.fullmatch(name):
+            return template.format(**match.groupdict()), transform
+    return "", SAME
 
 
 def is_dead(key: str) -> bool:
@@ -199,7 +204,7 @@ def is_dead(key: str) -> bool:
     module, _, leaf = key.rpartition(".")
     if leaf == _COUNTER:
         key = f"{module}.running_mean"
-        return path_of(key) is not None or is_dead(key)
+        return path_of(key)[0] != "" or is_dead(key)
     return any(pattern.fullmatch(key) for pattern in _DEAD)
 
 
@@ -207,7 +212,7 @@ def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
     """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances.
 
     Args:
-      sizes: Of the network.
+      sizes: The network's.
       cross: Whether it has a cross branch.
     """
     depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})

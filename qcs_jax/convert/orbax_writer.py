@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import shutil
 
 import numpy as np
+import optax
 
 from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
-from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.conversion import Conversion
+from qcs_jax.images.datasets import CLASS_NAMES
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 
@@ -31,14 +31,17 @@ class Faces:
     resize: int
 
 
-_RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+# Not CLASS_NAMES["affectnet/8"], which has "happiness" and "sadness".
 _AFFECTNET = (
     *("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"),
     "contempt",
 )
 
 # Number of classes -> the data set that a published checkpoint is assumed to be of.
-ASSUMED = {7: ("RAF-DB", Faces(_RAF_DB, 224)), 8: ("AffectNet", Faces(_AFFECTNET, 236))}
+ASSUMED = {
+    7: ("RAF-DB", Faces(CLASS_NAMES["raf_db"], 224)),
+    8: ("AffectNet", Faces(_AFFECTNET, 236)),
+}
 
 
 def save_orbax(
@@ -73,18 +76,17 @@ def save_orbax(
     config.data.resize = faces.resize
     image_size = models.create("qcs", conversion.size_name).image_size
     description = describe(config, faces.class_names, image_size)
-    optimizer = create_optimizer(config, steps_per_epoch=1)
-    params = conversion.variables["params"]
-    train = {"step": np.int32(0), "opt_state": optimizer.init(params)}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with Checkpoints(temporary, keep=1, metric="accuracy") as checkpoints:
-            checkpoints.save(0, {**conversion.variables, "train": train}, description)
-            checkpoints.wait()
-        _replace(out, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    # Training resumes with Adam under a schedule. A fresh state is the same for every
+    # schedule, so that conversion need not know of training (a fixed rate has another).
+    optimizer = optax.adam(optax.constant_schedule(0))
+    opt_state = optimizer.init(conversion.variables["params"])
+    train = {"step": np.int32(0), "opt_state": opt_state}
+    with (
+        files.new_folder(out) as folder,
+        Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
+    ):
+        checkpoints.save(0, {**conversion.variables, "train": train}, description)
+        checkpoints.wait()
 
 
 def check_target(out: pathlib.Path, overwrite: bool) -> None:
@@ -98,22 +100,10 @@ def check_target(out: pathlib.Path, overwrite: bool) -> None:
         return
     steps = {child.name for child in (out / FOLDER).glob("*")}
     if found != {FOLDER} or steps != {"0"}:
+        some = ", ".join(sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
         raise UserError(
-            f"{out} holds something else than an earlier conversion ({_some(found)}): "
+            f"{out} holds something else than an earlier conversion ({some}): "
             f"give another --out"
         )
     if not overwrite:
         raise UserError(f"{out} holds a checkpoint: give another --out or --overwrite")
-
-
-def _replace(out: pathlib.Path, new: pathlib.Path) -> None:
-    """Moves `new` to `out`; what was there goes last, so that one is always whole."""
-    old = new.with_name(f"{new.name}.old")
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")

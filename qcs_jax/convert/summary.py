@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import re
-import sys
 import textwrap
 from typing import Any
 
@@ -13,14 +12,10 @@ from qcs_jax.config import base_config
 from qcs_jax.convert.conversion import Conversion, default_residual
 
 
-def warn(message: str) -> None:
-    print(f"warning: {message}", file=sys.stderr)
-
-
 def of_conversion(conversion: Conversion) -> str:
     """Recognised, mapped, ignored, and how many parameters that are."""
     c, variables = conversion, conversion.variables
-    size = {"full": "published size", None: "a size without a name"}
+    size = {"full": "published size", "": "a size without a name"}
     what = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
     if c.network == "backbone":
         what = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
@@ -48,7 +43,7 @@ def _counts(variables: dict[str, Any]) -> str:
 
 def _grouped(keys: tuple[str, ...]) -> str:
     """Modules with the number of their arrays; numbers in names become `*`."""
-    groups = collections.Counter()
+    groups: collections.Counter[str] = collections.Counter()
     for key in keys:
         module, _, leaf = key.removeprefix("module.").rpartition(".")
         counter = leaf == "num_batches_tracked"

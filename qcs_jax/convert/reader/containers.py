@@ -18,33 +18,20 @@ _LEGACY_VERSION = 1001
 
 
 def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
-    """Reads the zip archive of torch >= 1.6.
+    """Reads the zip archive of torch >= 1.6: the object that was saved.
 
     Its records are `ROOT/data.pkl`, one `ROOT/data/KEY` per storage, and, in newer
-    files, `ROOT/byteorder`; ROOT is any name.
-
-    Args:
-      file: The file, open for reading.
-      size: Its size in bytes.
-      limit: Pays for the arrays.
-
-    Returns:
-      The object that was saved.
-
-    Raises:
-      CheckpointFormatError: The archive is damaged, or not one of PyTorch.
+    files, `ROOT/byteorder`; ROOT is any name. `size` is the file's, in bytes; `limit`
+    pays for the arrays.
     """
-    with _open(file) as archive:
-        return _load_records(archive, _checked_records(archive, size), limit)
-
-
-def _open(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
         raise CheckpointFormatError(
             f"the zip archive is incomplete or damaged. {DOWNLOAD}"
         ) from None
+    with archive:
+        return _load_records(archive, _checked_records(archive, size), limit)
 
 
 def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
@@ -59,7 +46,7 @@ def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
 
 
 def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Returns the records by their name below ROOT.
+    """The records by their name below ROOT.
 
     Stored records that fit into the file together cannot be a zip bomb: those need
     compression, or records that overlap.
@@ -99,9 +86,9 @@ def _root_of(names: list[str]) -> str:
 def _load_records(
     archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], limit: ByteLimit
 ) -> Any:
-    order = (
-        _read(archive, records["byteorder"]) if "byteorder" in records else b"little"
-    )
+    order = b"little"
+    if "byteorder" in records:
+        order = _read(archive, records["byteorder"])
     if order not in (b"little", b"big"):
         raise CheckpointFormatError(f"its byte order is unknown. {DOWNLOAD}")
 
@@ -137,21 +124,10 @@ class _BoundedStream:
 
 
 def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
-    """Reads the format before torch 1.6: five pickles, then the storages.
+    """Reads the format before torch 1.6, five pickles and then the storages.
 
     The storages lie behind the pickle that says how large they are. So that one runs
     twice: with stubs only, to learn about the storages, and again to build the tensors.
-
-    Args:
-      file: The file, open for reading at its start.
-      size: Its size in bytes.
-      limit: Pays for the arrays.
-
-    Returns:
-      The object that was saved.
-
-    Raises:
-      CheckpointFormatError: The file is damaged, or not one of PyTorch.
     """
     stream = _BoundedStream(file, size)
     _check_legacy_header(stream)
@@ -199,7 +175,7 @@ def _check_legacy_header(stream: ByteStream) -> None:
 def _locate_storages(
     file: BinaryIO, size: int, keys: Any, storages: dict[str, StorageId]
 ) -> dict[str, int]:
-    """Returns where the bytes of each storage begin: each follows its element count."""
+    """Where the bytes of each storage begin; each follows its element count."""
     if not isinstance(keys, list):
         raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
     positions: dict[str, int] = {}

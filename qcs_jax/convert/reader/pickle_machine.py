@@ -9,11 +9,20 @@ reads; nothing of the `pickle` module is used.
 
 The machine also has to survive programs written to exhaust it, so each step costs fuel,
 nothing recurses, and no allocation exceeds what the file pays for in bytes.
+
+A `pickle.Unpickler` with a strict `find_class` would be shorter, and is not enough: it
+decides what a name means, and all else happens as in any pickle.
+- An extension code that the process has resolved before does not ask `find_class`.
+- BUILD sets attributes of any object, the permitted functions and classes included.
+- The memo is an array up to its largest index, so five bytes allocate gigabytes.
+- Keys are hashed whatever they are: sixty nested pairs can take 2**60 steps.
+- Nothing counts the steps, or what the permitted functions are made to walk over.
 """
 
+import dataclasses
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import IO, Any, NoReturn, Protocol, cast
 
 from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
 
@@ -36,6 +45,7 @@ class ByteStream(Protocol):
     def readline(self) -> bytes: ...
 
 
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Stub:
     """Stands for a global that was not looked up, and for whatever it would have built.
 
@@ -44,11 +54,8 @@ class Stub:
       name: The name in that module.
     """
 
-    __slots__ = ("module", "name")
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module = module
-        self.name = name
+    module: str
+    name: str
 
     @property
     def qualified_name(self) -> str:
@@ -78,12 +85,12 @@ class _Machine:
 
     def run(self, stream: ByteStream) -> Any:
         """Runs one pickle and leaves `stream` right behind it."""
-        for opcode, argument, _ in pickletools.genops(stream):
+        # It asks for no more of a file than a ByteStream has.
+        for opcode, argument, _ in pickletools.genops(cast(IO[bytes], stream)):
             self.spend(1)
             _STEPS[opcode.name](self, argument)
-        return (
-            self.stack.pop()
-        )  # The last opcode was STOP, or genops would have raised.
+        # The last opcode was STOP, or genops would have raised.
+        return self.stack.pop()
 
     def spend(self, steps: int) -> None:
         """Pays for work; a program that is out of fuel is refused."""
@@ -156,7 +163,7 @@ def update_dict(target: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
 
 
 def _safe_key(key: Any) -> Any:
-    """Returns `key`, or a stub where hashing or comparing it could take forever.
+    """`key`, or a stub where hashing or comparing it could take for ever.
 
     Python hashes a tuple anew each time, through all of its levels: sixty nested pairs
     of one another would take 2**60 steps. Text hashes are salted, integers are not.
@@ -204,10 +211,6 @@ def _stack_global(machine: _Machine, _: None) -> None:
 def _named(argument: str) -> Stub:
     module, _, name = argument.partition(" ")
     return Stub(module, name)
-
-
-def _extension(machine: _Machine, code: int) -> None:
-    machine.push(Stub("extension", str(code)))
 
 
 def _object(machine: _Machine, _: None) -> None:
@@ -259,7 +262,9 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, i: m.push(m.memo[i])),
     "GLOBAL": lambda m, names: m.push(_named(names)),
     "STACK_GLOBAL": _stack_global,
-    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), _extension),
+    **dict.fromkeys(
+        ("EXT1", "EXT2", "EXT4"), lambda m, code: m.push(Stub("extension", str(code)))
+    ),
     "INST": lambda m, names: m.call(_named(names), tuple(m.pop_to_mark())),
     "OBJ": _object,
     "REDUCE": lambda m, _: m.call_from_stack(2),
@@ -277,7 +282,7 @@ def run_pickle(
     functions: Functions | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Runs one pickle without executing anything that it names.
+    """What a pickle describes, in plain containers; executes nothing that it names.
 
     Args:
       stream: Begins with the pickle; left right behind it.
@@ -285,11 +290,8 @@ def run_pickle(
         pickle's positional arguments and must check them.
       persistent_load: Turns a persistent id (any object) into an object.
 
-    Returns:
-      What the pickle describes, in plain Python containers.
-
     Raises:
-      CheckpointFormatError: The pickle is damaged, or more than this machine runs.
+      CheckpointFormatError: if it is damaged, or more than this machine runs.
     """
     try:
         return _Machine(functions or {}, persistent_load).run(stream)

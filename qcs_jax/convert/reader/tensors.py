@@ -5,9 +5,13 @@ Any of them may be a lie, so all are checked as Python integers, which do not ov
 before NumPy sees them: `as_strided` believes whatever it is told.
 """
 
+from __future__ import annotations
+
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -70,7 +74,8 @@ class ByteLimit:
             )
 
 
-class StorageId(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class StorageId:
     """What the pickle says about a storage.
 
     Attributes:
@@ -85,22 +90,16 @@ class StorageId(NamedTuple):
 
     @property
     def byte_count(self) -> int:
-        """Bytes in the file."""
-        return self.count * _item_size(self.dtype)
+        """Number of bytes in the file."""
+        one = 2 if self.dtype == _BFLOAT16 else np.dtype(self.dtype).itemsize
+        return self.count * one
 
     @classmethod
-    def parse(cls, identifier: Any) -> "StorageId | None":
-        """Checks a persistent id.
+    def parse(cls, identifier: Any) -> StorageId | None:
+        """Checks a persistent id; None where it is no storage, but a whole model's.
 
-        Args:
-          identifier: `("storage", type, key, device, count)`, in legacy files with a
-            view behind it, or `("module", class, file, source)` of a whole model.
-
-        Returns:
-          The storage; None for a module.
-
-        Raises:
-          CheckpointFormatError: The identifier is neither.
+        It is `("storage", type, key, device, count)`, in legacy files with a view
+        behind it, or `("module", class, file, source)`.
         """
         match identifier:
             case ("module", Stub(), _, _):
@@ -111,15 +110,13 @@ class StorageId(NamedTuple):
         raise CheckpointFormatError(f"its pickle names a storage wrongly. {DOWNLOAD}")
 
 
+@dataclasses.dataclass
 class _Storage:
     """A storage in memory; the first tensor that fills it may have that memory."""
 
-    def __init__(
-        self, storage_id: StorageId, elements: np.ndarray, is_given_away: bool = False
-    ) -> None:
-        self.id = storage_id
-        self.elements = elements
-        self.is_given_away = is_given_away
+    id: StorageId
+    elements: np.ndarray
+    is_given_away: bool = False
 
 
 class TensorBuilder:
@@ -146,7 +143,7 @@ class TensorBuilder:
             ("torch._utils", "_rebuild_parameter"): _first,
             ("torch._utils", "_rebuild_parameter_with_state"): _first,
             **{
-                ("torch._utils", f"_rebuild_{kind}"): _unsupported(kind)
+                ("torch._utils", f"_rebuild_{kind}"): functools.partial(_refuse, kind)
                 for kind in _UNSUPPORTED
             },
         }
@@ -192,7 +189,7 @@ class TensorBuilder:
         return self._tensor(*arguments[:4])
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
-        """Returns the tensor as an array that shares its memory with no other one."""
+        """The tensor as an array that shares its memory with no other one."""
         if not isinstance(storage, _Storage):
             raise CheckpointFormatError(f"a tensor has no storage. {DOWNLOAD}")
         _check_geometry(len(storage.elements), offset, size, stride)
@@ -210,7 +207,7 @@ class TensorBuilder:
         return view.copy(order="C")
 
     def _from_type(self, function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
-        """Returns a tensor of a subclass, or with attributes, as a plain one."""
+        """A tensor of a subclass, or with attributes, as a plain one."""
         if isinstance(function, Stub) and isinstance(arguments, tuple):
             rebuild = self._rebuilders.get((function.module, function.name))
             if rebuild is not None:
@@ -265,10 +262,6 @@ def _dtype_of(kind: Stub) -> str:
     return dtype
 
 
-def _item_size(dtype: str) -> int:
-    return 2 if dtype == _BFLOAT16 else np.dtype(dtype).itemsize
-
-
 def _is_int64(value: Any) -> bool:
     return type(value) is int and 0 <= value <= _MAX_INT64
 
@@ -289,10 +282,7 @@ def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
     return result
 
 
-def _unsupported(kind: str) -> Function:
-    def refuse(*_: Any) -> NoReturn:
-        raise CheckpointFormatError(
-            f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
-        )
-
-    return refuse
+def _refuse(kind: str, *_: Any) -> NoReturn:
+    raise CheckpointFormatError(
+        f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
+    )
