@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax.convert import layout, names, reader, recognise
-from qcs_jax.convert.layout import Sizes
+from qcs_jax.convert.layout import Sizes, Transform
 from qcs_jax.convert.reader.errors import shorten
 from qcs_jax.system.errors import UserError
 
@@ -90,31 +90,29 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     sizes = recognise.sizes_of(read.arrays)
     wanted = recognise.shapes(network, sizes)
     problems = _Problems()
-    problems.told[TWICE] += map(shorten, read.twice)
-    flat, mapped, ignored = {}, {}, []
+    problems.told[_TWICE] += map(shorten, read.twice)
+    flat, mapped, ignored, ignored_parameters = {}, {}, [], 0
     for name, value in read.arrays.items():
         key, (path, transform) = read.keys[name], layout.path_of(name)
         if layout.is_dead(name):
-            ignored.append(name)
+            ignored.append(key)
+            if not name.endswith(layout.STATISTICS):
+                ignored_parameters += np.size(value)
         elif path not in wanted:
-            problems.told[UNKNOWN].append(shorten(key))
+            problems.told[_UNKNOWN].append(shorten(key))
         else:
             mapped[key] = path
             flat[path] = problems.check(key, value, transform, wanted[path])
     absent = wanted.keys() - flat.keys()
-    problems.told[MISSING] += sorted(layout.key_of(path)[0] for path in absent)
+    problems.told[_MISSING] += sorted(layout.key_of(path)[0] for path in absent)
     problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
     return Conversion(
         network=network,
         sizes=sizes,
         variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
         mapped=mapped,
-        ignored=tuple(read.keys[name] for name in ignored),
-        ignored_parameters=sum(
-            np.size(read.arrays[name])
-            for name in ignored
-            if not name.endswith(layout.STATISTICS)
-        ),
+        ignored=tuple(ignored),
+        ignored_parameters=ignored_parameters,
         notes=read.notes,
     )
 
@@ -138,9 +136,9 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     for path, value in flat.items():
         key, transform = layout.key_of(path)
         if not key:
-            problems.told[UNKNOWN].append(path)
+            problems.told[_UNKNOWN].append(path)
         elif transform.axes and len(transform.axes) != np.ndim(value):
-            problems.told[SHAPE].append(f"{path} has {np.ndim(value)} axes")
+            problems.told[_SHAPE].append(f"{path} has {np.ndim(value)} axes")
         else:
             array = transform.to_torch(np.asarray(value))
             state_dict[key] = np.array(array, np.float32, order="C")
@@ -152,7 +150,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict | layout.counters(state_dict)
 
 
-MISSING, UNKNOWN, TWICE, SHAPE, VALUE = PROBLEMS = (
+_MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (
     "missing",
     "unknown",
     "there twice, under other prefixes",
@@ -165,30 +163,26 @@ class _Problems:
     """Everything that is wrong with a state_dict, to be told at once."""
 
     def __init__(self) -> None:
-        self.told: dict[str, list[str]] = {kind: [] for kind in PROBLEMS}
+        self.told: dict[str, list[str]] = {kind: [] for kind in _PROBLEMS}
 
     def check(
-        self,
-        key: str,
-        value: Any,
-        transform: layout.Transform,
-        wanted: tuple[int, ...],
+        self, key: str, value: Any, transform: Transform, wanted: tuple[int, ...]
     ) -> np.ndarray | None:
         """The array as it is here, or None if it does not fit."""
         array = np.asarray(value)
         # NumPy itself does not know that bfloat16 is a number.
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            self.told[VALUE].append(f"{shorten(key)} is {array.dtype}")
+            self.told[_VALUE].append(f"{shorten(key)} is {array.dtype}")
             return None
         expected = transform.shape_in_torch(wanted)
         if array.shape != expected:
             fault = f"{shorten(key)} is {list(array.shape)}, not {list(expected)}"
-            self.told[SHAPE].append(fault)
+            self.told[_SHAPE].append(fault)
             return None
         with np.errstate(over="ignore"):  # becomes infinite, which is reported
             array = np.array(transform.to_jax(array), np.float32, order="C")
         if not np.isfinite(array).all():
-            self.told[VALUE].append(f"{shorten(key)} has values that are not finite")
+            self.told[_VALUE].append(f"{shorten(key)} has values that are not finite")
         return array
 
     def raise_if_any(self, what: str) -> None:

@@ -42,23 +42,19 @@ SAME = Transform()
 LINEAR = Transform((1, 0))
 CONV = Transform((2, 3, 1, 0))  # [out, in, h, w] -> [h, w, in, out]
 
-# PyTorch's leaf -> (collection, leaf here, transform).
-_NORM = {"weight": ("params", "scale", SAME), "bias": ("params", "bias", SAME)}
+# What each kind of module has: PyTorch's leaf -> leaf here and transform.
+_NORM = {"weight": ("scale", SAME), "bias": ("bias", SAME)}
+_MOMENTS = {"running_mean": ("mean", SAME), "running_var": ("var", SAME)}
 KINDS = {
-    "array": {"": ("params", "", SAME)},
-    "conv": {"weight": ("params", "kernel", CONV), "bias": ("params", "bias", SAME)},
-    "linear": {
-        "weight": ("params", "kernel", LINEAR),
-        "bias": ("params", "bias", SAME),
-    },
+    "array": {"": ("", SAME)},
+    "conv": {"weight": ("kernel", CONV), "bias": ("bias", SAME)},
+    "linear": {"weight": ("kernel", LINEAR), "bias": ("bias", SAME)},
     "layer_norm": _NORM,
-    "batch_norm": _NORM
-    | {
-        "running_mean": ("batch_stats", "mean", SAME),
-        "running_var": ("batch_stats", "var", SAME),
-    },
-    "prelu": {"weight": ("params", "slope", SAME)},
+    "batch_norm": _NORM | _MOMENTS,
+    "prelu": {"weight": ("slope", SAME)},
 }
+_COUNTER = "num_batches_tracked"  # of every batch normalisation
+STATISTICS = (*_MOMENTS, _COUNTER)  # no parameters
 
 _STEM = "ir_back.input_layer"
 _UNIT, _UNIT_HERE = "ir_back.body{s}.{u}", "base/backbone/stage{s}_unit{u}"
@@ -154,26 +150,28 @@ DEAD: tuple[tuple[str, Callable[[Sizes], tuple[int, ...]]], ...] = (
 
 # What `ir_back` has in files of the whole face recognition network: a fourth stage.
 _STAGE4 = r"ir_back\.body4\.[0-9]+\.(res_layer|shortcut_layer)\.[0-9]+\.\w+"
-_COUNTER = "num_batches_tracked"  # of every batch normalisation
-STATISTICS = ("running_mean", "running_var", _COUNTER)  # no parameters
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     """`a{i}.b` -> a regular expression with a group `i`."""
-    groups = {"v": "base|cross", "s": "[1-3]", "l": "[1-3]"}
-    parts = re.split(r"\{(\w)\}", template)
-    for i in range(1, len(parts), 2):
-        parts[i] = f"(?P<{parts[i]}>{groups.get(parts[i], '[0-9]+')})"
-    for i in range(0, len(parts), 2):
-        parts[i] = re.escape(parts[i])
-    return re.compile("".join(parts))
+    number, few = "[0-9]+", "[1-3]"
+    values = {"v": "base|cross", "s": few, "l": few, "u": number, "i": number}
+    groups = {name: f"(?P<{name}>{value})" for name, value in values.items()}
+    return re.compile(template.replace(".", r"\.").format(**groups))
 
 
-# Every array: PyTorch's name, the path here, and how one becomes the other.
+def _row(theirs: str, ours: str, leaf: str, kind: str) -> tuple[str, str, Transform]:
+    """PyTorch's name of an array, the path here, and how one becomes the other."""
+    collection = "batch_stats" if leaf in _MOMENTS else "params"
+    our_leaf, transform = KINDS[kind][leaf]
+    path = f"{collection}/{ours}/{our_leaf}".rstrip("/")
+    return f"{theirs}.{leaf}".rstrip("."), path, transform
+
+
 _ROWS = [
-    (f"{theirs}.{their_leaf}".rstrip("."), f"{kept}/{ours}/{leaf}".rstrip("/"), change)
+    _row(theirs, ours, leaf, kind)
     for theirs, ours, kind in MODULES
-    for their_leaf, (kept, leaf, change) in KINDS[kind].items()
+    for leaf in KINDS[kind]
 ]
 _TO_HERE = [(_pattern(theirs), ours, change) for theirs, ours, change in _ROWS]
 _TO_TORCH = [(_pattern(ours), theirs, change) for theirs, ours, change in _ROWS]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -17,49 +16,34 @@ from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
-
-@dataclasses.dataclass(frozen=True)
-class Faces:
-    """What the images were that a network was trained on; weights do not show it.
-
-    Attributes:
-      class_names: In the order of the logits.
-      resize: Side of the square that images are resized to before the centre crop.
-    """
-
-    class_names: tuple[str, ...]
-    resize: int
-
-
 # Not CLASS_NAMES["affectnet/8"], which has "happiness" and "sadness".
-_AFFECTNET = (
-    *("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"),
-    "contempt",
-)
+_AFFECTNET = tuple("neutral happy sad surprise fear disgust anger contempt".split())
 
-# Number of classes -> the data set that a published checkpoint is assumed to be of.
-ASSUMED = {
-    7: ("RAF-DB", Faces(CLASS_NAMES["raf_db"], 224)),
-    8: ("AffectNet", Faces(_AFFECTNET, 236)),
+# Number of classes -> the data set that a published checkpoint is assumed to be of, its
+# classes, and the size of its images before the centre crop.
+ASSUMED: dict[int, tuple[str, tuple[str, ...], int]] = {
+    7: ("RAF-DB", CLASS_NAMES["raf_db"], 224),
+    8: ("AffectNet", _AFFECTNET, 236),
 }
 
 
 def save_orbax(
     out: pathlib.Path,
     conversion: Conversion,
-    *,
     residual: str,
-    faces: Faces,
-    overwrite: bool = False,
+    class_names: tuple[str, ...],
+    resize: int,
+    overwrite: bool,
 ) -> None:
     """Writes `out/checkpoints/0`, with a fresh optimizer; all of it or nothing.
 
     Args:
       out: A new folder; `qcs_jax.load`, `config.init_from` and, as the start of a run,
         `--workdir` accept it.
-      conversion: Of a network whose size has a name.
-      residual: As `config.model.residual`.
-      faces: What the network was trained on.
+      conversion: A network whose size has a name.
+      residual: The value of `config.model.residual`.
+      class_names: In the order of the logits.
+      resize: Side of the square that images are resized to before the centre crop.
       overwrite: Whether `out` may hold an earlier conversion. Nothing else is ever
         replaced.
 
@@ -73,9 +57,9 @@ def save_orbax(
     config.model.name = conversion.network
     config.model.size = conversion.size_name
     config.model.residual = residual
-    config.data.resize = faces.resize
-    image_size = models.create("qcs", conversion.size_name).image_size
-    description = describe(config, faces.class_names, image_size)
+    config.data.resize = resize
+    image_size = models.SIZES[conversion.size_name]["image_size"]
+    description = describe(config, class_names, image_size)
     # Training resumes with Adam under a schedule. A fresh state is the same for every
     # schedule, so that conversion need not know of training (a fixed rate has another).
     optimizer = optax.adam(optax.constant_schedule(0))

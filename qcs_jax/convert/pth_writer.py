@@ -70,15 +70,12 @@ def _program(state_dict: Mapping[str, np.ndarray]) -> bytes:
 def _tensor(storage: str, array: np.ndarray) -> bytes:
     kind = _global("torch", _STORAGES[array.dtype])
     about = (_literal("storage"), kind, *map(_literal, (storage, "cpu", array.size)))
-    geometry = (_literal(0), _literal(array.shape), _literal(_strides(array.shape)))
+    # In elements: the last axis is the fastest.
+    strides = tuple(math.prod(array.shape[i + 1 :]) for i in range(array.ndim))
+    geometry = map(_literal, (0, array.shape, strides))
     needs_gradient, hooks = _literal(False), _ORDERED_DICT
     arguments = (_tuple(*about) + pickle.BINPERSID, *geometry, needs_gradient, hooks)
     return _call(_global("torch._utils", "_rebuild_tensor_v2"), *arguments)
-
-
-def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """In elements, of a dense array, last axis fastest."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _literal(value: Any) -> bytes:

@@ -32,10 +32,7 @@ _MOST = 64  # units or blocks; what a file claims beyond that is unknown to the 
 
 
 def network_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """A name of `models.BRANCHES`, or `BACKBONE`.
-
-    Args:
-      arrays: By the names of the published code.
+    """A name of `models.BRANCHES`, or `BACKBONE`; arrays have the published names.
 
     Raises:
       UserError: if they are of none of these.
@@ -99,16 +96,11 @@ def size_name(sizes: Sizes) -> str:
     """The name in `models.SIZES` of a network of these sizes, "" if it has none."""
     for name in models.SIZES:
         model = models.create("qcs", name)
-        of_model = Sizes(
-            num_classes=sizes.num_classes,
-            widths=tuple(model.widths),
-            units=tuple(model.units),
-            features=model.features,
-            depth=model.depth,
-            # Four strides of two lie between the backbone's image and the tokens.
-            side=math.ceil(model.image_size / model.subsample / 16),
-        )
-        if sizes == of_model:
+        fields = ("widths", "units", "features", "depth")
+        named = {field: getattr(model, field) for field in fields}
+        # Four strides of two lie between the backbone's image and the tokens.
+        named["side"] = math.ceil(model.image_size / model.subsample / 16)
+        if sizes == dataclasses.replace(sizes, **named):
             return name
     return ""
 
@@ -117,15 +109,11 @@ def size_name(sizes: Sizes) -> str:
 def shapes(network: str, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Path -> shape of all variables; the network itself is asked, none is computed."""
     options = dataclasses.asdict(sizes)
-    # Neither the heads nor the sub-sampling of the image show in any shape.
-    options |= {"heads": 1, "image_size": 16 * options.pop("side"), "subsample": 1}
+    image_size = 16 * options.pop("side")
     name = "baseline" if network == BACKBONE else network
-    model = models.create(name, **options)
+    # Neither the number of heads nor how the image is sub-sampled shows in a shape.
+    model = models.create(name, image_size=image_size, subsample=1, heads=1, **options)
     tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
     flat = flax.traverse_util.flatten_dict(tree, sep="/")
     part = "base/backbone/" if network == BACKBONE else ""
-    return {
-        path: x.shape
-        for path, x in flat.items()
-        if path.partition("/")[2].startswith(part)
-    }
+    return {path: x.shape for path, x in flat.items() if f"/{part}" in path}

@@ -11,6 +11,7 @@ import small
 import weights
 
 from qcs_jax import convert, models
+from qcs_jax.convert.conversion import default_residual
 from qcs_jax.convert.layout import Sizes
 from qcs_jax.system.errors import UserError
 
@@ -271,4 +272,4 @@ def test_to_torch_refuses_incomplete_variables():
     ],
 )
 def test_published_residuals(name, classes, residual):
-    assert convert.default_residual(name, classes) == residual
+    assert default_residual(name, classes) == residual

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from qcs_jax.convert.reader.errors import DOWNLOAD, CheckpointFormatError
-from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, update_dict
+from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, safe_dict
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
 
@@ -50,26 +50,26 @@ _UNSUPPORTED = (
 ).split()
 
 
+@dataclasses.dataclass
 class ByteLimit:
     """Pays for memory before it is taken."""
 
-    def __init__(self, *, file_size: int, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._max_growth = _GROWTH * file_size + _GROWTH_CONSTANT
-        self._spent = 0
+    file_size: int
+    max_bytes: int
+    spent: int = 0
 
     def spend(self, byte_count: int) -> None:
         """Raises CheckpointFormatError if `byte_count` more bytes are too many."""
-        self._spent += byte_count
-        if self._spent > self._max_growth:
+        self.spent += byte_count
+        if self.spent > (most := _GROWTH * self.file_size + _GROWTH_CONSTANT):
             raise CheckpointFormatError(
-                f"its tensors take more than {self._max_growth:,} bytes, far more than"
-                " the file holds. Save them in PyTorch without expanded views: call"
-                " .clone() on each"
+                f"its tensors take more than {most:,} bytes, far more than the file"
+                " holds. Save them in PyTorch without expanded views: call .clone() on"
+                " each"
             )
-        if self._spent > self._max_bytes:
+        if self.spent > self.max_bytes:
             raise CheckpointFormatError(
-                f"its tensors take more than max_bytes = {self._max_bytes:,} bytes. If"
+                f"its tensors take more than max_bytes = {self.max_bytes:,} bytes. If"
                 " you trust its size, pass a larger max_bytes"
             )
 
@@ -110,7 +110,7 @@ class StorageId:
         raise CheckpointFormatError(f"its pickle names a storage wrongly. {DOWNLOAD}")
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class _Storage:
     """A storage in memory; the first tensor that fills it may have that memory."""
 
@@ -195,7 +195,8 @@ class TensorBuilder:
         _check_geometry(len(storage.elements), offset, size, stride)
         size, elements = tuple(size), storage.elements
         strides = _steps(size, stride)
-        whole = math.prod(size) == len(elements) and strides == _dense_steps(size)
+        dense = _steps(size, [math.prod(size[axis + 1 :]) for axis in range(len(size))])
+        whole = math.prod(size) == len(elements) and strides == dense
         if whole and not storage.is_given_away:
             storage.is_given_away = True
             return elements.reshape(size)
@@ -239,11 +240,6 @@ def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
     return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
 
 
-def _dense_steps(size: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
-    return _steps(size, strides)
-
-
 def _view(storage: _Storage, view: Any) -> _Storage:
     """A part of a storage as one of its own, which legacy files may hold."""
     match view:
@@ -277,9 +273,7 @@ def _sequence(values: Any = ()) -> tuple[Any, ...]:
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
-    update_dict(result, _sequence(pairs))
-    return result
+    return safe_dict(_sequence(pairs))
 
 
 def _refuse(kind: str, *_: Any) -> NoReturn:
