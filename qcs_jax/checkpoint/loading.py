@@ -59,7 +59,7 @@ def load_variables(
 
 
 def choose_step(path: str | os.PathLike) -> tuple[int, str]:
-    """Which checkpoint a path means, the same wherever a run is used, and why.
+    """Says which checkpoint a path means, wherever a run is used, and why.
 
     That of one step's folder is "as named". Of a run it is the one that was best on
     held-out images, where there were any and it is still there; else the newest, which
@@ -84,7 +84,7 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
 
 
 def run_folder(path: str | os.PathLike) -> pathlib.Path:
-    """The workdir that a path to a run, its checkpoints or one of them is in.
+    """Returns the workdir that a run, its checkpoints or one of them is in.
 
     Raises:
       CheckpointError: if there is no checkpoint.

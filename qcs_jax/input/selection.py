@@ -57,7 +57,7 @@ class _Joined:
 
 
 def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
-    """The split with these examples (int `[M]`) alone."""
+    """Returns the split with these examples (int `[M]`) alone."""
     chosen = np.asarray(examples, np.int64)
     return dataclasses.replace(
         source,
@@ -67,7 +67,7 @@ def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
 
 
 def fraction_of(source: Source, fraction: float, seed: int) -> Source:
-    """A random part of every class, at least one image of each that has any.
+    """Keeps a random part of every class, at least one image of each that has any.
 
     A smaller fraction with the same seed is a part of a larger one.
 
@@ -114,7 +114,7 @@ def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source
 
 
 def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
-    """Exactly this fraction of the labels, rounded, replaced by a wrong class.
+    """Replaces exactly this fraction of the labels, rounded, by a wrong class.
 
     Args:
       source: Any split.
@@ -132,7 +132,7 @@ def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
 
 
 def listed_in(source: Source, path: str) -> Source:
-    """The examples whose names a text file lists, one a line, in the split's order.
+    """Keeps the examples whose names a text file lists, one a line, in the split's order.
 
     Raises:
       UserError: if the file cannot be read, or names what the split does not have.
@@ -154,7 +154,7 @@ def listed_in(source: Source, path: str) -> Source:
 
 
 def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
-    """The split with the classes of a network that was trained on another data set.
+    """Gives a split the classes of a network that was trained on another data set.
 
     Args:
       source: Split with classes of its own.
@@ -199,7 +199,7 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
 
 
 def joined(first: Source, *others: Source) -> Source:
-    """Splits of the same classes as one; examples of `first` come first."""
+    """Joins splits of the same classes; examples of `first` come first."""
     sources = (first, *others)
     return dataclasses.replace(
         first,

@@ -94,7 +94,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
 
 
 def card(name: str, directory: str = "") -> dict[str, str]:
-    """What a prepared data set says about itself: name, version and description.
+    """Returns name, version and description of a prepared data set.
 
     Raises:
       UserError: if it is not prepared.

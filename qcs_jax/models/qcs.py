@@ -247,7 +247,7 @@ class QCS(nn.Module):
         return outputs.base_logits, outputs.cross_logits
 
     def outputs(self, images: jax.Array, train: bool = False) -> Outputs:
-        """What training sees: all branches in one pass.
+        """Computes what training sees: all branches in one pass.
 
         Args:
           images: `[n, b, s, s, 3]`, normalised; n must be `branches`.

@@ -85,7 +85,7 @@ class Aligner:
 
         Args:
           image: Upright, of any size.
-          side: Of the result, in pixels.
+          side: Side of the result in pixels.
 
         Returns:
           An RGB square; black where the photograph ends.
@@ -163,7 +163,7 @@ def warp(image: Image.Image, matrix: np.ndarray, side: int) -> Image.Image:
     Args:
       image: RGB.
       matrix: `[2, 3]`, from pixels of `image` to pixels of the result.
-      side: Of the result, in pixels.
+      side: Side of the result in pixels.
     """
     turn = np.linalg.inv(matrix[:, :2])
     back = np.column_stack([turn, -turn @ matrix[:, 2]])  # result -> image

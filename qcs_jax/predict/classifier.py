@@ -154,7 +154,7 @@ class Classifier:
                     yield Prediction(label, p, self.class_names, face.path)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
-        """What the network computes: logits, and the features they are linear in.
+        """Returns what the network computes: logits, and what they are linear in.
 
         Args:
           faces: See `predict`; one face is a batch of one.
@@ -174,7 +174,7 @@ class Classifier:
         return np.concatenate(logits), np.concatenate(features)
 
     def features(self, faces: Face | Iterable[Face]) -> np.ndarray:
-        """What the last linear layer sees, float32 `[b, C]`; see `classify`."""
+        """Returns what the last linear layer sees, float32 `[b, C]`; see `classify`."""
         return self.classify(faces)[1]
 
     def explain(self, anchor: Face, others: Face | Iterable[Face]) -> Explanation:

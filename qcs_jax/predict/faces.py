@@ -49,7 +49,7 @@ def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
 
 
 def path_of(face: Any) -> str | None:
-    """The path of a face that is a file, else None."""
+    """Returns the path of a face that is a file, else None."""
     return os.fspath(face) if isinstance(face, str | os.PathLike) else None
 
 

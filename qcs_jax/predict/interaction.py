@@ -112,7 +112,7 @@ class Interaction:
         return cls(trained.model, trained.variables)
 
     def keys(self, images: np.ndarray | jax.Array) -> list[np.ndarray]:
-        """What each image is compared by; it does not depend on the other images.
+        """Returns what each image is compared by, whatever the other images are.
 
         Args:
           images: `[m, s, s, 3]` float32, normalised, m at least 1;

@@ -46,7 +46,7 @@ class Mistake:
     """One face that was taken for something else.
 
     Attributes:
-      name: Of the image.
+      name: Name of the image.
       label: Its class.
       prediction: What it was taken for.
       confidence: Probability of the prediction.
@@ -61,7 +61,7 @@ class Mistake:
 
 
 def draw(scene: Scene) -> tuple[dict[str, Picture], dict[str, str]]:
-    """All figures that a run can have, and why the others are missing.
+    """Draws all figures that a run can have; says why the others are missing.
 
     Returns:
       Figure by name, reason by name.
@@ -81,10 +81,10 @@ def draw(scene: Scene) -> tuple[dict[str, Picture], dict[str, str]]:
 
 
 def mistakes(predicted: Predictions, gallery: Gallery) -> list[Mistake]:
-    """The wrong answers that were given with most confidence, worst first.
+    """Finds the wrong answers that were given with most confidence, worst first.
 
     Args:
-      predicted: Of the gallery's images, in its order.
+      predicted: Predictions for the gallery's images, in its order.
       gallery: Where the faces are.
     """
     wrong = np.flatnonzero(~predicted.correct)

@@ -83,7 +83,7 @@ def make_train_step(
     Args:
       model: Network; its `axis_name` is set here.
       optimizer: SAM around an optax optimizer.
-      loss: Of all logits.
+      loss: Loss of what the network says.
       augment_fn: `(keys [m], images [m, h, w, 3]) -> [m, s, s, 3]`, normalised; its
         result serves both passes of SAM.
       seed: Seed of augmentation and dropout, together with the step number.

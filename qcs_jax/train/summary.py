@@ -52,7 +52,7 @@ def check_finite(step: int, scalars: dict[str, float], workdir: pathlib.Path) ->
 def progress_line(
     epoch: int, step: int, measured: list[tuple[str, dict[str, float]]]
 ) -> str:
-    """What is said after an epoch, of each split that was measured."""
+    """Formats what was measured after an epoch, split by split."""
     parts = [f"epoch {epoch:3d}  step {step:6d}"]
     for kind, metrics in measured:
         parts.append(

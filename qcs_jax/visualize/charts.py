@@ -20,7 +20,7 @@ def losses(curves: Curves) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
     Args:
-      curves: Of a run.
+      curves: Curves of a run.
     """
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
@@ -172,7 +172,7 @@ def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Args:
       embeddings: `[m, C]`, m at least 4.
-      seed: Of what scikit-learn draws.
+      seed: Seed of what scikit-learn draws.
 
     Returns:
       `[m, 2]`.

@@ -33,7 +33,7 @@ class Curves:
 
     @classmethod
     def of(cls, lines: list[dict]) -> Curves:
-        """From `run_log.read_log`.
+        """Reads the lines of `run_log.read_log`.
 
         Raises:
           Unavailable: if there is no log, or no epoch of it is finished.

@@ -107,7 +107,7 @@ def save(
 
 
 def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
-    """The figure as a file of that kind, "png" or "svg"."""
+    """Returns the figure as a file of that kind, "png" or "svg"."""
     buffer = io.BytesIO()
     undated = {"Date": None} if kind == "svg" else {"Software": None}
     with _settings():
@@ -158,7 +158,7 @@ def map_range(*maps: np.ndarray) -> Normalize:
 
 
 def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
-    """The colour bar of `show_map`, beside the axes."""
+    """Draws the colour bar of `show_map` beside the axes."""
     mappable = ScalarMappable(norm, MAP)
     where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
     bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
