@@ -132,7 +132,7 @@ def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
 
 
 def listed_in(source: Source, path: str) -> Source:
-    """Keeps the examples whose names a text file lists, one a line, in the split's order.
+    """Keeps the examples whose names a text file lists, one a line, in their order.
 
     Raises:
       UserError: if the file cannot be read, or names what the split does not have.
