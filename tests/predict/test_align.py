@@ -210,7 +210,7 @@ def test_what_is_no_detector_says_so(aligner, tmp_path):
 
 
 def test_loading_a_detector_is_silent(aligner):
-    code = f"from qcs_jax import align; align.Aligner({str(DETECTOR)!r})"
+    code = f"from qcs_jax.predict import align; align.Aligner({str(DETECTOR)!r})"
     command_line = [sys.executable, "-c", code]
     done = subprocess.run(command_line, capture_output=True, text=True, check=True)
     assert not done.stdout and not done.stderr

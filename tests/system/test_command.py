@@ -36,8 +36,8 @@ def test_what_is_wrong_in_the_program_is_not_hidden():
 
 def test_nobody_reads_any_longer():
     """As `| head` that has seen enough."""
-    code = "import sys; from qcs_jax import command; "
-    code += "sys.exit(command.run(lambda: [print('line') for _ in range(10**5)]))"
+    code = "import sys; from qcs_jax.system import command; "
+    code += "sys.exit(command.run(lambda: print('line\\n' * 10**6)))"
     process = subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
