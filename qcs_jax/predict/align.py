@@ -119,11 +119,10 @@ class Aligner:
         raise NoFaceFound("no face found")
 
     def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
-        width, height = (max(1, round(length * shrink)) for length in image.size)
-        size = width, height
+        w, h = (max(1, round(length * shrink)) for length in image.size)
         canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
-        small = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
-        canvas[: size[1], : size[0]] = small[..., ::-1]  # BGR, as OpenCV has it
+        small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
+        canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
         with self._lock:
             _, faces = self._detector.detect(canvas)
         return np.zeros((0, 15)) if faces is None else faces

@@ -56,11 +56,11 @@ class Classifier:
         """Puts a base branch on the default device.
 
         Args:
-          model: As `models.create` gives it.
+          model: See above.
           variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`; a cross
             branch beside them is not used.
-          class_names: k names.
-          resize: Side of the square before the centre crop.
+          class_names: See above.
+          resize: See above.
           aligner: Finds the face in an image, such as `qcs_jax.predict.align.Aligner`;
             None takes the whole image for the face.
           load_interaction: Reads the rest of the network, which only `explain` needs.
@@ -238,8 +238,7 @@ class Classifier:
         if not pixels:
             k, c = len(self.class_names), self.model.features
             return _Pass(faces, np.zeros((0, k)), np.zeros((0, c)))
-        filled = fill_up(np.stack(pixels))
-        return _Pass(faces, *self._forward(self.variables, filled))
+        return _Pass(faces, *self._forward(self.variables, fill_up(np.stack(pixels))))
 
 
 class _Decoded(NamedTuple):
@@ -290,11 +289,5 @@ def load(
     compilation_cache.enable()
     trained = Trained.load(path, step=step, branch="base")
     rest = functools.partial(Interaction.load, path, step=trained.step)
-    return Classifier(
-        trained.model,
-        trained.variables,
-        trained.class_names,
-        trained.resize,
-        aligner,
-        rest,
-    )
+    network = trained.model, trained.variables, trained.class_names
+    return Classifier(*network, trained.resize, aligner, rest)

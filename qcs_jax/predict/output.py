@@ -10,7 +10,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import TextIO
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -77,16 +77,15 @@ def _json(file: TextIO, class_names: Sequence[str]) -> Iterator[Record]:
 
     def record(answer: Prediction | Failure) -> None:
         nonlocal separator
-        label = probabilities = error = None
+        fields: dict[str, Any] = dict(
+            file=answer.path, label=None, probabilities=None, error=None
+        )
         if isinstance(answer, Failure):
-            error = answer.error
+            fields |= dict(error=answer.error)
         else:
-            label = answer.label
             p = (float(f"{p:.6g}") for p in answer.probabilities)
             probabilities = dict(zip(class_names, p, strict=True))
-        fields = dict(
-            file=answer.path, label=label, probabilities=probabilities, error=error
-        )
+            fields |= dict(label=answer.label, probabilities=probabilities)
         file.write(separator + json.dumps(fields))
         separator = ",\n"
 
@@ -153,11 +152,9 @@ def tell(
 
 
 def _row(cells: tuple, file_width: int, label_width: int) -> str:
-    file, first, p1, second, p2 = cells
-    return (
-        f"{file:{file_width}}  {first:{label_width}}  {p1:5}  "
-        f"{second:{label_width}}  {p2:5}"
-    ).rstrip()
+    widths = (file_width, label_width, 5, label_width, 5)
+    padded = (f"{cell:{w}}" for cell, w in zip(cells, widths, strict=True))
+    return "  ".join(padded).rstrip()
 
 
 def _say(line: str, stream=None) -> None:
