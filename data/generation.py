@@ -2,43 +2,28 @@
 
 import collections
 import contextlib
-import fcntl
 import io
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow_datasets as tfds
 import tqdm
-from integrity import PreparationError
+
+from qcs_jax.system import files
 
 _READ_AT_ONCE = 1024
 
 
-@contextlib.contextmanager
-def exclusive(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
-    """Keeps a second preparation of the same dataset out.
-
-    Args:
-      builder: Of the dataset that is about to be prepared.
-
-    Yields:
-      While nobody else can prepare it.
-
-    Raises:
-      PreparationError: If another process is preparing it.
-    """
+def exclusive(
+    builder: tfds.core.DatasetBuilder,
+) -> contextlib.AbstractContextManager[None]:
+    """Keeps a second preparation of the same dataset out; see `files.exclusive`."""
     parent = pathlib.Path(builder.data_path.parent)
-    parent.mkdir(parents=True, exist_ok=True)
-    with open(parent / ".lock", "w") as lock:  # the system unlocks it, even on kill -9
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise PreparationError(
-                f"{parent} is being prepared by another process: wait for it"
-            ) from None
-        yield
+    return files.exclusive(
+        parent, f"{parent} is being prepared by another process: wait for it"
+    )
 
 
 def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:

@@ -10,13 +10,15 @@ import numpy as np
 import tqdm
 from PIL import Image, ImageOps
 
+from qcs_jax.system.errors import UserError
+
 _FORMATS = ("JPEG", "PNG", "BMP", "WebP")
 # MPO is what many phones write: a JPEG with further pictures behind the first.
 _STORED_AS_IS = ("JPEG", "MPO", "PNG")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
-class PreparationError(ValueError):
+class PreparationError(UserError):
     """A mistake that the user can mend; the message says how."""
 
 

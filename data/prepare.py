@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 
@@ -32,6 +33,9 @@ from image_folder import image_folder_dataset_builder
 from integrity import PreparationError
 from raf_db import raf_db_dataset_builder
 from synthetic_faces import synthetic_faces_dataset_builder
+
+from qcs_jax.system import command
+from qcs_jax.system.errors import Interrupted
 
 _ENTRY_POINT = "python -m qcs_jax.main"
 
@@ -49,21 +53,21 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
     # TFDS warns of configs that it does not know beforehand; a folder's never is.
     logging.set_verbosity(logging.ERROR)
+    return command.run(lambda: _prepare(args))
+
+
+def _prepare(args: argparse.Namespace) -> None:
     dataset, _, config = args.dataset.partition("/")
+    if dataset not in _DATASETS:
+        raise PreparationError(
+            f"unknown dataset {args.dataset!r}: choose one of {', '.join(_DATASETS)}"
+        )
     try:
-        if dataset not in _DATASETS:
-            raise PreparationError(
-                f"unknown dataset {args.dataset!r}: choose one of "
-                f"{', '.join(_DATASETS)}"
-            )
         _DATASETS[dataset](args, config)
-    except (PreparationError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
-        print("error: interrupted, nothing was prepared; run again", file=sys.stderr)
-        return 130
-    return 0
+        raise Interrupted(
+            signal.SIGINT, "error: interrupted, nothing was prepared; run again"
+        ) from None
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

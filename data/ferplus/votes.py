@@ -7,16 +7,9 @@ from collections.abc import Sequence
 import csv_file
 from integrity import PreparationError
 
-CLASS_NAMES = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-    "contempt",
-)
+from qcs_jax.images import datasets
+
+CLASS_NAMES = datasets.CLASS_NAMES["ferplus"]
 HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
 
 

@@ -8,8 +8,9 @@ import re
 
 from integrity import PreparationError, Unreadable
 
+from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
+
 SPLITS = ("train", "test")
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 
 _LAYOUT = "expected train/CLASS/*.jpg and test/CLASS/*.jpg"
 
@@ -128,23 +129,17 @@ def scan(root: pathlib.Path) -> Folder:
     )
 
 
-def _visible(folder: pathlib.Path) -> list[pathlib.Path]:
-    """Sorted contents without hidden files."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-
-
 def _class_folders(root: pathlib.Path, split: str) -> tuple[str, ...]:
     """Names of the classes of a split."""
     folder = root / split
     if not folder.is_dir():
         raise PreparationError(f"{root} has no folder {split!r}: {_LAYOUT}")
-    stray = [p for p in _visible(folder) if p.suffix.lower() in EXTENSIONS]
-    stray = [p for p in stray if not p.is_dir()]
+    stray = [path for path in images_in(folder) if not path.is_dir()]
     if stray:
         raise PreparationError(
             f"{stray[0]} lies outside the class folders: move it into {folder}/CLASS"
         )
-    names = tuple(path.name for path in _visible(folder) if path.is_dir())
+    names = tuple(class_folders(folder))
     if not names:
         raise PreparationError(f"{folder} has no class folders: {_LAYOUT}")
     if len(names) < 2:
@@ -168,17 +163,16 @@ def _check_same_classes(
 
 def _image_files(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
     """Images of a class folder, and the other files in it."""
-    contents = _visible(folder)
-    nested = [path for path in contents if path.is_dir()]
-    if nested:
+    for name in class_folders(folder):
         raise PreparationError(
-            f"{nested[0]} is a folder inside a class folder: move its images up into "
-            f"{folder}"
+            f"{folder / name} is a folder inside a class folder: move its images up "
+            f"into {folder}"
         )
-    images = [path for path in contents if path.suffix.lower() in EXTENSIONS]
+    images = images_in(folder)
     if not images:
         raise PreparationError(
             f"{folder} has no images ({', '.join(EXTENSIONS)}): add some, or remove "
             f"the class from train and test"
         )
-    return images, [path for path in contents if path not in set(images)]
+    visible = {path for path in folder.iterdir() if not path.name.startswith(".")}
+    return images, sorted(visible.difference(images))

@@ -8,16 +8,10 @@ import integrity
 from integrity import PreparationError
 from official import Copy, Example, missing
 
+from qcs_jax.images import datasets
+
 # In the order of the labels 1 to 7 of the list.
-CLASS_NAMES = (
-    "surprise",
-    "fear",
-    "disgust",
-    "happiness",
-    "sadness",
-    "anger",
-    "neutral",
-)
+CLASS_NAMES = datasets.CLASS_NAMES["raf_db"]
 PUBLISHED = {
     "train": (1290, 281, 717, 4772, 1982, 705, 2524),
     "test": (329, 74, 160, 1185, 478, 162, 680),

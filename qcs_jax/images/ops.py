@@ -5,7 +5,7 @@ traceable. Nothing here is random: `qcs_jax.augment` draws the parameters.
 
 Geometry (`flip`, `rotate`, `crop`, `erase`) moves pixels without mixing them, so it
 keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. Colour
-(`adjust_*`, `color_jitter`) works on float32 levels in [0, 255] and clips to that range
+(`color_jitter`) works on float32 levels in [0, 255] and clips to that range
 after each operation, but does not round to whole levels in between as PIL does.
 """
 
@@ -87,22 +87,7 @@ def erase(images: jax.Array, box: jax.Array) -> jax.Array:
     return jnp.where(inside, jnp.zeros_like(images), images)
 
 
-def adjust_brightness(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Scales levels `[m, h, w, 3]` by `factor [m]`: 0 is black, 1 changes nothing."""
-    return _blend(images, jnp.zeros_like(images), factor)
-
-
-def adjust_contrast(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Moves levels away from the mean luma of each image: `factor [m]` 0 is flat."""
-    return _blend(images, _mean_level(_luma(images)), factor)
-
-
-def adjust_saturation(images: jax.Array, factor: jax.Array) -> jax.Array:
-    """Moves levels away from the luma of each pixel: `factor [m]` 0 is gray."""
-    return _blend(images, _luma(images), factor)
-
-
-def adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
+def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
     """Turns the hue, at constant HSV saturation and value.
 
     PIL's HSV keeps the hue as a byte, truncated; so does torchvision with the shift.
@@ -176,7 +161,7 @@ def color_jitter(
     when = jnp.argmax(order == hue, axis=1)  # [m]
     for k in range(n - 1):
         images = place(images, k, active=k < when)
-    images = adjust_hue(images, amounts[:, hue])
+    images = _adjust_hue(images, amounts[:, hue])
     for k in range(1, n):
         images = place(images, k, active=k > when)
     return images

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from qcs_jax.images.decode import EXTENSIONS, decode
+from qcs_jax.images.decode import decode
+from qcs_jax.images.folder import labelled_images
 from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import Unavailable
 
@@ -83,46 +84,19 @@ def of_folder(
     Raises:
       UserError: if the classes are others, or a class has no readable image.
     """
-    folder = pathlib.Path(folder).expanduser()
-    _check_classes(folder, class_names)
-    paths: list[pathlib.Path] = []
-    labels: list[int] = []
+    paths, labels = labelled_images(folder, class_names, every_class=True)
+    readable = [i for i, path in enumerate(paths) if _is_readable(path, side, tell)]
+    paths, labels = [paths[i] for i in readable], labels[readable]
     for label, name in enumerate(class_names):
-        readable = [p for p in _files(folder / name) if _is_readable(p, side, tell)]
-        if not readable:
+        if label not in labels:
             raise UserError(
-                f"{folder / name} has no readable image ({', '.join(EXTENSIONS)}): "
-                f"add some"
+                f"{pathlib.Path(folder) / name} has no readable image: add some"
             )
-        paths += readable
-        labels += [label] * len(readable)
 
     def read(examples: Sequence[int]) -> list[bytes]:
         return [paths[i].read_bytes() for i in examples]
 
-    names = tuple(class_names)
-    return Gallery(str(folder), np.asarray(labels, np.int32), names, side, read)
-
-
-def _check_classes(folder: pathlib.Path, class_names: Sequence[str]) -> None:
-    wanted = f"it needs one folder for each class: {', '.join(class_names)}"
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: {wanted}")
-    found = {path.name for path in folder.iterdir() if path.is_dir()}
-    found = {name for name in found if not name.startswith(".")}
-    missing, unknown = set(class_names) - found, found - set(class_names)
-    problems = [
-        f"{what} {', '.join(map(repr, sorted(names)))}"
-        for what, names in (("lacks", missing), ("has unknown", unknown))
-        if names
-    ]
-    if problems:
-        raise UserError(f"{folder} {' and '.join(problems)}: {wanted}")
-
-
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if path.suffix.lower() in EXTENSIONS)
+    return Gallery(str(folder), labels, tuple(class_names), side, read)
 
 
 def _is_readable(path: pathlib.Path, side: int, tell: Callable[[str], None]) -> bool:

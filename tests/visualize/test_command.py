@@ -149,7 +149,7 @@ def test_confusion_is_what_the_classifier_says(qcs, images):
         for answer in classifier.predict(sorted((images / name).iterdir())):
             expected[label, CLASSES.index(answer.label)] += 1
     np.testing.assert_array_equal(scene.confusion, expected)
-    logits, embeddings = scene.features
+    logits, embeddings = scene.outputs
     head = jax.tree.map(np.asarray, scene._variables["params"]["base"]["vit"]["head"])
     rebuilt = embeddings @ head["kernel"] + head["bias"]
     np.testing.assert_allclose(logits, rebuilt, atol=1e-4)
@@ -210,7 +210,7 @@ def test_figures_of_pairs_need_two_images_of_each_class(qcs, tmp_path, capsys):
     "argument,problem",
     [
         ("--checkpoint=nowhere", "no checkpoint at"),
-        ("--images=nowhere", "nowhere is not a folder: it needs one folder for each"),
+        ("--images=nowhere", "nowhere is not a folder: give a folder of CLASS/*.jpg"),
         ("--data_dir=nowhere", "data set 'toy' is not prepared in nowhere"),
     ],
 )
