@@ -21,6 +21,7 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # Made anew when the pins change; a half-made environment is never marked ready.
 $(READY): requirements.txt pyproject.toml

@@ -10,26 +10,22 @@ The result is read back from disk and compared with the network before it gets i
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import pathlib
-import shutil
-import sys
-from collections.abc import Iterator
+from typing import Any
 
 import jax
-from absl import logging
 
 import qcs_jax
 from qcs_jax.export import check, savedmodel, stablehlo, tflite
 from qcs_jax.export.served import Served
-from qcs_jax.system import command
+from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
 FORMATS = {"savedmodel": savedmodel, "stablehlo": stablehlo, "tflite": tflite}
 
-# Largest difference of logits; see `check.compare`. Weights of 16 and of 8 bits differ
-# by what they differ: these bounds only catch what is broken.
+# Bounds for `check.largest_difference`. Weights of 16 and of 8 bits differ by what they
+# differ: their bounds only catch what is broken.
 EXACT = {"savedmodel": 1e-5, "stablehlo": 1e-5, "tflite": 1e-4}
 QUANTIZED = {"float16": 0.05, "int8": 0.5}
 
@@ -84,26 +80,30 @@ def _export(args: argparse.Namespace) -> None:
     served = Served.of(classifier, preprocess=args.preprocess)
     photographs = None
     if args.images:
-        photographs = check.Photographs.find(args.images, served.class_names)
+        photographs = check.labelled_images(args.images, served.class_names)
     _describe(args, served)
     if classifier.model.dtype != served.model.dtype:
         print("  note       the network computes in bfloat16, its export in float32")
 
-    exporter, options = FORMATS[args.format], {}
-    tolerance = EXACT[args.format]
-    if args.quantize:
-        options["quantize"] = args.quantize
-        tolerance = QUANTIZED.get(args.quantize, tolerance)
-    with _new_folder(args.out) as folder:
+    exporter: Any = FORMATS[args.format]
+    options = {"quantize": args.quantize} if args.quantize else {}
+    tolerance = QUANTIZED.get(args.quantize, EXACT[args.format])
+    with files.new_folder(args.out) as folder:
         exporter.write(served, folder, **options)
-        run = exporter.load(folder)
-        difference = check.compare(served, run, tolerance)
+        exported = exporter.load(folder)
+        difference = check.largest_difference(served, exported, tolerance)
         print(
             f"  check      {sum(check.BATCHES)} random images: logits differ by "
             f"at most {difference:.1e} (allowed {tolerance:.1e})"
         )
         if photographs:
-            _print_accuracy(check.measure(served, run, photographs))
+            accuracy = check.measure(served, exported, *photographs)
+            print(
+                f"  accuracy   {accuracy.exported:.2%} of {accuracy.count} images; "
+                f"the network {accuracy.network:.2%}; both give the same class for "
+                f"{accuracy.agreement:.2%}"
+            )
+        _check_free(args.out)  # still: it would be replaced
     size = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())
     print(f"wrote {args.out}, {size / 1e6:.1f} MB")
 
@@ -124,13 +124,6 @@ def _describe(args: argparse.Namespace, served: Served) -> None:
     )
 
 
-def _print_accuracy(accuracy: check.Accuracy) -> None:
-    print(
-        f"  accuracy   {accuracy.exported:.2%} of {accuracy.count} images; the network "
-        f"{accuracy.network:.2%}; both give the same class for {accuracy.agreement:.2%}"
-    )
-
-
 def _check_free(out: pathlib.Path) -> None:
     """Raises UserError unless there is nothing at `out`, or an empty folder."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
@@ -139,24 +132,9 @@ def _check_free(out: pathlib.Path) -> None:
         raise UserError(f"--out={out} is not empty: give another one, or remove it")
 
 
-@contextlib.contextmanager
-def _new_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A folder that becomes `out` when the block ends well, and else goes away."""
-    out = out.resolve()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    temporary.mkdir()
-    try:
-        yield temporary
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
     # The check compares to rounding, which GPUs and TPUs do not compute to. What is
     # exported is the same program on any machine.
     os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
     jax.config.update("jax_platforms", "cpu")
-    sys.exit(main())
+    command.start(main)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from qcs_jax.export.served import OUTPUTS, Run, Served
+from qcs_jax.export.served import OUTPUTS, Exported, Served
 from qcs_jax.images.decode import EXTENSIONS, decode
 from qcs_jax.system.errors import UserError
 
@@ -21,12 +21,12 @@ class ExportError(UserError):
     """An exported model does not say what the network says."""
 
 
-def compare(served: Served, run: Run, tolerance: float) -> float:
+def largest_difference(served: Served, exported: Exported, tolerance: float) -> float:
     """Compares an exported model with the network, on random images.
 
     Args:
       served: The network.
-      run: The exported model, loaded from disk.
+      exported: The exported model, loaded from disk.
       tolerance: Largest difference of logits, in units of the largest logit or of 1,
         whichever is larger. Probabilities may differ as much.
 
@@ -37,84 +37,52 @@ def compare(served: Served, run: Run, tolerance: float) -> float:
       ExportError: if a difference is larger, or not a number.
     """
     rng = np.random.default_rng(0)
-    worst = dict.fromkeys(OUTPUTS, 0.0)
+    differences = []
     for count in BATCHES:
         shape = (count, served.resize, served.resize, 3)
-        pixels = rng.integers(0, 256, shape, np.uint8)
-        batch = served.prepare(pixels)
-        expected, found = served.run(batch), run(batch)
-        for name in OUTPUTS:
-            difference = _largest_difference(found[name], expected[name])
-            # The new one first: what is not a number must not be dropped.
-            worst[name] = float(np.maximum(difference, worst[name]))
-    for name, difference in worst.items():
+        images = served.prepare(rng.integers(0, 256, shape, np.uint8))
+        expected, found = served.run(images), exported(images)
+        differences.append([_difference(found[x], expected[x]) for x in OUTPUTS])
+    largest = dict(zip(OUTPUTS, np.max(differences, axis=0), strict=True))
+    for name, difference in largest.items():
         if not difference <= tolerance:
             raise ExportError(
                 f"the exported model is not the network: {name} of random images "
                 f"differ by {difference:.1e}, more than {tolerance:.1e}; nothing was "
                 f"written"
             )
-    return worst["logits"]
+    return float(largest["logits"])
 
 
-def _largest_difference(found: np.ndarray, expected: np.ndarray) -> float:
+def _difference(found: np.ndarray, expected: np.ndarray) -> float:
     if found.shape != expected.shape:
         return float("inf")
     scale = max(1.0, float(np.abs(expected).max()))
     return float(np.abs(found - expected).max()) / scale
 
 
-@dataclasses.dataclass(frozen=True)
-class Photographs:
-    """Labelled images on disk, `FOLDER/CLASS/*`.
+def labelled_images(
+    folder: pathlib.Path, class_names: Sequence[str]
+) -> tuple[list[pathlib.Path], np.ndarray]:
+    """Returns n images in `folder/CLASS/` and their labels, int `[n]`.
 
-    Attributes:
-      paths: n files.
-      labels: Their classes, int `[n]`.
+    Raises:
+      UserError: if there are none, or a folder is not named as a class.
     """
-
-    paths: Sequence[pathlib.Path]
-    labels: np.ndarray
-
-    @classmethod
-    def find(cls, folder: pathlib.Path, class_names: Sequence[str]) -> Photographs:
-        """Lists them.
-
-        Raises:
-          UserError: if there are none, or a folder is not named as a class.
-        """
-        found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in EXTENSIONS)
-        unknown = sorted({path.parent.name for path in found} - set(class_names))
-        if unknown or not found:
-            fault = f"has the folders {', '.join(unknown)}" if unknown else "has none"
-            raise UserError(
-                f"--images={folder} {fault}: give a folder of CLASS/*.jpg, where the "
-                f"classes are {', '.join(class_names)}"
-            )
-        labels = [class_names.index(path.parent.name) for path in found]
-        return cls(found, np.asarray(labels))
-
-    def pixels(self, side: int) -> Iterator[np.ndarray]:
-        """Batches of uint8 `[b, side, side, 3]`.
-
-        Raises:
-          UserError: for what is not an image.
-        """
-        for i in range(0, len(self.paths), _AT_ONCE):
-            paths = self.paths[i : i + _AT_ONCE]
-            yield np.stack([_pixels(path, side) for path in paths])
-
-
-def _pixels(path: pathlib.Path, side: int) -> np.ndarray:
-    try:
-        return decode(path.read_bytes(), side)
-    except OSError as error:
-        raise UserError(f"{path}: {error}") from error
+    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in EXTENSIONS)
+    unknown = sorted({path.parent.name for path in found} - set(class_names))
+    if unknown or not found:
+        fault = f"has the folders {', '.join(unknown)}" if unknown else "has none"
+        raise UserError(
+            f"--images={folder} {fault}: give a folder of CLASS/*.jpg, where the "
+            f"classes are {', '.join(class_names)}"
+        )
+    return found, np.asarray([class_names.index(path.parent.name) for path in found])
 
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """Of the network and of its export on the same images, in [0, 1].
+    """Accuracy of the network and of its export on the same images, in [0, 1].
 
     Attributes:
       count: Number of images.
@@ -129,17 +97,40 @@ class Accuracy:
     agreement: float
 
 
-def measure(served: Served, run: Run, photographs: Photographs) -> Accuracy:
-    """Accuracy of the network and of its export."""
-    ours, theirs = [], []
-    for pixels in photographs.pixels(served.resize):
-        batch = served.prepare(pixels)
-        ours.append(served.run(batch)["logits"].argmax(axis=1))
-        theirs.append(run(batch)["logits"].argmax(axis=1))
-    ours, theirs = np.concatenate(ours), np.concatenate(theirs)
+def measure(
+    served: Served,
+    exported: Exported,
+    paths: Sequence[pathlib.Path],
+    labels: np.ndarray,
+) -> Accuracy:
+    """Measures the accuracy of the network and of its export.
+
+    Args:
+      served: The network.
+      exported: The exported model.
+      paths: n image files.
+      labels: Their classes, int `[n]`.
+
+    Raises:
+      UserError: for a file that is not an image.
+    """
+    answers = []
+    for i in range(0, len(paths), _AT_ONCE):
+        pixels = [_read(path, served.resize) for path in paths[i : i + _AT_ONCE]]
+        images = served.prepare(np.stack(pixels))
+        outputs = served.run(images), exported(images)
+        answers.append([output["logits"].argmax(axis=1) for output in outputs])
+    ours, theirs = np.concatenate(answers, axis=1)
     return Accuracy(
-        len(ours),
-        float(np.mean(ours == photographs.labels)),
-        float(np.mean(theirs == photographs.labels)),
+        len(labels),
+        float(np.mean(ours == labels)),
+        float(np.mean(theirs == labels)),
         float(np.mean(ours == theirs)),
     )
+
+
+def _read(path: pathlib.Path, side: int) -> np.ndarray:
+    try:
+        return decode(path.read_bytes(), side)
+    except OSError as error:
+        raise UserError(f"{path}: {error}") from error

@@ -8,10 +8,11 @@ import tempfile
 from types import ModuleType
 
 import jax
+import numpy as np
 
 from qcs_jax.export.served import (
     PLATFORMS,
-    Run,
+    Exported,
     Served,
     no_source_locations,
     write_labels,
@@ -22,7 +23,7 @@ SIGNATURE = "serving_default"
 
 
 def import_tensorflow() -> ModuleType:
-    """TensorFlow, which nothing but this package needs.
+    """Imports TensorFlow, which nothing but this package needs.
 
     Raises:
       UserError: if it is not installed.
@@ -59,6 +60,9 @@ def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> 
     tf = import_tensorflow()
     from jax.experimental import jax2tf
 
+    def variable(path: tuple, value: np.ndarray) -> object:
+        return tf.Variable(value, name="/".join(entry.key for entry in path))
+
     function = jax2tf.convert(
         served,
         polymorphic_shapes=None if batch else (None, "b, ..."),
@@ -68,7 +72,7 @@ def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> 
     shape = (batch, *served.image_shape)
     images = tf.TensorSpec(shape, served.image_dtype, name="images")
     module = tf.Module()
-    module.weights = jax.tree_util.tree_map_with_path(_variable, served.variables)
+    module.weights = jax.tree_util.tree_map_with_path(variable, served.variables)
     module.class_names = tf.Variable(served.class_names, trainable=False)
     module.serve = tf.function(
         lambda images: function(module.weights, images),
@@ -81,19 +85,14 @@ def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> 
         tf.saved_model.save(module, str(folder), signatures={SIGNATURE: module.serve})
 
 
-def load(folder: pathlib.Path) -> Run:
+def load(folder: pathlib.Path) -> Exported:
     """Reads back what `write` wrote."""
     tf = import_tensorflow()
-    # Kept whole: its variables live as long as the object.
+    # Kept whole by `run`: its variables live as long as the object.
     module = tf.saved_model.load(str(folder))
 
-    def run(images):
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
         outputs = module.signatures[SIGNATURE](images=tf.constant(images))
         return {name: x.numpy() for name, x in outputs.items()}
 
     return run
-
-
-def _variable(path: tuple, value: jax.Array) -> object:
-    tf = import_tensorflow()
-    return tf.Variable(value, name="/".join(entry.key for entry in path))

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from qcs_jax.images import augment
 from qcs_jax.predict.classifier import Classifier
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
-Run = Callable[[np.ndarray], dict[str, np.ndarray]]
+Exported = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 OUTPUTS = ("logits", "probabilities")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -30,7 +31,7 @@ class Served:
 
     Attributes:
       model: The network, computing in float32.
-      variables: Its base branch, NumPy arrays.
+      variables: The base branch, NumPy arrays.
       class_names: k names, in the order of the outputs.
       resize: Side of the square that faces are resized to, before anything here.
       preprocess: Whether centre crop and normalisation are part of the function.
@@ -58,7 +59,7 @@ class Served:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Of one image that goes in."""
+        """Shape of one image that goes in."""
         side = self.resize if self.preprocess else self.model.image_size
         return side, side, 3
 
@@ -78,17 +79,19 @@ class Served:
         """
         if self.preprocess:
             images = augment.preprocess(images, self.model.image_size)
-        logits = self.model.apply(variables, images)
+        logits: Any = self.model.apply(variables, images)
         return dict(zip(OUTPUTS, (logits, jax.nn.softmax(logits)), strict=True))
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
         """uint8 `[b, resize, resize, 3]` -> images for the function."""
         if self.preprocess:
             return pixels
-        return np.asarray(augment.preprocess(pixels, self.model.image_size))
+        return np.asarray(
+            augment.preprocess(jnp.asarray(pixels), self.model.image_size)
+        )
 
     @functools.cached_property
-    def run(self) -> Run:
+    def run(self) -> Exported:
         """The function in JAX, which exported models are compared with."""
         function = jax.jit(self.__call__)
         return lambda images: jax.device_get(function(self.variables, images))

@@ -1,11 +1,4 @@
-"""A StableHLO program of `jax.export`: one file that JAX alone can run.
-
-import jax
-
-with open("OUT/model.stablehlo", "rb") as file:
-    exported = jax.export.deserialize(bytearray(file.read()))
-outputs = jax.jit(exported.call)(images)  # {"logits": ..., "probabilities": ...}
-"""
+"""A StableHLO program of `jax.export`: one file that JAX alone can run."""
 
 from __future__ import annotations
 
@@ -15,13 +8,13 @@ import jax
 
 from qcs_jax.export.served import (
     PLATFORMS,
-    Run,
+    Exported,
     Served,
     no_source_locations,
     write_labels,
 )
 
-FILE = "model.stablehlo"
+MODEL_FILE = "model.stablehlo"
 
 
 def write(served: Served, folder: pathlib.Path) -> None:
@@ -34,19 +27,19 @@ def write(served: Served, folder: pathlib.Path) -> None:
       folder: An existing folder.
     """
 
-    def function(images):
+    def function(images: jax.Array) -> dict[str, jax.Array]:
         return served(served.variables, images)
 
     (batch,) = jax.export.symbolic_shape("b")
     images = jax.ShapeDtypeStruct((batch, *served.image_shape), served.image_dtype)
     with no_source_locations():
-        exported = jax.export.export(jax.jit(function), platforms=PLATFORMS)(images)
-    (folder / FILE).write_bytes(exported.serialize())
+        program = jax.export.export(jax.jit(function), platforms=PLATFORMS)(images)
+    (folder / MODEL_FILE).write_bytes(program.serialize())
     write_labels(served, folder)
 
 
-def load(folder: pathlib.Path) -> Run:
+def load(folder: pathlib.Path) -> Exported:
     """Reads back what `write` wrote."""
-    exported = jax.export.deserialize(bytearray((folder / FILE).read_bytes()))
-    function = jax.jit(exported.call)
+    program = jax.export.deserialize(bytearray((folder / MODEL_FILE).read_bytes()))
+    function = jax.jit(program.call)
     return lambda images: jax.device_get(function(images))

@@ -14,9 +14,9 @@ import warnings
 import numpy as np
 
 from qcs_jax.export import savedmodel
-from qcs_jax.export.served import Run, Served, write_labels
+from qcs_jax.export.served import Exported, Served, write_labels
 
-FILE = "model.tflite"
+MODEL_FILE = "model.tflite"
 QUANTIZE = ("none", "float16", "int8")
 
 
@@ -42,22 +42,21 @@ def write(served: Served, folder: pathlib.Path, *, quantize: str = "none") -> No
         if quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         model = converter.convert()
-    (folder / FILE).write_bytes(model)
+    (folder / MODEL_FILE).write_bytes(model)
     write_labels(served, folder)
 
 
-def load(folder: pathlib.Path) -> Run:
+def load(folder: pathlib.Path) -> Exported:
     """Reads back what `write` wrote; batches are run image by image."""
     tf = savedmodel.import_tensorflow()
     with warnings.catch_warnings():
         # It asks for ai_edge_litert, which would be one more package for one check.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
-        interpreter = tf.lite.Interpreter(
-            str(folder / FILE), num_threads=os.cpu_count()
-        )
+        file = str(folder / MODEL_FILE)
+        interpreter = tf.lite.Interpreter(file, num_threads=os.cpu_count())
     run_one = interpreter.get_signature_runner(savedmodel.SIGNATURE)
 
-    def run(images):
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
         outputs = [run_one(images=image[None]) for image in images]
         return {
             name: np.concatenate([output[name] for output in outputs])

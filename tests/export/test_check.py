@@ -9,6 +9,7 @@ from PIL import Image
 
 from qcs_jax.export import check
 from qcs_jax.export.served import Served
+from qcs_jax.images.decode import decode
 from qcs_jax.system.errors import UserError
 
 
@@ -24,9 +25,9 @@ def one_batch(monkeypatch):
 
 
 def test_the_network_is_itself(served, one_batch):
-    assert check.compare(served, served.run, 0.0) == 0
+    assert check.largest_difference(served, served.run, 0.0) == 0
     normalised = dataclasses.replace(served, preprocess=False)
-    assert check.compare(normalised, normalised.run, 0.0) == 0
+    assert check.largest_difference(normalised, normalised.run, 0.0) == 0
 
 
 def test_several_batch_sizes(served):
@@ -36,7 +37,7 @@ def test_several_batch_sizes(served):
         seen.append((images.shape, images.dtype))
         return served.run(images)
 
-    check.compare(served, run, 1e-5)
+    check.largest_difference(served, run, 1e-5)
     assert seen == [((n, 36, 36, 3), np.uint8) for n in (1, 3, 8)]
 
 
@@ -56,7 +57,7 @@ def test_other_outputs_are_refused(served, one_batch, name, change):
         return outputs | {name: change(outputs[name])}
 
     with pytest.raises(check.ExportError, match=f"{name} of random images differ"):
-        check.compare(served, run, 1e-5)
+        check.largest_difference(served, run, 1e-5)
 
 
 def test_one_weight_in_the_wrong_place_is_refused(served, one_batch):
@@ -64,7 +65,7 @@ def test_one_weight_in_the_wrong_place_is_refused(served, one_batch):
     head = other.variables["params"]["base"]["vit"]["head"]
     head["kernel"] = head["kernel"].at[0, 0].add(1e-2)
     with pytest.raises(check.ExportError):
-        check.compare(served, Served.of(other).run, 1e-5)
+        check.largest_difference(served, Served.of(other).run, 1e-5)
 
 
 def write_photographs(folder):
@@ -78,16 +79,17 @@ def write_photographs(folder):
 def test_accuracy(served, tmp_path, monkeypatch):
     monkeypatch.setattr(check, "_AT_ONCE", 3)
     write_photographs(tmp_path)
-    photographs = check.Photographs.find(tmp_path, served.class_names)
-    assert [path.name for path in photographs.paths] == [f"{i}.png" for i in range(4)]
-    pixels = np.concatenate(list(photographs.pixels(36)))
+    paths, labels = check.labelled_images(tmp_path, served.class_names)
+    assert [path.name for path in paths] == [f"{i}.png" for i in range(4)]
+    pixels = np.stack([decode(path.read_bytes(), 36) for path in paths])
     classes = served.run(pixels)["logits"].argmax(axis=1)
     always_joy = {"logits": np.array([[0.0, 0.0, 1.0]])}
 
     accuracy = check.measure(
         served,
         lambda images: {"logits": always_joy["logits"].repeat(len(images), axis=0)},
-        photographs,
+        paths,
+        labels,
     )
     assert accuracy == check.Accuracy(
         count=4,
@@ -99,22 +101,22 @@ def test_accuracy(served, tmp_path, monkeypatch):
 
 def test_accuracy_without_preprocessing(served, tmp_path):
     write_photographs(tmp_path)
-    photographs = check.Photographs.find(tmp_path, served.class_names)
+    photographs = check.labelled_images(tmp_path, served.class_names)
     normalised = dataclasses.replace(served, preprocess=False)
-    found = check.measure(normalised, normalised.run, photographs)
-    assert found == check.measure(served, served.run, photographs)
+    found = check.measure(normalised, normalised.run, *photographs)
+    assert found == check.measure(served, served.run, *photographs)
 
 
 def test_unusable_photographs(served, tmp_path):
     def find():
-        return check.Photographs.find(tmp_path, served.class_names)
+        return check.labelled_images(tmp_path, served.class_names)
 
     with pytest.raises(UserError, match="has none: give a folder of CLASS"):
         find()
     write_photographs(tmp_path)
     (tmp_path / "joy" / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"bad\.jpg: not an image"):
-        check.measure(served, served.run, find())
+        check.measure(served, served.run, *find())
     (tmp_path / "happiness").mkdir()
     (tmp_path / "happiness" / "0.jpg").touch()
     with pytest.raises(UserError, match="has the folders happiness: .* anger, fear"):

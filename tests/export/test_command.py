@@ -96,6 +96,21 @@ def test_what_is_there_is_not_replaced(run, tmp_path):
         assert error.startswith(f"error: --out={path} {words}")
 
 
+def test_what_appears_meanwhile_is_not_replaced(run, tmp_path, monkeypatch):
+    write, out = stablehlo.write, tmp_path / "out"
+
+    def write_beside_another(served, folder):
+        write(served, folder)
+        out.mkdir()
+        (out / "another").touch()
+
+    monkeypatch.setattr(stablehlo, "write", write_beside_another)
+    status, told, error = run(f"--out={out}")
+    assert status == 1 and "wrote" not in told
+    assert error.startswith(f"error: --out={out} is not empty")
+    assert [*tmp_path.rglob("*")] == [out, out / "another"]
+
+
 @pytest.mark.parametrize("format", ["savedmodel", "tflite"])
 def test_without_tensorflow(run, tmp_path, monkeypatch, format):
     monkeypatch.setitem(sys.modules, "tensorflow", None)

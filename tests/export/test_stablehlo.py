@@ -3,12 +3,12 @@
 import pathlib
 import subprocess
 import sys
-import textwrap
 
 import jax
 import numpy as np
 import pytest
 import small
+from manuals import snippet
 
 import qcs_jax
 from qcs_jax.export import stablehlo
@@ -16,6 +16,7 @@ from qcs_jax.export.served import PLATFORMS, Served
 from qcs_jax.predict.classifier import Classifier
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
+MANUAL = pathlib.Path(stablehlo.__file__).parent / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def test_program(classifier, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         stablehlo.write(Served.of(classifier), tmp_path / name)
-        contents.append((tmp_path / name / stablehlo.FILE).read_bytes())
+        contents.append((tmp_path / name / stablehlo.MODEL_FILE).read_bytes())
     assert contents[0] == contents[1]
     assert str(ROOT).encode() not in contents[0]
     exported = jax.export.deserialize(bytearray(contents[0]))
@@ -77,19 +78,26 @@ def test_program(classifier, tmp_path):
 
 
 def test_jax_alone_runs_it(classifier, tmp_path):
-    stablehlo.write(Served.of(classifier), tmp_path)
-    faces = small.pixels(2, 36, 36, 3)
-    np.save(tmp_path / "faces.npy", faces)
-    code = """
-        import jax, numpy, sys
-
-        with open("model.stablehlo", "rb") as file:
-            classify = jax.jit(jax.export.deserialize(bytearray(file.read())).call)
-        outputs = classify(numpy.load("faces.npy"))
-        numpy.save("out.npy", outputs["probabilities"])
-        assert not {"flax", "qcs_jax", "tensorflow"} & sys.modules.keys()
-    """
-    argv = [sys.executable, "-c", textwrap.dedent(code)]
-    subprocess.run(argv, cwd=tmp_path, check=True)
-    expected = [p.probabilities for p in classifier.predict(faces)]
-    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-6)
+    """As the manual shows it."""
+    (tmp_path / "fer_stablehlo").mkdir()
+    stablehlo.write(Served.of(classifier), tmp_path / "fer_stablehlo")
+    face = tmp_path / "face.jpg"
+    small.Image.fromarray(small.pixels(45, 50, 3)).save(face)
+    code = f"""{snippet(MANUAL, "With JAX alone")}
+import sys
+np.save("out.npy", outputs["probabilities"])
+assert not {{"flax", "qcs_jax", "tensorflow"}} & sys.modules.keys()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    expected = classifier.predict(face).probabilities
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), [expected], atol=1e-6)
+    assert done.stdout == "".join(
+        f"{name:12} {probability:.3f}\n"
+        for name, probability in zip(classifier.class_names, expected, strict=True)
+    )
