@@ -19,6 +19,7 @@ import jax
 import qcs_jax
 from qcs_jax.export import check, savedmodel, stablehlo, tflite
 from qcs_jax.export.served import Served
+from qcs_jax.images.folder import labelled_images
 from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
@@ -80,7 +81,9 @@ def _export(args: argparse.Namespace) -> None:
     served = Served.of(classifier, preprocess=args.preprocess)
     photographs = None
     if args.images:
-        photographs = check.labelled_images(args.images, served.class_names)
+        photographs = labelled_images(
+            args.images, served.class_names, every_class=False
+        )
     _describe(args, served)
     if classifier.model.dtype != served.model.dtype:
         print("  note       the network computes in bfloat16, its export in float32")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qcs_jax.export.served import OUTPUTS, Exported, Served
-from qcs_jax.images.decode import EXTENSIONS, decode
+from qcs_jax.images.decode import decode
 from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)
@@ -59,25 +59,6 @@ def _difference(found: np.ndarray, expected: np.ndarray) -> float:
         return float("inf")
     scale = max(1.0, float(np.abs(expected).max()))
     return float(np.abs(found - expected).max()) / scale
-
-
-def labelled_images(
-    folder: pathlib.Path, class_names: Sequence[str]
-) -> tuple[list[pathlib.Path], np.ndarray]:
-    """Returns n images in `folder/CLASS/` and their labels, int `[n]`.
-
-    Raises:
-      UserError: if there are none, or a folder is not named as a class.
-    """
-    found = sorted(p for p in folder.glob("*/*") if p.suffix.lower() in EXTENSIONS)
-    unknown = sorted({path.parent.name for path in found} - set(class_names))
-    if unknown or not found:
-        fault = f"has the folders {', '.join(unknown)}" if unknown else "has none"
-        raise UserError(
-            f"--images={folder} {fault}: give a folder of CLASS/*.jpg, where the "
-            f"classes are {', '.join(class_names)}"
-        )
-    return found, np.asarray([class_names.index(path.parent.name) for path in found])
 
 
 @dataclasses.dataclass(frozen=True)

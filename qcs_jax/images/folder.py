@@ -26,7 +26,7 @@ def images_in(folder: str | os.PathLike) -> list[pathlib.Path]:
 
 def images_below(folder: str | os.PathLike) -> Iterator[str]:
     """Yields the images of a folder and of those below it, sorted."""
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(os.fspath(folder)):
         folders.sort()
         for name in filter(is_image, sorted(names)):
             yield os.path.join(parent, name)
