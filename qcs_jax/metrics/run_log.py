@@ -7,7 +7,9 @@ import dataclasses
 import json
 import pathlib
 
-LOG = "log.jsonl"
+# What training writes into the workdir.
+CONFIG_FILE = "config.json"
+LOG_FILE = "log.jsonl"
 METRIC = "accuracy"  # its largest value marks the best epoch
 
 # How the three numbers are called wherever they are shown.
@@ -17,12 +19,12 @@ BEST_ON_TEST = "best epoch on test (optimistic)"
 
 
 def read_log(workdir: str | pathlib.Path) -> list[dict]:
-    """All lines of `workdir/log.jsonl`; what is no line of it is left out.
+    """Returns all lines of `workdir/log.jsonl`; what is no line of it is left out.
 
     Each has `step` and `kind`: "train" with what a step reported, or "test" or
     "held_out" with `epoch` and the metrics of that split.
     """
-    path = pathlib.Path(workdir) / LOG
+    path = pathlib.Path(workdir) / LOG_FILE
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         with contextlib.suppress(json.JSONDecodeError):
@@ -37,11 +39,11 @@ class Scores:
     """Test metrics of a run at three epochs; each has `epoch` and `step` beside them.
 
     Attributes:
-      last: After the last epoch: nothing was chosen.
-      best_on_held_out: Of the epoch that was best on held-out training images, or None
+      last: The last epoch: nothing was chosen.
+      best_on_held_out: The epoch that was best on held-out training images, or None
         where none were held out: an honest choice.
-      best_on_test: Of the epoch that was best on the test split itself. Optimistic; it
-        is what most papers report.
+      best_on_test: The epoch that was best on the test split itself. Optimistic; it is
+        what most papers report.
     """
 
     last: dict
@@ -50,7 +52,7 @@ class Scores:
 
     @classmethod
     def of(cls, lines: list[dict]) -> Scores | None:
-        """From `read_log`; None if there was no evaluation yet."""
+        """Takes what `read_log` returns; None if there was no evaluation yet."""
         tested = {line["step"]: line for line in lines if line["kind"] == "test"}
         held_out = [line for line in lines if line["kind"] == "held_out"]
         held_out = [line for line in held_out if line["step"] in tested]
@@ -60,7 +62,7 @@ class Scores:
         return cls(tested[max(tested)], chosen, _best(list(tested.values())))
 
     def named(self) -> dict[str, dict]:
-        """The numbers that there are, by what they are called."""
+        """Returns the numbers that there are, by what they are called."""
         found = {LAST: self.last}
         if self.best_on_held_out is not None:
             found[BEST_ON_HELD_OUT] = self.best_on_held_out
