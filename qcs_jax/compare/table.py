@@ -13,8 +13,9 @@ from itertools import groupby
 from qcs_jax.compare import published
 from qcs_jax.compare.groups import Group
 from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
+from qcs_jax.system import files
 
-MEAN_CLASS = "mean_class_accuracy"
+_NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -27,10 +28,10 @@ _ABOUT_PAPER = (
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """Of one number over runs, in percent.
+    """One number over runs, in percent.
 
     Attributes:
-      n: Runs.
+      n: Number of runs.
       mean: Their mean.
       std: Sample standard deviation (n - 1), or None for a single run.
       max: The largest.
@@ -43,7 +44,7 @@ class Statistic:
 
     @classmethod
     def of(cls, fractions: Sequence[float]) -> Statistic | None:
-        """From numbers between 0 and 1; None if there are none."""
+        """Takes numbers between 0 and 1; None if there are none."""
         if not fractions:
             return None
         percent = [100 * value for value in fractions]
@@ -61,9 +62,9 @@ class Line:
 
     Attributes:
       dataset: `data.name`.
-      label: Of the variant.
-      seeds: Of the runs that count.
-      accuracy: By the name of the number (`run_log.LAST`, ...).
+      label: The variant.
+      seeds: Seeds of the runs that count.
+      accuracy: Of every number that there is, by its name (`run_log.LAST`, ...).
       mean_class_accuracy: The same for the mean accuracy of classes.
       paper: What the paper reports.
     """
@@ -78,15 +79,13 @@ class Line:
     @classmethod
     def of(cls, group: Group, table: int | None = None) -> Line:
         """Summarises a group; `table` is where to look for the paper's number."""
-        named = [run.scores.named() for run in group.counted]
+        runs = [run.scores.named() for run in group.counted if run.scores]
 
         def over_runs(metric: str) -> dict[str, Statistic]:
             found = {
-                name: Statistic.of([scores[name][metric] for scores in named])
-                for name in (LAST, BEST_ON_TEST)
+                name: Statistic.of([run[name][metric] for run in runs if name in run])
+                for name in _NUMBERS
             }
-            honest = [s[BEST_ON_HELD_OUT] for s in named if BEST_ON_HELD_OUT in s]
-            found[BEST_ON_HELD_OUT] = Statistic.of([s[metric] for s in honest])
             return {name: s for name, s in found.items() if s is not None}
 
         return cls(
@@ -94,26 +93,19 @@ class Line:
             group.label,
             tuple(run.config["seed"] for run in group.counted),
             over_runs(METRIC),
-            over_runs(MEAN_CLASS),
+            over_runs("mean_class_accuracy"),
             published.find(group.runs[0].config, table),
         )
 
-    @property
-    def paper_percent(self) -> float | None:
-        return None if self.paper is None else self.paper.percent[self.dataset]
-
 
 def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
-    """A table for every data set, aligned, and what to know about it."""
-    parts = []
-    for dataset, members in groupby(lines, key=lambda line: line.dataset):
-        members = [line for line in members if line.accuracy]
-        if members:
-            parts.append(f"## {dataset}\n\n{_aligned(_cells(members))}")
-    if not parts:
-        parts.append("No run is finished.")
-    else:
-        parts.append(_ABOUT)
+    """Returns a table for every data set, aligned, and what to know about it."""
+    finished = [line for line in lines if line.accuracy]
+    parts = [
+        f"## {dataset}\n\n{_aligned(_cells(list(members)))}"
+        for dataset, members in groupby(finished, key=lambda line: line.dataset)
+    ]
+    parts.append(_ABOUT if parts else "No run is finished.")
     if any(line.paper for line in lines):
         parts.append(_ABOUT_PAPER)
     if notes:
@@ -122,14 +114,11 @@ def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
 
 
 def _cells(lines: list[Line]) -> list[list[str]]:
-    numbers = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
-    numbers = [name for name in numbers if any(name in x.accuracy for x in lines)]
+    numbers = [name for name in _NUMBERS if any(name in x.accuracy for x in lines)]
     with_paper = any(line.paper for line in lines)
     header = ["variant"]
     for name in numbers:
-        header += [name, "best run"]
-        if name == LAST:
-            header.append("mean class")
+        header += [name, "best run"] + ["mean class"] * (name == LAST)
     rows = [header + ["paper"] * with_paper]
     for line in lines:
         row = [line.label]
@@ -140,17 +129,17 @@ def _cells(lines: list[Line]) -> list[list[str]]:
 
 
 def _number_cells(line: Line, name: str) -> list[str]:
-    found, classes = line.accuracy.get(name), line.mean_class_accuracy.get(name)
-    if found is None:
+    if name not in line.accuracy:
         return ["-", "-"]
+    found, classes = line.accuracy[name], line.mean_class_accuracy[name]
     cells = [f"{found.mean:.2f} ± {found.spread} ({found.n})", f"{found.max:.2f}"]
-    return cells + ([f"{classes.mean:.2f}"] if name == LAST else [])
+    return cells + [f"{classes.mean:.2f}"] * (name == LAST)
 
 
 def _paper_cell(line: Line) -> str:
     if line.paper is None:
         return "-"
-    return f"{line.paper_percent:.2f} (Table {line.paper.table})"
+    return f"{line.paper.percent[line.dataset]:.2f} (Table {line.paper.table})"
 
 
 def _aligned(rows: list[list[str]]) -> str:
@@ -166,7 +155,7 @@ def _aligned(rows: list[list[str]]) -> str:
 
 
 def csv_text(lines: Sequence[Line]) -> str:
-    """One line for each variant and number, in percent."""
+    """Returns one line for each variant and number, in percent."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(
@@ -175,13 +164,15 @@ def csv_text(lines: Sequence[Line]) -> str:
     )
     for line in lines:
         for name, found in line.accuracy.items():
-            paper = line.paper if name == BEST_ON_TEST else None
+            paper = ["", ""]
+            if line.paper and name == BEST_ON_TEST:
+                percent = line.paper.percent[line.dataset]
+                paper = [f"{percent:.2f}", str(line.paper.table)]
             rows.writerow(
                 [line.dataset, line.label, name, found.n, f"{found.mean:.2f}"]
                 + [found.spread, f"{found.max:.2f}"]
                 + [f"{line.mean_class_accuracy[name].mean:.2f}"]
-                + [" ".join(map(str, line.seeds))]
-                + ([f"{line.paper_percent:.2f}", paper.table] if paper else ["", ""])
+                + [" ".join(map(str, line.seeds)), *paper]
             )
     return file.getvalue()
 
@@ -192,5 +183,5 @@ def write(
     """Writes `comparison.md` and `comparison.csv`."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "# Comparison\n\n" + markdown(lines, notes)
-    (folder / "comparison.md").write_text(text, encoding="utf-8")
-    (folder / "comparison.csv").write_text(csv_text(lines), encoding="utf-8")
+    files.write_text(folder / "comparison.md", text)
+    files.write_text(folder / "comparison.csv", csv_text(lines))
