@@ -7,47 +7,110 @@ Any field of the configuration can be set: --config.train.epochs=10.
 
 from __future__ import annotations
 
+import argparse
+import os
 import shlex
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import jax
-from absl import app, flags, logging
-from ml_collections import config_flags
+from qcs_jax.config import flags
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
-from qcs_jax.config import flags as flag_errors
+if TYPE_CHECKING:
+    import ml_collections
 
-_CONFIG = config_flags.DEFINE_config_file("config", help_string="Configuration file.")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Default: runs/<name>.")
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "eval"], "What to do.")
-_MULTIHOST = flags.DEFINE_bool("multihost", False, "One of several processes.")
-flags.mark_flag_as_required("config")
-
-
-def main(argv: list[str]) -> None:
-    # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.train import entry
-
-    del argv
-    if not flags.FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)
-    if _MULTIHOST.value:
-        jax.distributed.initialize()
-    workdir = _WORKDIR.value or f"runs/{_CONFIG.value.name}"
-    command = shlex.join(["python", "-m", "qcs_jax.main", *sys.argv[1:]])
-    sys.exit(entry.run(_MODE.value, _CONFIG.value, workdir, command))
+    from qcs_jax.train.evaluate import Evaluation
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    """absl's parser; what is wrong in a configuration is one line, not a traceback."""
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    args, overrides = _parse(argv)
     try:
-        rest = flags.FLAGS(argv)
-        _ = _CONFIG.value.name  # a file that could not be read says so only now
-    except Exception as error:  # a configuration's file may raise anything
-        print(f"error: {flag_errors.message(error)}", file=sys.stderr)
-        print("python -m qcs_jax.main --help lists the flags", file=sys.stderr)
-        sys.exit(2)
-    return rest
+        config = flags.read_config(args.config, overrides)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        print("python -m qcs_jax.main --help lists the arguments", file=sys.stderr)
+        return 2
+    if args.multihost:
+        import jax
+
+        jax.distributed.initialize()
+    workdir = args.workdir or f"runs/{config.name}"
+    again = shlex.join(["python", "-m", "qcs_jax.main", *argv])
+    return run(args.mode, config, workdir, again)
+
+
+def run(
+    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+) -> int:
+    """Runs a mode and tells how it ended.
+
+    Args:
+      mode: "train" or "eval".
+      config: See `base_config`.
+      workdir: The run's workdir.
+      again: The command line, to suggest the next one.
+
+    Returns:
+      Exit status, see `command.run`.
+    """
+    if mode == "eval":
+        return command.run(lambda: _evaluate(config, workdir))
+    return command.run(lambda: _train(config, workdir, again))
+
+
+def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.main",
+        description="Trains or evaluates a configuration.",
+        epilog=flags.EPILOG,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", required=True, metavar="FILE", help=flags.HELP)
+    add("--workdir", metavar="DIR", help="default: runs/<name>")
+    add("--mode", choices=("train", "eval"), default="train", help="default: train")
+    add("--multihost", action="store_true", help="this is one of several processes")
+    return parser.parse_known_args(argv)
+
+
+# What computes is imported where it is used: --help and a wrong flag answer at once.
+def _train(
+    config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+) -> None:
+    from qcs_jax.train.loop import train_and_evaluate
+
+    print(train_and_evaluate(config, workdir))
+    print(f"  next              {again} --mode=eval")
+
+
+def _evaluate(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
+    from qcs_jax.train.evaluate import evaluate_run
+
+    evaluation = evaluate_run(config, workdir)
+    print(evaluation)
+    _report(evaluation, config.data.dir)
+
+
+def _report(evaluation: Evaluation, data_dir: str) -> None:
+    """Writes the page about an evaluation of a run on its own test split."""
+    import jax
+
+    from qcs_jax import report
+
+    if not evaluation.own or jax.process_index():
+        return
+    try:
+        from qcs_jax.report import page  # matplotlib and others are an extra
+
+        print(f"  report in {page.write(evaluation.folder, data_dir)}")
+    except UserError as error:
+        (evaluation.folder / report.PAGE).unlink(missing_ok=True)  # of other numbers
+        print(f"note: there is no report: {error}")
 
 
 if __name__ == "__main__":
-    app.run(main, flags_parser=_parse_flags)
+    command.start(main)

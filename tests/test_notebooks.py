@@ -13,8 +13,9 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.network import create_model, create_optimizer
-from qcs_jax.train.state import TrainState
+from qcs_jax.config.network import create_model
+from qcs_jax.train.run import create_optimizer
+from qcs_jax.train.step import TrainState
 
 ROOT = execute_notebooks.ROOT
 FILES = sorted(execute_notebooks.FOLDER.glob("*.ipynb"))

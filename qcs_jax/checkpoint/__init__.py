@@ -14,12 +14,14 @@ from qcs_jax.checkpoint.loading import (
 )
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.checkpoint.storage import FOLDER, CheckpointError
+from qcs_jax.checkpoint.trained import Trained
 
 __all__ = [
     "AS_NAMED",
     "FOLDER",
     "CheckpointError",
     "Checkpoints",
+    "Trained",
     "choose_step",
     "load_variables",
     "run_folder",

@@ -5,23 +5,21 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from typing import Any
 
 import ml_collections
 
-from qcs_jax.config import flatten
+from qcs_jax.config import Role, fields_with, flatten
 from qcs_jax.system.errors import UserError
 
-# A run that goes on with other values would mix what must be compared.
-_FIXED = ("seed", "data.", "train.batch_size")
-_FREE = ("data.dir", "data.workers")
-
-_OF_TRAINING = ("dropout", "cross_dropout", "drop_projection")  # of config.model
+# What the numbers depend on.
+_PACKAGES = ("qcs_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 def describe(
     config: ml_collections.ConfigDict, class_names: tuple[str, ...], image_size: int
-) -> dict:
-    """What a checkpoint says about itself, as JSON gives it back."""
+) -> dict[str, Any]:
+    """Returns what a checkpoint says about itself, as JSON gives it back."""
     description = {
         "config": config.to_dict(),
         "class_names": class_names,
@@ -32,18 +30,9 @@ def describe(
 
 
 def versions() -> dict[str, str]:
-    """Versions of what the numbers depend on."""
-    packages = (
-        "qcs_jax",
-        "jax",
-        "jaxlib",
-        "flax",
-        "optax",
-        "orbax-checkpoint",
-        "numpy",
-    )
+    """Returns the versions of Python and of the packages that do the computing."""
     found = {"python": platform.python_version()}
-    for package in packages:
+    for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # run from a bare checkout
@@ -56,19 +45,17 @@ def check_same_network(
 ) -> None:
     """Raises UserError if two descriptions are of different networks.
 
-    Rates of dropout may differ: they belong to training, not to the network.
-
     Args:
       directory: Where `found` comes from.
       found: Description of a checkpoint.
       wanted: Description of the run that reads it.
       fix: What the user can do; the last line of the message.
     """
-    theirs, ours = found["config"]["model"], wanted["config"]["model"]
+    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
     different = [
-        f"model.{field} is {theirs.get(field)!r} there, {value!r} here"
-        for field, value in ours.items()
-        if theirs.get(field) != value and field not in _OF_TRAINING
+        f"{field} is {theirs.get(field)!r} there, {ours.get(field)!r} here"
+        for field in fields_with(Role.NETWORK)
+        if theirs.get(field) != ours.get(field)
     ]
     if found["class_names"] != wanted["class_names"]:
         different.append(
@@ -90,18 +77,15 @@ def check_same_data(directory: object, found: dict, wanted: dict) -> None:
     test, and epochs of another length.
 
     Args:
-      directory: Of the checkpoints.
+      directory: Folder of the checkpoints.
       found: Description of a checkpoint.
       wanted: Description of the run that goes on from it.
     """
     theirs, ours = flatten(found["config"]), flatten(wanted["config"])
     different = [
-        f"{field} was {theirs[field]!r}, is now {value!r}"
-        for field, value in ours.items()
-        if field.startswith(_FIXED)
-        and field not in _FREE
-        and field in theirs  # earlier versions lack some
-        and theirs[field] != value
+        f"{field} was {theirs.get(field)!r}, is now {ours[field]!r}"
+        for field in fields_with(Role.FIXED)
+        if theirs.get(field) != ours[field]
     ]
     if different:
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 from collections.abc import Iterator
 
@@ -23,7 +24,7 @@ AS_NAMED, NEWEST = "as named", "newest"
 
 
 def load_variables(
-    path: str | pathlib.Path, *, step: int | None = None, branch: str = ""
+    path: str | os.PathLike, *, step: int | None = None, branch: str = ""
 ) -> tuple[dict, dict, int]:
     """Reads parameters and running statistics, verified, as NumPy arrays.
 
@@ -57,8 +58,8 @@ def load_variables(
         return read_items(manager, step, template), description, step
 
 
-def choose_step(path: str | pathlib.Path) -> tuple[int, str]:
-    """Which checkpoint a path means, the same wherever a run is used, and why.
+def choose_step(path: str | os.PathLike) -> tuple[int, str]:
+    """Says which checkpoint a path means, wherever a run is used, and why.
 
     That of one step's folder is "as named". Of a run it is the one that was best on
     held-out images, where there were any and it is still there; else the newest, which
@@ -82,8 +83,8 @@ def choose_step(path: str | pathlib.Path) -> tuple[int, str]:
     return newest, LAST if scores and scores.last["step"] == newest else NEWEST
 
 
-def run_folder(path: str | pathlib.Path) -> pathlib.Path:
-    """The workdir that a path to a run, its checkpoints or one of them is in.
+def run_folder(path: str | os.PathLike) -> pathlib.Path:
+    """Returns the workdir that a run, its checkpoints or one of them is in.
 
     Raises:
       CheckpointError: if there is no checkpoint.
@@ -106,9 +107,9 @@ def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
     path = path.resolve()
     if (path / FOLDER).is_dir():
         return path / FOLDER, None
-    if path.name.isdigit() and (path / "params").is_dir():
+    if path.name.isdecimal() and (path / "params").is_dir():
         return path.parent, int(path.name)
-    if path.is_dir() and any(child.name.isdigit() for child in path.iterdir()):
+    if path.is_dir() and any(child.name.isdecimal() for child in path.iterdir()):
         return path, None
     raise CheckpointError(
         f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, or "

@@ -11,13 +11,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from qcs_jax.checkpoint import digest
 from qcs_jax.checkpoint.description import check_same_network
 from qcs_jax.checkpoint.storage import (
     FOLDER,
     ITEMS,
     CheckpointError,
     DamagedError,
+    digests_of,
     open_manager,
     read_config,
     read_items,
@@ -36,7 +36,7 @@ class Checkpoints:
         """Opens or creates `workdir/checkpoints` and removes unfinished saves.
 
         Args:
-          workdir: Of the run.
+          workdir: The run's workdir.
           keep: How many of the newest to keep.
           metric: Name of the metric whose largest value marks the best.
         """
@@ -78,7 +78,7 @@ class Checkpoints:
           step: Number of steps taken.
           items: `params`, `batch_stats` and `train`, trees of arrays.
           description: See `describe`.
-          metrics: Of this step; checkpoints without any are never the best.
+          metrics: Metrics of this step; checkpoints without any are never the best.
 
         Raises:
           CheckpointError: if there is a checkpoint of this step or a later one.
@@ -90,7 +90,7 @@ class Checkpoints:
             args=ocp.args.Composite(
                 **trees,
                 config=ocp.args.JsonSave(description),
-                digests=ocp.args.JsonSave(digest.of({**items, "config": description})),
+                digests=ocp.args.JsonSave(digests_of({**items, "config": description})),
             ),
             metrics=metrics,
         )
@@ -106,11 +106,6 @@ class Checkpoints:
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
-
-    def best(self) -> tuple[int, dict[str, float]] | None:
-        """Step and metrics of the best checkpoint, if any has metrics."""
-        step = self._manager.best_step()
-        return None if step is None else (step, self._manager.metrics(step))
 
     def restore(
         self, template: dict[str, Any], description: dict

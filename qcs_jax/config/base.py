@@ -12,7 +12,7 @@ from qcs_jax import models
 
 
 class Role(enum.Flag):
-    """What depends on a field, beside training.
+    """Says what depends on a field, beside training.
 
     Attributes:
       NETWORK: Whoever reads the weights needs the same value.
@@ -152,12 +152,12 @@ FIELDS = {
 
 
 def fields_with(role: Role) -> tuple[str, ...]:
-    """Dotted names of the fields that have a role."""
+    """Returns the dotted names of the fields that have a role."""
     return tuple(name for name, field in FIELDS.items() if role in field.role)
 
 
 def base_config() -> ml_collections.ConfigDict:
-    """All fields with the defaults of the paper's QCS recipe.
+    """Returns all fields with the defaults of the paper's QCS recipe.
 
     Files in `configs/` start from this and change what their recipe changes; the
     command line overrides any field: `--config.train.epochs=10`.
@@ -172,8 +172,8 @@ def base_config() -> ml_collections.ConfigDict:
 
 
 def flatten(config: Any) -> dict[str, Any]:
-    """`{"train.epochs": 200, ...}`, from a configuration or its `to_dict()`."""
-    flat = {}
+    """Returns `{"train.epochs": 200, ...}`, from a configuration or its `to_dict()`."""
+    flat: dict[str, Any] = {}
     for key, value in config.items():
         if hasattr(value, "items"):
             flat |= {f"{key}.{rest}": v for rest, v in flatten(value).items()}

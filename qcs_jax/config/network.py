@@ -7,9 +7,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from qcs_jax import models
+from qcs_jax.models.qcs import QCS
 
 
-def create_model(config: Any, num_classes: int) -> models.QCS:
+def create_model(config: Any, num_classes: int) -> QCS:
     """Makes the network of `config.model`.
 
     Args:

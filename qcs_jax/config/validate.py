@@ -33,7 +33,7 @@ def validate(config: ml_collections.ConfigDict, *, training: bool = True) -> Non
 
 
 def parse_extra(text: str) -> list[tuple[str, list[str]]]:
-    """`data.extra`, "a:x,y+b/c:x", as [("a", ["x", "y"]), ("b/c", ["x"])].
+    """Reads `data.extra`, "a:x,y+b/c:x", as [("a", ["x", "y"]), ("b/c", ["x"])].
 
     Raises:
       ValueError: if it has another form.

@@ -7,23 +7,19 @@ python -m qcs_jax.convert RUN --to-torch --out=model.pth
 from __future__ import annotations
 
 import argparse
+import collections
 import os
 import pathlib
+import re
 import shlex
 import sys
-
-from absl import logging
+import textwrap
+from typing import Any
 
 from qcs_jax import checkpoint, models
-from qcs_jax.config.base import CHOICES, RANGES
-from qcs_jax.convert import summary
-from qcs_jax.convert.conversion import (
-    Conversion,
-    default_residual,
-    read_pth,
-    to_torch,
-)
-from qcs_jax.convert.orbax_writer import ASSUMED, Faces, check_target, save_orbax
+from qcs_jax.config import FIELDS, base_config
+from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
+from qcs_jax.convert.orbax_writer import ASSUMED, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
@@ -48,7 +44,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace an earlier conversion")
     add(
         "--residual",
-        choices=CHOICES["model.residual"],
+        choices=FIELDS["model.residual"].choices,
         help="what the network was trained with; default: as published",
     )
     add("--class_names", metavar="A,B,...", help="in the order of the logits")
@@ -66,15 +62,13 @@ def _write_orbax(args: argparse.Namespace) -> None:
     if os.path.isdir(args.checkpoint):
         raise UserError(f"{args.checkpoint} is a folder: to write .pth, add --to-torch")
     conversion = read_pth(args.checkpoint)
-    print(f"{args.checkpoint}:\n{summary.of_conversion(conversion)}")
+    print(f"{args.checkpoint}:\n{_summary(conversion)}")
     _check_usable(args.checkpoint, conversion)
     residual = _residual(args.residual, conversion)
-    faces = _faces(args, conversion)
-    print(f"  classes    {', '.join(faces.class_names)}")
-    print(f"  images     resized to {faces.resize}x{faces.resize} before the crop")
-    save_orbax(
-        out, conversion, residual=residual, faces=faces, overwrite=args.overwrite
-    )
+    class_names, resize = _faces(args, conversion)
+    print(f"  classes    {', '.join(class_names)}")
+    print(f"  images     resized to {resize}x{resize} before the crop")
+    save_orbax(out, conversion, residual, class_names, resize, args.overwrite)
     print(
         f"wrote {out}, next:\n"
         f"  qcs_jax.load({str(out)!r}).predict('face.jpg')\n"
@@ -90,7 +84,7 @@ def _check_usable(path: str, conversion: Conversion) -> None:
             f"{path} is the backbone alone, which cannot predict. Training starts from "
             f"the file as it is: --config.init_from={shlex.quote(path)}"
         )
-    if conversion.size_name is None:
+    if not conversion.size_name:
         raise UserError(
             f"{path} is of a size that no configuration has (sizes are "
             f"{', '.join(models.SIZES)}), and weights do not show everything about a "
@@ -107,31 +101,33 @@ def _residual(asked: str | None, conversion: Conversion) -> str:
     return residual
 
 
-def _faces(args: argparse.Namespace, conversion: Conversion) -> Faces:
-    """What is given about the training images, and assumptions, told, for the rest."""
-    count = conversion.sizes.num_classes
-    data_set, assumed = ASSUMED.get(count, ("", Faces((), 0)))
-    image_size = models.create("qcs", conversion.size_name).image_size
-    names = assumed.class_names
+def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
+    """Class names and size of the training images: as given, or assumed, and told."""
+    count = c.sizes.num_classes
+    data_set, names, assumed_resize = ASSUMED.get(count, ("", (), 224))
+    image_size = models.SIZES[c.size_name]["image_size"]
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
     elif names:
-        summary.warn(
-            f"weights do not name their classes: assumed those of {data_set}. For "
-            f"another data set give --class_names (in the order of its labels) and "
-            f"--resize"
+        print(
+            f"warning: weights do not name their classes: assumed those of {data_set}. "
+            f"For another data set give --class_names (in the order of its labels) and "
+            f"--resize",
+            file=sys.stderr,
         )
     if len(names) != count or len(set(names)) < count or not all(names):
         raise UserError(
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
-    default = max(assumed.resize, 224) if conversion.size_name == "full" else image_size
-    resize = default if args.resize is None else args.resize
-    highest = RANGES["data.resize"][1]
-    if not image_size <= resize <= highest:
-        raise UserError(f"--resize={resize}: give {image_size} to {highest}")
-    return Faces(names, resize)
+    resize = assumed_resize if c.size_name == "full" else image_size
+    if args.resize is not None:
+        resize = args.resize
+    bounds = FIELDS["data.resize"].range
+    assert bounds  # it is a number
+    if not image_size <= resize <= bounds[1]:
+        raise UserError(f"--resize={resize}: give {image_size} to {bounds[1]}")
+    return names, resize
 
 
 def _write_pth(args: argparse.Namespace) -> None:
@@ -143,7 +139,7 @@ def _write_pth(args: argparse.Namespace) -> None:
     variables, description, step = checkpoint.load_variables(args.checkpoint)
     state_dict = to_torch(variables)
     model = description["config"]["model"]
-    print(f"{args.checkpoint}, step {step}:\n{summary.of_model(model, variables)}")
+    print(f"{args.checkpoint}, step {step}:\n{_summary_for_torch(model, variables)}")
     out.parent.mkdir(parents=True, exist_ok=True)
     save_pth(out, state_dict)
     print(
@@ -152,6 +148,58 @@ def _write_pth(args: argparse.Namespace) -> None:
     )
 
 
+def _summary(conversion: Conversion) -> str:
+    """Recognised, mapped, ignored, and how many parameters that are."""
+    c, variables = conversion, conversion.variables
+    size = {"full": "published size", "": "a size without a name"}
+    what = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
+    if c.network == "backbone":
+        what = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
+    else:
+        what += f", {c.sizes.num_classes} classes"
+    lines = [
+        f"  recognised {what}",
+        *(f"             {note}" for note in c.notes),
+        f"  mapped     {len(c.mapped)} arrays: {_counts(variables)}",
+        f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
+        f"of parts that are never used",
+    ]
+    lines += [f"{'':13}{groups}" for groups in textwrap.wrap(_grouped(c.ignored), 75)]
+    return "\n".join(lines)
+
+
+def _counts(variables: dict[str, Any]) -> str:
+    base = models.count({"params": variables["params"]["base"]})
+    text = f"{models.count(variables):,} parameters"
+    cross = "cross" in variables["params"]
+    return f"{text}, {base:,} of the base branch" if cross else text
+
+
+def _grouped(keys: tuple[str, ...]) -> str:
+    """Modules with the number of their arrays; numbers in names become `*`."""
+    groups: collections.Counter[str] = collections.Counter()
+    for key in keys:
+        module, _, leaf = key.removeprefix("module.").rpartition(".")
+        counter = leaf == "num_batches_tracked"
+        groups[f"*.{leaf}" if counter else re.sub(r"\.[0-9]+", ".*", module)] += 1
+    return ", ".join(f"{name} ({count})" for name, count in groups.items())
+
+
+def _summary_for_torch(model: dict[str, Any], variables: dict[str, Any]) -> str:
+    """What is written to PyTorch, and what its code must be told besides."""
+    head = variables["params"]["base"]["vit"]["head"]["bias"]
+    published = base_config().model.to_dict()
+    published["residual"] = default_residual(model["name"], len(head))
+    lines = [f"  holds      {model['name']}, {model['size']} size, {len(head)} classes"]
+    lines.append(f"             {_counts(variables)}")
+    for field in ("size", "interaction", "information", "gamma", "residual"):
+        if model[field] != published[field]:
+            lines.append(
+                f"  note       {field} is {model[field]!r}, the published code has "
+                f"{published[field]!r}: it must be changed to give the same results"
+            )
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
-    sys.exit(main())
+    command.start(main)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax import models
 from qcs_jax.convert import layout, names, reader, recognise
-from qcs_jax.convert.layout import Sizes
+from qcs_jax.convert.layout import Sizes, Transform
 from qcs_jax.convert.reader.errors import shorten
 from qcs_jax.system.errors import UserError
 
@@ -26,11 +25,12 @@ class Conversion:
 
     Attributes:
       network: A name of `models.BRANCHES`, or "backbone".
-      sizes: Of the network; of the backbone only `widths` and `units` mean something.
+      sizes: The network's; those of the backbone alone mean nothing but its `widths`
+        and `units`.
       variables: `{"params": ..., "batch_stats": ...}`, NumPy float32.
       mapped: Key of the file -> path here, such as `params/base/vit/head/kernel`.
       ignored: Keys of the file that belong to parts that are never used.
-      ignored_parameters: How many parameters these are.
+      ignored_parameters: Number of their parameters.
       notes: What was read differently from how it is spelled.
     """
 
@@ -43,18 +43,9 @@ class Conversion:
     notes: tuple[str, ...]
 
     @property
-    def size_name(self) -> str | None:
-        """Its name in `models.SIZES`, or None for another size."""
+    def size_name(self) -> str:
+        """Its name in `models.SIZES`, or "" for another size."""
         return recognise.size_name(self.sizes)
-
-    @property
-    def model_options(self) -> dict[str, Any]:
-        """For `models.create(network, **model_options)`; see `default_residual`."""
-        return recognise.model_options(self.sizes)
-
-    @property
-    def parameters(self) -> int:
-        return models.count(self.variables)
 
 
 def default_residual(network: str, num_classes: int) -> str:
@@ -98,28 +89,30 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     network = recognise.network_of(read.arrays)
     sizes = recognise.sizes_of(read.arrays)
     wanted = recognise.shapes(network, sizes)
-    problems = _Problems(twice=list(read.twice))
-    flat, mapped, ignored = {}, {}, []
+    problems = _Problems()
+    problems.told[_TWICE] += map(shorten, read.twice)
+    flat, mapped, ignored, ignored_parameters = {}, {}, [], 0
     for name, value in read.arrays.items():
-        key, found = read.keys[name], layout.path_of(name)
+        key, (path, transform) = read.keys[name], layout.path_of(name)
         if layout.is_dead(name):
-            ignored.append(name)
-        elif found is None or found[0] not in wanted:
-            problems.unknown.append(key)
+            ignored.append(key)
+            if not name.endswith(layout.STATISTICS):
+                ignored_parameters += np.size(value)
+        elif path not in wanted:
+            problems.told[_UNKNOWN].append(shorten(key))
         else:
-            path, transform = found
             mapped[key] = path
             flat[path] = problems.check(key, value, transform, wanted[path])
-    absent = (layout.key_of(path)[0] for path in wanted.keys() - flat.keys())
-    problems.missing += sorted(absent)
+    absent = wanted.keys() - flat.keys()
+    problems.told[_MISSING] += sorted(layout.key_of(path)[0] for path in absent)
     problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
     return Conversion(
         network=network,
         sizes=sizes,
         variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
         mapped=mapped,
-        ignored=tuple(read.keys[name] for name in ignored),
-        ignored_parameters=_count_parameters(read.arrays, ignored),
+        ignored=tuple(ignored),
+        ignored_parameters=ignored_parameters,
         notes=read.notes,
     )
 
@@ -128,7 +121,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """A state_dict that the published code loads, strictly.
 
     Args:
-      variables: Of a QCS, DCS or baseline network, or of the backbone alone.
+      variables: Those of a QCS, DCS or baseline network, or of the backbone alone.
 
     Returns:
       Names to NumPy arrays: float32 weights, those of never used parts included, and
@@ -141,15 +134,13 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     problems, state_dict = _Problems(), {}
     for path, value in flat.items():
-        if (row := layout.key_of(path)) is None:
-            problems.unknown.append(path)
-            continue
-        key, transform = row
-        try:
-            array = transform.to_torch(np.asarray(value))
-        except ValueError:  # axes that cannot be transposed
-            problems.shapes.append(f"{path} has {np.ndim(value)} axes")
+        key, transform = layout.key_of(path)
+        if not key:
+            problems.told[_UNKNOWN].append(path)
+        elif transform.axes and len(transform.axes) != np.ndim(value):
+            problems.told[_SHAPE].append(f"{path} has {np.ndim(value)} axes")
         else:
+            array = transform.to_torch(np.asarray(value))
             state_dict[key] = np.array(array, np.float32, order="C")
     problems.raise_if_any("the published PyTorch networks")
     read = convert_state_dict(state_dict)  # what is written can be read: same checks
@@ -159,70 +150,48 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict | layout.counters(state_dict)
 
 
-def _count_parameters(arrays: Mapping[str, np.ndarray], ignored: Iterable[str]) -> int:
-    statistics = ("running_mean", "running_var", "num_batches_tracked")
-    return sum(np.size(arrays[k]) for k in ignored if not k.endswith(statistics))
+_MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (
+    "missing",
+    "unknown",
+    "there twice, under other prefixes",
+    "of another shape",
+    "not finite floating point numbers",
+)
 
 
-@dataclasses.dataclass
 class _Problems:
     """Everything that is wrong with a state_dict, to be told at once."""
 
-    missing: list[str] = dataclasses.field(default_factory=list)
-    unknown: list[str] = dataclasses.field(default_factory=list)
-    twice: list[str] = dataclasses.field(default_factory=list)
-    shapes: list[str] = dataclasses.field(default_factory=list)
-    values: list[str] = dataclasses.field(default_factory=list)
+    def __init__(self) -> None:
+        self.told: dict[str, list[str]] = {kind: [] for kind in _PROBLEMS}
 
     def check(
-        self,
-        key: str,
-        value: Any,
-        transform: layout.Transform,
-        wanted: tuple[int, ...],
+        self, key: str, value: Any, transform: Transform, wanted: tuple[int, ...]
     ) -> np.ndarray | None:
         """The array as it is here, or None if it does not fit."""
         array = np.asarray(value)
         # NumPy itself does not know that bfloat16 is a number.
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            return self.values.append(f"{shorten(key)} is {array.dtype}")
-        expected = _shape_in_torch(wanted, transform)
+            self.told[_VALUE].append(f"{shorten(key)} is {array.dtype}")
+            return None
+        expected = transform.shape_in_torch(wanted)
         if array.shape != expected:
             fault = f"{shorten(key)} is {list(array.shape)}, not {list(expected)}"
-            return self.shapes.append(fault)
+            self.told[_SHAPE].append(fault)
+            return None
         with np.errstate(over="ignore"):  # becomes infinite, which is reported
             array = np.array(transform.to_jax(array), np.float32, order="C")
         if not np.isfinite(array).all():
-            self.values.append(f"{shorten(key)} has values that are not finite")
+            self.told[_VALUE].append(f"{shorten(key)} has values that are not finite")
         return array
 
     def raise_if_any(self, what: str) -> None:
         """Raises UserError, with numbers, and names up to a limit."""
-        kinds = {
-            "missing": sorted(self.missing),
-            "unknown": list(map(shorten, self.unknown)),
-            "there twice, under other prefixes": list(map(shorten, self.twice)),
-            "of another shape": self.shapes,
-            "not finite floating point numbers": self.values,
-        }
-        told = [
-            f"{len(keys)} {'is' if len(keys) == 1 else 'are'} {kind}: {_listed(keys)}"
-            for kind, keys in kinds.items()
-            if keys
-        ]
-        if told:
-            raise UserError(f"arrays do not fit {what}:\n  " + "\n  ".join(told))
-
-
-def _shape_in_torch(
-    shape: tuple[int, ...], transform: layout.Transform
-) -> tuple[int, ...]:
-    """The shape before `to_jax`."""
-    # Axis i of the probe is i long, whatever sizes a file claims to have.
-    probe = np.empty(range(len(shape)), np.bool_)
-    return tuple(shape[axis] for axis in transform.to_torch(probe).shape)
-
-
-def _listed(items: list[str]) -> str:
-    more = len(items) - _SHOWN
-    return ", ".join(items[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        lines = []
+        for kind, keys in self.told.items():
+            if keys:
+                more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+                count = f"{len(keys)} {'is' if len(keys) == 1 else 'are'}"
+                lines.append(f"{count} {kind}: {', '.join(keys[:_SHOWN])}{more}")
+        if lines:
+            raise UserError("\n  ".join([f"arrays do not fit {what}:", *lines]))

@@ -16,36 +16,45 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How an array changes from PyTorch to here, and back."""
+    """How an array changes from PyTorch to here, and back: its axes change places.
 
-    to_jax: Callable[[np.ndarray], np.ndarray]
-    to_torch: Callable[[np.ndarray], np.ndarray]
+    Attributes:
+      axes: Which axis of PyTorch's array each axis here is; empty where none moves.
+    """
+
+    axes: tuple[int, ...] = ()
+
+    def to_jax(self, array: np.ndarray) -> np.ndarray:
+        return array.transpose(self.axes) if self.axes else array
+
+    def to_torch(self, array: np.ndarray) -> np.ndarray:
+        return array.transpose(self._back()) if self.axes else array
+
+    def shape_in_torch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape before `to_jax`."""
+        return tuple(shape[axis] for axis in self._back()) if self.axes else shape
+
+    def _back(self) -> list[int]:
+        return [self.axes.index(axis) for axis in range(len(self.axes))]
 
 
-SAME = Transform(lambda x: x, lambda x: x)
-LINEAR = Transform(np.transpose, np.transpose)
-CONV = Transform(
-    lambda x: x.transpose(2, 3, 1, 0),  # [out, in, h, w] -> [h, w, in, out]
-    lambda x: x.transpose(3, 2, 0, 1),
-)
+SAME = Transform()
+LINEAR = Transform((1, 0))
+CONV = Transform((2, 3, 1, 0))  # [out, in, h, w] -> [h, w, in, out]
 
-# PyTorch's leaf -> (collection, leaf here, transform).
-_NORM = {"weight": ("params", "scale", SAME), "bias": ("params", "bias", SAME)}
+# What each kind of module has: PyTorch's leaf -> leaf here and transform.
+_NORM = {"weight": ("scale", SAME), "bias": ("bias", SAME)}
+_MOMENTS = {"running_mean": ("mean", SAME), "running_var": ("var", SAME)}
 KINDS = {
-    "array": {"": ("params", "", SAME)},
-    "conv": {"weight": ("params", "kernel", CONV), "bias": ("params", "bias", SAME)},
-    "linear": {
-        "weight": ("params", "kernel", LINEAR),
-        "bias": ("params", "bias", SAME),
-    },
+    "array": {"": ("", SAME)},
+    "conv": {"weight": ("kernel", CONV), "bias": ("bias", SAME)},
+    "linear": {"weight": ("kernel", LINEAR), "bias": ("bias", SAME)},
     "layer_norm": _NORM,
-    "batch_norm": _NORM
-    | {
-        "running_mean": ("batch_stats", "mean", SAME),
-        "running_var": ("batch_stats", "var", SAME),
-    },
-    "prelu": {"weight": ("params", "slope", SAME)},
+    "batch_norm": _NORM | _MOMENTS,
+    "prelu": {"weight": ("slope", SAME)},
 }
+_COUNTER = "num_batches_tracked"  # of every batch normalisation
+STATISTICS = (*_MOMENTS, _COUNTER)  # no parameters
 
 _STEM = "ir_back.input_layer"
 _UNIT, _UNIT_HERE = "ir_back.body{s}.{u}", "base/backbone/stage{s}_unit{u}"
@@ -95,15 +104,15 @@ class Sizes:
     Attributes:
       num_classes: Width of the logits.
       widths: Channels of the three stages of the backbone.
-      units: Units of each.
+      units: Number of units of each stage.
       features: Width of the tokens.
       depth: Blocks of the base ViT.
       side: Each pyramid level is `side` x `side` tokens.
     """
 
     num_classes: int = 7
-    widths: tuple[int, int, int] = (64, 128, 256)
-    units: tuple[int, int, int] = (3, 4, 14)
+    widths: tuple[int, ...] = (64, 128, 256)
+    units: tuple[int, ...] = (3, 4, 14)
     features: int = 768
     depth: int = 2
     side: int = 7
@@ -141,57 +150,51 @@ DEAD: tuple[tuple[str, Callable[[Sizes], tuple[int, ...]]], ...] = (
 
 # What `ir_back` has in files of the whole face recognition network: a fourth stage.
 _STAGE4 = r"ir_back\.body4\.[0-9]+\.(res_layer|shortcut_layer)\.[0-9]+\.\w+"
-_COUNTER = "num_batches_tracked"  # of every batch normalisation
-
-
-@dataclasses.dataclass(frozen=True)
-class _Row:
-    torch: str
-    here: str
-    transform: Transform
-
-
-def _rows() -> list[_Row]:
-    rows = []
-    for torch_module, module, kind in MODULES:
-        for torch_leaf, (collection, leaf, transform) in KINDS[kind].items():
-            torch_name = ".".join(filter(None, (torch_module, torch_leaf)))
-            here = "/".join(filter(None, (collection, module, leaf)))
-            rows.append(_Row(torch_name, here, transform))
-    return rows
 
 
 def _pattern(template: str) -> re.Pattern[str]:
     """`a{i}.b` -> a regular expression with a group `i`."""
-    groups = {"v": "base|cross", "s": "[1-3]", "l": "[1-3]"}
-    parts = re.split(r"\{(\w)\}", template)
-    for i in range(1, len(parts), 2):
-        parts[i] = f"(?P<{parts[i]}>{groups.get(parts[i], '[0-9]+')})"
-    for i in range(0, len(parts), 2):
-        parts[i] = re.escape(parts[i])
-    return re.compile("".join(parts))
+    number, few = "[0-9]+", "[1-3]"
+    values = {"v": "base|cross", "s": few, "l": few, "u": number, "i": number}
+    groups = {name: f"(?P<{name}>{value})" for name, value in values.items()}
+    return re.compile(template.replace(".", r"\.").format(**groups))
 
 
-_ROWS = _rows()
-_FROM_TORCH = [(_pattern(row.torch), row) for row in _ROWS]
-_FROM_HERE = [(_pattern(row.here), row) for row in _ROWS]
+def _row(theirs: str, ours: str, leaf: str, kind: str) -> tuple[str, str, Transform]:
+    """PyTorch's name of an array, the path here, and how one becomes the other."""
+    collection = "batch_stats" if leaf in _MOMENTS else "params"
+    our_leaf, transform = KINDS[kind][leaf]
+    path = f"{collection}/{ours}/{our_leaf}".rstrip("/")
+    return f"{theirs}.{leaf}".rstrip("."), path, transform
+
+
+_ROWS = [
+    _row(theirs, ours, leaf, kind)
+    for theirs, ours, kind in MODULES
+    for leaf in KINDS[kind]
+]
+_TO_HERE = [(_pattern(theirs), ours, change) for theirs, ours, change in _ROWS]
+_TO_TORCH = [(_pattern(ours), theirs, change) for theirs, ours, change in _ROWS]
 _DEAD = [_pattern(template) for template, _ in DEAD] + [re.compile(_STAGE4)]
 
 
-def path_of(key: str) -> tuple[str, Transform] | None:
-    """PyTorch key -> path here (`params/base/...`) and transform; None if unknown."""
-    for pattern, row in _FROM_TORCH:
-        if match := pattern.fullmatch(key):
-            return row.here.format(**match.groupdict()), row.transform
-    return None
+def path_of(key: str) -> tuple[str, Transform]:
+    """PyTorch key -> path here (`params/base/...`), "" if unknown, and transform."""
+    return _translated(key, _TO_HERE)
 
 
-def key_of(path: str) -> tuple[str, Transform] | None:
-    """Path here -> PyTorch key and transform; None if PyTorch has no such array."""
-    for pattern, row in _FROM_HERE:
-        if match := pattern.fullmatch(path):
-            return row.torch.format(**match.groupdict()), row.transform
-    return None
+def key_of(path: str) -> tuple[str, Transform]:
+    """Path here -> PyTorch key, "" if it has no such array, and transform."""
+    return _translated(path, _TO_TORCH)
+
+
+def _translated(
+    name: str, table: Iterable[tuple[re.Pattern[str], str, Transform]]
+) -> tuple[str, Transform]:
+    for pattern, template, transform in table:
+        if match := pattern.fullmatch(name):
+            return template.format(**match.groupdict()), transform
+    return "", SAME
 
 
 def is_dead(key: str) -> bool:
@@ -199,7 +202,7 @@ def is_dead(key: str) -> bool:
     module, _, leaf = key.rpartition(".")
     if leaf == _COUNTER:
         key = f"{module}.running_mean"
-        return path_of(key) is not None or is_dead(key)
+        return path_of(key)[0] != "" or is_dead(key)
     return any(pattern.fullmatch(key) for pattern in _DEAD)
 
 
@@ -207,7 +210,7 @@ def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
     """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances.
 
     Args:
-      sizes: Of the network.
+      sizes: The network's.
       cross: Whether it has a cross branch.
     """
     depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})

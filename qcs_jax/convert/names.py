@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def read(state_dict: Mapping[str, np.ndarray]) -> Names:
             twice.append(key)
         else:
             arrays[name], keys[name] = state_dict[key], key
-    return Names(arrays, keys, tuple(twice), tuple(_notes(state_dict, stages)))
+    return Names(arrays, keys, tuple(twice), tuple(_notes(list(state_dict), stages)))
 
 
 def _plain(key: str) -> str:
@@ -62,10 +62,8 @@ def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]
     widths: dict[int, int] = {}
     for name, shape in shapes.items():
         if flat := _FLAT.fullmatch(name):
-            number = int(flat[1])
-            widths.setdefault(number, 0)
-            if flat[2] == "res_layer.3.weight" and shape:
-                widths[number] = shape[0]
+            tells = flat[2] == "res_layer.3.weight" and shape
+            widths[int(flat[1])] = shape[0] if tells else widths.get(int(flat[1]), 0)
     stages: dict[int, tuple[int, int]] = {}
     runs = itertools.groupby(sorted(widths), key=widths.__getitem__)
     for stage, (_, run) in enumerate(runs, start=1):
@@ -74,8 +72,7 @@ def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]
     return stages
 
 
-def _notes(keys: Iterable[str], stages: Mapping[int, tuple[int, int]]) -> list[str]:
-    keys = list(keys)
+def _notes(keys: list[str], stages: Mapping[int, tuple[int, int]]) -> list[str]:
     parallel = sum(key.startswith(_PARALLEL) for key in keys)
     plain = [key.removeprefix(_PARALLEL) for key in keys]
     notes = []

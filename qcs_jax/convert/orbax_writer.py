@@ -2,61 +2,48 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import pathlib
-import shutil
 
 import numpy as np
+import optax
 
 from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
-from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.conversion import Conversion
+from qcs_jax.images.datasets import CLASS_NAMES
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
+# Not CLASS_NAMES["affectnet/8"], which has "happiness" and "sadness".
+_AFFECTNET = tuple("neutral happy sad surprise fear disgust anger contempt".split())
 
-@dataclasses.dataclass(frozen=True)
-class Faces:
-    """What the images were that a network was trained on; weights do not show it.
-
-    Attributes:
-      class_names: In the order of the logits.
-      resize: Side of the square that images are resized to before the centre crop.
-    """
-
-    class_names: tuple[str, ...]
-    resize: int
-
-
-_RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-_AFFECTNET = (
-    *("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger"),
-    "contempt",
-)
-
-# Number of classes -> the data set that a published checkpoint is assumed to be of.
-ASSUMED = {7: ("RAF-DB", Faces(_RAF_DB, 224)), 8: ("AffectNet", Faces(_AFFECTNET, 236))}
+# Number of classes -> the data set that a published checkpoint is assumed to be of, its
+# classes, and the size of its images before the centre crop.
+ASSUMED: dict[int, tuple[str, tuple[str, ...], int]] = {
+    7: ("RAF-DB", CLASS_NAMES["raf_db"], 224),
+    8: ("AffectNet", _AFFECTNET, 236),
+}
 
 
 def save_orbax(
     out: pathlib.Path,
     conversion: Conversion,
-    *,
     residual: str,
-    faces: Faces,
-    overwrite: bool = False,
+    class_names: tuple[str, ...],
+    resize: int,
+    overwrite: bool,
 ) -> None:
     """Writes `out/checkpoints/0`, with a fresh optimizer; all of it or nothing.
 
     Args:
       out: A new folder; `qcs_jax.load`, `config.init_from` and, as the start of a run,
         `--workdir` accept it.
-      conversion: Of a network whose size has a name.
-      residual: As `config.model.residual`.
-      faces: What the network was trained on.
+      conversion: A network whose size has a name.
+      residual: The value of `config.model.residual`.
+      class_names: In the order of the logits.
+      resize: Side of the square that images are resized to before the centre crop.
       overwrite: Whether `out` may hold an earlier conversion. Nothing else is ever
         replaced.
 
@@ -70,21 +57,20 @@ def save_orbax(
     config.model.name = conversion.network
     config.model.size = conversion.size_name
     config.model.residual = residual
-    config.data.resize = faces.resize
-    image_size = models.create("qcs", conversion.size_name).image_size
-    description = describe(config, faces.class_names, image_size)
-    optimizer = create_optimizer(config, steps_per_epoch=1)
-    params = conversion.variables["params"]
-    train = {"step": np.int32(0), "opt_state": optimizer.init(params)}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        with Checkpoints(temporary, keep=1, metric="accuracy") as checkpoints:
-            checkpoints.save(0, {**conversion.variables, "train": train}, description)
-            checkpoints.wait()
-        _replace(out, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    config.data.resize = resize
+    image_size = models.SIZES[conversion.size_name]["image_size"]
+    description = describe(config, class_names, image_size)
+    # Training resumes with Adam under a schedule. A fresh state is the same for every
+    # schedule, so that conversion need not know of training (a fixed rate has another).
+    optimizer = optax.adam(optax.constant_schedule(0))
+    opt_state = optimizer.init(conversion.variables["params"])
+    train = {"step": np.int32(0), "opt_state": opt_state}
+    with (
+        files.new_folder(out) as folder,
+        Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
+    ):
+        checkpoints.save(0, {**conversion.variables, "train": train}, description)
+        checkpoints.wait()
 
 
 def check_target(out: pathlib.Path, overwrite: bool) -> None:
@@ -98,22 +84,10 @@ def check_target(out: pathlib.Path, overwrite: bool) -> None:
         return
     steps = {child.name for child in (out / FOLDER).glob("*")}
     if found != {FOLDER} or steps != {"0"}:
+        some = ", ".join(sorted(found)[:5]) + (", ..." if len(found) > 5 else "")
         raise UserError(
-            f"{out} holds something else than an earlier conversion ({_some(found)}): "
+            f"{out} holds something else than an earlier conversion ({some}): "
             f"give another --out"
         )
     if not overwrite:
         raise UserError(f"{out} holds a checkpoint: give another --out or --overwrite")
-
-
-def _replace(out: pathlib.Path, new: pathlib.Path) -> None:
-    """Moves `new` to `out`; what was there goes last, so that one is always whole."""
-    old = new.with_name(f"{new.name}.old")
-    if out.exists():
-        out.rename(old)
-    new.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _some(names: set[str]) -> str:
-    return ", ".join(sorted(names)[:5]) + (", ..." if len(names) > 5 else "")

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 import pickle
 import struct
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+from qcs_jax.system import files
 
 _ROOT = "archive"
 _ALIGNMENT = 64  # of records, as PyTorch's own: its memory maps rely on it
@@ -34,28 +35,26 @@ def save_pth(
     Raises:
       OSError: if the file cannot be written.
     """
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            _write(archive, "data.pkl", _program(state_dict))
-            _write(archive, "byteorder", b"little")
-            for i, array in enumerate(state_dict.values()):
-                little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-                _write(archive, f"data/{i}", little.tobytes())
-            _write(archive, "version", b"3\n")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        files.replacing(path) as unfinished,
+        unfinished.open("wb") as file,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        for name, data in _records(state_dict):
+            record = zipfile.ZipInfo(f"{_ROOT}/{name}")
+            header = 30 + len(record.filename) + 4  # with the head of the extra field
+            padding = -(file.tell() + header) % _ALIGNMENT
+            record.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
+            archive.writestr(record, data)
 
 
-def _write(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    """Adds a record whose bytes begin at a multiple of the alignment."""
-    record = zipfile.ZipInfo(f"{_ROOT}/{name}")
-    header = 30 + len(record.filename) + 4  # with the head of the extra field
-    padding = -(archive.fp.tell() + header) % _ALIGNMENT
-    record.extra = struct.pack("<2sH", b"FB", padding) + b"Z" * padding
-    archive.writestr(record, data)
+def _records(state_dict: Mapping[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:
+    yield "data.pkl", _program(state_dict)
+    yield "byteorder", b"little"
+    for i, array in enumerate(state_dict.values()):
+        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        yield f"data/{i}", little.tobytes()
+    yield "version", b"3\n"
 
 
 def _program(state_dict: Mapping[str, np.ndarray]) -> bytes:
@@ -71,15 +70,12 @@ def _program(state_dict: Mapping[str, np.ndarray]) -> bytes:
 def _tensor(storage: str, array: np.ndarray) -> bytes:
     kind = _global("torch", _STORAGES[array.dtype])
     about = (_literal("storage"), kind, *map(_literal, (storage, "cpu", array.size)))
-    geometry = (_literal(0), _literal(array.shape), _literal(_strides(array.shape)))
+    # In elements: the last axis is the fastest.
+    strides = tuple(math.prod(array.shape[i + 1 :]) for i in range(array.ndim))
+    geometry = map(_literal, (0, array.shape, strides))
     needs_gradient, hooks = _literal(False), _ORDERED_DICT
     arguments = (_tuple(*about) + pickle.BINPERSID, *geometry, needs_gradient, hooks)
     return _call(_global("torch._utils", "_rebuild_tensor_v2"), *arguments)
-
-
-def _strides(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """In elements, of a dense array, last axis fastest."""
-    return tuple(math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
 
 
 def _literal(value: Any) -> bytes:

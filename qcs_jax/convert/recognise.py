@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import functools
 import math
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import flax.traverse_util
 import jax
@@ -32,10 +32,7 @@ _MOST = 64  # units or blocks; what a file claims beyond that is unknown to the 
 
 
 def network_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """A name of `models.BRANCHES`, or `BACKBONE`.
-
-    Args:
-      arrays: By the names of the published code.
+    """A name of `models.BRANCHES`, or `BACKBONE`; arrays have the published names.
 
     Raises:
       UserError: if they are of none of these.
@@ -63,15 +60,14 @@ def network_of(arrays: Mapping[str, np.ndarray]) -> str:
 def sizes_of(arrays: Mapping[str, np.ndarray]) -> Sizes:
     """The sizes that most arrays agree on; published ones where nothing tells."""
     published = Sizes()
-    stages = range(1, 4)
     tokens = _agreed(arrays, _POSITIONS, axis=1, default=published.tokens + 1) - 1
     return Sizes(
         num_classes=_agreed(arrays, _HEADS, 0, published.num_classes),
         widths=tuple(
-            _agreed(arrays, _UNIT_NORMS.format(s), 0, published.widths[s - 1])
-            for s in stages
+            _agreed(arrays, _UNIT_NORMS.format(s), 0, width)
+            for s, width in enumerate(published.widths, start=1)
         ),
-        units=tuple(_count(arrays, _UNIT.format(s)) for s in stages),
+        units=tuple(_count(arrays, _UNIT.format(s)) for s in (1, 2, 3)),
         features=_agreed(arrays, _VIT_NORMS, 0, published.features),
         depth=_count(arrays, _BLOCK),
         side=math.isqrt(max(tokens // 3, 1)),
@@ -96,53 +92,28 @@ def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:
     return min(max(len(found), 1), _MOST)
 
 
-def size_name(sizes: Sizes) -> str | None:
-    """The name in `models.SIZES` of a network of these sizes, if it has one."""
+def size_name(sizes: Sizes) -> str:
+    """The name in `models.SIZES` of a network of these sizes, "" if it has none."""
     for name in models.SIZES:
         model = models.create("qcs", name)
-        side = _side(model)
-        theirs = (model.widths, model.units, model.features, model.depth, side)
-        ours = (sizes.widths, sizes.units, sizes.features, sizes.depth, sizes.side)
-        if ours == theirs:
+        fields = ("widths", "units", "features", "depth")
+        named = {field: getattr(model, field) for field in fields}
+        # Four strides of two lie between the backbone's image and the tokens.
+        named["side"] = math.ceil(model.image_size / model.subsample / 16)
+        if sizes == dataclasses.replace(sizes, **named):
             return name
-    return None
-
-
-def _side(model: models.QCS) -> int:
-    # Four strides of two lie between the backbone's image and the tokens.
-    return math.ceil(model.image_size / model.subsample / 16)
-
-
-def model_options(sizes: Sizes) -> dict[str, Any]:
-    """Keywords of `models.create` for a network of these sizes.
-
-    Weights do not show the number of heads, nor how the image is sub-sampled. Sizes
-    that have no name get 8 heads where that is possible, else 1, and no sub-sampling.
-    """
-    if name := size_name(sizes):
-        return {"size": name, "num_classes": sizes.num_classes}
-    return {
-        "num_classes": sizes.num_classes,
-        "widths": sizes.widths,
-        "units": sizes.units,
-        "features": sizes.features,
-        "depth": sizes.depth,
-        "heads": 1 if sizes.features % 8 else 8,
-        "image_size": 16 * sizes.side,
-        "subsample": 1,
-    }
+    return ""
 
 
 @functools.lru_cache(maxsize=8)
 def shapes(network: str, sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Path -> shape of all variables; the network itself is asked, none is computed."""
+    options = dataclasses.asdict(sizes)
+    image_size = 16 * options.pop("side")
     name = "baseline" if network == BACKBONE else network
-    model = models.create(name, **model_options(sizes))
+    # Neither the number of heads nor how the image is sub-sampled shows in a shape.
+    model = models.create(name, image_size=image_size, subsample=1, heads=1, **options)
     tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
     flat = flax.traverse_util.flatten_dict(tree, sep="/")
     part = "base/backbone/" if network == BACKBONE else ""
-    return {
-        path: x.shape
-        for path, x in flat.items()
-        if path.partition("/")[2].startswith(part)
-    }
+    return {path: x.shape for path, x in flat.items() if f"/{part}" in path}

@@ -19,7 +19,7 @@ from qcs_jax.config import flags as flag_errors
 from qcs_jax.config import flatten, validate
 from qcs_jax.experiment.rows import Row
 from qcs_jax.metrics import results
-from qcs_jax.metrics.run_log import LOG
+from qcs_jax.metrics.run_log import LOG_FILE
 from qcs_jax.system.errors import UserError
 
 
@@ -58,7 +58,7 @@ class Job:
     @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` came after the last training."""
-        metrics, log = self.workdir / results.FILE, self.workdir / LOG
+        metrics, log = self.workdir / results.METRICS_FILE, self.workdir / LOG_FILE
         return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
 
     @property

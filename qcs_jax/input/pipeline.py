@@ -23,8 +23,8 @@ from qcs_jax.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """How a global batch is dealt to hosts and devices.
+class Topology:
+    """The hosts and devices that a global batch is divided over.
 
     Attributes:
       hosts: Number of processes.
@@ -37,8 +37,8 @@ class Layout:
     devices: int
 
     @classmethod
-    def current(cls) -> Layout:
-        """The layout of the running processes."""
+    def current(cls) -> Topology:
+        """Returns that of the running processes."""
         return cls(jax.process_count(), jax.process_index(), jax.local_device_count())
 
     def share(self, batch: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ class Decode:
         draws = draws.reshape(self.devices, b, n).swapaxes(1, 2)
         flat = draws.reshape(-1)
         pixels = np.empty((len(flat), self.side, self.side, 3), np.uint8)
-        for i, data in enumerate(self.source.encoded(flat)):
+        for i, data in enumerate(self.source.encoded(flat.tolist())):
             pixels[i] = self._decode(data, int(flat[i]))
         return {
             "image": pixels.reshape(*draws.shape, self.side, self.side, 3),
@@ -115,7 +115,7 @@ def train_batches(
     side: int,
     seed: int,
     epoch_fraction: float = 1,
-    layout: Layout,
+    topology: Topology,
 ) -> grain.MapDataset:
     """Batches of the endless run, by number.
 
@@ -125,9 +125,9 @@ def train_batches(
       batch_size: Anchors in a global batch; whole batches only, the rest of an epoch's
         permutation is left out.
       side: Side of the decoded images.
-      seed: Of permutations and draws.
+      seed: Seed of permutations and draws.
       epoch_fraction: Part of the examples that an epoch takes as anchors.
-      layout: Of hosts and devices.
+      topology: Hosts and devices.
 
     Returns:
       Element i is this host's part of batch i, as `Decode` makes it. Slicing from a
@@ -143,8 +143,8 @@ def train_batches(
         .repeat()
         .random_map(draw, seed=draw_seed)
         .batch(batch_size)
-        .map(layout.share)
-        .map(Decode(source, side, layout.devices))
+        .map(topology.share)
+        .map(Decode(source, side, topology.devices))
     )
 
 
@@ -175,7 +175,7 @@ def _leave_signals_to_parent(worker: int, workers: int) -> None:
 
 
 def eval_batches(
-    source: Source, *, batch_size: int, side: int, layout: Layout
+    source: Source, *, batch_size: int, side: int, topology: Topology
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every example of a split once, in order, over hosts and devices.
 
@@ -184,20 +184,20 @@ def eval_batches(
       batch_size: Images in a global batch; the last one is filled up by repeating the
         last example.
       side: Side of the decoded images.
-      layout: Of hosts and devices.
+      topology: Hosts and devices.
 
     Yields:
       Images uint8 `[devices, b, side, side, 3]`, and the examples they are, int64
       `[devices * b]`, -1 where a batch was filled up.
     """
-    decode = Decode(source, side, layout.devices)
+    read_images = Decode(source, side, topology.devices)
     total = -(-len(source) // batch_size) * batch_size
     positions = np.arange(total).reshape(-1, batch_size)
 
     def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mine = layout.share(batch)
+        mine = topology.share(batch)
         readable = np.minimum(mine, len(source) - 1)
-        pixels = decode(readable[:, None])["image"]
+        pixels = read_images(readable[:, None])["image"]
         return pixels[:, 0], np.where(mine < len(source), mine, -1)
 
     options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)

@@ -87,7 +87,7 @@ class Draw:
     """Completes an anchor to the images that one network compares.
 
     Attributes:
-      index: Of the training labels.
+      index: Index of the training labels.
       branches: 1 (anchor), 2 (anchor, positive) or 4 (and two negatives of one class).
       anchors: "shuffled" keeps the anchor it is given; "balanced" replaces it by one
         of a uniformly drawn class.

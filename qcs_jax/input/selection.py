@@ -43,40 +43,38 @@ class _Joined:
         return sum(map(len, self.parts))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        indices = np.asarray(indices, np.int64)
+        wanted = np.asarray(indices, np.int64)
         ends = np.cumsum([len(part) for part in self.parts])
-        part_of = np.searchsorted(ends, indices, side="right")
-        read: list[Any] = [None] * len(indices)
+        part_of = np.searchsorted(ends, wanted, side="right")
+        read: list[Any] = [None] * len(wanted)
         for number in np.unique(part_of):
             places = np.flatnonzero(part_of == number)
             begin = ends[number] - len(self.parts[number])
-            records = self.parts[number].__getitems__(
-                (indices[places] - begin).tolist()
-            )
+            records = self.parts[number].__getitems__((wanted[places] - begin).tolist())
             for place, record in zip(places, records, strict=True):
                 read[place] = record
         return read
 
 
-def keep(source: Source, examples: np.ndarray) -> Source:
-    """The split with these examples (int `[M]`) alone."""
-    examples = np.asarray(examples, np.int64)
+def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
+    """Returns the split with these examples (int `[M]`) alone."""
+    chosen = np.asarray(examples, np.int64)
     return dataclasses.replace(
         source,
-        records=_Chosen(source.records, examples),
-        labels=source.labels[examples],
+        records=_Chosen(source.records, chosen),
+        labels=source.labels[chosen],
     )
 
 
 def fraction_of(source: Source, fraction: float, seed: int) -> Source:
-    """A random part of every class, at least one image of each that has any.
+    """Keeps a random part of every class, at least one image of each that has any.
 
     A smaller fraction with the same seed is a part of a larger one.
 
     Args:
       source: Any split.
       fraction: In (0, 1].
-      seed: Of the choice.
+      seed: Seed of the choice.
     """
     order = _random(seed, "fraction").permutation(len(source))
     kept = []
@@ -94,7 +92,7 @@ def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source
     Args:
       source: Any split.
       fraction: In (0, 1), of each class.
-      seed: Of the choice.
+      seed: Seed of the choice.
 
     Raises:
       UserError: if no class has two images.
@@ -116,13 +114,13 @@ def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source
 
 
 def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
-    """Exactly this fraction of the labels, rounded, replaced by a wrong class.
+    """Replaces exactly this fraction of the labels, rounded, by a wrong class.
 
     Args:
       source: Any split.
       fraction: In [0, 1]; 0.1, 0.2 and 0.3 are usual. What a smaller fraction flips, a
         larger one with the same seed flips to the same class.
-      seed: Of the choice.
+      seed: Seed of the choice.
     """
     rng = _random(seed, "noise")
     order = rng.permutation(len(source))
@@ -134,7 +132,7 @@ def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
 
 
 def listed_in(source: Source, path: str) -> Source:
-    """The examples whose names a text file lists, one a line, in the split's order.
+    """Keeps the examples whose names a text file lists, one a line, in their order.
 
     Raises:
       UserError: if the file cannot be read, or names what the split does not have.
@@ -156,7 +154,7 @@ def listed_in(source: Source, path: str) -> Source:
 
 
 def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
-    """The split with the classes of a network that was trained on another data set.
+    """Gives a split the classes of a network that was trained on another data set.
 
     Args:
       source: Split with classes of its own.
@@ -201,7 +199,7 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
 
 
 def joined(first: Source, *others: Source) -> Source:
-    """Splits of the same classes as one; examples of `first` come first."""
+    """Joins splits of the same classes; examples of `first` come first."""
     sources = (first, *others)
     return dataclasses.replace(
         first,

@@ -30,6 +30,7 @@ class Source:
       records: Random access to `{"image": bytes, "label": int, ...}`.
       labels: int32 `[N]`.
       class_names: k names, in the order of the labels.
+      notes: What was done to the split, for people to read.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Source:
     records: Any
     labels: np.ndarray
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -92,7 +94,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
 
 
 def card(name: str, directory: str = "") -> dict[str, str]:
-    """What a prepared data set says about itself: name, version and description.
+    """Returns name, version and description of a prepared data set.
 
     Raises:
       UserError: if it is not prepared.

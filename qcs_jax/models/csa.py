@@ -8,6 +8,8 @@ on every device: their differences carry the information.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ SAME_CLASS = ((0, 1), (2, 3))
 DIFFERENT_CLASS = ((0, 2), (1, 3))
 
 
-def distances(x: jax.Array, y: jax.Array) -> jax.Array:
+def euclidean(x: jax.Array, y: jax.Array) -> jax.Array:
     """Euclidean distances between all positions, Eq. 1.
 
     The gradient is zero, not infinite, where two positions coincide to rounding.
@@ -40,6 +42,11 @@ def distances(x: jax.Array, y: jax.Array) -> jax.Array:
     squares = x2 + y2 - 2 * product
     apart = squares > 4 * jnp.finfo(x.dtype).eps * (x2 + y2)
     return jnp.where(apart, jnp.sqrt(jnp.where(apart, squares, 1)), 0)
+
+
+# How far apart two positions are, by the name of the interaction: all that compares
+# tokens, in training and in what is drawn or explained, looks here.
+METRICS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {"csa": euclidean}
 
 
 def importance(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -66,49 +73,71 @@ def importance(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def pair_distances(
-    tokens: jax.Array, pairs: tuple[tuple[int, int], ...], layout: BatchLayout
+    tokens: jax.Array,
+    pairs: tuple[tuple[int, int], ...],
+    layout: BatchLayout,
+    metric: str = "csa",
 ) -> jax.Array:
-    """Distances within each pair of branches, shifted to start at 0, Eq. 7.
+    """Distances D within each pair of branches, shifted to start at 0, Eq. 7.
 
     Args:
       tokens: `[n, b, N, C]`.
       pairs: p pairs of branches.
-      layout: Of the batch; the minimum is taken over the global one.
+      layout: Layout of the batch; the minimum is taken over the global one.
+      metric: A name of `METRICS`.
 
     Returns:
       `[p, b, N, N]`.
     """
     first, second = (jnp.array(branches) for branches in zip(*pairs, strict=True))
-    d = distances(tokens[first], tokens[second])
+    d = METRICS[metric](tokens[first], tokens[second])
     return d - lax.expand_dims(layout.minimum(d), (1, 2, 3))
 
 
-def same_class_scores(tokens: jax.Array, layout: BatchLayout) -> jax.Array:
-    """Scores by similarity `S = max(D) - D` to the image of the same class.
+def similarities(distances: jax.Array, layout: BatchLayout) -> jax.Array:
+    """Similarities `S = max(D) - D`, Eq. 7.
+
+    Args:
+      distances: D, `[p, b, N, N]`.
+      layout: Layout of the batch; the maximum is taken over the global one.
+
+    Returns:
+      `[p, b, N, N]`.
+    """
+    return lax.expand_dims(layout.maximum(distances), (1, 2, 3)) - distances
+
+
+def same_class_scores(
+    tokens: jax.Array, layout: BatchLayout, metric: str = "csa"
+) -> jax.Array:
+    """Scores by similarity to the image of the same class.
 
     Args:
       tokens: `[n, b, N, C]`, n = 2 or 4.
-      layout: Of the batch; the maximum is taken over the global one.
+      layout: Layout of the batch.
+      metric: A name of `METRICS`.
 
     Returns:
       `[n, b, N]`.
     """
-    d = pair_distances(tokens, SAME_CLASS[: len(tokens) // 2], layout)
-    s = lax.expand_dims(layout.maximum(d), (1, 2, 3)) - d
-    first, second = importance(s)  # branches (0, 2), (1, 3)
+    d = pair_distances(tokens, SAME_CLASS[: len(tokens) // 2], layout, metric)
+    first, second = importance(similarities(d, layout))  # branches (0, 2), (1, 3)
     return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
 
 
-def different_class_scores(tokens: jax.Array, layout: BatchLayout) -> jax.Array:
+def different_class_scores(
+    tokens: jax.Array, layout: BatchLayout, metric: str = "csa"
+) -> jax.Array:
     """Scores by distance to the other class, `[4, b, N, C]` -> `[4, b, N]`."""
-    first, second = importance(pair_distances(tokens, DIFFERENT_CLASS, layout))
-    return jnp.concatenate([first, second])  # branches (0, 1), (2, 3)
+    d = pair_distances(tokens, DIFFERENT_CLASS, layout, metric)
+    return jnp.concatenate(importance(d))  # branches (0, 1), (2, 3)
 
 
 def csa_maps(
     tokens: jax.Array,
     layout: BatchLayout,
     *,
+    metric: str = "csa",
     information: str = "sd",
     weight_of_d: float | jax.Array = 1.0,
 ) -> jax.Array:
@@ -116,7 +145,8 @@ def csa_maps(
 
     Args:
       tokens: `[n, b, N, C]`, n = 2 or 4.
-      layout: Of the batch.
+      layout: Layout of the batch.
+      metric: A name of `METRICS`.
       information: "s" (same class; all that 2 branches have), "d" (different class), or
         "sd", their sum with the second times `weight_of_d`. Rows of Table 2.
       weight_of_d: `k = gamma + tanh(theta)`.
@@ -125,12 +155,12 @@ def csa_maps(
       `[n, b, N]`, each summing to 1 over N.
     """
     if information == "s" or len(tokens) == 2:
-        scores = same_class_scores(tokens, layout)
+        scores = same_class_scores(tokens, layout, metric)
     elif information == "d":
-        scores = different_class_scores(tokens, layout)
+        scores = different_class_scores(tokens, layout, metric)
     else:
-        scores = same_class_scores(tokens, layout)
-        scores = scores + weight_of_d * different_class_scores(tokens, layout)
+        scores = same_class_scores(tokens, layout, metric)
+        scores += weight_of_d * different_class_scores(tokens, layout, metric)
     return nn.softmax(scores)
 
 
@@ -154,7 +184,7 @@ class CrossAttention(nn.Module):
     """The interaction of branches at one pyramid level; all branches share its weights.
 
     Attributes:
-      interaction: "csa", or "sdpa" (two branches only; Table 1, row 3).
+      interaction: A name of `METRICS`, or "sdpa" (two branches only; Table 1, row 3).
       information: "sd", "s" or "d" (Table 2); see `csa_maps`.
       gamma: Constant part of the weight of D in Eq. 9.
       residual: "normalized": `y = h + w v; y' = LN(y); y' + MLP(y')` with `h = LN(x)`.
@@ -189,11 +219,17 @@ class CrossAttention(nn.Module):
         return y + mlp(y)
 
     def _csa(self, qk: jax.Array, v: jax.Array, layout: BatchLayout) -> jax.Array:
-        weight_of_d = self.gamma
+        weight_of_d: float | jax.Array = self.gamma
         if self.information == "sd" and len(qk) == 4:
             theta = self.param("theta", nn.initializers.zeros, ())
             weight_of_d = self.gamma + jnp.tanh(theta)
-        w = csa_maps(qk, layout, information=self.information, weight_of_d=weight_of_d)
+        w = csa_maps(
+            qk,
+            layout,
+            metric=self.interaction,
+            information=self.information,
+            weight_of_d=weight_of_d,
+        )
         self.sow("intermediates", "attention", w)
         return w[..., None].astype(self.dtype) * v
 

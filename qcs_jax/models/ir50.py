@@ -21,7 +21,7 @@ class Unit(nn.Module):
 
     Attributes:
       features: Output channels c.
-      stride: Of the second convolution and of the shortcut.
+      stride: Stride of the second convolution and of the shortcut.
       norm: Constructor of a normalisation layer, called with `name`.
     """
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -13,92 +14,86 @@ from qcs_jax.models import layers
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.csa import CrossAttention
 from qcs_jax.models.ir50 import IR50, PyramidTokens
-from qcs_jax.models.vit import ViT
+from qcs_jax.models.vit import Classified, ViT
+
+Make = Callable[..., nn.Module]
+
+
+class Outputs(flax.struct.PyTreeNode):
+    """What a network says about n branches of b images; a loss may use all of it.
+
+    Attributes:
+      base_logits: float32 `[n, b, k]`.
+      cross_logits: float32 `[n, b, k]`; `[0, b, k]` of the baseline.
+      base_features: float32 `[n, b, C]`, what the base logits are linear in.
+      cross_features: float32 `[n, b, C']`, likewise; `[0, b, C]` of the baseline.
+    """
+
+    base_logits: jax.Array
+    cross_logits: jax.Array
+    base_features: jax.Array
+    cross_features: jax.Array
 
 
 class BaseBranch(nn.Module):
     """Backbone, pyramid tokens and ViT: all that inference needs.
 
-    Attributes: see `QCS`.
+    Attributes:
+      subsample: The backbone sees every `subsample`-th pixel.
+      backbone: Constructor of the backbone, called with `norm`.
+      tokens: Constructor of what makes tokens of its feature maps.
+      vit: Constructor of the ViT.
     """
 
-    num_classes: int
     subsample: int
-    widths: Sequence[int]
-    units: Sequence[int]
-    features: int
-    depth: int
-    heads: int
-    dropout: float
-    proj_dropout: float
-    init_std: float
-    dtype: layers.Dtype
+    backbone: Make
+    tokens: Make
+    vit: Make
 
     @nn.compact
     def __call__(
-        self,
-        images: jax.Array,
-        layout: BatchLayout,
-        *,
-        train: bool,
-        need_features: bool,
-    ) -> tuple[jax.Array, jax.Array | None]:
-        """`[n * b, s, s, 3]` -> logits `[n * b, k]` and tokens `[n * b, 3N, C]`."""
+        self, images: jax.Array, layout: BatchLayout, *, train: bool, need_tokens: bool
+    ) -> Classified:
+        """Classifies images `[n * b, s, s, 3]`; the tokens are `[n * b, 3N, C]`."""
         norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
         x = images[:, :: self.subsample, :: self.subsample]
-        pyramid = IR50(norm, self.widths, self.units, self.dtype, name="backbone")(x)
-        tokens = PyramidTokens(self.features, self.dtype, name="tokens")(pyramid)
-        vit = ViT(
-            self.num_classes,
-            self.depth,
-            self.heads,
-            self.dropout,
-            self.proj_dropout,
-            self.init_std,
-            self.dtype,
-            name="vit",
+        pyramid = self.backbone(norm=norm, name="backbone")(x)
+        tokens = self.tokens(name="tokens")(pyramid)
+        return self.vit(name="vit")(
+            tokens, layout, train=train, need_tokens=need_tokens
         )
-        return vit(tokens, layout, train=train, need_features=need_features)
 
 
 class CrossBranch(nn.Module):
     """Interaction of the branches at three levels, joined with the base tokens.
 
-    Attributes: see `QCS`.
+    Attributes:
+      num_classes: Width k of the logits.
+      connection: See `QCS`.
+      attention: Constructor of the interaction at one level.
+      vit: Constructor of the ViT, for the connection of that name.
     """
 
     num_classes: int
-    heads: int
-    dropout: float
-    proj_dropout: float
-    init_std: float
-    interaction: str
-    information: str
-    gamma: float
-    residual: str
     connection: str
-    dtype: layers.Dtype
+    attention: Make
+    vit: Make
 
     @nn.compact
     def __call__(
         self, tokens: jax.Array, layout: BatchLayout, *, train: bool
-    ) -> jax.Array:
-        """Base tokens `[n * b, 3N, C]` -> cross logits `[n * b, k]`."""
+    ) -> Classified:
+        """Classifies images by their base tokens `[n * b, 3N, C]`."""
         levels = jnp.split(layout.split(tokens), 3, axis=2)  # each [n, b, N, C]
-        refined = []
-        for i, level in enumerate(levels, start=1):
-            csa = CrossAttention(
-                self.interaction,
-                self.information,
-                self.gamma,
-                self.residual,
-                self.dtype,
-                name=f"csa{i}",
-            )
-            refined.append(csa(level, layout))
-        refined = layout.merge(jnp.concatenate(refined, axis=2))  # [n * b, 3N, C]
+        interacted = [
+            self.attention(name=f"csa{i}")(level, layout)
+            for i, level in enumerate(levels, start=1)
+        ]
+        refined = layout.merge(jnp.concatenate(interacted, axis=2))  # [n * b, 3N, C]
         if self.connection == "vit":
-            return self._vit(tokens + refined, layout, train)
+            return self.vit(name="vit")(
+                tokens + refined, layout, train=train, need_tokens=False
+            )
         if self.connection == "bilinear":
             pooled = bilinear_pool(tokens, refined)
         else:
@@ -107,20 +102,7 @@ class CrossBranch(nn.Module):
         head = layers.dense(
             pooled.shape[-1], self.num_classes, dtype=pooled.dtype, name="head"
         )
-        return head(pooled)
-
-    def _vit(self, tokens: jax.Array, layout: BatchLayout, train: bool) -> jax.Array:
-        vit = ViT(
-            self.num_classes,
-            1,
-            self.heads,
-            self.dropout,
-            self.proj_dropout,
-            self.init_std,
-            self.dtype,
-            name="vit",
-        )
-        return vit(tokens, layout, train=train, need_features=False)[0]
+        return Classified(head(pooled), pooled, None)
 
 
 def bilinear_pool(tokens: jax.Array, refined: jax.Array) -> jax.Array:
@@ -166,7 +148,7 @@ class QCS(nn.Module):
       init_std: Deviation of the ViTs' initial linear weights. The published 0.01 is
         for the published width; a narrow ViT would start so close to constant that
         it hardly learns.
-      interaction: "csa" or "sdpa" (Table 1).
+      interaction: How images are compared: a name of `csa.METRICS`, or "sdpa".
       information: "sd", "s" or "d": matrices that QCS compares by (Table 2).
       gamma: Constant part of the weight of D (Eq. 9).
       residual: "normalized" or "pre_norm"; see `CrossAttention`.
@@ -198,32 +180,44 @@ class QCS(nn.Module):
     axis_name: str | None = None
 
     def setup(self):
-        def vit_options(rate: float) -> dict:
-            projection = rate if self.drop_projection else 0.0
-            return dict(heads=self.heads, dropout=rate, proj_dropout=projection)
-
-        common = dict(
-            num_classes=self.num_classes, init_std=self.init_std, dtype=self.dtype
+        vit = functools.partial(
+            ViT,
+            num_classes=self.num_classes,
+            heads=self.heads,
+            init_std=self.init_std,
+            dtype=self.dtype,
         )
         self.base = BaseBranch(
             subsample=self.subsample,
-            widths=self.widths,
-            units=self.units,
-            features=self.features,
-            depth=self.depth,
-            **vit_options(self.dropout),
-            **common,
+            backbone=functools.partial(
+                IR50, widths=self.widths, units=self.units, dtype=self.dtype
+            ),
+            tokens=functools.partial(
+                PyramidTokens, features=self.features, dtype=self.dtype
+            ),
+            vit=functools.partial(
+                vit, depth=self.depth, **self._dropout_rates(self.dropout)
+            ),
         )
         if self.branches > 1:
             self.cross = CrossBranch(
-                interaction=self.interaction,
-                information=self.information,
-                gamma=self.gamma,
-                residual=self.residual,
+                num_classes=self.num_classes,
                 connection=self.connection,
-                **vit_options(self.cross_dropout),
-                **common,
+                attention=functools.partial(
+                    CrossAttention,
+                    interaction=self.interaction,
+                    information=self.information,
+                    gamma=self.gamma,
+                    residual=self.residual,
+                    dtype=self.dtype,
+                ),
+                vit=functools.partial(
+                    vit, depth=1, **self._dropout_rates(self.cross_dropout)
+                ),
             )
+
+    def _dropout_rates(self, rate: float) -> dict[str, float]:
+        return dict(dropout=rate, proj_dropout=rate if self.drop_projection else 0.0)
 
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Base logits of single images; traces nothing of the interaction.
@@ -235,21 +229,29 @@ class QCS(nn.Module):
         Returns:
           float32 `[b, k]`.
         """
+        return self.embed(images, train)[0]
+
+    def embed(
+        self, images: jax.Array, train: bool = False
+    ) -> tuple[jax.Array, jax.Array]:
+        """Base logits, and the features `[b, C]` that they are linear in, float32."""
         layout = BatchLayout(axis_name=self.axis_name)
-        return self.base(images, layout, train=train, need_features=False)[0]
+        found = self.base(images, layout, train=train, need_tokens=False)
+        return found.logits, found.features
 
     def interact(
         self, images: jax.Array, train: bool = False
     ) -> tuple[jax.Array, jax.Array]:
-        """Logits of all branches.
+        """Base and cross logits of all branches; see `outputs`."""
+        outputs = self.outputs(images, train)
+        return outputs.base_logits, outputs.cross_logits
+
+    def outputs(self, images: jax.Array, train: bool = False) -> Outputs:
+        """Computes what training sees: all branches in one pass.
 
         Args:
           images: `[n, b, s, s, 3]`, normalised; n must be `branches`.
           train: Use batch statistics and dropout.
-
-        Returns:
-          float32 base logits `[n, b, k]` and cross logits `[n, b, k]`; the baseline,
-          which has no interaction, gives `[0, b, k]` for the latter.
 
         Raises:
           ValueError: if `images` has another number of branches.
@@ -260,11 +262,13 @@ class QCS(nn.Module):
                 f"{images.shape} have {len(images)}: give [{self.branches}, b, h, w, 3]"
             )
         layout = BatchLayout(self.branches, self.axis_name)
-        interacting = self.branches > 1
-        logits, tokens = self.base(
-            layout.merge(images), layout, train=train, need_features=interacting
+        base = self.base(
+            layout.merge(images), layout, train=train, need_tokens=self.branches > 1
         )
-        logits = layout.split(logits)
-        if not interacting:
-            return logits, logits[:0]
-        return logits, layout.split(self.cross(tokens, layout, train=train))
+        logits, features = layout.split(base.logits), layout.split(base.features)
+        if base.tokens is None:  # nothing to compare
+            return Outputs(logits, logits[:0], features, features[:0])
+        cross = self.cross(base.tokens, layout, train=train)
+        return Outputs(
+            logits, layout.split(cross.logits), features, layout.split(cross.features)
+        )

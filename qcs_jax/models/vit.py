@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -89,7 +90,11 @@ class Block(nn.Module):
         """`[m, t, c]` -> `[m, t or 1, c]`."""
         norm = functools.partial(layers.layer_norm, 1e-6, self.dtype)
         attention = Attention(
-            self.heads, self.first_only, self.init_std, self.dtype, name="attention"
+            heads=self.heads,
+            first_only=self.first_only,
+            init_std=self.init_std,
+            dtype=self.dtype,
+            name="attention",
         )
         h = attention(norm(name="norm1")(x))
         if self.first_only:
@@ -102,6 +107,20 @@ class Block(nn.Module):
             name="mlp",
         )
         return x + mlp(norm(name="norm2")(x))
+
+
+class Classified(NamedTuple):
+    """What a ViT makes of m images.
+
+    Attributes:
+      logits: float32 `[m, k]`.
+      features: float32 `[m, C]`, the gated class token that the logits are linear in.
+      tokens: Normalised tokens `[m, t, C]`, or None where nobody reads them.
+    """
+
+    logits: jax.Array
+    features: jax.Array
+    tokens: jax.Array | None
 
 
 class ViT(nn.Module):
@@ -131,19 +150,16 @@ class ViT(nn.Module):
         layout: BatchLayout,
         *,
         train: bool,
-        need_features: bool,
-    ) -> tuple[jax.Array, jax.Array | None]:
+        need_tokens: bool,
+    ) -> Classified:
         """Classifies tokens.
 
         Args:
           tokens: `[m, t, c]`.
-          layout: Of the `m` rows; seeds dropout.
+          layout: Layout of the `m` rows; seeds dropout.
           train: Whether to drop.
-          need_features: Whether the caller reads the feature tokens. If not, the last
-            block computes its class token only: the same logits for less work.
-
-        Returns:
-          float32 logits `[m, k]`, normalised feature tokens `[m, t, c]` or None.
+          need_tokens: Whether the caller reads the tokens. If not, the last block
+            computes its class token only: the same logits for less work.
         """
         m, t, c = tokens.shape
         class_token = self.param("class_token", TOKEN_INIT, (1, 1, c))
@@ -155,31 +171,30 @@ class ViT(nn.Module):
         drop = functools.partial(layers.Dropout, layout=layout, train=train)
         x = drop(self.dropout)(x)
         for i in range(self.depth):
-            first_only = not need_features and i == self.depth - 1
             x = Block(
-                self.heads,
-                first_only,
-                drop,
-                self.dropout,
-                self.proj_dropout,
-                self.init_std,
-                self.dtype,
+                heads=self.heads,
+                first_only=not need_tokens and i == self.depth - 1,
+                drop=drop,
+                dropout=self.dropout,
+                proj_dropout=self.proj_dropout,
+                init_std=self.init_std,
+                dtype=self.dtype,
                 name=f"block{i}",
             )(x)
         x = layers.layer_norm(1e-6, self.dtype, name="norm")(x)
-        return self._classify(x[:, 0]), x[:, 1:] if need_features else None
+        logits, features = self._classify(x[:, 0])
+        return Classified(logits, features, x[:, 1:] if need_tokens else None)
 
-    def _classify(self, token: jax.Array) -> jax.Array:
-        """Gate `c * sigmoid(W2 relu(W1 c))` and head, `[m, c]` -> `[m, k]`."""
+    def _classify(self, token: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Logits, and the gated token `c * sigmoid(W2 relu(W1 c))`, of `[m, c]`."""
         c = token.shape[-1]
         init = nn.initializers.normal(self.init_std)
         linear = functools.partial(layers.dense, c, kernel_init=init)
         h = nn.relu(linear(c, dtype=self.dtype, name="gate1")(token))
         token = token * nn.sigmoid(linear(c, dtype=self.dtype, name="gate2")(h))
-        self.sow("intermediates", "embedding", token)
         # Logits are float32 whatever the compute precision.
         token = layers.full(token)
         head = layers.dense(
             c, self.num_classes, kernel_init=init, dtype=token.dtype, name="head"
         )
-        return head(token)
+        return head(token), token

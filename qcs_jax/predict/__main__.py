@@ -4,36 +4,24 @@ python -m qcs_jax.predict --checkpoint=RUN faces/*.jpg
 find . -name '*.jpg' | python -m qcs_jax.predict --checkpoint=RUN - --out=faces.csv
 
 Exit status: 0 if every image was classified, 1 if some were not, 2 if the command
-could not do its work.
+could not do its work, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
 
-from absl import logging
-
-from qcs_jax.system.errors import UserError
+from qcs_jax.system import command
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import run
-
-    try:
-        return run.classify(args.checkpoint, _paths(args.images), args.out, args.align)
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-    return 2
+    return command.run(lambda: _classify(args), failure=2)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -63,6 +51,24 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def _classify(args: argparse.Namespace) -> int:
+    """Returns 1 if an image could not be classified, else 0."""
+    # Imported here, so that --help and a wrong flag answer at once.
+    from qcs_jax.predict import align, classifier, output
+
+    if args.out is not None:
+        output.check(args.out)
+    aligner = None if args.align is None else align.Aligner(args.align)
+    loaded = classifier.load(args.checkpoint, aligner=aligner)
+    names = loaded.class_names
+    answers = output.with_progress(loaded.predict_each(_paths(args.images)))
+    with contextlib.ExitStack() as stack:
+        record = None
+        if args.out is not None:
+            record = stack.enter_context(output.writer(args.out, names))
+        return output.tell(answers, max(map(len, ("label", *names))), record)
+
+
 def _paths(given: list[str]) -> Iterator[str]:
     for path in given:
         if path != "-":
@@ -74,7 +80,4 @@ def _paths(given: list[str]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="surrogateescape")
-    sys.exit(main())
+    command.start(main)

@@ -85,7 +85,7 @@ class Aligner:
 
         Args:
           image: Upright, of any size.
-          side: Of the result, in pixels.
+          side: Side of the result in pixels.
 
         Returns:
           An RGB square; black where the photograph ends.
@@ -119,7 +119,8 @@ class Aligner:
         raise NoFaceFound("no face found")
 
     def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
-        size = tuple(max(1, round(length * shrink)) for length in image.size)
+        width, height = (max(1, round(length * shrink)) for length in image.size)
+        size = width, height
         canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
         small = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
         canvas[: size[1], : size[0]] = small[..., ::-1]  # BGR, as OpenCV has it
@@ -162,7 +163,7 @@ def warp(image: Image.Image, matrix: np.ndarray, side: int) -> Image.Image:
     Args:
       image: RGB.
       matrix: `[2, 3]`, from pixels of `image` to pixels of the result.
-      side: Of the result, in pixels.
+      side: Side of the result in pixels.
     """
     turn = np.linalg.inv(matrix[:, :2])
     back = np.column_stack([turn, -turn @ matrix[:, 2]])  # result -> image

@@ -13,18 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
-import ml_collections
 import numpy as np
+import scipy.special
 from PIL import Image
 
-from qcs_jax import checkpoint, models
-from qcs_jax.config.network import create_model
-from qcs_jax.images import augment
+from qcs_jax.checkpoint import Trained
+from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels, upright
-from qcs_jax.metrics.counts import log_softmax
+from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.explanation import Explanation, explain
-from qcs_jax.predict.faces import Face, is_one, read, spread
-from qcs_jax.predict.interaction import Interaction
+from qcs_jax.predict.faces import Face, expand, path_of, read
+from qcs_jax.predict.interaction import Interaction, fill_up
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
@@ -47,7 +46,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: models.QCS,
+        model: QCS,
         variables: dict,
         class_names: Sequence[str],
         resize: int,
@@ -58,21 +57,29 @@ class Classifier:
 
         Args:
           model: As `models.create` gives it.
-          variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`.
+          variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`; a cross
+            branch beside them is not used.
           class_names: k names.
           resize: Side of the square before the centre crop.
-          aligner: Finds the face in an image, such as `qcs_jax.align.Aligner`; None
-            takes the whole image for the face.
+          aligner: Finds the face in an image, such as `qcs_jax.predict.align.Aligner`;
+            None takes the whole image for the face.
           load_interaction: Reads the rest of the network, which only `explain` needs.
         """
         self.model = model
-        self.variables = jax.device_put(variables)
+        self.variables = jax.device_put(
+            {name: {"base": tree["base"]} for name, tree in variables.items()}
+        )
         self.class_names = tuple(class_names)
         self.resize = resize
         self._aligner = aligner
         self._load_interaction = load_interaction
         self._logits = jax.jit(model.apply)
-        self._forward = jax.jit(functools.partial(logits_and_features, model))
+
+        def forward(variables: dict, pixels: jax.Array) -> Any:
+            images = preprocess(pixels, model.image_size)
+            return model.apply(variables, images, method="embed")
+
+        self._forward = jax.jit(forward)
 
     @property
     def image_size(self) -> int:
@@ -110,15 +117,18 @@ class Classifier:
           UserError: if the one face is not an image, or a pattern or folder, given
             alone, has none.
         """
-        one = is_one(faces)
-        if isinstance(faces, str | os.PathLike) and not one:
-            faces = _files(faces)
-        answers = list(self.predict_each([faces] if one else faces))
-        if one and isinstance(answers[0], Failure):
-            raise UserError(str(answers[0]))
-        return answers[0] if one else answers
+        items, one = expand(faces)
+        answers = list(self._predict(items))
+        if not one:
+            return answers
+        [answer] = answers
+        if isinstance(answer, Failure):
+            raise UserError(str(answer))
+        return answer
 
-    def predict_each(self, faces: Iterable[Face]) -> Iterator[Prediction | Failure]:
+    def predict_each(
+        self, faces: Face | Iterable[Face]
+    ) -> Iterator[Prediction | Failure]:
         """Classifies any number of faces, in memory that does not grow with it.
 
         Args:
@@ -128,8 +138,13 @@ class Classifier:
           As in the list of `predict`. A pattern or folder without images is a
           `Failure`.
         """
+        yield from self._predict(expand(faces)[0])
+
+    def _predict(
+        self, faces: Iterator[Face | Failure]
+    ) -> Iterator[Prediction | Failure]:
         for pass_ in self._passes(faces):
-            rows = iter(np.exp(log_softmax(pass_.logits)))
+            rows = iter(scipy.special.softmax(np.float64(pass_.logits), axis=-1))
             for face in pass_.faces:
                 if isinstance(face, Failure):
                     yield face
@@ -138,26 +153,29 @@ class Classifier:
                     label = self.class_names[p.argmax()]
                     yield Prediction(label, p, self.class_names, face.path)
 
-    def features(self, faces: Face | Iterable[Face]) -> np.ndarray:
-        """What the last linear layer sees: the gated class token.
+    def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what the network computes: logits, and what they are linear in.
 
         Args:
           faces: See `predict`; one face is a batch of one.
 
         Returns:
-          float32 `[b, C]`, C being `model.features`.
+          float32 logits `[b, k]` and features `[b, C]`, C being `model.features`.
 
         Raises:
           UserError: if one of the faces is not an image.
         """
-        alone = isinstance(faces, str | os.PathLike) or is_one(faces)
-        found = [np.zeros((0, self.model.features), np.float32)]
-        for pass_ in self._passes([faces] if alone else faces):
-            failures = [face for face in pass_.faces if isinstance(face, Failure)]
-            if failures:
-                raise UserError(str(failures[0]))
-            found.append(pass_.features)
-        return np.concatenate(found)
+        logits = [np.zeros((0, len(self.class_names)), np.float32)]
+        features = [np.zeros((0, self.model.features), np.float32)]
+        for pass_ in self._passes(expand(faces)[0]):
+            _raise_first_failure(pass_.faces)
+            logits.append(pass_.logits)
+            features.append(pass_.features)
+        return np.concatenate(logits), np.concatenate(features)
+
+    def features(self, faces: Face | Iterable[Face]) -> np.ndarray:
+        """Returns what the last linear layer sees, float32 `[b, C]`; see `classify`."""
+        return self.classify(faces)[1]
 
     def explain(self, anchor: Face, others: Face | Iterable[Face]) -> Explanation:
         """Shows what a face shares with other faces, position by position (Figure 8).
@@ -172,16 +190,12 @@ class Classifier:
           UserError: if one of them is not an image, or the network is a baseline,
             which compares nothing.
         """
-        alone = isinstance(others, str | os.PathLike) or is_one(others)
-        faces = [anchor, *([others] if alone else others)]
-        decoded = [self._decode(face) for face in _spread(faces)]
-        failures = [face for face in decoded if isinstance(face, Failure)]
-        if failures:
-            raise UserError(str(failures[0]))
-        if len(decoded) < 2:
+        faces = itertools.chain(expand(anchor)[0], expand(others)[0])
+        decoded = [self._decode(face) for face in faces]
+        pixels = [face.pixels for face in _raise_first_failure(decoded)]
+        if len(pixels) < 2:
             raise UserError("there is no other face to compare the anchor with")
-        pixels = np.stack([face.pixels for face in decoded])
-        return explain(self._interaction, pixels[0], pixels[1:])
+        return explain(self._interaction, pixels[0], np.stack(pixels[1:]))
 
     @functools.cached_property
     def _interaction(self) -> Interaction:
@@ -192,17 +206,15 @@ class Classifier:
             )
         return self._load_interaction()
 
-    def _passes(self, faces: Iterable[Face]) -> Iterator[_Pass]:
+    def _passes(self, faces: Iterator[Face | Failure]) -> Iterator[_Pass]:
         """Runs the network on `BATCH` faces at a time, in order.
 
         Threads decode a batch while the network is busy with the one before.
         """
         running: _Pass | None = None
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            items = _spread(faces)
-            while batch := list(itertools.islice(items, BATCH)):
-                decoded = list(pool.map(self._decode, batch))
-                started = self._start(decoded)
+            while batch := list(itertools.islice(faces, BATCH)):
+                started = self._start(list(pool.map(self._decode, batch)))
                 if running:
                     yield running.fetch()
                 running = started
@@ -218,36 +230,16 @@ class Classifier:
             else:
                 image = self._aligner(upright(read(face)), self.resize)
         except UserError as error:
-            return Failure(str(error), _path(face))
-        return _Decoded(_path(face), to_pixels(image, self.resize))
+            return Failure(str(error), path_of(face))
+        return _Decoded(path_of(face), to_pixels(image, self.resize))
 
     def _start(self, faces: list[_Decoded | Failure]) -> _Pass:
         pixels = [face.pixels for face in faces if isinstance(face, _Decoded)]
         if not pixels:
             k, c = len(self.class_names), self.model.features
             return _Pass(faces, np.zeros((0, k)), np.zeros((0, c)))
-        filled = 1 << (len(pixels) - 1).bit_length()  # few sizes, so few compilations
-        pixels += pixels[-1:] * (filled - len(pixels))
-        return _Pass(faces, *self._forward(self.variables, np.stack(pixels)))
-
-
-def logits_and_features(
-    model: models.QCS, variables: dict, pixels: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-    """The base branch, and the gated class token that its last layer sees.
-
-    Args:
-      model: The network.
-      variables: Its base branch.
-      pixels: uint8 `[b, h, w, 3]`, resized but not cropped.
-
-    Returns:
-      float32 logits `[b, k]` and features `[b, C]`.
-    """
-    ready = augment.preprocess(pixels, model.image_size)
-    logits, sown = model.apply(variables, ready, mutable=["intermediates"])
-    [embedding] = sown["intermediates"]["base"]["vit"]["embedding"]
-    return logits, embedding.astype(np.float32)
+        filled = fill_up(np.stack(pixels))
+        return _Pass(faces, *self._forward(self.variables, filled))
 
 
 class _Decoded(NamedTuple):
@@ -270,23 +262,13 @@ class _Pass(NamedTuple):
         return _Pass(self.faces, logits[:count], features[:count])
 
 
-def _spread(faces: Iterable[Face]) -> Iterator[Face | Failure]:
+def _raise_first_failure(faces: Iterable[_Decoded | Failure]) -> list[_Decoded]:
+    decoded = []
     for face in faces:
-        try:
-            yield from spread(face)
-        except UserError as error:
-            yield Failure(str(error), _path(face))
-
-
-def _files(path: str | os.PathLike) -> list[Face]:
-    try:
-        return list(spread(path))
-    except UserError as error:
-        raise UserError(f"{os.fspath(path)}: {error}") from None
-
-
-def _path(face: Face) -> str | None:
-    return os.fspath(face) if isinstance(face, str | os.PathLike) else None
+        if isinstance(face, Failure):
+            raise UserError(str(face))
+        decoded.append(face)
+    return decoded
 
 
 def load(
@@ -306,12 +288,13 @@ def load(
       UserError: if there is no checkpoint, or it is damaged.
     """
     compilation_cache.enable()
-    variables, description, step = checkpoint.load_variables(
-        path, step=step, branch="base"
+    trained = Trained.load(path, step=step, branch="base")
+    rest = functools.partial(Interaction.load, path, step=trained.step)
+    return Classifier(
+        trained.model,
+        trained.variables,
+        trained.class_names,
+        trained.resize,
+        aligner,
+        rest,
     )
-    config = ml_collections.ConfigDict(description["config"])
-    class_names = description["class_names"]
-    model = create_model(config, len(class_names))
-    resize = description["preprocessing"]["resize"]
-    rest = functools.partial(Interaction.load, path, step=step)
-    return Classifier(model, variables, class_names, resize, aligner, rest)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax.images import augment
-from qcs_jax.predict.interaction import Interaction, compare, on_image
+from qcs_jax.predict.interaction import Interaction, on_image
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,14 +40,14 @@ def explain(
     """Compares faces.
 
     Args:
-      interaction: Of the network.
+      interaction: Cross branch of the network.
       anchor: uint8 `[r, r, 3]`, resized but not cropped.
       others: uint8 `[m, r, r, 3]`, m at least 1.
     """
     size = interaction.model.image_size
     pixels = np.concatenate([anchor[None], others])
     keys = interaction.keys(augment.preprocess(jnp.asarray(pixels), size))[-1]
-    compared = compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
+    compared = interaction.compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
     of_anchor, of_others = compared.importance
     seen = augment.center_crop(pixels, size)
     return Explanation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,43 +12,45 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.images import decode
-from qcs_jax.images.decode import EXTENSIONS
+from qcs_jax.images.folder import EXTENSIONS, images_below
+from qcs_jax.predict.prediction import Failure
 from qcs_jax.system.errors import UserError
 
 # A path, a Pillow image, or uint8 pixels [h, w], [h, w, 3] (RGB) or [h, w, 4] (RGBA).
 Face = str | os.PathLike | Image.Image | np.ndarray
 
 
-def is_one(faces: Any) -> bool:
-    """Whether this is one face, not a collection. Patterns and folders are many."""
-    if isinstance(faces, str | os.PathLike):
-        return not (_is_pattern(faces) or os.path.isdir(faces))
-    if hasattr(faces, "__array__"):
-        return faces.ndim < 4
-    return isinstance(faces, Image.Image | bytes) or not isinstance(faces, Iterable)
+def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
+    """Returns the faces one by one, and whether what was given is a single face.
 
+    Many are: an iterable, an array `[b, h, w, 3]`, a pattern (a string with `*`, `?` or
+    `[` that is not itself a file; `**` goes through folders), and a folder (the images
+    in it and below). Files come in sorted order. Patterns and folders may be items of
+    an iterable, too; one without images is a `Failure` there.
 
-def spread(face: Any) -> Iterator[Any]:
-    """The faces that an item stands for: the files of a pattern or folder, or itself.
-
-    A pattern (with `*`, `?` or `[`, and not itself a file) gives what it matches,
-    sorted, `**` through folders; a folder the images in it and below, sorted.
+    Args:
+      given: A `Face`, or several.
 
     Raises:
-      UserError: if there are none.
+      UserError: for a pattern or folder, given alone, that has no images.
     """
-    if not isinstance(face, str | os.PathLike):
-        yield face
-    elif _is_pattern(face):
-        found = sorted(filter(os.path.isfile, glob.iglob(face, recursive=True)))
-        if not found:
-            raise UserError("no file matches")
-        yield from found
-    elif os.path.isdir(face):
-        found = _images_below(face)
-        yield from _at_least_one(found, f"no {', '.join(EXTENSIONS)} in this folder")
-    else:
-        yield face
+    if isinstance(given, str | os.PathLike):
+        if not _is_many(given):
+            return iter([given]), True
+        files, why = _files(given)
+        if why:
+            raise UserError(f"{os.fspath(given)}: {why}")
+        return files, False
+    is_array = hasattr(given, "__array__")
+    many = np.ndim(given) > 3 if is_array else isinstance(given, Iterable)
+    if not many or isinstance(given, Image.Image | bytes):
+        return iter([given]), True
+    return itertools.chain.from_iterable(map(_expand_item, given)), False
+
+
+def path_of(face: Any) -> str | None:
+    """Returns the path of a face that is a file, else None."""
+    return os.fspath(face) if isinstance(face, str | os.PathLike) else None
 
 
 def read(face: Any, side: int | None = None) -> Image.Image:
@@ -55,7 +58,7 @@ def read(face: Any, side: int | None = None) -> Image.Image:
 
     Args:
       face: A `Face`.
-      side: See `read`.
+      side: See `decode.read`.
 
     Raises:
       UserError: if it is not an image. The message does not name the file.
@@ -91,21 +94,31 @@ def _from_array(array: np.ndarray) -> Image.Image:
     return Image.fromarray(array)
 
 
+def _expand_item(face: Face) -> Iterator[Face | Failure]:
+    if not (isinstance(face, str | os.PathLike) and _is_many(face)):
+        return iter([face])
+    files, why = _files(face)
+    return iter([Failure(why, path_of(face))]) if why else files
+
+
+def _is_many(path: str | os.PathLike) -> bool:
+    return _is_pattern(path) or os.path.isdir(path)
+
+
 def _is_pattern(path: str | os.PathLike) -> bool:
     return isinstance(path, str) and glob.has_magic(path) and not os.path.exists(path)
 
 
-def _images_below(folder: str | os.PathLike) -> Iterator[str]:
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield os.path.join(parent, name)
-
-
-def _at_least_one(paths: Iterator[str], otherwise: str) -> Iterator[str]:
-    found = False
-    for found in paths:
-        yield found
-    if not found:
-        raise UserError(otherwise)
+def _files(path: str | os.PathLike) -> tuple[Iterator[str], str]:
+    """What a pattern or a folder stands for, and why that is nothing, if it is."""
+    if _is_pattern(path):
+        found = sorted(glob.iglob(os.fspath(path), recursive=True))
+        files: Iterator[str] = filter(os.path.isfile, found)
+        otherwise = "no file matches"
+    else:
+        files = images_below(path)
+        otherwise = f"no {', '.join(EXTENSIONS)} in this folder"
+    first = next(files, None)
+    if first is None:
+        return iter(()), otherwise
+    return itertools.chain([first], files), ""

@@ -3,23 +3,69 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from jax import lax
 
-from qcs_jax import checkpoint, models
-from qcs_jax.config.network import create_model
+from qcs_jax.checkpoint import Trained
 from qcs_jax.models import csa
 from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
 
 LEVELS = ("low", "middle", "high")  # of the pyramid, in the order of the tokens
 _PASS = 32  # images in a pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """p pairs of images compared position by position at one level.
+
+    Rows i are positions of the first image, columns j of the second.
+
+    Attributes:
+      products: `[p, N, N]`, dot products over sqrt(C), as attention scales them.
+      distances: `[p, N, N]`, D, the smallest of all pairs moved to 0 (Eq. 7).
+      similarities: `[p, N, N]`, S: the largest of all distances minus each (Eq. 7).
+    """
+
+    products: np.ndarray
+    distances: np.ndarray
+    similarities: np.ndarray
+
+    @classmethod
+    def of(
+        cls, first: np.ndarray, second: np.ndarray, metric: str = "csa"
+    ) -> Comparison:
+        """Compares p pairs of images by their keys.
+
+        The extremes of Eq. 7 are taken over all the pairs, so that they can be
+        compared with each other.
+
+        Args:
+          first: `[p, N, C]`, from `Interaction.keys`.
+          second: `[p, N, C]`.
+          metric: A name of `csa.METRICS`.
+        """
+        arrays = _compare(np.stack([first, second]), metric)
+        return cls(*(np.asarray(x, np.float32) for x in arrays))
+
+    @property
+    def importance(self) -> tuple[np.ndarray, np.ndarray]:
+        """Importance of the positions of both images by S, relative (Eqs. 3, 5, 8).
+
+        Returns:
+          `[p, N]` and `[p, N]`, in units of what equal similarities give: 1 is a
+          position like all others.
+        """
+        first, second = csa.importance(jnp.asarray(self.similarities))
+        scale = math.sqrt(self.similarities.shape[-1])
+        return np.asarray(first) / scale, np.asarray(second) / scale
 
 
 class Interaction:
@@ -32,7 +78,7 @@ class Interaction:
       variables: All of it: base and cross branch.
     """
 
-    def __init__(self, model: models.QCS, variables: dict):
+    def __init__(self, model: QCS, variables: dict):
         """Puts a network on the default device.
 
         Args:
@@ -62,13 +108,11 @@ class Interaction:
         Raises:
           UserError: if there is no checkpoint, or it is damaged, or of a baseline.
         """
-        variables, description, _ = checkpoint.load_variables(path, step=step)
-        config = ml_collections.ConfigDict(description["config"])
-        model = create_model(config, len(description["class_names"]))
-        return cls(model, variables)
+        trained = Trained.load(path, step=step)
+        return cls(trained.model, trained.variables)
 
     def keys(self, images: np.ndarray | jax.Array) -> list[np.ndarray]:
-        """What each image is compared by; it does not depend on the other images.
+        """Returns what each image is compared by, whatever the other images are.
 
         Args:
           images: `[m, s, s, 3]` float32, normalised, m at least 1;
@@ -85,11 +129,22 @@ class Interaction:
 
     def _keys(self, images: np.ndarray) -> list[np.ndarray]:
         n, count = self.model.branches, len(images)
-        b = 1 << (-(-count // n) - 1).bit_length()  # few sizes, so few compilations
-        laid_out = images[np.minimum(np.arange(n * b), count - 1)]
-        sown = self._sown(self.variables, laid_out.reshape(n, b, *images.shape[1:]))
+        filled = fill_up(images, n)
+        sown = self._sown(self.variables, filled.reshape(n, -1, *images.shape[1:]))
         keys = [np.asarray(level["qk"], np.float32) for level in sown]
-        return [qk.reshape(n * b, *qk.shape[2:])[:count] for qk in keys]
+        return [qk.reshape(len(filled), *qk.shape[2:])[:count] for qk in keys]
+
+    def compare(self, first: np.ndarray, second: np.ndarray) -> Comparison:
+        """Compares pairs of images by their keys, as the network does.
+
+        With scaled dot-product attention, which has no distances, they are Euclidean.
+
+        Args:
+          first: `[p, N, C]`, from `keys`.
+          second: `[p, N, C]`.
+        """
+        metric = self.model.interaction
+        return Comparison.of(first, second, "csa" if metric == "sdpa" else metric)
 
     def attention(self, groups: np.ndarray | jax.Array) -> list[np.ndarray]:
         """Attention w over the positions of each image, Eqs. 4, 6 and 9.
@@ -127,60 +182,13 @@ class Interaction:
         ]
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """p pairs of images compared position by position at one level.
+def fill_up(images: np.ndarray, branches: int = 1) -> np.ndarray:
+    """Repeats the last image until every branch has the same power of two of them.
 
-    Rows i are positions of the first image, columns j of the second.
-
-    Attributes:
-      products: `[p, N, N]`, dot products over sqrt(C), as attention scales them.
-      distances: `[p, N, N]`, Euclidean, the smallest of all pairs moved to 0 (Eq. 7).
-      similarities: `[p, N, N]`, S: the largest of all distances minus each (Eq. 7).
+    A program is compiled for each size, so there should be few.
     """
-
-    products: np.ndarray
-    distances: np.ndarray
-    similarities: np.ndarray
-
-    @property
-    def importance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Importance of the positions of both images by S, relative (Eqs. 3, 5, 8).
-
-        Returns:
-          `[p, N]` and `[p, N]`, in units of what equal similarities give: 1 is a
-          position like all others.
-        """
-        first, second = csa.importance(jnp.asarray(self.similarities))
-        scale = math.sqrt(self.similarities.shape[-1])
-        return np.asarray(first) / scale, np.asarray(second) / scale
-
-
-def compare(first: np.ndarray, second: np.ndarray) -> Comparison:
-    """Compares p pairs of images by the keys of one level.
-
-    The extremes of Eq. 7 are taken over all the pairs, so that they can be compared
-    with each other.
-
-    Args:
-      first: `[p, N, C]`, from `Interaction.keys`.
-      second: `[p, N, C]`.
-    """
-    arrays = _compare(np.stack([first, second]))
-    return Comparison(*(np.asarray(x, np.float32) for x in arrays))
-
-
-@jax.jit
-def _compare(keys: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    layout = BatchLayout()
-    products = jnp.einsum("pic,pjc->pij", *keys, precision=lax.Precision.HIGHEST)
-    distances = csa.pair_distances(keys, ((0, 1),), layout)[0]
-    similarities = layout.maximum(distances[None]) - distances.reshape(-1)
-    return (
-        products * keys.shape[-1] ** -0.5,
-        distances,
-        similarities.reshape(distances.shape),
-    )
+    each = 1 << (-(-len(images) // branches) - 1).bit_length()
+    return images[np.minimum(np.arange(branches * each), len(images) - 1)]
 
 
 def on_image(maps: np.ndarray, size: int) -> np.ndarray:
@@ -207,3 +215,13 @@ def on_image(maps: np.ndarray, size: int) -> np.ndarray:
     hats = [np.interp(np.arange(size), centers, unit) for unit in np.eye(side)]
     spread = np.stack(hats, axis=-1).astype(maps.dtype)  # [s, side]
     return spread @ maps.reshape(*maps.shape[:-1], side, side) @ spread.T
+
+
+@functools.partial(jax.jit, static_argnames="metric")
+def _compare(keys: jax.Array, metric: str) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`[2, p, N, C]` -> products, distances and similarities, `[p, N, N]` each."""
+    layout = BatchLayout()
+    products = jnp.einsum("pic,pjc->pij", *keys, precision=lax.Precision.HIGHEST)
+    distances = csa.pair_distances(keys, ((0, 1),), layout, metric)
+    similarities = csa.similarities(distances, layout)
+    return products * keys.shape[-1] ** -0.5, distances[0], similarities[0]

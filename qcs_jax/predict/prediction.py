@@ -15,7 +15,7 @@ class Prediction:
       label: Name of the most probable class.
       probabilities: float64 `[k]`, in the order of `class_names`; their sum is 1.
       class_names: k names.
-      path: Of the file, or None if the face was not a file.
+      path: Path of the file, or None if the face was not a file.
     """
 
     label: str
@@ -29,7 +29,7 @@ class Prediction:
         return float(self.probabilities.max())
 
     def top(self, n: int) -> list[tuple[str, float]]:
-        """The n most probable classes with their probabilities, best first."""
+        """Returns the n most probable classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, kind="stable")[:n]
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
 
@@ -43,7 +43,7 @@ class Failure:
 
     Attributes:
       error: Why.
-      path: Of the file, or None if the face was not a file.
+      path: Path of the file, or None if the face was not a file.
     """
 
     error: str

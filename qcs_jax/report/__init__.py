@@ -5,4 +5,4 @@
 `python -m qcs_jax.main --mode=eval` writes it, too.
 """
 
-FILE = "report/index.html"  # in the workdir
+PAGE = "report/index.html"  # in the workdir

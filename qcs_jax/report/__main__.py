@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import sys
 
 from qcs_jax.system import command
 
@@ -30,4 +29,4 @@ def _write(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

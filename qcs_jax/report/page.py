@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime
 import importlib.resources
 import json
-import os
 import pathlib
 
 from qcs_jax import checkpoint, report
 from qcs_jax.config import base_config, flatten
 from qcs_jax.input import sources
 from qcs_jax.metrics import predictions
-from qcs_jax.metrics.results import FILE, NAMES
+from qcs_jax.metrics.results import METRICS_FILE, NAMES
 from qcs_jax.report import pictures
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.files import write_text
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
 
@@ -35,7 +35,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """Writes `workdir/report/index.html` about the checkpoint that was evaluated.
 
     Args:
-      workdir: Of a run that `--mode=eval` has evaluated.
+      workdir: Workdir of a run that `--mode=eval` has evaluated.
       data_dir: Root of prepared data sets; default that of the run.
 
     Returns:
@@ -48,7 +48,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     measured = _measured(workdir)
     path = workdir / checkpoint.FOLDER / str(measured["step"])
     scene = Scene(path, data_dir=data_dir, tell=lambda line: None)
-    predicted = predictions.read(workdir / predictions.FILE)
+    predicted = predictions.read(workdir / predictions.PREDICTIONS_FILE)
     _check_same_images(workdir, predicted, scene.gallery)
     figures, missing = pictures.draw(scene)
     html = _template().render(
@@ -65,17 +65,15 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         splits={name: len(labels) for name, labels in scene.splits.items()},
         fields=_fields(scene.config.to_dict()),
     )
-    file = workdir / report.FILE
+    file = workdir / report.PAGE
     file.parent.mkdir(exist_ok=True)
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    unfinished.write_text(html, encoding="utf-8")
-    os.replace(unfinished, file)
+    write_text(file, html)
     return file
 
 
 def _measured(workdir: pathlib.Path) -> dict:
     try:
-        measured = json.loads((workdir / FILE).read_text(encoding="utf-8"))
+        measured = json.loads((workdir / METRICS_FILE).read_text(encoding="utf-8"))
         missing = sorted(_SHOWN - measured.keys())
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
@@ -84,8 +82,8 @@ def _measured(workdir: pathlib.Path) -> dict:
         ) from error
     if missing:
         raise UserError(
-            f"{workdir / FILE} has no {', '.join(missing)}: evaluate the run again "
-            f"with --mode=eval"
+            f"{workdir / METRICS_FILE} has no {', '.join(missing)}: evaluate the run "
+            f"again with --mode=eval"
         )
     return measured
 
@@ -95,8 +93,8 @@ def _check_same_images(
 ) -> None:
     if predicted.labels.tolist() != gallery.labels.tolist():
         raise UserError(
-            f"{workdir / predictions.FILE} and {gallery.name} are not of the same "
-            f"images: evaluate the run again"
+            f"{workdir / predictions.PREDICTIONS_FILE} and {gallery.name} are not of "
+            f"the same images: evaluate the run again"
         )
 
 

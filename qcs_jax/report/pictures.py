@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.metrics.predictions import Predictions
-from qcs_jax.visualize import FIGURES, style
-from qcs_jax.visualize.errors import Unavailable
+from qcs_jax.visualize import FIGURES, Unavailable, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
@@ -47,7 +46,7 @@ class Mistake:
     """One face that was taken for something else.
 
     Attributes:
-      name: Of the image.
+      name: Name of the image.
       label: Its class.
       prediction: What it was taken for.
       confidence: Probability of the prediction.
@@ -62,7 +61,7 @@ class Mistake:
 
 
 def draw(scene: Scene) -> tuple[dict[str, Picture], dict[str, str]]:
-    """All figures that a run can have, and why the others are missing.
+    """Draws all figures that a run can have; says why the others are missing.
 
     Returns:
       Figure by name, reason by name.
@@ -82,10 +81,10 @@ def draw(scene: Scene) -> tuple[dict[str, Picture], dict[str, str]]:
 
 
 def mistakes(predicted: Predictions, gallery: Gallery) -> list[Mistake]:
-    """The wrong answers that were given with most confidence, worst first.
+    """Finds the wrong answers that were given with most confidence, worst first.
 
     Args:
-      predicted: Of the gallery's images, in its order.
+      predicted: Predictions for the gallery's images, in its order.
       gallery: Where the faces are.
     """
     wrong = np.flatnonzero(~predicted.correct)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -49,6 +50,9 @@ def discard_output() -> None:
 def start(main: Callable[[], int]) -> None:
     """Runs `main` as the program and exits with the status that it returns."""
     logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
-    for stream in (sys.stdout, sys.stderr):  # names of files need not be valid text
-        stream.reconfigure(errors="surrogateescape")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # names of files need not be valid text
+            stream.reconfigure(errors="surrogateescape")
     sys.exit(main())

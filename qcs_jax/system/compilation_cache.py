@@ -7,6 +7,7 @@ import os
 import pathlib
 import platform
 import tempfile
+from typing import Any
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
@@ -22,7 +23,7 @@ def enable() -> None:
     A cache that the user has set up (`JAX_COMPILATION_CACHE_DIR`, `jax.config`) is
     left as it is. Where nothing can be written there is no cache, and no complaint.
     """
-    config = jax.config
+    config: Any = jax.config
     if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
         return
     directory = _directory()

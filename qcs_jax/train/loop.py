@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import pathlib
 import time
 from typing import Any
 
+import grain
 import jax
 import ml_collections
 
@@ -15,29 +16,30 @@ from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import check_same_data
 from qcs_jax.config import flatten
-from qcs_jax.config.network import create_augmentation, create_loss, create_optimizer
 from qcs_jax.input import pipeline
+from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.metrics.run_log import METRIC
+from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC
 from qcs_jax.system import compilation_cache
-from qcs_jax.system.files import exclusive
-from qcs_jax.system.signals import Interrupt, Interrupted
+from qcs_jax.system.errors import Interrupted
+from qcs_jax.system.files import exclusive, write_json
+from qcs_jax.system.signals import Interrupt
+from qcs_jax.train.evaluate import predict_split
 from qcs_jax.train.initialize import initialize
-from qcs_jax.train.run import Run
+from qcs_jax.train.run import Run, create_augmentation, create_loss, create_optimizer
 from qcs_jax.train.sam import SAM
-from qcs_jax.train.state import TrainState
-from qcs_jax.train.step import make_eval_step, make_train_step, replicate
+from qcs_jax.train.step import TrainState, make_eval_step, make_train_step, replicate
 from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.writer import Writer
 
 
 def train_and_evaluate(
-    config: ml_collections.ConfigDict, workdir: str | pathlib.Path
+    config: ml_collections.ConfigDict, workdir: str | os.PathLike
 ) -> Summary:
     """Runs a configuration to its last epoch, from where `workdir` is.
 
     Args:
-      config: See `config.base_config`.
+      config: See `base_config`.
       workdir: Created if missing. Holds `config.json`, `log.jsonl`, `tensorboard/` and
         `checkpoints/`.
 
@@ -46,57 +48,68 @@ def train_and_evaluate(
         not fit, or checkpoints of another network.
       FloatingPointError: if the loss is not finite; names step, terms and the last
         good checkpoint.
-      Interrupted: after SIGTERM or Ctrl-C, with the state saved.
+      Interrupted: after a signal, with the state saved.
     """
     compilation_cache.enable()  # a resumed run or another seed compiles nothing again
-    began, run, workdir = time.perf_counter(), Run(config), pathlib.Path(workdir)
+    began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
+    splits, keep = run.splits, config.train.keep_checkpoints
     optimizer = create_optimizer(config, run.epoch_steps)
-    keep = config.train.keep_checkpoints
-    locked = contextlib.nullcontext() if jax.process_index() else exclusive(workdir)
-    with locked, Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints:
+    with (
+        _alone_in(workdir),
+        Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
+    ):
         state = _start(run, optimizer, checkpoints)
-        for note in run.notes:
-            print(f"note: {note}")
-        text = json.dumps(run.description, indent=2)
-        (workdir / "config.json").write_text(text + "\n", encoding="utf-8")
+        for split in filter(None, (splits.held_out, splits.train, splits.test)):
+            for note in split.notes:
+                print(f"note: {note}")
+        if not jax.process_index():
+            write_json(workdir / CONFIG_FILE, run.description)
         _Loop(run, workdir, optimizer, checkpoints).take_steps(state)
         checkpoints.wait()
     seconds = time.perf_counter() - began
     return Summary.of(workdir, config.train.epochs, run.total_steps, seconds)
 
 
+def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """The lock of a run's folder, held by its first process."""
+    if jax.process_index():
+        return contextlib.nullcontext()
+    return exclusive(
+        workdir,
+        f"another process is training in {workdir}: wait for it, stop it, or give "
+        f"this run a --workdir of its own",
+    )
+
+
 def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
     # Resume order: 1. the newest whole checkpoint of workdir; 2. the weights that
     # config.init_from names, which are not looked for otherwise; 3. fresh weights.
-    shapes = jax.eval_shape(lambda: _fresh_state(run, optimizer))
-    restored = _restored_state(run, checkpoints, shapes)
+    def fresh_state() -> TrainState:
+        variables = models.init(run.model, jax.random.key(run.config.seed))
+        return TrainState.create(variables, optimizer)
+
+    restored = _restored_state(run, checkpoints, jax.eval_shape(fresh_state))
     if restored is not None:
         return restored
-    fresh = _fresh_state(run, optimizer)
-    return _initialized_state(run, fresh) if run.config.init_from else fresh
-
-
-def _fresh_state(run: Run, optimizer: SAM) -> TrainState:
-    variables = models.init(run.model, jax.random.key(run.config.seed))
-    return TrainState.create(variables, optimizer)
-
-
-def _initialized_state(run: Run, fresh: TrainState) -> TrainState:
-    variables, notes = initialize(fresh.variables, run.config.init_from)
-    for note in notes:
-        print(f"note: {note}")
-    return fresh.replace(**variables)
+    state = fresh_state()
+    if run.config.init_from:
+        variables, notes = initialize(state.variables, run.config.init_from)
+        for note in notes:
+            print(f"note: {note}")
+        state = state.replace(**variables)
+    return state
 
 
 def _restored_state(
     run: Run, checkpoints: Checkpoints, template: TrainState
 ) -> TrainState | None:
-    restored = checkpoints.restore(_items(template), run.description)
+    description = run.description
+    restored = checkpoints.restore(_items(template), description)
     if restored is None:
         return None
     items, found = restored
-    check_same_data(checkpoints.directory, found, run.description)
-    now, before = flatten(run.description["config"]), flatten(found["config"])
+    check_same_data(checkpoints.directory, found, description)
+    now, before = flatten(description["config"]), flatten(found["config"])
     for field in now:
         if now[field] != before.get(field):
             print(f"note: {field} was {before.get(field)!r}, is now {now[field]!r}")
@@ -138,9 +151,7 @@ class _Loop:
         """From `state` to the last step of the run."""
         run, start = self._run, int(state.step)
         state = replicate(state)
-        batches = pipeline.iterate(
-            run.train_batches(), start, workers=run.config.data.workers
-        )
+        batches = self._open_batches(start)
         with (
             contextlib.closing(batches),
             Interrupt() as interrupt,
@@ -169,13 +180,28 @@ class _Loop:
                 if interrupt.signum is not None:
                     self._stop(step, state, interrupt.signum)
 
+    def _open_batches(self, start: int) -> grain.DatasetIterator:
+        run, c, branches = self._run, self._run.config, self._run.model.branches
+        index = LabelIndex(run.splits.train.labels, len(run.splits.class_names))
+        batches = pipeline.train_batches(
+            run.splits.train,
+            Draw(index, branches, c.data.anchors, c.data.negatives),
+            batch_size=c.train.batch_size,
+            side=c.data.resize,
+            seed=c.seed,
+            epoch_fraction=c.data.epoch_fraction,
+            topology=run.topology,
+        )
+        return pipeline.iterate(batches, start, workers=c.data.workers)
+
     def _open_writer(self, start: int) -> Writer:
+        config = self._run.config
         return Writer(
             self._workdir,
             start=start,
             total=self._run.total_steps,
-            images_per_step=self._run.images_per_step,
-            tensorboard=self._run.config.train.tensorboard,
+            images_per_step=config.train.batch_size * self._run.model.branches,
+            tensorboard=config.train.tensorboard,
             quiet=jax.process_index() > 0,
         )
 
@@ -195,19 +221,20 @@ class _Loop:
         return (rest == 0 and epoch % every == 0) or step == self._run.total_steps
 
     def _evaluate_and_save(self, writer: Writer, step: int, state: TrainState) -> None:
-        epoch, run = step // self._run.epoch_steps, self._run
-        sources = {"test": run.test_source}
-        if run.held_out_source is not None:  # only then may the best epoch be chosen
-            sources = {"held_out": run.held_out_source, **sources}
-        told = []
-        for kind, source in sources.items():
-            logits = run.predict(self._eval_step, state.variables, source)
-            found = Counts.of(logits, source.labels).metrics()
-            writer.write(step, kind, {"epoch": epoch, **found})
-            told.append((kind, found))
+        run, told = self._run, []
+        epoch = step // run.epoch_steps
+        # Held-out images come first: where there are any, they choose the best epoch.
+        for kind, source in (
+            ("held_out", run.splits.held_out),
+            ("test", run.splits.test),
+        ):
+            if source is not None:
+                logits = predict_split(run, self._eval_step, state.variables, source)
+                found = Counts.of(logits, source.labels).metrics()
+                writer.write(step, kind, {"epoch": epoch, **found})
+                told.append((kind, found))
         writer.say(progress_line(epoch, step, told))
-        chooses = told[0][1]  # held-out images where there are any, else the test's
-        self._checkpoints.save(step, _items(state), run.description, chooses)
+        self._checkpoints.save(step, _items(state), run.description, told[0][1])
         writer.restart_clock(step)
 
     def _stop(self, step: int, state: TrainState, signum: int) -> None:

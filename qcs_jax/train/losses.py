@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from qcs_jax.models.qcs import Outputs
+
+
+def kl_divergence(outputs: Outputs, temperature: float) -> jax.Array:
+    """Divergence of the base from the cross probabilities (Table 1, row 7).
+
+    Both logits are divided by the temperature; its square keeps the scale of gradients.
+    """
+    log_p = jax.nn.log_softmax(outputs.cross_logits / temperature)
+    log_q = jax.nn.log_softmax(outputs.base_logits / temperature)
+    divergence = jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+    return temperature**2 * jnp.mean(divergence)
+
+
+def squared_error(outputs: Outputs, temperature: float) -> jax.Array:
+    """Mean squared difference of base and cross logits (Fig. 7c)."""
+    del temperature
+    return jnp.mean((outputs.base_logits - outputs.cross_logits) ** 2)
+
+
+# What the base branch learns from the cross branch, by the name in `loss.distillation`:
+# (outputs, temperature) -> scalar. The outputs of the cross branch get no gradient.
+DISTILLATION: dict[str, Callable[[Outputs, float], jax.Array]] = {
+    "kl": kl_divergence,
+    "mse": squared_error,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,10 +43,9 @@ class JointLoss:
 
     Attributes:
       alpha: Weight of the cross classifiers' terms; the paper sets 1.
-      distillation: "none", "kl" (Table 1, row 7) or "mse" (Fig. 7c). The cross logits
-        are the teacher and receive no gradient from this term.
+      distillation: "none" or a name of `DISTILLATION`.
       distillation_weight: Factor of the distillation term.
-      temperature: Divides both logits before "kl", which is scaled by its square.
+      temperature: Temperature of "kl".
     """
 
     alpha: float = 1.0
@@ -27,37 +54,34 @@ class JointLoss:
     temperature: float = 1.0
 
     def __call__(
-        self, base_logits: jax.Array, cross_logits: jax.Array, labels: jax.Array
+        self, outputs: Outputs, labels: jax.Array
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Evaluates the loss on the examples of one device.
 
         Args:
-          base_logits: float32 `[n, b, k]`.
-          cross_logits: float32 `[n, b, k]`, or `[0, b, k]` without interaction.
+          outputs: Logits and features of n branches of b examples.
           labels: int32 `[n, b]`.
 
         Returns:
           The scalar loss, and its terms: "base" `[n]`, "cross" `[n or 0]`: the mean
           cross entropy of each branch; "distillation", scalar, only where it is used.
         """
-        base = _cross_entropy(base_logits, labels)
-        cross = _cross_entropy(cross_logits, labels[: len(cross_logits)])
+        base = _cross_entropy(outputs.base_logits, labels)
+        cross = _cross_entropy(
+            outputs.cross_logits, labels[: len(outputs.cross_logits)]
+        )
         total = jnp.sum(base) + self.alpha * jnp.sum(cross)
         loss = total / (len(base) + len(cross))
         terms = {"base": base, "cross": cross}
         if self.distillation != "none" and len(cross):
-            terms["distillation"] = self._distill(base_logits, cross_logits)
+            taught = outputs.replace(
+                cross_logits=jax.lax.stop_gradient(outputs.cross_logits),
+                cross_features=jax.lax.stop_gradient(outputs.cross_features),
+            )
+            distill = DISTILLATION[self.distillation]
+            terms["distillation"] = distill(taught, self.temperature)
             loss = loss + self.distillation_weight * terms["distillation"]
         return loss, terms
-
-    def _distill(self, student: jax.Array, teacher: jax.Array) -> jax.Array:
-        teacher = jax.lax.stop_gradient(teacher)
-        if self.distillation == "mse":
-            return jnp.mean((student - teacher) ** 2)
-        t = self.temperature
-        log_p = jax.nn.log_softmax(teacher / t)
-        divergence = jnp.exp(log_p) * (log_p - jax.nn.log_softmax(student / t))
-        return t**2 * jnp.mean(jnp.sum(divergence, axis=-1))
 
 
 def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:

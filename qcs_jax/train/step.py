@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -21,9 +22,38 @@ from qcs_jax.images import augment
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM
-from qcs_jax.train.state import TrainState
 
 AXIS = "data"
+
+
+class TrainState(flax.struct.PyTreeNode):
+    """What training carries from step to step: the same on every device, not stacked.
+
+    Attributes:
+      step: int32 scalar, number of steps taken.
+      params: Parameters, float32.
+      batch_stats: Running averages of batch normalisation, float32.
+      opt_state: State of the optimizer.
+    """
+
+    step: jax.Array
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+    @classmethod
+    def create(cls, variables: dict, optimizer: SAM) -> TrainState:
+        """Returns the state before the first step, with these variables."""
+        return cls(
+            step=jnp.zeros((), jnp.int32),
+            params=variables["params"],
+            batch_stats=variables["batch_stats"],
+            opt_state=optimizer.init(variables["params"]),
+        )
+
+    @property
+    def variables(self) -> dict:
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 def replicate(tree: Any) -> Any:
@@ -53,10 +83,10 @@ def make_train_step(
     Args:
       model: Network; its `axis_name` is set here.
       optimizer: SAM around an optax optimizer.
-      loss: Of all logits.
+      loss: Loss of what the network says.
       augment_fn: `(keys [m], images [m, h, w, 3]) -> [m, s, s, 3]`, normalised; its
         result serves both passes of SAM.
-      seed: Of augmentation and dropout, together with the step number.
+      seed: Seed of augmentation and dropout, together with the step number.
       local_climb: m-SAM; see `SAM.step`.
       devices: To map over; default all.
 
@@ -67,39 +97,40 @@ def make_train_step(
       branch.
     """
     model = model.clone(axis_name=AXIS)
+    layout = BatchLayout(model.branches, AXIS)
 
     def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
         # Threefry draws the same per example, however the examples are batched.
-        root = jax.random.key(seed, impl="threefry2x32")
-        key = jax.random.fold_in(root, state.step)
+        key = jax.random.key(seed, impl="threefry2x32")
+        key = jax.random.fold_in(key, state.step)
         augment_key, dropout_key = jax.random.split(key)
-        layout = BatchLayout(model.branches, AXIS)
-        images = layout.merge(batch["image"])
-        keys = layout.example_keys(augment_key, len(images))
-        images = layout.split(augment_fn(keys, images))
+        pixels = layout.merge(batch["image"])
+        keys = layout.example_keys(augment_key, len(pixels))
+        images = layout.split(augment_fn(keys, pixels))
 
-        def grad_fn(params, carry):
-            batch_stats, number = carry
-            (_, (batch_stats, report)), grads = jax.value_and_grad(
-                objective, has_aux=True
-            )(params, batch_stats, jax.random.fold_in(dropout_key, number))
-            return grads, (batch_stats, number + 1), report
-
-        def objective(params, batch_stats, key):
-            (base, cross), new = model.apply(
+        def loss_fn(params, batch_stats, key):
+            outputs, new = model.apply(
                 {"params": params, "batch_stats": batch_stats},
                 images,
                 train=True,
-                method="interact",
+                method="outputs",
                 rngs={"dropout": key},
                 mutable=["batch_stats"],
             )
-            value, terms = loss(base, cross, batch["label"])
-            hits = jnp.argmax(base, axis=-1) == batch["label"]
+            value, terms = loss(outputs, batch["label"])
+            hits = jnp.argmax(outputs.base_logits, axis=-1) == batch["label"]
             accuracy = jnp.mean(hits.astype(jnp.float32), axis=1)
             report = {"loss": value, "accuracy": accuracy, **terms}
             return value, (new["batch_stats"], lax.pmean(report, AXIS))
 
+        def grad_fn(params, carry):
+            batch_stats, number = carry
+            key = jax.random.fold_in(dropout_key, number)
+            gradient = jax.grad(loss_fn, has_aux=True)
+            grads, (batch_stats, report) = gradient(params, batch_stats, key)
+            return grads, (batch_stats, number + 1), report
+
+        # Both passes of SAM see the same images; the statistics pass through both.
         params, opt_state, (batch_stats, _), reports = optimizer.step(
             grad_fn,
             state.params,
@@ -137,6 +168,7 @@ def make_eval_step(
 
     def eval_step(variables: dict, images: jax.Array) -> jax.Array:
         images = augment.preprocess(images, model.image_size)
-        return model.apply(variables, images[:, :, ::-1] if mirrored else images)
+        images = images[:, :, ::-1] if mirrored else images
+        return cast(jax.Array, model.apply(variables, images))
 
     return jax.pmap(eval_step, AXIS, in_axes=(None, 0), out_axes=0)

@@ -52,7 +52,7 @@ def check_finite(step: int, scalars: dict[str, float], workdir: pathlib.Path) ->
 def progress_line(
     epoch: int, step: int, measured: list[tuple[str, dict[str, float]]]
 ) -> str:
-    """What is said after an epoch, of each split that was measured."""
+    """Formats what was measured after an epoch, split by split."""
     parts = [f"epoch {epoch:3d}  step {step:6d}"]
     for kind, metrics in measured:
         parts.append(
@@ -68,11 +68,11 @@ class Summary:
     """How a run ended.
 
     Attributes:
-      epochs: Epochs taken in all.
-      steps: Steps taken in all.
+      epochs: Number of epochs taken in all.
+      steps: Number of steps taken in all.
       seconds: Time that this process took.
       scores: Test metrics of the last epoch and of the best ones.
-      checkpoint: Folder of the last checkpoint.
+      checkpoint: Folder of the checkpoint that stands for the run, see `choose_step`.
     """
 
     epochs: int
@@ -86,8 +86,10 @@ class Summary:
         cls, workdir: pathlib.Path, epochs: int, steps: int, seconds: float
     ) -> Summary:
         """Reads the test metrics from the log of a finished run."""
-        folder = workdir / checkpoint.FOLDER / str(steps)
-        return cls(epochs, steps, seconds, Scores.of(read_log(workdir)), folder)
+        scores = Scores.of(read_log(workdir))
+        assert scores is not None, "a finished run was evaluated"
+        folder = workdir / checkpoint.FOLDER / str(checkpoint.choose_step(workdir)[0])
+        return cls(epochs, steps, seconds, scores, folder)
 
     def __str__(self) -> str:
         named = self.scores.named()

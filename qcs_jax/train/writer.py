@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
 import sys
 import time
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from qcs_jax.metrics.run_log import LOG, read_log
+from qcs_jax.metrics.run_log import LOG_FILE, read_log
+from qcs_jax.system.files import write_text
 
 
 class Writer:
@@ -35,9 +35,9 @@ class Writer:
         """Opens the logs.
 
         Args:
-          workdir: Of the run, exists.
+          workdir: The run's workdir, which exists.
           start: Steps already taken; later lines of a killed run are dropped.
-          total: Steps of the whole run.
+          total: Number of steps in the whole run.
           images_per_step: For the images per second.
           tensorboard: Also write event files to `workdir/tensorboard`.
           quiet: Write and show nothing (all processes but the first).
@@ -47,7 +47,7 @@ class Writer:
         self._tick = (time.perf_counter(), start)
         self._log = self._events = None
         if not quiet:
-            path = workdir / LOG
+            path = workdir / LOG_FILE
             _drop_after(path, start)
             self._log = path.open("a", encoding="utf-8")
             if tensorboard:
@@ -55,12 +55,13 @@ class Writer:
 
                 folder = str(workdir / "tensorboard")
                 self._events = SummaryWriter(folder, purge_step=start + 1)
+        disabled: Any = {"disable": True} if quiet else {}
         self._bar = tqdm.tqdm(
             total=total,
             initial=start,
             unit="step",
             # Unless quiet it is the user's choice: TQDM_DISABLE=1, as in notebooks.
-            **({"disable": True} if quiet else {}),
+            **disabled,
             mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few
         )
 
@@ -115,11 +116,7 @@ def _drop_after(path: pathlib.Path, step: int) -> None:
     if not path.exists():
         return
     kept = [line for line in read_log(path.parent) if line["step"] <= step]
-    replacement = path.with_suffix(".tmp")
-    replacement.write_text(
-        "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
-    )
-    os.replace(replacement, path)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def _short(scalars: dict[str, float]) -> dict[str, str]:

@@ -6,6 +6,13 @@ Every drawing function takes plain arrays and gives a matplotlib `Figure`:
     style.save(charts.confusion(counts, class_names), "figures", "confusion")
 """
 
+from qcs_jax.system.errors import UserError
+
+
+class Unavailable(UserError):
+    """A run, or its images, cannot have this figure; others may be drawn."""
+
+
 # What `python -m qcs_jax.visualize` draws, and the figures of the paper that it is.
 FIGURES = {
     "heatmaps": "what faces of each class share with faces of each other (Figure 8)",

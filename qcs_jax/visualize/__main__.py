@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import argparse
 import pathlib
-import sys
-
-from absl import logging
 
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize import FIGURES
-from qcs_jax.visualize.errors import Unavailable
+from qcs_jax.visualize import FIGURES, Unavailable
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -92,5 +88,4 @@ def _draw(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
-    sys.exit(main())
+    command.start(main)

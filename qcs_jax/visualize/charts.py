@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize import style
+from qcs_jax.visualize import Unavailable, style
 from qcs_jax.visualize.curves import Curves
-from qcs_jax.visualize.errors import Unavailable
 
 _BRANCH = {"base": "base branch", "cross": "cross branch"}
 _SPLIT = {"test": "test", "held_out": "held-out"}
@@ -20,7 +20,7 @@ def losses(curves: Curves) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
     Args:
-      curves: Of a run.
+      curves: Curves of a run.
     """
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
@@ -78,7 +78,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
             j, i - 0.12, f"{share[i, j]:.1f}", color=color, fontweight=bold, **_AT
         )
         axes.text(j, i + 0.22, f"{counts[i, j]:,}", color=color, fontsize=5.5, **_AT)
-    rotated = dict(rotation=45, ha="right", rotation_mode="anchor")
+    rotated: dict[str, Any] = dict(rotation=45, ha="right", rotation_mode="anchor")
     names = [style.wrapped(name, 20) for name in class_names]
     axes.set_xticks(range(k), labels=names, **rotated)
     axes.set_yticks(range(k), labels=names)
@@ -92,7 +92,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     return figure
 
 
-_AT = dict(ha="center", va="center")
+_AT: dict[str, Any] = dict(ha="center", va="center")
 
 
 @style.styled
@@ -143,7 +143,8 @@ def embedding(
     for label, name in enumerate(class_names):
         mine = points[labels == label]
         axes.scatter(
-            *mine.T,
+            mine[:, 0],
+            mine[:, 1],
             s=size,
             color=style.COLORS[label % len(style.COLORS)],
             # Classes beyond the number of colours differ by their marker.
@@ -159,7 +160,8 @@ def embedding(
     axes.spines[:].set(visible=True, color="#BBBBBB")
     axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
     legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
-    for handle in legend.legend_handles:
+    handles: Any = legend.legend_handles
+    for handle in handles:
         handle.set_sizes([20])
         handle.set_alpha(1)
     return figure
@@ -170,7 +172,7 @@ def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
 
     Args:
       embeddings: `[m, C]`, m at least 4.
-      seed: Of what scikit-learn draws.
+      seed: Seed of what scikit-learn draws.
 
     Returns:
       `[m, 2]`.

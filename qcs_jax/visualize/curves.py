@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from qcs_jax.visualize.errors import Unavailable
+from qcs_jax.visualize import Unavailable
 
 _TERMS = ("base", "cross")
 _NO_LOG = "the run has no log: a converted checkpoint has none"
@@ -33,7 +33,7 @@ class Curves:
 
     @classmethod
     def of(cls, lines: list[dict]) -> Curves:
-        """From `run_log.read_log`.
+        """Reads the lines of `run_log.read_log`.
 
         Raises:
           Unavailable: if there is no log, or no epoch of it is finished.
@@ -52,9 +52,10 @@ class Curves:
         for kind in ("test", "held_out"):
             found = [line for line in lines if line["kind"] == kind]
             if found:
-                evaluations[kind] = tuple(
+                epochs, nll, accuracy = (
                     np.array([line[key] for line in found])
                     for key in ("epoch", "nll", "accuracy")
                 )
+                evaluations[kind] = epochs, nll, accuracy
         epoch = np.array([line["step"] for line in trained]) / steps_per_epoch
         return cls(epoch, losses, evaluations)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from qcs_jax.predict.interaction import compare
-from qcs_jax.visualize import charts, maps, matrices, style
+from qcs_jax.visualize import Unavailable, charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
-from qcs_jax.visualize.errors import Unavailable
 from qcs_jax.visualize.scene import Scene
 
 _IN_EMBEDDING = 2000  # images; more take minutes and hide each other
@@ -22,7 +20,7 @@ def heatmaps(scene: Scene) -> style.Figure:
     keys = scene.interaction.keys(images.reshape(-1, *images.shape[2:]))[-1]
     anchors, partners = keys[:k], keys[k:]
     row, column = np.indices((k, k)).reshape(2, -1)
-    importance, _ = compare(anchors[column], partners[row]).importance
+    importance, _ = scene.interaction.compare(anchors[column], partners[row]).importance
     return maps.heatmaps(*faces, importance.reshape(k, k, -1), scene.class_names)
 
 
@@ -68,7 +66,7 @@ def interaction_matrices(scene: Scene) -> style.Figure:
     return matrices.matrices(
         faces[0, 0],
         np.concatenate([faces[:, 0], faces[:1, 1]]),
-        compare(keys[[0, 0, 0]], keys),
+        scene.interaction.compare(keys[[0, 0, 0]], keys),
         ["itself", "same class", "different class"],
         [same, same, same, different],
     )
@@ -91,7 +89,7 @@ def distribution(scene: Scene) -> style.Figure:
 
 def embedding(scene: Scene) -> style.Figure:
     """Base features in the plane."""
-    labels, features = scene.gallery.labels, scene.features[1]
+    labels, features = scene.gallery.labels, scene.outputs[1]
     order = np.random.default_rng(scene.seed).permutation(len(labels))
     shown = np.sort(order[:_IN_EMBEDDING])
     points = charts.project(features[shown], scene.seed)
@@ -105,10 +103,9 @@ def _need_interaction(scene: Scene) -> None:
 
 def _need_csa(scene: Scene) -> None:
     _need_interaction(scene)
-    if scene.model.interaction != "csa":
+    if scene.model.interaction == "sdpa":
         raise Unavailable(
-            "the network compares by scaled dot products, not by similarities: only "
-            "csa does"
+            "the network compares by scaled dot products, not by similarities"
         )
 
 

@@ -10,9 +10,7 @@ import numpy as np
 
 from qcs_jax.images.decode import EXTENSIONS, decode
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize.errors import Unavailable
-
-BATCH = 64
+from qcs_jax.visualize import Unavailable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,17 +35,17 @@ class Gallery:
         """uint8 `[len(examples), side, side, 3]`."""
         return np.stack([decode(x, self.side) for x in self.read(examples)])
 
-    def batches(self, examples: Sequence[int]) -> Iterator[np.ndarray]:
-        """`pixels` of the examples, `BATCH` at a time."""
-        for begin in range(0, len(examples), BATCH):
-            yield self.pixels(examples[begin : begin + BATCH])
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """All images in their order, one at a time."""
+        for example in range(len(self.labels)):
+            yield self.pixels([example])[0]
 
     def pick(self, count: int, seed: int) -> np.ndarray:
         """Draws different examples of each class.
 
         Args:
           count: Examples of a class.
-          seed: Of the draw.
+          seed: Seed of the draw.
 
         Returns:
           int64 `[count, k]`, examples of class c in column c.

@@ -78,8 +78,8 @@ def attention(
         axes[0, c].set_title(style.wrapped(name), fontsize=text)
         for row, level in enumerate(maps, start=1):
             style.show_map(axes[row, c], faces[c], level[c], norm)
-    for row, level in enumerate(LEVELS, start=1):
-        axes[row, 0].set_ylabel(f"{level} level", fontsize=7)
+    for row, name in enumerate(LEVELS, start=1):
+        axes[row, 0].set_ylabel(f"{name} level", fontsize=7)
     style.map_scale(figure, axes, norm, ATTENTION)
     return figure
 

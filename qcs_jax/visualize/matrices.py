@@ -33,7 +33,7 @@ def matrices(
     Args:
       anchor: uint8 `[s, s, 3]`.
       partners: uint8 `[p, s, s, 3]`.
-      compared: Of the anchor with each partner.
+      compared: Comparison of the anchor with each partner.
       relations: How each partner is related to the anchor.
       class_names: 1 + p names: of the classes of the anchor and of each partner.
     """

@@ -19,6 +19,7 @@ from qcs_jax.system.errors import UserError
 
 try:
     import matplotlib as mpl
+    from cycler import cycler
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -48,7 +49,7 @@ COUNTS = "Blues"
 OPACITY = 0.6  # of a map over a face
 GREY = "#666666"
 
-_RC = {
+_RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
     "font.size": 8,
     "text.parse_math": False,  # a class may be called $x$
@@ -57,7 +58,7 @@ _RC = {
     "axes.linewidth": 0.6,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "axes.prop_cycle": cycler(color=COLORS),
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "xtick.major.width": 0.6,
@@ -106,7 +107,7 @@ def save(
 
 
 def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
-    """The figure as a file of that kind, "png" or "svg"."""
+    """Returns the figure as a file of that kind, "png" or "svg"."""
     buffer = io.BytesIO()
     undated = {"Date": None} if kind == "svg" else {"Software": None}
     with _settings():
@@ -157,13 +158,14 @@ def map_range(*maps: np.ndarray) -> Normalize:
 
 
 def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
-    """The colour bar of `show_map`, beside the axes."""
+    """Draws the colour bar of `show_map` beside the axes."""
     mappable = ScalarMappable(norm, MAP)
     where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
     bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
     bar.ax.set_facecolor("#AAAAAA")  # as over skin
     bar.outline.set_visible(False)
-    bar.solids.set_edgecolor("none")
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("none")
 
 
 def cell_of(pictures: int) -> float:

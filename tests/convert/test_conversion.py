@@ -11,6 +11,8 @@ import small
 import weights
 
 from qcs_jax import convert, models
+from qcs_jax.convert.conversion import default_residual
+from qcs_jax.convert.layout import Sizes
 from qcs_jax.system.errors import UserError
 
 LIVE_PARAMETERS = {7: 66_810_513, 8: 66_812_051}
@@ -38,12 +40,13 @@ def test_published_layouts(name, classes):
     zeros = {key: np.broadcast_to(np.float32(0), s) for key, s in layout.items()}
     conversion = convert.convert_state_dict(zeros)
     assert (conversion.network, conversion.size_name) == (name, "full")
-    assert conversion.sizes == layout.Sizes(num_classes=classes)
-    assert conversion.parameters == LIVE_PARAMETERS[classes] - 3 * (name == "dcs")
+    assert conversion.sizes == Sizes(num_classes=classes)
+    live = LIVE_PARAMETERS[classes] - 3 * (name == "dcs")
+    assert models.count(conversion.variables) == live
     assert conversion.ignored_parameters == IGNORED_PARAMETERS
     assert {*conversion.mapped, *conversion.ignored} == layout.keys()
     assert conversion.notes == ()
-    model = models.create(name, **conversion.model_options)
+    model = models.create(name, num_classes=classes)
     wanted = {path: x.shape for path, x in weights.flat(weights.shapes(model)).items()}
     found = weights.flat(conversion.variables)
     assert {path: x.shape for path, x in found.items()} == wanted
@@ -269,4 +272,4 @@ def test_to_torch_refuses_incomplete_variables():
     ],
 )
 def test_published_residuals(name, classes, residual):
-    assert convert.default_residual(name, classes) == residual
+    assert default_residual(name, classes) == residual

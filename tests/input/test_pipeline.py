@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from qcs_jax.input import pipeline
-from qcs_jax.input.pipeline import Layout
+from qcs_jax.input.pipeline import Topology
 from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.system.errors import UserError
 
 SIDE = 4
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(3), (11, 20, 10)))
-ONE = Layout(hosts=1, host=0, devices=1)
+ONE = Topology(hosts=1, host=0, devices=1)
 
 
 @functools.cache
@@ -23,7 +23,7 @@ def source():
     return memory_source.create(LABELS, SIDE)
 
 
-def batches(layout=ONE, *, batch_size=8, seed=0, branches=4, **options):
+def batches(topology=ONE, *, batch_size=8, seed=0, branches=4, **options):
     draw = Draw(LabelIndex(LABELS, 3), branches, options.pop("anchors", "shuffled"))
     return pipeline.train_batches(
         options.pop("source", None) or source(),
@@ -31,7 +31,7 @@ def batches(layout=ONE, *, batch_size=8, seed=0, branches=4, **options):
         batch_size=batch_size,
         side=SIDE,
         seed=seed,
-        layout=layout,
+        topology=topology,
         **options,
     )
 
@@ -97,7 +97,7 @@ def test_the_partners_of_an_anchor_change_with_the_epoch(seed):
 @pytest.mark.parametrize("branches", [1, 2, 4])
 @pytest.mark.parametrize("devices", [1, 2, 4])
 def test_layout_and_labels(branches, devices):
-    dataset = batches(Layout(1, 0, devices), branches=branches)
+    dataset = batches(Topology(1, 0, devices), branches=branches)
     for step in (0, 4, 5, 1000):
         batch = dataset[step]
         assert batch["image"].shape == (devices, branches, 8 // devices, SIDE, SIDE, 3)
@@ -123,14 +123,17 @@ def test_branches_are_the_relations_of_a_quadruplet():
 def test_the_number_of_devices_changes_nothing(devices):
     for step in (0, 3, 11):
         one = drawn(batches()[step])
-        np.testing.assert_array_equal(drawn(batches(Layout(1, 0, devices))[step]), one)
+        np.testing.assert_array_equal(
+            drawn(batches(Topology(1, 0, devices))[step]), one
+        )
 
 
 @pytest.mark.parametrize("hosts,devices", [(2, 1), (2, 2), (4, 1), (4, 2)])
 def test_hosts_share_the_global_batch_in_order(hosts, devices):
     for step in (0, 6):
         parts = [
-            drawn(batches(Layout(hosts, host, devices))[step]) for host in range(hosts)
+            drawn(batches(Topology(hosts, host, devices))[step])
+            for host in range(hosts)
         ]
         np.testing.assert_array_equal(
             np.concatenate(parts, axis=1), drawn(batches()[step])
@@ -179,7 +182,7 @@ def test_evaluation_sees_every_example_once(batch_size, hosts, devices):
             source(),
             batch_size=batch_size,
             side=SIDE,
-            layout=Layout(hosts, host, devices),
+            topology=Topology(hosts, host, devices),
         ):
             b = batch_size // hosts // devices
             assert images.shape == (devices, b, SIDE, SIDE, 3)
@@ -197,7 +200,7 @@ def test_evaluation_fills_up_only_the_last_batch(count):
     found = [
         examples
         for _, examples in pipeline.eval_batches(
-            small, batch_size=8, side=SIDE, layout=ONE
+            small, batch_size=8, side=SIDE, topology=ONE
         )
     ]
     assert len(found) == -(-count // 8)
@@ -227,7 +230,7 @@ def test_a_corrupt_image_is_named():
         for step in range(6):
             batches(source=damaged)[step]
     with pytest.raises(UserError, match="'train/17.png'"):
-        list(pipeline.eval_batches(damaged, batch_size=8, side=SIDE, layout=ONE))
+        list(pipeline.eval_batches(damaged, batch_size=8, side=SIDE, topology=ONE))
 
 
 @pytest.mark.parametrize("side", [2, 8])

@@ -81,16 +81,16 @@ def random_tokens(*shape, seed=0):
 def test_distances_are_those_of_float64():
     x, y = random_tokens(3, 5, 16), random_tokens(3, 7, 16, seed=1)
     exact = np.linalg.norm(x[:, :, None].astype(float) - y[:, None], axis=-1)
-    np.testing.assert_allclose(csa.distances(x, y), exact, rtol=2e-6)
+    np.testing.assert_allclose(csa.euclidean(x, y), exact, rtol=2e-6)
 
 
 def test_distance_of_a_position_to_itself_is_zero_with_zero_gradient():
     x = random_tokens(2, 6, 32)
-    d = csa.distances(x, x)
+    d = csa.euclidean(x, x)
     np.testing.assert_array_equal(np.diagonal(d, axis1=-2, axis2=-1), 0)
 
     def own(x):
-        return jnp.trace(csa.distances(x, x), axis1=-2, axis2=-1).sum()
+        return jnp.trace(csa.euclidean(x, x), axis1=-2, axis2=-1).sum()
 
     np.testing.assert_array_equal(jax.grad(own)(x), 0)
 

@@ -9,6 +9,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from qcs_jax import models
 from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.models.csa import CrossAttention, csa_maps
 from qcs_jax.models.qcs import CrossBranch
 from qcs_jax.models.vit import ViT
 
@@ -62,15 +63,15 @@ def test_last_block_may_compute_the_class_token_alone(depth):
     vit = ViT(num_classes=4, depth=depth, heads=2)
     tokens = small.images(3, 6, 8)
     options = dict(layout=BatchLayout(), train=False)
-    variables = vit.init(jax.random.key(0), tokens, **options, need_features=True)
-    full, features = vit.apply(variables, tokens, **options, need_features=True)
-    short, none = vit.apply(variables, tokens, **options, need_features=False)
-    np.testing.assert_allclose(short, full, atol=1e-6)
-    assert features.shape == tokens.shape and none is None
+    variables = vit.init(jax.random.key(0), tokens, **options, need_tokens=True)
+    full = vit.apply(variables, tokens, **options, need_tokens=True)
+    short = vit.apply(variables, tokens, **options, need_tokens=False)
+    np.testing.assert_allclose(short.logits, full.logits, atol=1e-6)
+    assert full.tokens.shape == tokens.shape and short.tokens is None
 
-    def flops(need_features):
+    def flops(need_tokens):
         apply = jax.jit(
-            lambda v, t: vit.apply(v, t, **options, need_features=need_features)[0]
+            lambda v, t: vit.apply(v, t, **options, need_tokens=need_tokens)[0]
         )
         return apply.lower(variables, tokens).compile().cost_analysis()["flops"]
 
@@ -127,29 +128,27 @@ def test_every_ablation_changes_the_cross_logits_alone(name, options):
 def test_without_connection_the_refined_tokens_alone_are_classified():
     """Table 1, row 2, from its definition; with GAP the base tokens are added."""
     tokens, layout = small.images(6, 12, 16), BatchLayout(2)
-    options = dict(num_classes=5, heads=2, dropout=0.0, proj_dropout=0.0, init_std=0.1)
-    options |= dict(interaction="csa", information="sd", gamma=1.0)
-    options |= dict(residual="normalized", dtype=jnp.float32)
+    options = dict(num_classes=5, attention=CrossAttention, vit=ViT)
     none, gap = (CrossBranch(connection=c, **options) for c in ("none", "gap"))
     variables = none.init(jax.random.key(0), tokens, layout, train=False)
     head = variables["params"]["head"]
 
-    logits, seen = none.apply(
+    found, seen = none.apply(
         variables, tokens, layout, train=False, capture_intermediates=True
     )
     refined = [seen["intermediates"][f"csa{i}"]["__call__"][0] for i in (1, 2, 3)]
     refined = np.concatenate([layout.merge(x) for x in refined], axis=1)
     expected = refined.mean(1) @ head["kernel"] + head["bias"][None]
-    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    np.testing.assert_allclose(found.logits, expected, atol=1e-5)
+    np.testing.assert_allclose(found.features, refined.mean(1), atol=1e-5)
 
-    added = gap.apply(variables, tokens, layout, train=False) - logits
+    both = gap.apply(variables, tokens, layout, train=False)
+    added = both.logits - found.logits
     np.testing.assert_allclose(added, tokens.mean(1) @ head["kernel"], atol=1e-5)
 
 
 def test_pre_norm_and_normalized_residuals():
     """Both forms of the residual, from their definitions."""
-    from qcs_jax.models.csa import CrossAttention, csa_maps
-
     x, layout = small.images(2, 2, 4, 8), BatchLayout(2)
     variables = CrossAttention().init(jax.random.key(0), x, layout)
     p = variables["params"]

@@ -19,8 +19,7 @@ from qcs_jax import models
 from qcs_jax.convert import layout
 from qcs_jax.train import sam
 from qcs_jax.train.losses import JointLoss
-from qcs_jax.train.state import TrainState
-from qcs_jax.train.step import make_train_step
+from qcs_jax.train.step import TrainState, make_train_step
 
 
 @pytest.mark.parametrize("name", ["qcs", "dcs"])

@@ -12,7 +12,7 @@ import small
 from PIL import Image
 
 import qcs_jax
-from qcs_jax import checkpoint
+from qcs_jax.checkpoint import trained
 from qcs_jax.images import augment
 from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.system.errors import UserError
@@ -261,13 +261,13 @@ def test_steps(run, classifier, pictures):
 
 def test_loading_reads_the_base_branch_alone(run, monkeypatch):
     asked = []
-    original = checkpoint.load_variables
+    original = trained.load_variables
 
     def spy(*args, **kwargs):
         asked.append(kwargs["branch"])
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(checkpoint, "load_variables", spy)
+    monkeypatch.setattr(trained, "load_variables", spy)
     qcs_jax.load(run)
     assert asked == ["base"]
 

@@ -134,7 +134,7 @@ def test_json_of_stopped_work_is_whole(predict, faces, tmp_path, monkeypatch):
 
     monkeypatch.setattr(qcs_jax.Classifier, "predict_each", interrupted)
     status, _, errors = predict(faces, f"--out={out}")
-    assert (status, errors) == (2, ["stopped"])
+    assert (status, errors) == (130, ["stopped"])
     assert len(json.loads(out.read_text())) == 32  # rows come 32 at a time
 
 
@@ -196,4 +196,4 @@ def test_nobody_need_read_to_the_end(run, faces):
         process.stdin.write((strange + b"\n") * 64)
         process.stdin.close()
         assert process.stderr.read() == b""
-        assert process.wait() == 2
+        assert process.wait() == 141

@@ -7,7 +7,7 @@ import small
 
 import qcs_jax
 from qcs_jax.images import augment
-from qcs_jax.predict.interaction import Interaction, compare
+from qcs_jax.predict.interaction import Comparison, Interaction
 from qcs_jax.system.errors import UserError
 
 FACES = small.pixels(4, 52, 52, 3)
@@ -41,7 +41,7 @@ def test_it_is_what_the_checkpoint_compares(explained, run):
     interaction = Interaction.load(run, step=1)
     ready = augment.preprocess(FACES, 48)
     keys = interaction.keys(ready)[-1]
-    compared = compare(keys[[0, 0, 0]], keys[1:])
+    compared = Comparison.of(keys[[0, 0, 0]], keys[1:])
     np.testing.assert_allclose(explained.similarities, compared.similarities, rtol=1e-5)
     # Tokens stand at every 16th pixel.
     grid = explained.anchor_maps[:, ::16, ::16].reshape(3, 9)

@@ -34,36 +34,46 @@ def names(found, folder):
     ],
 )
 def test_a_pattern_is_its_files_sorted(folder, pattern, expected):
-    assert names(faces.spread(f"{folder}/{pattern}"), folder) == expected
-    assert not faces.is_one(f"{folder}/{pattern}")
+    found, one = faces.expand(f"{folder}/{pattern}")
+    assert names(found, folder) == expected and not one
 
 
 def test_a_folder_is_the_images_below_it(folder):
     for path in (folder, str(folder)):
-        assert names(faces.spread(path), folder) == ["a.JPG", "b.png", "sub/c.webp"]
-        assert not faces.is_one(path)
+        found, one = faces.expand(path)
+        assert names(found, folder) == ["a.JPG", "b.png", "sub/c.webp"] and not one
 
 
 def test_a_file_named_like_a_pattern_is_a_file(folder):
     path = folder / "b[1].png"
     (folder / "b.png").rename(path)
     for given in (path, str(path)):
-        assert list(faces.spread(given)) == [given] and faces.is_one(given)
+        found, one = faces.expand(given)
+        assert list(found) == [given] and one
 
 
 def test_nothing_found_is_an_error(tmp_path):
     with pytest.raises(UserError, match="no file matches"):
-        list(faces.spread(f"{tmp_path}/*.jpg"))
-    with pytest.raises(UserError, match="no .jpg, .jpeg, .png, .bmp, .webp in this"):
-        list(faces.spread(tmp_path))
+        faces.expand(f"{tmp_path}/*.jpg")
+    with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
+        faces.expand(tmp_path)
+
+
+def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
+    given = [f"{folder}/*.jpg", folder / "b.png", str(folder / "sub"), folder]
+    found, one = faces.expand(given)
+    first, *others = found
+    assert (first.path, first.error) == (given[0], "no file matches") and not one
+    expected = ["b.png", "sub/c.webp", "a.JPG", "b.png", "sub/c.webp"]
+    assert names(others, folder) == expected
 
 
 def test_one_or_many():
     array = np.zeros((2, 4, 4, 3), np.uint8)
     for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], b"x", 3):
-        assert faces.is_one(one)
+        assert faces.expand(one)[1]
     for many in (array, [array[0]], ("a",), iter(()), []):
-        assert not faces.is_one(many)
+        assert not faces.expand(many)[1]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import small
 
+from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.models import csa
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.predict import interaction
-from qcs_jax.predict.interaction import Interaction, compare, on_image
+from qcs_jax.predict.interaction import Comparison, Interaction, on_image
 from qcs_jax.system.errors import UserError
 
 
@@ -45,7 +46,7 @@ def test_comparison_is_equations_1_and_7():
     x, y = first.astype(np.float64), second.astype(np.float64)
     distance = np.linalg.norm(x[:, :, None] - y[:, None], axis=-1)
     distance = distance - distance.min()  # of all pairs together
-    result = compare(first, second)
+    result = Comparison.of(first, second)
     np.testing.assert_allclose(result.distances, distance, atol=2e-5)
     similarity = distance.max() - distance
     np.testing.assert_allclose(result.similarities, similarity, atol=2e-5)
@@ -54,7 +55,7 @@ def test_comparison_is_equations_1_and_7():
 
 
 def test_importance_is_equations_3_and_8():
-    result = compare(*keys())
+    result = Comparison.of(*keys())
     s = result.similarities.astype(np.float64)
     expected = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
     np.testing.assert_allclose(result.importance[0], expected, rtol=1e-5)
@@ -62,7 +63,7 @@ def test_importance_is_equations_3_and_8():
 
 def test_both_images_share_a_transposed_matrix():
     first, second = keys()
-    forth, back = compare(first, second), compare(second, first)
+    forth, back = Comparison.of(first, second), Comparison.of(second, first)
     for name in ("products", "distances", "similarities"):
         transposed = getattr(back, name).swapaxes(1, 2)
         np.testing.assert_allclose(getattr(forth, name), transposed, atol=1e-5)
@@ -134,7 +135,7 @@ def test_a_baseline_compares_nothing():
 
 
 def test_load_reads_the_whole_network(tmp_path, qcs, images, monkeypatch):
-    monkeypatch.setitem(interaction.models.SIZES, "tiny", small.SIZES)
+    monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
     config = base_config()
     config.model.size = "tiny"
     names = tuple("abcdefg")

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax import models
+from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.classifier import Classifier
 
 SIZES = dict(
@@ -20,11 +21,11 @@ SIZES = dict(
 )
 
 
-def create(name: str, **options) -> models.QCS:
+def create(name: str, **options) -> QCS:
     return models.create(name, **{**SIZES, **options})
 
 
-def variables(model: models.QCS, seed: int = 0) -> dict:
+def variables(model: QCS, seed: int = 0) -> dict:
     """Random variables: weights of the usual scale, nothing at its initial value."""
     shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
     rng = np.random.default_rng(seed)
@@ -56,7 +57,7 @@ def images(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
-def batch(model: models.QCS, size: int, devices: int = 1, seed: int = 0) -> dict:
+def batch(model: QCS, size: int, devices: int = 1, seed: int = 0) -> dict:
     """The same global batch of `size` anchors, laid out for some devices."""
     n, s = model.branches, model.image_size
     image = pixels(n, size, s, s, 3, seed=seed)

@@ -5,13 +5,14 @@ import jax
 import numpy as np
 
 from qcs_jax import models
+from qcs_jax.models.qcs import QCS
 
 
-def shapes(model: models.QCS) -> dict:
+def shapes(model: QCS) -> dict:
     return jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
 
 
-def of(model: models.QCS, seed: int = 0) -> dict:
+def of(model: QCS, seed: int = 0) -> dict:
     rng = np.random.default_rng(seed)
     return jax.tree.map(
         lambda x: rng.uniform(0.1, 1, x.shape).astype(np.float32), shapes(model)

@@ -8,11 +8,12 @@ import pytest
 import toy
 from scipy import stats
 
+from qcs_jax import main
 from qcs_jax.checkpoint import choose_step, load_variables
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import read_log
-from qcs_jax.train import entry, loop
+from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 
 HELD_OUT = {"data.val_fraction": 0.2}
@@ -40,7 +41,7 @@ def written(folder):
 
 
 def test_every_image_counts_once(finished, capsys):
-    assert entry.run("eval", toy.config(), finished / "plain", "command") == 0
+    assert main.run("eval", toy.config(), finished / "plain", "command") == 0
     measured, predicted = written(finished / "plain")
     last = [x for x in read_log(finished / "plain") if x["kind"] == "test"][-1]
     assert predicted.ids == tuple(f"test/{i}" for i in range(21))
@@ -119,7 +120,7 @@ def test_everything_uses_the_checkpoint_that_is_reported(finished):
 @pytest.mark.parametrize("field, value", [("data.resize", 40), ("dtype", "bfloat16")])
 def test_images_are_prepared_as_in_training(finished, field, value, capsys):
     c = toy.config(**{field: value})
-    assert entry.run("eval", c, finished / "plain", "command") == 1
+    assert main.run("eval", c, finished / "plain", "command") == 1
     assert f"give --config.{field}=" in capsys.readouterr().err
 
 
@@ -157,5 +158,5 @@ def test_intervals_are_those_of_the_test_images(finished):
 
 
 def test_without_a_run_says_so(tmp_path, capsys):
-    assert entry.run("eval", toy.config(), tmp_path / "none", "command") == 1
+    assert main.run("eval", toy.config(), tmp_path / "none", "command") == 1
     assert "no checkpoint at" in capsys.readouterr().err

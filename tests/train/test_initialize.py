@@ -12,11 +12,11 @@ from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
-from qcs_jax.config.network import create_optimizer
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 from qcs_jax.train.initialize import PARTS, initialize
+from qcs_jax.train.run import create_optimizer
 
 FRESH, SAVED = 1, 2  # seeds
 

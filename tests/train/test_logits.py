@@ -7,7 +7,7 @@ import toy
 
 from qcs_jax.input import pipeline
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.train.logits import logits_of
+from qcs_jax.train.evaluate import logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 
 MODEL = small.create("baseline", num_classes=3)
@@ -16,9 +16,9 @@ SOURCE = toy.source("test")
 
 
 def logits(devices, batch_size, mirrored=False):
-    layout = pipeline.Layout(hosts=1, host=0, devices=devices)
+    topology = pipeline.Topology(hosts=1, host=0, devices=devices)
     batches = pipeline.eval_batches(
-        SOURCE, batch_size=batch_size, side=36, layout=layout
+        SOURCE, batch_size=batch_size, side=36, topology=topology
     )
     step = make_eval_step(MODEL, mirrored=mirrored)
     variables = replicate(VARIABLES) if devices == 8 else VARIABLES

@@ -11,12 +11,12 @@ import pytest
 import toy
 from toy import config
 
-from qcs_jax import checkpoint
+from qcs_jax import checkpoint, main
 from qcs_jax.input import pipeline
 from qcs_jax.metrics.run_log import read_log
-from qcs_jax.system.errors import UserError
-from qcs_jax.system.signals import Interrupted
-from qcs_jax.train import entry, lock, loop, report
+from qcs_jax.system import files
+from qcs_jax.system.errors import Interrupted, UserError
+from qcs_jax.train import loop, summary
 from qcs_jax.train.writer import Writer
 
 
@@ -155,18 +155,18 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
 def test_a_run_does_not_go_on_with_other_data(field, value, reference, capsys):
     """Held-out images could have been trained on; epochs would change their length."""
     longer = config(**{field: value, "train.epochs": 3})
-    assert entry.run("train", longer, reference, "command") == 1
+    assert main.run("train", longer, reference, "command") == 1
     message = capsys.readouterr().err
     assert "was trained on other data" in message and f"{field} was" in message
     assert final(reference)[0] == 12
 
 
 def test_one_process_at_a_time(tmp_path, capsys):
-    with lock.exclusive(tmp_path):
-        assert entry.run("train", config(), tmp_path, "command") == 1
+    with files.exclusive(tmp_path, "taken"):
+        assert main.run("train", config(), tmp_path, "command") == 1
     assert "another process is training in" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-    with lock.exclusive(tmp_path):
+    with files.exclusive(tmp_path, "taken"):
         pass  # it is free again
 
 
@@ -198,7 +198,7 @@ def test_a_signal_that_ends_the_input_saves_too(tmp_path, monkeypatch, reference
 
 def test_workdir_of_another_network_is_refused(reference, capsys):
     before = final(reference)[0]
-    status = entry.run("train", config(**{"model.name": "dcs"}), reference, "command")
+    status = main.run("train", config(**{"model.name": "dcs"}), reference, "command")
     message = capsys.readouterr().err
     assert status == 1 and message.startswith("error: ")
     assert "model.name is 'baseline' there, 'dcs' here" in message
@@ -207,14 +207,14 @@ def test_workdir_of_another_network_is_refused(reference, capsys):
 
 
 def test_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
-    honest = report.scalars_of
+    honest = summary.scalars_of
 
     def poisoned(reports):
         scalars = honest(reports)
         return scalars | {"base_loss": math.nan} if scalars else scalars
 
     monkeypatch.setattr(loop, "scalars_of", poisoned)
-    assert entry.run("train", config(), tmp_path, "command") == 1
+    assert main.run("train", config(), tmp_path, "command") == 1
     message = capsys.readouterr().err
     assert "the loss is not finite at step 1" in message
     assert "base_loss nan" in message and "checkpoints" in message

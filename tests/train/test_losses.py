@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qcs_jax.models.qcs import Outputs
 from qcs_jax.train.losses import JointLoss
 
 N, B, K = 4, 6, 5
@@ -17,6 +18,11 @@ def logits_and_labels(n=N, seed=0):
         rng.standard_normal((m, B, K)).astype(np.float32) for m in (N if n else 1, n)
     )
     return base, cross, rng.integers(0, K, base.shape[:2]).astype(np.int32)
+
+
+def outputs(base, cross):
+    none = np.zeros((*base.shape[:2], 0), np.float32)
+    return Outputs(base, cross, none, none[: len(cross)])
 
 
 def log_softmax(x):
@@ -43,7 +49,7 @@ def mse(base, cross):
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.0, 3.0])
 def test_eq_10(alpha):
     base, cross, labels = logits_and_labels()
-    loss, terms = JointLoss(alpha)(base, cross, labels)
+    loss, terms = JointLoss(alpha)(outputs(base, cross), labels)
     expected = cross_entropy(base, labels) + alpha * cross_entropy(cross, labels)
     assert float(loss) == pytest.approx(expected / 2, rel=1e-5)
     assert terms.keys() == {"base", "cross"}
@@ -51,7 +57,7 @@ def test_eq_10(alpha):
 
 def test_with_alpha_1_all_eight_classifiers_count_the_same():
     base, cross, labels = logits_and_labels()
-    loss, _ = JointLoss()(base, cross, labels)
+    loss, _ = JointLoss()(outputs(base, cross), labels)
     together = cross_entropy(
         np.concatenate([base, cross]), np.concatenate([labels, labels])
     )
@@ -60,7 +66,7 @@ def test_with_alpha_1_all_eight_classifiers_count_the_same():
 
 def test_terms_are_those_of_each_branch():
     base, cross, labels = logits_and_labels()
-    _, terms = JointLoss(alpha=0.3)(base, cross, labels)
+    _, terms = JointLoss(alpha=0.3)(outputs(base, cross), labels)
     for name, logits in {"base": base, "cross": cross}.items():
         assert terms[name].shape == (N,)
         for i in range(N):
@@ -71,7 +77,7 @@ def test_terms_are_those_of_each_branch():
 @pytest.mark.parametrize("distillation", ["none", *DISTILLATIONS])
 def test_baseline_is_plain_cross_entropy(distillation):
     base, cross, labels = logits_and_labels(n=0)
-    loss, terms = JointLoss(2.0, distillation)(base, cross, labels)
+    loss, terms = JointLoss(2.0, distillation)(outputs(base, cross), labels)
     assert float(loss) == pytest.approx(cross_entropy(base, labels), rel=1e-5)
     assert terms["cross"].shape == (0,) and "distillation" not in terms
 
@@ -82,10 +88,10 @@ def test_baseline_is_plain_cross_entropy(distillation):
 )
 def test_distillation_adds_its_term(distillation, temperature, weight):
     base, cross, labels = logits_and_labels()
-    plain, _ = JointLoss()(base, cross, labels)
+    plain, _ = JointLoss()(outputs(base, cross), labels)
     loss, terms = JointLoss(
         distillation=distillation, distillation_weight=weight, temperature=temperature
-    )(base, cross, labels)
+    )(outputs(base, cross), labels)
     expected = (
         kl(base, cross, temperature) if distillation == "kl" else mse(base, cross)
     )
@@ -98,7 +104,7 @@ def test_the_teacher_learns_nothing_from_the_student(distillation):
     base, cross, labels = logits_and_labels()
 
     def term(base, cross):
-        return JointLoss(distillation=distillation)(base, cross, labels)[1][
+        return JointLoss(distillation=distillation)(outputs(base, cross), labels)[1][
             "distillation"
         ]
 
@@ -113,7 +119,7 @@ def test_a_student_that_agrees_is_left_alone(distillation):
 
     def term(base):
         loss = JointLoss(distillation=distillation, temperature=3.0)
-        return loss(base, cross, labels)[1]["distillation"]
+        return loss(outputs(base, cross), labels)[1]["distillation"]
 
     value, gradient = jax.value_and_grad(term)(cross)
     assert float(value) == pytest.approx(0, abs=1e-6)
@@ -127,7 +133,7 @@ def test_the_factor_t_squared_keeps_the_gradient_of_kl():
 
     def term(base):
         loss = JointLoss(distillation="kl", temperature=500.0)
-        return loss(base, cross, labels)[1]["distillation"]
+        return loss(outputs(base, cross), labels)[1]["distillation"]
 
     np.testing.assert_allclose(
         jax.grad(term)(base), (base - cross) / (K * N * B), atol=2e-4
@@ -139,7 +145,7 @@ def test_extreme_logits_stay_finite(distillation):
     base, cross, labels = logits_and_labels()
 
     def loss(base, cross):
-        return JointLoss(distillation=distillation)(base, cross, labels)[0]
+        return JointLoss(distillation=distillation)(outputs(base, cross), labels)[0]
 
     value, gradients = jax.value_and_grad(loss, (0, 1))(
         jnp.asarray(1e4 * base), jnp.asarray(-1e4 * cross)

@@ -7,12 +7,11 @@ import pytest
 import small
 
 from qcs_jax.config import base_config
-from qcs_jax.config.network import create_augmentation
 from qcs_jax.images.augment import preprocess
 from qcs_jax.train import sam
 from qcs_jax.train.losses import JointLoss
-from qcs_jax.train.state import TrainState
-from qcs_jax.train.step import make_eval_step, make_train_step, replicate
+from qcs_jax.train.run import create_augmentation
+from qcs_jax.train.step import TrainState, make_eval_step, make_train_step, replicate
 
 # Plain gradient descent shows the gradient itself; Adam would hide its scale.
 OPTIMIZER = sam.SAM(optax.sgd(0.1), rho=0.05)

@@ -10,11 +10,10 @@ import pytest
 import small
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from qcs_jax.predict.interaction import compare
+from qcs_jax.predict.interaction import Comparison
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize import charts, maps, matrices, style
+from qcs_jax.visualize import Unavailable, charts, maps, matrices, style
 from qcs_jax.visualize.curves import Curves
-from qcs_jax.visualize.errors import Unavailable
 
 NAMES = (
     "neutral",
@@ -54,7 +53,7 @@ def negatives(k, n):
 
 
 def interaction_matrices(k, n):
-    compared = compare(*small.images(2, k, n, 5))
+    compared = Comparison.of(*small.images(2, k, n, 5))
     return matrices.matrices(
         faces(), faces(k), compared, ["different class"] * k, [NAMES[1], *NAMES[:k]]
     )

@@ -38,11 +38,10 @@ def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
     """Reads what `torch.save` wrote, executing nothing of what the file names.
 
     Tensors and parameters become NumPy arrays in native byte order, each with memory of
-    its own (unless one tensor stands in two places: then it is one array in both).
-    Values of bfloat16, which NumPy lacks, come as float32.
-    Dictionaries, lists, tuples, text and numbers come back as such (an OrderedDict as a
-    dict). Any other object, such as a recorder of a training script or a NumPy scalar,
-    is an inert `Stub`.
+    its own (a tensor that stands in two places is one array in both); bfloat16, which
+    NumPy lacks, becomes float32. Dictionaries, lists, tuples, text and numbers come
+    back as such, an OrderedDict as a dict. Any other object, such as a recorder of a
+    training script or a NumPy scalar, is an inert `Stub`.
 
     Args:
       path: The file.
@@ -53,8 +52,8 @@ def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
       The object that was saved, most often a dictionary; see `state_dict_of`.
 
     Raises:
-      CheckpointFormatError: The file is missing, damaged, hostile, of another format,
-        or holds tensors that are not supported. The message says what to do.
+      CheckpointFormatError: if the file is missing, damaged, hostile, of another
+        format, or holds tensors that are not supported. The message says what to do.
     """
     path = Path(path)
     try:
@@ -117,21 +116,27 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
       Names to arrays, as stored: prefixes such as `module.` are kept.
 
     Raises:
-      CheckpointFormatError: There is none; the message lists the keys that were found.
+      CheckpointFormatError: if there is none, listing the keys that were found.
     """
     if isinstance(checkpoint, Stub):
         raise CheckpointFormatError(_whole_model("the checkpoint", checkpoint))
     if not isinstance(checkpoint, Mapping):
         kind = type(checkpoint).__name__
         raise CheckpointFormatError(f"the checkpoint is a {kind}, not a dict. {SAVE}.")
-    if _is_state_dict(checkpoint):
+    if checkpoint and not _others(checkpoint):
         return dict(checkpoint)
     for key in ("state_dict", "model_state_dict", "model"):
         inner = checkpoint.get(key)
-        if isinstance(inner, Mapping):
-            return _checked_state_dict(key, inner)
         if isinstance(inner, Stub):
             raise CheckpointFormatError(_whole_model(f"its {key!r} entry", inner))
+        if isinstance(inner, Mapping):
+            others = _others(inner)
+            if inner and not others:
+                return dict(inner)
+            raise CheckpointFormatError(
+                f"{key!r} in the checkpoint must name arrays only, found"
+                f" {_listed(others)}. {SAVE}."
+            )
     raise CheckpointFormatError(
         "the checkpoint holds no state_dict: expected arrays, or a dict of arrays under"
         f" 'state_dict', 'model_state_dict' or 'model', found {_listed(checkpoint)}."
@@ -139,25 +144,13 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
     )
 
 
-def _is_state_dict(candidate: Mapping[Any, Any]) -> bool:
-    return bool(candidate) and all(
-        isinstance(name, str) and isinstance(value, np.ndarray)
-        for name, value in candidate.items()
-    )
-
-
-def _checked_state_dict(key: str, inner: Mapping[Any, Any]) -> dict[str, np.ndarray]:
-    if _is_state_dict(inner):
-        return dict(inner)
-    wrong = {
+def _others(candidate: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The entries that are not arrays under a name."""
+    return {
         name: value
-        for name, value in inner.items()
+        for name, value in candidate.items()
         if not (isinstance(name, str) and isinstance(value, np.ndarray))
     }
-    raise CheckpointFormatError(
-        f"{key!r} in the checkpoint must name arrays only, found {_listed(wrong)}."
-        f" {SAVE}."
-    )
 
 
 def _whole_model(what: str, stub: Stub) -> str:

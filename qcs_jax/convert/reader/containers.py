@@ -4,13 +4,14 @@ Both hold one pickle and the raw storages that it refers to. The code assumes th
 file was written to do harm.
 """
 
+import dataclasses
 import io
 import struct
 import zipfile
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.convert.reader.pickle_machine import ByteStream, Stub, run_pickle
+from qcs_jax.convert.reader.pickle_machine import Stub, run_pickle
 from qcs_jax.convert.reader.tensors import ByteLimit, StorageId, TensorBuilder
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -18,33 +19,38 @@ _LEGACY_VERSION = 1001
 
 
 def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
-    """Reads the zip archive of torch >= 1.6.
+    """Reads the zip archive of torch >= 1.6: the object that was saved.
 
     Its records are `ROOT/data.pkl`, one `ROOT/data/KEY` per storage, and, in newer
-    files, `ROOT/byteorder`; ROOT is any name.
-
-    Args:
-      file: The file, open for reading.
-      size: Its size in bytes.
-      limit: Pays for the arrays.
-
-    Returns:
-      The object that was saved.
-
-    Raises:
-      CheckpointFormatError: The archive is damaged, or not one of PyTorch.
+    files, `ROOT/byteorder`; ROOT is any name. `size` is the file's, in bytes; `limit`
+    pays for the arrays.
     """
-    with _open(file) as archive:
-        return _load_records(archive, _checked_records(archive, size), limit)
-
-
-def _open(file: BinaryIO) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(file)
+        archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
         raise CheckpointFormatError(
             f"the zip archive is incomplete or damaged. {DOWNLOAD}"
         ) from None
+    records = _checked_records(archive, size)
+    order = b"little"
+    if "byteorder" in records:
+        order = _read(archive, records["byteorder"])
+    if order not in (b"little", b"big"):
+        raise CheckpointFormatError(f"its byte order is unknown. {DOWNLOAD}")
+
+    def read_storage(storage: StorageId) -> bytes:
+        record = records.get(f"data/{storage.key}")
+        if record is None or record.file_size < storage.byte_count:
+            raise CheckpointFormatError(
+                f"storage {shorten(storage.key)} is missing or shorter than the"
+                f" {storage.byte_count} bytes it should have. {DOWNLOAD}"
+            )
+        return _read(archive, record)[: storage.byte_count]
+
+    builder = TensorBuilder(read_storage, order.decode("ascii"), limit)
+    limit.spend(records["data.pkl"].file_size)
+    program = io.BytesIO(_read(archive, records["data.pkl"]))
+    return run_pickle(program, builder.functions, builder.persistent_load)
 
 
 def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
@@ -59,7 +65,7 @@ def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
 
 
 def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """Returns the records by their name below ROOT.
+    """The records by their name below ROOT.
 
     Stored records that fit into the file together cannot be a zip bomb: those need
     compression, or records that overlap.
@@ -96,64 +102,29 @@ def _root_of(names: list[str]) -> str:
     return root
 
 
-def _load_records(
-    archive: zipfile.ZipFile, records: dict[str, zipfile.ZipInfo], limit: ByteLimit
-) -> Any:
-    order = (
-        _read(archive, records["byteorder"]) if "byteorder" in records else b"little"
-    )
-    if order not in (b"little", b"big"):
-        raise CheckpointFormatError(f"its byte order is unknown. {DOWNLOAD}")
-
-    def read_storage(storage: StorageId) -> bytes:
-        record = records.get(f"data/{storage.key}")
-        if record is None or record.file_size < storage.byte_count:
-            raise CheckpointFormatError(
-                f"storage {shorten(storage.key)} is missing or shorter than the"
-                f" {storage.byte_count} bytes it should have. {DOWNLOAD}"
-            )
-        return _read(archive, record)[: storage.byte_count]
-
-    builder = TensorBuilder(read_storage, order.decode("ascii"), limit)
-    limit.spend(records["data.pkl"].file_size)
-    program = io.BytesIO(_read(archive, records["data.pkl"]))
-    return run_pickle(program, builder.functions, builder.persistent_load)
-
-
+@dataclasses.dataclass
 class _BoundedStream:
     """A stream that takes no more memory for a read than the file has bytes left."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._size = size
+    file: BinaryIO
+    size: int
 
     def read(self, count: int) -> bytes:
         if count > io.DEFAULT_BUFFER_SIZE:  # Small reads are many, and cost nothing.
-            count = min(count, self._size - self._file.tell())
-        return self._file.read(count)
+            count = min(count, self.size - self.file.tell())
+        return self.file.read(count)
 
     def readline(self) -> bytes:
-        return self._file.readline(1 << 20)
+        return self.file.readline(1 << 20)
 
 
 def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
-    """Reads the format before torch 1.6: five pickles, then the storages.
+    """Reads the format before torch 1.6, five pickles and then the storages.
 
     The storages lie behind the pickle that says how large they are. So that one runs
     twice: with stubs only, to learn about the storages, and again to build the tensors.
-
-    Args:
-      file: The file, open for reading at its start.
-      size: Its size in bytes.
-      limit: Pays for the arrays.
-
-    Returns:
-      The object that was saved.
-
-    Raises:
-      CheckpointFormatError: The file is damaged, or not one of PyTorch.
     """
-    stream = _BoundedStream(file, size)
+    stream = cast(BinaryIO, _BoundedStream(file, size))  # all that is ever asked of it
     _check_legacy_header(stream)
     start = file.tell()
     storages: dict[str, StorageId] = {}
@@ -180,7 +151,7 @@ def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
     return run_pickle(program, builder.functions, builder.persistent_load)
 
 
-def _check_legacy_header(stream: ByteStream) -> None:
+def _check_legacy_header(stream: BinaryIO) -> None:
     """Reads the magic number, the format's version and a description of the machine."""
     try:
         magic = run_pickle(stream)
@@ -199,7 +170,7 @@ def _check_legacy_header(stream: ByteStream) -> None:
 def _locate_storages(
     file: BinaryIO, size: int, keys: Any, storages: dict[str, StorageId]
 ) -> dict[str, int]:
-    """Returns where the bytes of each storage begin: each follows its element count."""
+    """Where the bytes of each storage begin; each follows its element count."""
     if not isinstance(keys, list):
         raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
     positions: dict[str, int] = {}

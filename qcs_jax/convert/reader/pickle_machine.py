@@ -9,11 +9,20 @@ reads; nothing of the `pickle` module is used.
 
 The machine also has to survive programs written to exhaust it, so each step costs fuel,
 nothing recurses, and no allocation exceeds what the file pays for in bytes.
+
+A `pickle.Unpickler` with a strict `find_class` would be shorter, and is not enough: it
+decides what a name means, and all else happens as in any pickle.
+- An extension code that the process has resolved before does not ask `find_class`.
+- BUILD sets attributes of any object, the permitted functions and classes included.
+- The memo is an array up to its largest index, so five bytes allocate gigabytes.
+- Keys are hashed whatever they are: sixty nested pairs can take 2**60 steps.
+- Nothing counts the steps, or what the permitted functions are made to walk over.
 """
 
+import dataclasses
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn, Protocol
+from typing import Any, BinaryIO, NoReturn
 
 from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
 
@@ -29,13 +38,7 @@ Function = Callable[..., Any]
 Functions = Mapping[tuple[str, str], Function]
 
 
-class ByteStream(Protocol):
-    """What the machine needs of a file. A read must not allocate more than is left."""
-
-    def read(self, count: int, /) -> bytes: ...
-    def readline(self) -> bytes: ...
-
-
+@dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Stub:
     """Stands for a global that was not looked up, and for whatever it would have built.
 
@@ -44,11 +47,8 @@ class Stub:
       name: The name in that module.
     """
 
-    __slots__ = ("module", "name")
-
-    def __init__(self, module: str, name: str) -> None:
-        self.module = module
-        self.name = name
+    module: str
+    name: str
 
     @property
     def qualified_name(self) -> str:
@@ -63,27 +63,24 @@ def _damaged(how: str) -> CheckpointFormatError:
     return CheckpointFormatError(f"its pickle is damaged ({how}). {DOWNLOAD}")
 
 
+@dataclasses.dataclass
 class _Machine:
     """One run: a stack, the stacks below each mark, and the memo."""
 
-    def __init__(
-        self, functions: Functions, persistent_load: Callable[[Any], Any] | None
-    ) -> None:
-        self.functions = functions
-        self.persistent_load = persistent_load
-        self.stack: list[Any] = []
-        self.outer_stacks: list[list[Any]] = []
-        self.memo: dict[int, Any] = {}
-        self.fuel = MAX_STEPS
+    functions: Functions
+    persistent_load: Callable[[Any], Any] | None
+    stack: list[Any] = dataclasses.field(default_factory=list)
+    outer_stacks: list[list[Any]] = dataclasses.field(default_factory=list)
+    memo: dict[int, Any] = dataclasses.field(default_factory=dict)
+    fuel: int = MAX_STEPS
 
-    def run(self, stream: ByteStream) -> Any:
+    def run(self, stream: BinaryIO) -> Any:
         """Runs one pickle and leaves `stream` right behind it."""
         for opcode, argument, _ in pickletools.genops(stream):
             self.spend(1)
             _STEPS[opcode.name](self, argument)
-        return (
-            self.stack.pop()
-        )  # The last opcode was STOP, or genops would have raised.
+        # The last opcode was STOP, or genops would have raised.
+        return self.stack.pop()
 
     def spend(self, steps: int) -> None:
         """Pays for work; a program that is out of fuel is refused."""
@@ -139,8 +136,8 @@ class _Machine:
             return self.push(target)
         if not isinstance(arguments, tuple):
             raise _damaged("it calls without arguments")
-        self.spend(len(arguments))
-        self.spend(sum(len(a) for a in arguments if isinstance(a, (list, tuple))))
+        lengths = (len(a) for a in arguments if isinstance(a, (list, tuple)))
+        self.spend(len(arguments) + sum(lengths))
         return self.push(function(*arguments))
 
     def call_from_stack(self, depth: int) -> None:
@@ -149,14 +146,13 @@ class _Machine:
         self.call(target, arguments)
 
 
-def update_dict(target: dict, pairs: Iterable[tuple[Any, Any]]) -> None:
-    """Sets items of `target`, with keys that are safe to hash and to compare."""
-    for key, value in pairs:
-        target[_safe_key(key)] = value
+def safe_dict(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary whose keys are safe to hash and to compare."""
+    return {_safe_key(key): value for key, value in pairs}
 
 
 def _safe_key(key: Any) -> Any:
-    """Returns `key`, or a stub where hashing or comparing it could take forever.
+    """`key`, or a stub where hashing or comparing it could take for ever.
 
     Python hashes a tuple anew each time, through all of its levels: sixty nested pairs
     of one another would take 2**60 steps. Text hashes are salted, integers are not.
@@ -183,7 +179,7 @@ def _extend(machine: _Machine, items: list[Any]) -> None:
 def _set_items(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if isinstance(target, dict):
-        update_dict(target, zip(items[::2], items[1::2], strict=True))
+        target.update(safe_dict(zip(items[::2], items[1::2], strict=True)))
     elif not isinstance(target, Stub):
         raise _damaged("it sets items of something but a dict")
 
@@ -199,15 +195,6 @@ def _stack_global(machine: _Machine, _: None) -> None:
     if not (isinstance(module, str) and isinstance(name, str)):
         raise _damaged("it names a global by something but text")
     machine.push(Stub(module, name))
-
-
-def _named(argument: str) -> Stub:
-    module, _, name = argument.partition(" ")
-    return Stub(module, name)
-
-
-def _extension(machine: _Machine, code: int) -> None:
-    machine.push(Stub("extension", str(code)))
 
 
 def _object(machine: _Machine, _: None) -> None:
@@ -257,10 +244,12 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, i: m.push(m.memo[i])),
-    "GLOBAL": lambda m, names: m.push(_named(names)),
+    "GLOBAL": lambda m, names: m.push(Stub(*names.split(" ", 1))),
     "STACK_GLOBAL": _stack_global,
-    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), _extension),
-    "INST": lambda m, names: m.call(_named(names), tuple(m.pop_to_mark())),
+    **dict.fromkeys(
+        ("EXT1", "EXT2", "EXT4"), lambda m, code: m.push(Stub("extension", str(code)))
+    ),
+    "INST": lambda m, names: m.call(Stub(*names.split(" ", 1)), tuple(m.pop_to_mark())),
     "OBJ": _object,
     "REDUCE": lambda m, _: m.call_from_stack(2),
     "NEWOBJ": lambda m, _: m.call_from_stack(2),
@@ -273,23 +262,21 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
 
 
 def run_pickle(
-    stream: ByteStream,
+    stream: BinaryIO,
     functions: Functions | None = None,
     persistent_load: Callable[[Any], Any] | None = None,
 ) -> Any:
-    """Runs one pickle without executing anything that it names.
+    """What a pickle describes, in plain containers; executes nothing that it names.
 
     Args:
-      stream: Begins with the pickle; left right behind it.
+      stream: Begins with the pickle; left right behind it. What it allocates for a read
+        must not be more than is left of the file.
       functions: The only globals that do something, by (module, name). They get the
         pickle's positional arguments and must check them.
       persistent_load: Turns a persistent id (any object) into an object.
 
-    Returns:
-      What the pickle describes, in plain Python containers.
-
     Raises:
-      CheckpointFormatError: The pickle is damaged, or more than this machine runs.
+      CheckpointFormatError: if it is damaged, or more than this machine runs.
     """
     try:
         return _Machine(functions or {}, persistent_load).run(stream)

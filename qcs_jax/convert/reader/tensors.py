@@ -5,14 +5,18 @@ Any of them may be a lie, so all are checked as Python integers, which do not ov
 before NumPy sees them: `as_strided` believes whatever it is told.
 """
 
+from __future__ import annotations
+
+import dataclasses
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from qcs_jax.convert.reader.errors import DOWNLOAD, CheckpointFormatError
-from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, update_dict
+from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, safe_dict
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
 
@@ -46,31 +50,32 @@ _UNSUPPORTED = (
 ).split()
 
 
+@dataclasses.dataclass
 class ByteLimit:
     """Pays for memory before it is taken."""
 
-    def __init__(self, *, file_size: int, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._max_growth = _GROWTH * file_size + _GROWTH_CONSTANT
-        self._spent = 0
+    file_size: int
+    max_bytes: int
+    spent: int = 0
 
     def spend(self, byte_count: int) -> None:
         """Raises CheckpointFormatError if `byte_count` more bytes are too many."""
-        self._spent += byte_count
-        if self._spent > self._max_growth:
+        self.spent += byte_count
+        if self.spent > (most := _GROWTH * self.file_size + _GROWTH_CONSTANT):
             raise CheckpointFormatError(
-                f"its tensors take more than {self._max_growth:,} bytes, far more than"
-                " the file holds. Save them in PyTorch without expanded views: call"
-                " .clone() on each"
+                f"its tensors take more than {most:,} bytes, far more than the file"
+                " holds. Save them in PyTorch without expanded views: call .clone() on"
+                " each"
             )
-        if self._spent > self._max_bytes:
+        if self.spent > self.max_bytes:
             raise CheckpointFormatError(
-                f"its tensors take more than max_bytes = {self._max_bytes:,} bytes. If"
+                f"its tensors take more than max_bytes = {self.max_bytes:,} bytes. If"
                 " you trust its size, pass a larger max_bytes"
             )
 
 
-class StorageId(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class StorageId:
     """What the pickle says about a storage.
 
     Attributes:
@@ -85,22 +90,16 @@ class StorageId(NamedTuple):
 
     @property
     def byte_count(self) -> int:
-        """Bytes in the file."""
-        return self.count * _item_size(self.dtype)
+        """Number of bytes in the file."""
+        one = 2 if self.dtype == _BFLOAT16 else np.dtype(self.dtype).itemsize
+        return self.count * one
 
     @classmethod
-    def parse(cls, identifier: Any) -> "StorageId | None":
-        """Checks a persistent id.
+    def parse(cls, identifier: Any) -> StorageId | None:
+        """Checks a persistent id; None where it is no storage, but a whole model's.
 
-        Args:
-          identifier: `("storage", type, key, device, count)`, in legacy files with a
-            view behind it, or `("module", class, file, source)` of a whole model.
-
-        Returns:
-          The storage; None for a module.
-
-        Raises:
-          CheckpointFormatError: The identifier is neither.
+        It is `("storage", type, key, device, count)`, in legacy files with a view
+        behind it, or `("module", class, file, source)`.
         """
         match identifier:
             case ("module", Stub(), _, _):
@@ -111,15 +110,13 @@ class StorageId(NamedTuple):
         raise CheckpointFormatError(f"its pickle names a storage wrongly. {DOWNLOAD}")
 
 
+@dataclasses.dataclass(eq=False)
 class _Storage:
     """A storage in memory; the first tensor that fills it may have that memory."""
 
-    def __init__(
-        self, storage_id: StorageId, elements: np.ndarray, is_given_away: bool = False
-    ) -> None:
-        self.id = storage_id
-        self.elements = elements
-        self.is_given_away = is_given_away
+    id: StorageId
+    elements: np.ndarray
+    is_given_away: bool = False
 
 
 class TensorBuilder:
@@ -146,7 +143,7 @@ class TensorBuilder:
             ("torch._utils", "_rebuild_parameter"): _first,
             ("torch._utils", "_rebuild_parameter_with_state"): _first,
             **{
-                ("torch._utils", f"_rebuild_{kind}"): _unsupported(kind)
+                ("torch._utils", f"_rebuild_{kind}"): functools.partial(_refuse, kind)
                 for kind in _UNSUPPORTED
             },
         }
@@ -192,13 +189,14 @@ class TensorBuilder:
         return self._tensor(*arguments[:4])
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
-        """Returns the tensor as an array that shares its memory with no other one."""
+        """The tensor as an array that shares its memory with no other one."""
         if not isinstance(storage, _Storage):
             raise CheckpointFormatError(f"a tensor has no storage. {DOWNLOAD}")
         _check_geometry(len(storage.elements), offset, size, stride)
         size, elements = tuple(size), storage.elements
         strides = _steps(size, stride)
-        whole = math.prod(size) == len(elements) and strides == _dense_steps(size)
+        dense = _steps(size, [math.prod(size[axis + 1 :]) for axis in range(len(size))])
+        whole = math.prod(size) == len(elements) and strides == dense
         if whole and not storage.is_given_away:
             storage.is_given_away = True
             return elements.reshape(size)
@@ -210,7 +208,7 @@ class TensorBuilder:
         return view.copy(order="C")
 
     def _from_type(self, function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
-        """Returns a tensor of a subclass, or with attributes, as a plain one."""
+        """A tensor of a subclass, or with attributes, as a plain one."""
         if isinstance(function, Stub) and isinstance(arguments, tuple):
             rebuild = self._rebuilders.get((function.module, function.name))
             if rebuild is not None:
@@ -242,11 +240,6 @@ def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
     return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
 
 
-def _dense_steps(size: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [math.prod(size[axis + 1 :]) for axis in range(len(size))]
-    return _steps(size, strides)
-
-
 def _view(storage: _Storage, view: Any) -> _Storage:
     """A part of a storage as one of its own, which legacy files may hold."""
     match view:
@@ -265,10 +258,6 @@ def _dtype_of(kind: Stub) -> str:
     return dtype
 
 
-def _item_size(dtype: str) -> int:
-    return 2 if dtype == _BFLOAT16 else np.dtype(dtype).itemsize
-
-
 def _is_int64(value: Any) -> bool:
     return type(value) is int and 0 <= value <= _MAX_INT64
 
@@ -284,15 +273,10 @@ def _sequence(values: Any = ()) -> tuple[Any, ...]:
 
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
-    result: dict[Any, Any] = {}
-    update_dict(result, _sequence(pairs))
-    return result
+    return safe_dict(_sequence(pairs))
 
 
-def _unsupported(kind: str) -> Function:
-    def refuse(*_: Any) -> NoReturn:
-        raise CheckpointFormatError(
-            f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
-        )
-
-    return refuse
+def _refuse(kind: str, *_: Any) -> NoReturn:
+    raise CheckpointFormatError(
+        f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
+    )

@@ -1,0 +1,44 @@
+"""Class names of published data sets, in the order of their labels."""
+
+from __future__ import annotations
+
+CLASS_NAMES = {
+    "raf_db": (
+        "surprise",
+        "fear",
+        "disgust",
+        "happiness",
+        "sadness",
+        "anger",
+        "neutral",
+    ),
+    "ferplus": (
+        "neutral",
+        "happiness",
+        "surprise",
+        "sadness",
+        "anger",
+        "disgust",
+        "fear",
+        "contempt",
+    ),
+    "affectnet/7": (
+        "neutral",
+        "happiness",
+        "sadness",
+        "surprise",
+        "fear",
+        "disgust",
+        "anger",
+    ),
+    "affectnet/8": (
+        "neutral",
+        "happiness",
+        "sadness",
+        "surprise",
+        "fear",
+        "disgust",
+        "anger",
+        "contempt",
+    ),
+}

@@ -1,0 +1,108 @@
+"""What a configuration does to its data before the network sees it."""
+
+import dataclasses
+
+import memory_source
+import numpy as np
+import pytest
+
+from qcs_jax.config import base_config
+from qcs_jax.input import sources
+from qcs_jax.input.splits import Splits
+from qcs_jax.system.errors import UserError
+
+LABELS = {"train": [0, 1, 2] * 20, "test": [0, 1, 2, 2]}
+
+
+@pytest.fixture(autouse=True)
+def in_memory(monkeypatch):
+    monkeypatch.setattr(
+        sources,
+        "open_split",
+        lambda name, split, dir: dataclasses.replace(
+            memory_source.create(LABELS[split]), name=name
+        ),
+    )
+
+
+def splits(class_names=None, **data):
+    c = base_config()
+    c.data.name = "toy"
+    c.data.update(data)
+    return Splits(c, class_names=class_names)
+
+
+def test_data_are_left_alone_by_default():
+    plain = splits()
+    assert (len(plain.train), len(plain.test)) == (60, 4)
+    assert plain.class_names == ("class 0", "class 1", "class 2")
+    assert plain.train.notes == plain.test.notes == ()
+
+
+def test_what_is_done_to_training_is_told():
+    spoiled = splits(extra="other:class 1", train_fraction=0.5, label_noise=0.1)
+    assert len(spoiled.train) == 40
+    assert spoiled.train.notes == (
+        "20 images of other added to training",
+        "training on 40 images",
+        "4 of 40 training labels are wrong",
+    )
+    honest = splits(extra="other:class 1", train_fraction=0.5)
+    assert (honest.train.labels != spoiled.train.labels).sum() == 4
+    assert len(spoiled.test) == 4
+
+
+def test_held_out_images_are_told_and_never_trained_on():
+    plain = splits(val_fraction=0.1)
+    assert sorted(plain.held_out.labels) == [0, 0, 1, 1, 2, 2]
+    assert len(plain.train) == 54
+    assert plain.held_out.notes == ("6 of 60 training images held out",)
+    ids = [s.ids(range(len(s))) for s in (plain.train, plain.held_out)]
+    assert not set(ids[0]) & set(ids[1])
+    assert splits().held_out is None
+
+
+def test_held_out_images_are_no_better_labelled_and_none_are_added():
+    spoiled = splits(val_fraction=0.5, label_noise=0.2, extra="other:class 1")
+    plain = splits(val_fraction=0.5)
+    wrong = spoiled.held_out.labels != plain.held_out.labels
+    assert wrong.sum() == 6 and len(wrong) == 30
+    assert len(spoiled.train) == 50
+
+
+def test_wrong_labels_depend_on_the_seed_alone():
+    first, second = (splits(label_noise=0.2).train.labels for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_another_data_set_is_tested_by_an_explicit_map():
+    crossed = splits(("class 2", "other"), label_map="by_name")
+    assert crossed.class_names == ("class 2", "other")
+    np.testing.assert_array_equal(crossed.test.labels, [0, 0])
+    assert crossed.test.notes == ("testing on 2 of 4 images",)
+
+
+def test_a_test_list_comes_before_the_map(tmp_path):
+    (tmp_path / "list.txt").write_text("train/0.png\ntrain/3.png\n")
+    listed = splits(test_list=str(tmp_path / "list.txt"))
+    np.testing.assert_array_equal(listed.test.labels, [0, 2])
+    assert listed.test.notes == ("testing on 2 of 4 images",)
+
+
+def test_an_extra_class_that_does_not_exist():
+    with pytest.raises(UserError, match="'joy' in 'joy=joy' is none of class 0"):
+        _ = splits(extra="other:joy").train
+
+
+@pytest.mark.parametrize("name", ["toy", "affectnet/7", "synthetic_faces/biased"])
+def test_extra_images_are_not_those_of_the_data_set_itself(name):
+    """Or held-out ones would come back into training."""
+    same = {"affectnet/7": "affectnet/8", "synthetic_faces/biased": "synthetic_faces/x"}
+    itself = splits(name=name, extra=f"{same.get(name, name)}:class 1")
+    with pytest.raises(UserError, match=f"has the images of {name} itself"):
+        _ = itself.train
+
+
+def test_another_folder_is_another_data_set():
+    two = splits(name="image_folder/a", extra="image_folder/b:class 1")
+    assert len(two.train) == 80
