@@ -43,13 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compare_runs(arguments: list[str], out: str | None) -> None:
-    groups = group_runs(find_runs(arguments))
-    lines = [table.Line.of(group) for group in groups]
-    notes = [note for group in groups for note in group.notes()]
-    print(table.markdown(lines, notes), end="")
-    if out is not None:
-        table.write(pathlib.Path(out), lines, notes)
-        print(f"\nwrote {pathlib.Path(out) / 'comparison.md'} and comparison.csv")
+    table.show(group_runs(find_runs(arguments)), pathlib.Path(out) if out else None)
 
 
 def _compare_files(paths: list[str], out: str | None) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 from qcs_jax.compare.runs import Run
 from qcs_jax.config import FIELDS, Role, fields_with
 
-NOT_OF_A_VARIANT = frozenset({"seed", *fields_with(Role.NEUTRAL)})
-_OF_A_VARIANT = sorted(FIELDS.keys() - NOT_OF_A_VARIANT)
+INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
+_OF_A_VARIANT = sorted(FIELDS.keys() - INDIFFERENT - {"seed"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Group:
 
     @property
     def dataset(self) -> str:
+        """The runs' `data.name`."""
         return self.runs[0].config["data.name"]
 
     @property
     def counted(self) -> tuple[Run, ...]:
-        """Finished runs, one of every seed, ordered by seed."""
+        """The finished runs, one of every seed, ordered by seed."""
         by_seed: dict[int, Run] = {}
         for run in self.runs:
             if run.finished:
@@ -42,24 +43,18 @@ class Group:
 
     def notes(self) -> list[str]:
         """Returns what was left out of the averages, and why."""
+        counted = {run.config["seed"]: run for run in self.counted}
         notes = []
         for run in self.runs:
+            seed, (done, whole) = run.config["seed"], run.epochs
             if not run.finished:
-                done, whole = run.epochs
                 notes.append(
                     f"not finished, left out: {run.workdir} ({done} of {whole} epochs)"
                 )
-        for run in self.counted:
-            seed = run.config["seed"]
-            again = [
-                str(other.workdir)
-                for other in self.runs
-                if other.finished and other is not run and other.config["seed"] == seed
-            ]
-            if again:
+            elif run is not counted[seed]:
                 notes.append(
-                    f"seed {seed} again, not independent, left out: "
-                    f"{', '.join(again)} (counted: {run.workdir})"
+                    f"seed {seed} again, not independent, left out: {run.workdir} "
+                    f"(counted: {counted[seed].workdir})"
                 )
         return notes
 
@@ -76,12 +71,8 @@ def group_runs(runs: Sequence[Run]) -> list[Group]:
         ]
         variants = defaultdict(list)
         for run in members:
-            variants[repr([run.config[field] for field in different])].append(run)
-        of_network = [
-            Group(_label(network, different, same[0]), tuple(same))
-            for same in variants.values()
-        ]
-        groups += sorted(of_network, key=lambda group: group.label)
+            variants[_label(network, different, run)].append(run)
+        groups += [Group(label, tuple(variants[label])) for label in sorted(variants)]
     return groups
 
 
@@ -90,7 +81,7 @@ def _network(run: Run) -> tuple[str, str]:
 
 
 def _label(network: str, different: list[str], run: Run) -> str:
-    """The network and those fields that differ, such as "qcs, information=s"."""
+    """Returns the network and the fields that differ, as "qcs, information=s"."""
     texts = [
         f"{field.rpartition('.')[2]}={_text(run.config[field])}" for field in different
     ]
@@ -98,6 +89,7 @@ def _label(network: str, different: list[str], run: Run) -> str:
 
 
 def _text(value: Any) -> str:
+    """Tells any two values apart: runs are grouped by it."""
     if isinstance(value, float):
-        return format(value, "g")
+        return repr(value).removesuffix(".0")
     return str(value) if value != "" else "''"

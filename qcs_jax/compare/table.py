@@ -53,6 +53,7 @@ class Statistic:
 
     @property
     def spread(self) -> str:
+        """The standard deviation as text."""
         return "-" if self.std is None else f"{self.std:.2f}"
 
 
@@ -61,10 +62,10 @@ class Line:
     """One variant of a table.
 
     Attributes:
-      dataset: `data.name`.
-      label: The variant.
+      dataset: Value of `data.name`.
+      label: What the table calls the variant.
       seeds: Seeds of the runs that count.
-      accuracy: Of every number that there is, by its name (`run_log.LAST`, ...).
+      accuracy: Accuracy by the name of each number that there is, `run_log.LAST`, ...
       mean_class_accuracy: The same for the mean accuracy of classes.
       paper: What the paper reports.
     """
@@ -82,11 +83,8 @@ class Line:
         runs = [run.scores.named() for run in group.counted if run.scores]
 
         def over_runs(metric: str) -> dict[str, Statistic]:
-            found = {
-                name: Statistic.of([run[name][metric] for run in runs if name in run])
-                for name in _NUMBERS
-            }
-            return {name: s for name, s in found.items() if s is not None}
+            values = {n: [x[n][metric] for x in runs if n in x] for n in _NUMBERS}
+            return {n: found for n in values if (found := Statistic.of(values[n]))}
 
         return cls(
             group.dataset,
@@ -96,6 +94,26 @@ class Line:
             over_runs("mean_class_accuracy"),
             published.find(group.runs[0].config, table),
         )
+
+
+def show(
+    groups: Sequence[Group], out: pathlib.Path | None, table: int | None = None
+) -> None:
+    """Prints the comparison of groups, in their order.
+
+    Args:
+      groups: Those of one data set follow each other.
+      out: Folder for `comparison.md` and `comparison.csv`; None: they are not written.
+      table: Table of the paper to look for its numbers, see `published.find`.
+    """
+    lines = [Line.of(group, table) for group in groups]
+    text = markdown(lines, [note for group in groups for note in group.notes()])
+    print(text, end="")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write_text(out / "comparison.md", f"# Comparison\n\n{text}")
+        files.write_text(out / "comparison.csv", csv_text(lines))
+        print(f"\nwrote {out / 'comparison.md'} and comparison.csv")
 
 
 def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
@@ -121,10 +139,8 @@ def _cells(lines: list[Line]) -> list[list[str]]:
         header += [name, "best run"] + ["mean class"] * (name == LAST)
     rows = [header + ["paper"] * with_paper]
     for line in lines:
-        row = [line.label]
-        for name in numbers:
-            row += _number_cells(line, name)
-        rows.append(row + [_paper_cell(line)] * with_paper)
+        cells = [cell for name in numbers for cell in _number_cells(line, name)]
+        rows.append([line.label, *cells] + [_paper_cell(line)] * with_paper)
     return rows
 
 
@@ -143,14 +159,13 @@ def _paper_cell(line: Line) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """Markdown whose source lines up; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    """Returns Markdown whose source lines up, numbers to the right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
     lines = []
-    for row in [rows[0], rule, *rows[1:]]:
-        first, *rest = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1])] + [cell.rjust(width) for cell, width in rest]
-        lines.append(f"| {' | '.join(cells)} |")
+    for label, *cells in [rows[0], rule, *rows[1:]]:
+        right = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
+        lines.append(f"| {' | '.join([label.ljust(first), *right])} |")
     return "\n".join(lines)
 
 
@@ -175,13 +190,3 @@ def csv_text(lines: Sequence[Line]) -> str:
                 + [" ".join(map(str, line.seeds)), *paper]
             )
     return file.getvalue()
-
-
-def write(
-    folder: pathlib.Path, lines: Sequence[Line], notes: Sequence[str] = ()
-) -> None:
-    """Writes `comparison.md` and `comparison.csv`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "# Comparison\n\n" + markdown(lines, notes)
-    files.write_text(folder / "comparison.md", text)
-    files.write_text(folder / "comparison.csv", csv_text(lines))
