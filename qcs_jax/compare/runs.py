@@ -14,7 +14,7 @@ from qcs_jax.config import FIELDS, flatten
 from qcs_jax.metrics.run_log import CONFIG_FILE, LOG_FILE, Scores, read_log
 from qcs_jax.system.errors import UserError
 
-_PARTS_OF_A_RUN = ("checkpoints", "tensorboard")
+_PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,13 @@ class Run:
 
     @property
     def finished(self) -> bool:
+        """Whether all of its epochs were evaluated."""
         done, whole = self.epochs
         return done == whole
 
 
 def is_run(folder: pathlib.Path) -> bool:
+    """Whether a folder is the workdir of a run."""
     return (folder / CONFIG_FILE).is_file() and (folder / LOG_FILE).is_file()
 
 
@@ -51,17 +53,17 @@ def read_run(workdir: pathlib.Path) -> Run:
     """Reads `config.json` and `log.jsonl`.
 
     Raises:
-      UserError: if `config.json` is not that of a run with the fields of today.
+      UserError: if `config.json` has not the fields that a run has.
     """
     path = workdir / CONFIG_FILE
     try:
         config = flatten(json.loads(path.read_text(encoding="utf-8"))["config"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"{path} is not that of a run: leave this folder out") from None
+        config = {}
     if different := sorted(FIELDS.keys() ^ config.keys()):
         raise UserError(
-            f"{path} is of another version, whose fields differ in "
-            f"{', '.join(different)}: leave this folder out"
+            f"{path} is not that of a run of this version: they differ in the field "
+            f"{different[0]}. Leave this folder out"
         )
     return Run(workdir, config, Scores.of(read_log(workdir)))
 
@@ -100,6 +102,6 @@ def _folders(argument: str) -> list[pathlib.Path]:
 
 def _search(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     for path, subfolders, _ in os.walk(folder):
-        subfolders[:] = sorted(set(subfolders) - set(_PARTS_OF_A_RUN))
+        subfolders[:] = sorted(set(subfolders) - _PARTS_OF_A_RUN)
         if is_run(pathlib.Path(path)):
             yield pathlib.Path(path)

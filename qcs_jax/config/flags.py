@@ -42,10 +42,7 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
         )
         _, *rest = values(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        told = _one_line(error.args[0] if error.args else repr(error))
-        if told.isidentifier():  # all that ml_collections says of a new top-level field
-            told = f"there is no field {told!r} to set"
-        raise UserError(told) from error
+        raise UserError(_told(error)) from error
     if rest:
         raise UserError(
             f"unknown argument {rest[0]}; fields are set with --config.FIELD=VALUE"
@@ -85,6 +82,16 @@ def _run(config: str) -> ml_collections.ConfigDict:
     except Exception as error:  # a user's file may raise anything
         told = _one_line(f"{type(error).__name__}: {error}")
         raise UserError(f"--config={config}: {told}") from error
+
+
+def _told(error: Exception) -> str:
+    """Returns what absl and ml_collections say, who wrap one error into another."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    told = _one_line(error.args[0] if error.args else repr(error))
+    if told.strip("'").isidentifier():  # all that is said of a field without a like
+        return f"there is no field {told} to set"
+    return told
 
 
 def _one_line(text: object) -> str:

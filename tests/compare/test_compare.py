@@ -112,14 +112,11 @@ def test_groups_differ_in_more_than_seed_and_place(tmp_path):
     ]
 
 
-def test_a_field_that_older_runs_do_not_have_had_its_default(tmp_path):
-    for seed in (0, 1):
-        add(tmp_path / str(seed), seed=seed)
-    path = tmp_path / "0" / "config.json"
-    description = json.loads(path.read_text())
-    del description["config"]["data"]["label_noise"]
-    path.write_text(json.dumps(description))
-    assert [g.label for g in groups_in(tmp_path)] == ["qcs"]
+def test_close_values_are_told_apart(tmp_path):
+    for name, alpha in (("a", 0.1234567), ("b", 0.1234568)):
+        add(tmp_path / name, loss__alpha=alpha)
+    labels = [g.label for g in groups_in(tmp_path)]
+    assert labels == ["qcs, alpha=0.1234567", "qcs, alpha=0.1234568"]
 
 
 def test_unfinished_runs_are_named_and_left_out(tmp_path, capsys):
@@ -182,6 +179,16 @@ def test_a_folder_of_something_else(tmp_path, capsys):
     add(tmp_path / "a")
     (tmp_path / "a" / "config.json").write_text('{"model_type": "vit"}')
     assert "is not that of a run" in compared(capsys, tmp_path, status=1).err
+
+
+def test_a_run_with_other_fields(tmp_path, capsys):
+    path = add(tmp_path / "a") / "config.json"
+    description = json.loads(path.read_text())
+    del description["config"]["data"]["label_noise"]
+    path.write_text(json.dumps(description))
+    err = compared(capsys, tmp_path, status=1).err
+    assert err.startswith(f"error: {path} is not that of a run of this version")
+    assert "data.label_noise" in err
 
 
 def published_config(dataset="raf_db", **fields):
