@@ -27,15 +27,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "spread and best of their test accuracy; of two prediction files, whether "
         "their networks differ (McNemar's exact test).",
     )
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "runs",
         nargs="+",
         metavar="RUN",
         help="a run, a folder with runs or a pattern; or two predictions.csv",
     )
-    parser.add_argument(
-        "--out", metavar="FOLDER", help="write comparison.md and comparison.csv there"
-    )
+    add("--out", metavar="FOLDER", help="write comparison.md and comparison.csv there")
     args = parser.parse_args(argv)
     of_files = any(pathlib.Path(name).suffix == ".csv" for name in args.runs)
     compare = _compare_files if of_files else _compare_runs

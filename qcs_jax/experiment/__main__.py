@@ -51,19 +51,13 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="python -m qcs_jax.experiment",
-        description="Runs the rows of a table over several seeds, one after another, "
-        "and compares them. The same command goes on where it was stopped.",
-        epilog="Any field that the rows leave free: --config.FIELD=VALUE",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help=flags.HELP)
-    add(
-        "--table",
-        required=True,
-        choices=list(TABLES),
-        help="the three networks, or Table 1 or 2 of the paper",
-    )
+    add("--table", required=True, choices=[*TABLES], help="1, 2: as in the paper")
     add("--seeds", required=True, metavar="0,1,2", help="a run of each row with each")
     add("--workdir", required=True, metavar="FOLDER", help="folder of all the runs")
     args, others = parser.parse_known_args(argv)

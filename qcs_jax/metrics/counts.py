@@ -59,7 +59,7 @@ class Counts:
         return cls(confusion, int(nll.sum()), int(brier.sum()), bins)
 
     def metrics(self) -> dict[str, float]:
-        """Scalars, all between 0 and 1 except `nll` (nats) and `brier` (0 to 2).
+        """Returns scalars between 0 and 1, but `nll` (nats) and `brier` (0 to 2).
 
         accuracy; mean_class_accuracy (recall averaged over the classes that have
         examples); macro_f1 (averaged over classes that have examples or predictions);
@@ -72,8 +72,7 @@ class Counts:
         if not total:
             raise ValueError("no example was counted: there is nothing to measure")
         gaps = np.abs(self.bins[:, 1] * UNIT - self.bins[:, 2]).sum()
-        return {
-            **{name: float(x) for name, x in rates(self.confusion).items()},
+        return {name: float(x) for name, x in rates(self.confusion).items()} | {
             "nll": float(self.nll * UNIT / total),
             "brier": float(self.brier * UNIT / total),
             "ece": float(gaps / total),
@@ -81,7 +80,7 @@ class Counts:
         }
 
     def per_class(self) -> list[dict[str, float | int | None]]:
-        """examples, predictions, precision, recall and f1 of each class.
+        """Returns examples, predictions, precision, recall and f1 of each class.
 
         What has no value, such as the recall of a class without examples, is None.
         """
@@ -100,13 +99,10 @@ class Counts:
 
 
 def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """accuracy, mean_class_accuracy and macro_f1 of confusion matrices.
+    """Returns accuracy, mean_class_accuracy and macro_f1, float64 `[...]` each.
 
     Args:
-      confusion: int `[..., k, k]`, each with at least one example.
-
-    Returns:
-      Arrays `[...]`.
+      confusion: int `[..., k, k]`, matrices with at least one example each.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     actual, predicted = confusion.sum(-1), confusion.sum(-2)
@@ -122,7 +118,7 @@ def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def intervals(
     confusion: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
 ) -> dict[str, list[float]]:
-    """Percentile intervals of what a confusion matrix tells, by the bootstrap.
+    """Draws percentile intervals of what a confusion matrix tells, by the bootstrap.
 
     To draw N of N examples with replacement and count them anew is to draw the cells
     of their confusion matrix from a multinomial distribution, so the counts suffice.

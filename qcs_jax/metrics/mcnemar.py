@@ -39,30 +39,22 @@ class McNemar:
         """Tests bool `[N]` each, in the same order of images."""
         from scipy.stats import binomtest  # takes a second, which tables do without
 
+        accuracies = float(np.mean(correct_a)), float(np.mean(correct_b))
         only_a = int(np.sum(correct_a & ~correct_b))
         only_b = int(np.sum(correct_b & ~correct_a))
         differ = only_a + only_b
-        return cls(
-            len(correct_a),
-            float(np.mean(correct_a)),
-            float(np.mean(correct_b)),
-            only_a,
-            only_b,
-            float(binomtest(only_a, differ).pvalue) if differ else 1.0,
-        )
+        p = float(binomtest(only_a, differ).pvalue) if differ else 1.0
+        return cls(len(correct_a), *accuracies, only_a, only_b, p)
 
     def sentence(self, a: str, b: str) -> str:
         """Returns what follows for networks called `a` and `b`."""
+        chance = f"by chance with p = {self.p:.3g}."
         if self.p >= SIGNIFICANT:
-            return (
-                f"{a} and {b} cannot be told apart: a difference as large as this "
-                f"comes by chance with p = {self.p:.3g}."
-            )
+            told = f"{a} and {b} cannot be told apart"
+            return f"{told}: a difference as large as this comes {chance}"
         better, worse = (a, b) if self.only_a > self.only_b else (b, a)
-        return (
-            f"{better} is better than {worse}: if they were equally good, a difference "
-            f"as large as this would come by chance with p = {self.p:.3g}."
-        )
+        told = f"{better} is better than {worse}: if they were equally good, a"
+        return f"{told} difference as large as this would come {chance}"
 
 
 def compare_predictions(a: Predictions, b: Predictions) -> McNemar:
@@ -91,10 +83,10 @@ def compare_predictions(a: Predictions, b: Predictions) -> McNemar:
 
 
 def _positions(predictions: Predictions, which: str) -> dict[str, int]:
-    for name, count in Counter(predictions.ids).items():
-        if count > 1:
-            raise UserError(
-                f"{name!r} occurs {count} times in the {which} file: images can only "
-                f"be matched where each has a name of its own"
-            )
+    [(name, count)] = Counter(predictions.ids).most_common(1)
+    if count > 1:
+        raise UserError(
+            f"{name!r} occurs {count} times in the {which} file: images can only be "
+            f"matched where each has a name of its own"
+        )
     return {name: i for i, name in enumerate(predictions.ids)}

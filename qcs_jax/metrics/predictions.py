@@ -12,6 +12,7 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import TextIO
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class Predictions:
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether that is the label, bool `[N]`."""
+        """Whether each is the label, bool `[N]`."""
         return self.predicted == self.labels
 
 
@@ -60,10 +61,7 @@ def write(
 
     Args:
       path: The file; its folder exists.
-      ids: N names.
-      labels: int `[N]`.
-      probabilities: `[N, k]`.
-      class_names: k names.
+      ids, labels, probabilities, class_names: See `Predictions`.
     """
     with (
         files.replacing(path) as unfinished,
@@ -85,32 +83,38 @@ def read(path: str | pathlib.Path) -> Predictions:
       UserError: if it is no such file; the message names the line.
       OSError: if it cannot be read.
     """
-    with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
-        try:
-            header, *rows = [row for row in csv.reader(file, strict=True) if row]
-        except (ValueError, csv.Error, UnicodeDecodeError) as error:
-            why = f"it is no CSV file with a header ({error})"
-            raise _no_predictions(path, why) from None
-    names = tuple(header[len(_HEADER) :])
-    if header[: len(_HEADER)] != _HEADER or not names or len(set(names)) < len(names):
-        start = ",".join(_HEADER)
-        raise _no_predictions(path, f"its first line is not {start},CLASS,CLASS,...")
+    try:
+        with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
+            return _parse(file)
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no predictions: {error}. Give the {PREDICTIONS_FILE} of a "
+            f"run, which python -m qcs_jax.main --mode=eval writes"
+        ) from None
+
+
+def _parse(file: TextIO) -> Predictions:
+    try:
+        header, *rows = [row for row in csv.reader(file, strict=True) if row]
+    except (ValueError, csv.Error) as error:  # ValueError: it is empty, or no text
+        raise ValueError(f"it is no CSV file with a header ({error})") from None
+    start, names = header[: len(_HEADER)], tuple(header[len(_HEADER) :])
+    if start != _HEADER or not names or len(set(names)) < len(names):
+        raise ValueError(f"its first line is not {','.join(_HEADER)},CLASS,CLASS,...")
     if not rows:
-        raise _no_predictions(path, "it has no line but the first")
+        raise ValueError("it has no line but the first")
     parsed = []
     for number, row in enumerate(rows, start=2):
         try:
-            parsed.append(_parse(row, names))
+            parsed.append(_parse_row(row, names))
         except ValueError as error:
-            raise _no_predictions(path, f"line {number}: {error}") from None
-    ids, labels, probabilities = zip(*parsed, strict=True)
-    return Predictions(
-        ids, np.array(labels), np.array(probabilities, np.float32), names
-    )
+            raise ValueError(f"line {number}: {error}") from None
+    ids, labels, p = zip(*parsed, strict=True)
+    return Predictions(ids, np.array(labels), np.array(p, np.float32), names)
 
 
-def _parse(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[float]]:
-    """Id, label and probabilities of a line; raises ValueError if it is none."""
+def _parse_row(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[float]]:
+    """Returns id, label and probabilities of a line."""
     if len(row) != len(_HEADER) + len(names):
         raise ValueError(f"{len(row)} values, not {len(_HEADER) + len(names)}")
     image, label, prediction, *texts = row
@@ -123,10 +127,3 @@ def _parse(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[float
     if numbers[names.index(prediction)] < max(numbers):
         raise ValueError(f"{prediction!r} is not the most probable class")
     return image, names.index(label), numbers
-
-
-def _no_predictions(path: object, why: str) -> UserError:
-    return UserError(
-        f"{path} holds no predictions: {why}. Give the {PREDICTIONS_FILE} of a run, "
-        f"which python -m qcs_jax.main --mode=eval writes"
-    )

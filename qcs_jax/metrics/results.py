@@ -58,10 +58,6 @@ class Results:
         """float64 `[N, k]`, of the images as they are, not scaled."""
         return probabilities(self.logits)
 
-    @property
-    def counts(self) -> Counts:
-        return Counts.of(self.logits, self.labels)
-
     def to_json(self) -> dict:
         """Returns all of it, as `metrics.json` has it under these names.
 
@@ -69,7 +65,7 @@ class Results:
         flip: metrics of the mean probability of an image and its mirror image;
         calibrated: temperature, and what it makes of nll, brier and ece, or None.
         """
-        counts = self.counts
+        counts = Counts.of(self.logits, self.labels)
         both = (self.probabilities + probabilities(self.mirrored_logits)) / 2
         both = np.log(np.maximum(both, np.finfo(float).tiny))
         return {
@@ -91,8 +87,8 @@ class Results:
             return None
         scaled = self.logits.astype(np.float64) / self.temperature
         metrics = Counts.of(scaled, self.labels).metrics()
-        kept = {name: metrics[name] for name in ("nll", "brier", "ece")}
-        return {"temperature": self.temperature, **kept}
+        kept = ("nll", "brier", "ece")
+        return {"temperature": self.temperature} | {n: metrics[n] for n in kept}
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -105,48 +101,39 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
       logits: `[m, k]` of held-out images, never of those that are reported.
       labels: int `[m]`.
     """
-    rows = np.arange(len(labels))
 
     def nll(log_t: float) -> float:
         scaled = logits.astype(np.float64) / np.exp(log_t)
-        return -float(log_softmax(scaled)[rows, labels].mean())
+        return -log_softmax(scaled)[np.arange(len(labels)), labels].mean()
 
     bounds = np.log([LOWEST, HIGHEST])
-    found = optimize.minimize_scalar(
-        nll, bounds=bounds, method="bounded", options={"xatol": 1e-6}
-    )
-    return float(np.exp(found.x))
+    return float(np.exp(optimize.fminbound(nll, *bounds, xtol=1e-6)))
 
 
 def table(measured: dict) -> str:
     """Returns what the terminal shows of `Results.to_json`."""
     width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
-    lines = []
+    rows = []
     for key, text in NAMES.items():
-        line = f"  {text:<{width}}  {measured['metrics'][key]:.4f}"
+        found = f"{measured['metrics'][key]:.4f}"
         if key in measured["intervals"]:
             low, high = measured["intervals"][key]
-            line += f"  95 % interval {low:.4f} to {high:.4f}"
-        lines.append(line)
-    lines.append(
-        f"  {'with flip':<{width}}  {measured['flip']['accuracy']:.4f}  accuracy of an "
-        f"image and its mirror image together"
+            found += f"  95 % interval {low:.4f} to {high:.4f}"
+        rows.append((text, found))
+    both = f"{measured['flip']['accuracy']:.4f}"
+    rows.append(
+        ("with flip", f"{both}  accuracy of an image and its mirror image together")
     )
-    calibrated = measured["calibrated"]
-    if calibrated:
-        lines.append(
-            f"  {'calibrated':<{width}}  {calibrated['ece']:.4f}  calibration error, "
-            f"NLL {calibrated['nll']:.4f}, at temperature "
-            f"{calibrated['temperature']:.3f} from held-out images"
-        )
-    lines.append(f"  {'class':<{width}}  recall  precision      F1  images")
-    for row in measured["per_class"]:
+    if scaled := measured["calibrated"]:
+        found = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
+        found += f"temperature {scaled['temperature']:.3f} from held-out images"
+        rows.append(("calibrated", found))
+    rows.append(("class", "recall  precision      F1  images"))
+    for of_class in measured["per_class"]:
         recall, precision, f1 = (
-            "-" if row[name] is None else f"{row[name]:.4f}"
+            "-" if of_class[name] is None else f"{of_class[name]:.4f}"
             for name in ("recall", "precision", "f1")
         )
-        lines.append(
-            f"  {row['class']:<{width}}  {recall:>6}  {precision:>9}  {f1:>6}"
-            f"  {row['examples']:>6}"
-        )
-    return "\n".join(lines)
+        found = f"{recall:>6}  {precision:>9}  {f1:>6}  {of_class['examples']:>6}"
+        rows.append((of_class["class"], found))
+    return "\n".join(f"  {name:<{width}}  {found}" for name, found in rows)

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
 
 # What training writes into the workdir.
 CONFIG_FILE = "config.json"
@@ -25,13 +26,12 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
     "held_out" with `epoch` and the metrics of that split.
     """
     path = pathlib.Path(workdir) / LOG_FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError):
-            line = json.loads(text)
-            if isinstance(line, dict) and {"step", "kind"} <= line.keys():
-                lines.append(line)
-    return lines
+            lines.append(json.loads(line))
+    return [x for x in lines if isinstance(x, dict) and {"step", "kind"} <= x.keys()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,13 +53,12 @@ class Scores:
     @classmethod
     def of(cls, lines: list[dict]) -> Scores | None:
         """Takes what `read_log` returns; None if there was no evaluation yet."""
-        tested = {line["step"]: line for line in lines if line["kind"] == "test"}
-        held_out = [line for line in lines if line["kind"] == "held_out"]
-        held_out = [line for line in held_out if line["step"] in tested]
+        tested = {x["step"]: x for x in lines if x["kind"] == "test"}
         if not tested:
             return None
+        held_out = [x for x in lines if x["kind"] == "held_out" and x["step"] in tested]
         chosen = tested[_best(held_out)["step"]] if held_out else None
-        return cls(tested[max(tested)], chosen, _best(list(tested.values())))
+        return cls(tested[max(tested)], chosen, _best(tested.values()))
 
     def named(self) -> dict[str, dict]:
         """Returns the numbers that there are, by what they are called."""
@@ -69,6 +68,6 @@ class Scores:
         return found | {BEST_ON_TEST: self.best_on_test}
 
 
-def _best(lines: list[dict]) -> dict:
+def _best(lines: Iterable[dict]) -> dict:
     """The line with the largest metric; of equals the last, as checkpoints are kept."""
     return max(lines, key=lambda line: (line[METRIC], line["step"]))
