@@ -7,6 +7,7 @@ import re
 import runpy
 
 import fake_runs
+import manual_commands
 import numpy as np
 import pytest
 
@@ -277,3 +278,17 @@ def test_two_prediction_files(tmp_path, capsys):
     out = compared(capsys, tmp_path / "a.csv", tmp_path / "b.csv").out
     assert "of 60 images" in out and "p (exact, two-sided)" in out
     assert f"{tmp_path / 'a.csv'} is better than {tmp_path / 'b.csv'}" in out
+
+
+MANUAL = ROOT / "qcs_jax" / "compare" / "README.md"
+
+
+@pytest.mark.parametrize("words", manual_commands.commands(MANUAL), ids=" ".join)
+def test_commands_of_the_manual(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("dcs", "qcs"):
+        folder = add(tmp_path / "runs" / "networks" / name / "seed0", model__name=name)
+        answers = ["x.jpg"], np.array([0]), np.eye(2)[:1], ["calm", "sad"]
+        predictions.write(folder / "predictions.csv", *answers)
+    out = compared(capsys, *words).out
+    assert "dcs" in out and "qcs" in out

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import manual_commands
 import pytest
 
 from qcs_jax.compare.runs import Run
@@ -134,6 +135,18 @@ def test_the_papers_number_of_every_row(table, expected):
 
     found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
     assert [result.percent["raf_db"] for result in found] == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    manual_commands.commands(ROOT / "qcs_jax" / "experiment" / "README.md"),
+    ids=" ".join,
+)
+def test_commands_of_the_manual(words):
+    named = dict(word.removeprefix("--").split("=") for word in words[:4])
+    seeds = [int(seed) for seed in named["seeds"].split(",")]
+    jobs = plan(named["config"], named["table"], seeds, words[4:])
+    assert len(jobs) == len(TABLES[named["table"]]) * len(seeds)
 
 
 def test_runs_every_row_with_every_seed_and_compares(world):
