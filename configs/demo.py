@@ -2,21 +2,18 @@
 
 python data/prepare.py synthetic_faces
 python -m qcs_jax.main --config=configs/demo.py
+python -m qcs_jax.main --config=configs/demo.py:dcs
 """
 
-from qcs_jax.config import base_config
+from qcs_jax.config.variant import small_config
 
 
-def get_config():
-    c = base_config()
-    c.name = "demo"
+def get_config(variant="qcs"):
+    c = small_config("demo", variant)
     c.data.name = "synthetic_faces/balanced"
     c.data.val_fraction = 0.1
     c.data.resize = 56
-    c.model.size = "tiny"
     c.augment.erase = 0.0
-    c.optimizer.learning_rate = 6e-4
     c.optimizer.decay = 0.72
-    c.train.batch_size = 16
     c.train.epochs = 8
     return c

@@ -4,17 +4,11 @@ python data/prepare.py image_folder --manual_dir=FOLDER
 python -m qcs_jax.main --config=configs/folder.py --config.data.name=image_folder/NAME
 """
 
-from qcs_jax.config import base_config
+from qcs_jax.config.variant import small_config
 
 
-def get_config():
-    c = base_config()
-    c.name = "folder"
+def get_config(variant="qcs"):
+    c = small_config("folder", variant)
     c.data.name = "image_folder"
     c.data.resize = 56
-    c.model.size = "tiny"
-    c.optimizer.learning_rate = 6e-4
-    c.optimizer.decay = 0.88
-    c.train.batch_size = 16
-    c.train.epochs = 20
     return c

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 from qcs_jax.compare.runs import Run
+from qcs_jax.config import FIELDS, Role, fields_with
 
-# Fields that the result does not depend on.
-INDIFFERENT = frozenset(
-    {
-        "name",
-        "data.dir",
-        "data.workers",
-        "train.keep_checkpoints",
-        "train.log_every",
-        "train.tensorboard",
-        "train.eval_batch_size",
-    }
-)
-_NOT_OF_A_VARIANT = INDIFFERENT | {"seed"}
+INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
+_OF_A_VARIANT = sorted(FIELDS.keys() - INDIFFERENT - {"seed"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +21,7 @@ class Group:
 
     Attributes:
       label: What tells it from other groups of the data set.
-      runs: With any seeds, finished or not.
+      runs: At least one, with any seeds, finished or not.
     """
 
     label: str
@@ -38,81 +29,67 @@ class Group:
 
     @property
     def dataset(self) -> str:
+        """The runs' `data.name`."""
         return self.runs[0].config["data.name"]
 
     @property
     def counted(self) -> tuple[Run, ...]:
-        """Finished runs, one of every seed, ordered by seed."""
-        by_seed = {}
+        """The finished runs, one of every seed, ordered by seed."""
+        by_seed: dict[int, Run] = {}
         for run in self.runs:
             if run.finished:
                 by_seed.setdefault(run.config["seed"], run)
         return tuple(by_seed[seed] for seed in sorted(by_seed))
 
     def notes(self) -> list[str]:
-        """What was left out of the averages, and why."""
+        """Returns what was left out of the averages, and why."""
+        counted = {run.config["seed"]: run for run in self.counted}
         notes = []
         for run in self.runs:
+            seed, (done, whole) = run.config["seed"], run.epochs
             if not run.finished:
-                done, whole = run.epochs
                 notes.append(
                     f"not finished, left out: {run.workdir} ({done} of {whole} epochs)"
                 )
-        for run in self.counted:
-            seed = run.config["seed"]
-            again = [
-                str(other.workdir)
-                for other in self.runs
-                if other.finished and other is not run and other.config["seed"] == seed
-            ]
-            if again:
+            elif run is not counted[seed]:
                 notes.append(
-                    f"seed {seed} again, not independent, left out: "
-                    f"{', '.join(again)} (counted: {run.workdir})"
+                    f"seed {seed} again, not independent, left out: {run.workdir} "
+                    f"(counted: {counted[seed].workdir})"
                 )
         return notes
 
 
 def group_runs(runs: Sequence[Run]) -> list[Group]:
     """Groups by data set and variant; ordered by data set, network and label."""
-    of_network = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        network = run.config["data.name"], run.config["model.name"]
-        of_network[network][_key(run)].append(run)
     groups = []
-    for (_, name), variants in sorted(of_network.items()):
-        members = [tuple(found) for found in variants.values()]
-        labels = _labels(name, [found[0].config for found in members])
-        pairs = sorted(zip(labels, members, strict=True), key=lambda pair: pair[0])
-        groups += [Group(label, found) for label, found in pairs]
+    for (_, network), found in groupby(sorted(runs, key=_network), _network):
+        members = list(found)
+        different = [
+            field
+            for field in _OF_A_VARIANT
+            if any(r.config[field] != members[0].config[field] for r in members)
+        ]
+        variants = defaultdict(list)
+        for run in members:
+            variants[_label(network, different, run)].append(run)
+        groups += [Group(label, tuple(variants[label])) for label in sorted(variants)]
     return groups
 
 
-def _key(run: Run) -> str:
-    own = {f: v for f, v in run.config.items() if f not in _NOT_OF_A_VARIANT}
-    return json.dumps(own, sort_keys=True)
+def _network(run: Run) -> tuple[str, str]:
+    return run.config["data.name"], run.config["model.name"]
 
 
-def _labels(network: str, configs: list[dict[str, object]]) -> list[str]:
-    """The network and those fields that differ, such as "qcs, information=s"."""
-    fields = sorted({field for config in configs for field in config})
-    different = [
-        field
-        for field in fields
-        if field not in _NOT_OF_A_VARIANT
-        and any(c.get(field) != configs[0].get(field) for c in configs)
+def _label(network: str, different: list[str], run: Run) -> str:
+    """Returns the network and the fields that differ, as "qcs, information=s"."""
+    texts = [
+        f"{field.rpartition('.')[2]}={_text(run.config[field])}" for field in different
     ]
-    return [
-        ", ".join([network] + [f"{_short(f)}={_text(c.get(f))}" for f in different])
-        for c in configs
-    ]
+    return ", ".join([network, *texts])
 
 
-def _short(field: str) -> str:
-    return field.rsplit(".", 1)[-1]
-
-
-def _text(value: object) -> str:
+def _text(value: Any) -> str:
+    """Tells any two values apart: runs are grouped by it."""
     if isinstance(value, float):
-        return format(value, "g")
+        return repr(value).removesuffix(".0")
     return str(value) if value != "" else "''"

@@ -13,8 +13,9 @@ from itertools import groupby
 from qcs_jax.compare import published
 from qcs_jax.compare.groups import Group
 from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
+from qcs_jax.system import files
 
-MEAN_CLASS = "mean_class_accuracy"
+_NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -27,10 +28,10 @@ _ABOUT_PAPER = (
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """Of one number over runs, in percent.
+    """One number over runs, in percent.
 
     Attributes:
-      n: Runs.
+      n: Number of runs.
       mean: Their mean.
       std: Sample standard deviation (n - 1), or None for a single run.
       max: The largest.
@@ -43,7 +44,7 @@ class Statistic:
 
     @classmethod
     def of(cls, fractions: Sequence[float]) -> Statistic | None:
-        """From numbers between 0 and 1; None if there are none."""
+        """Takes numbers between 0 and 1; None if there are none."""
         if not fractions:
             return None
         percent = [100 * value for value in fractions]
@@ -52,6 +53,7 @@ class Statistic:
 
     @property
     def spread(self) -> str:
+        """The standard deviation as text."""
         return "-" if self.std is None else f"{self.std:.2f}"
 
 
@@ -60,10 +62,10 @@ class Line:
     """One variant of a table.
 
     Attributes:
-      dataset: `data.name`.
-      label: Of the variant.
-      seeds: Of the runs that count.
-      accuracy: By the name of the number (`run_log.LAST`, ...).
+      dataset: Value of `data.name`.
+      label: What the table calls the variant.
+      seeds: Seeds of the runs that count.
+      accuracy: Accuracy by the name of each number that there is, `run_log.LAST`, ...
       mean_class_accuracy: The same for the mean accuracy of classes.
       paper: What the paper reports.
     """
@@ -78,42 +80,50 @@ class Line:
     @classmethod
     def of(cls, group: Group, table: int | None = None) -> Line:
         """Summarises a group; `table` is where to look for the paper's number."""
-        named = [run.scores.named() for run in group.counted]
+        runs = [run.scores.named() for run in group.counted if run.scores]
 
         def over_runs(metric: str) -> dict[str, Statistic]:
-            found = {
-                name: Statistic.of([scores[name][metric] for scores in named])
-                for name in (LAST, BEST_ON_TEST)
-            }
-            honest = [s[BEST_ON_HELD_OUT] for s in named if BEST_ON_HELD_OUT in s]
-            found[BEST_ON_HELD_OUT] = Statistic.of([s[metric] for s in honest])
-            return {name: s for name, s in found.items() if s is not None}
+            values = {n: [x[n][metric] for x in runs if n in x] for n in _NUMBERS}
+            return {n: found for n in values if (found := Statistic.of(values[n]))}
 
         return cls(
             group.dataset,
             group.label,
             tuple(run.config["seed"] for run in group.counted),
             over_runs(METRIC),
-            over_runs(MEAN_CLASS),
+            over_runs("mean_class_accuracy"),
             published.find(group.runs[0].config, table),
         )
 
-    @property
-    def paper_percent(self) -> float | None:
-        return None if self.paper is None else self.paper.percent[self.dataset]
+
+def show(
+    groups: Sequence[Group], out: pathlib.Path | None, table: int | None = None
+) -> None:
+    """Prints the comparison of groups, in their order.
+
+    Args:
+      groups: Those of one data set follow each other.
+      out: Folder for `comparison.md` and `comparison.csv`; None: they are not written.
+      table: Table of the paper to look for its numbers, see `published.find`.
+    """
+    lines = [Line.of(group, table) for group in groups]
+    text = markdown(lines, [note for group in groups for note in group.notes()])
+    print(text, end="")
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        files.write_text(out / "comparison.md", f"# Comparison\n\n{text}")
+        files.write_text(out / "comparison.csv", csv_text(lines))
+        print(f"\nwrote {out / 'comparison.md'} and comparison.csv")
 
 
 def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
-    """A table for every data set, aligned, and what to know about it."""
-    parts = []
-    for dataset, members in groupby(lines, key=lambda line: line.dataset):
-        members = [line for line in members if line.accuracy]
-        if members:
-            parts.append(f"## {dataset}\n\n{_aligned(_cells(members))}")
-    if not parts:
-        parts.append("No run is finished.")
-    else:
-        parts.append(_ABOUT)
+    """Returns a table for every data set, aligned, and what to know about it."""
+    finished = [line for line in lines if line.accuracy]
+    parts = [
+        f"## {dataset}\n\n{_aligned(_cells(list(members)))}"
+        for dataset, members in groupby(finished, key=lambda line: line.dataset)
+    ]
+    parts.append(_ABOUT if parts else "No run is finished.")
     if any(line.paper for line in lines):
         parts.append(_ABOUT_PAPER)
     if notes:
@@ -122,51 +132,45 @@ def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
 
 
 def _cells(lines: list[Line]) -> list[list[str]]:
-    numbers = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
-    numbers = [name for name in numbers if any(name in x.accuracy for x in lines)]
+    numbers = [name for name in _NUMBERS if any(name in x.accuracy for x in lines)]
     with_paper = any(line.paper for line in lines)
     header = ["variant"]
     for name in numbers:
-        header += [name, "best run"]
-        if name == LAST:
-            header.append("mean class")
+        header += [name, "best run"] + ["mean class"] * (name == LAST)
     rows = [header + ["paper"] * with_paper]
     for line in lines:
-        row = [line.label]
-        for name in numbers:
-            row += _number_cells(line, name)
-        rows.append(row + [_paper_cell(line)] * with_paper)
+        cells = [cell for name in numbers for cell in _number_cells(line, name)]
+        rows.append([line.label, *cells] + [_paper_cell(line)] * with_paper)
     return rows
 
 
 def _number_cells(line: Line, name: str) -> list[str]:
-    found, classes = line.accuracy.get(name), line.mean_class_accuracy.get(name)
-    if found is None:
+    if name not in line.accuracy:
         return ["-", "-"]
+    found, classes = line.accuracy[name], line.mean_class_accuracy[name]
     cells = [f"{found.mean:.2f} ± {found.spread} ({found.n})", f"{found.max:.2f}"]
-    return cells + ([f"{classes.mean:.2f}"] if name == LAST else [])
+    return cells + [f"{classes.mean:.2f}"] * (name == LAST)
 
 
 def _paper_cell(line: Line) -> str:
     if line.paper is None:
         return "-"
-    return f"{line.paper_percent:.2f} (Table {line.paper.table})"
+    return f"{line.paper.percent[line.dataset]:.2f} (Table {line.paper.table})"
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    """Markdown whose source lines up; numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rule = ["-" * widths[0]] + ["-" * (width - 1) + ":" for width in widths[1:]]
+    """Returns Markdown whose source lines up, numbers to the right."""
+    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
     lines = []
-    for row in [rows[0], rule, *rows[1:]]:
-        first, *rest = zip(row, widths, strict=True)
-        cells = [first[0].ljust(first[1])] + [cell.rjust(width) for cell, width in rest]
-        lines.append(f"| {' | '.join(cells)} |")
+    for label, *cells in [rows[0], rule, *rows[1:]]:
+        right = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
+        lines.append(f"| {' | '.join([label.ljust(first), *right])} |")
     return "\n".join(lines)
 
 
 def csv_text(lines: Sequence[Line]) -> str:
-    """One line for each variant and number, in percent."""
+    """Returns one line for each variant and number, in percent."""
     file = io.StringIO()
     rows = csv.writer(file, lineterminator="\n")
     rows.writerow(
@@ -175,22 +179,14 @@ def csv_text(lines: Sequence[Line]) -> str:
     )
     for line in lines:
         for name, found in line.accuracy.items():
-            paper = line.paper if name == BEST_ON_TEST else None
+            paper = ["", ""]
+            if line.paper and name == BEST_ON_TEST:
+                percent = line.paper.percent[line.dataset]
+                paper = [f"{percent:.2f}", str(line.paper.table)]
             rows.writerow(
                 [line.dataset, line.label, name, found.n, f"{found.mean:.2f}"]
                 + [found.spread, f"{found.max:.2f}"]
                 + [f"{line.mean_class_accuracy[name].mean:.2f}"]
-                + [" ".join(map(str, line.seeds))]
-                + ([f"{line.paper_percent:.2f}", paper.table] if paper else ["", ""])
+                + [" ".join(map(str, line.seeds)), *paper]
             )
     return file.getvalue()
-
-
-def write(
-    folder: pathlib.Path, lines: Sequence[Line], notes: Sequence[str] = ()
-) -> None:
-    """Writes `comparison.md` and `comparison.csv`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "# Comparison\n\n" + markdown(lines, notes)
-    (folder / "comparison.md").write_text(text, encoding="utf-8")
-    (folder / "comparison.csv").write_text(csv_text(lines), encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import pathlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,8 +23,12 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
     """Runs a recipe and sets the fields that the command line overrides.
 
     Args:
-      config: `FILE` or `FILE:VARIANT`. The file defines `get_config(variant)`.
-      overrides: `--config.FIELD=VALUE`.
+      config: `FILE` or `FILE:VARIANT`. The file defines `get_config(variant)`, or
+        `get_config()` where it has no variants.
+      overrides: `--config.FIELD=VALUE`, each.
+
+    Returns:
+      The configuration, not yet checked; see `validate`.
 
     Raises:
       UserError: if the file does not give a configuration, for a field that does not
@@ -37,10 +42,7 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
         )
         _, *rest = values(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        told = " ".join(str(error.args[0]).split()) if error.args else repr(error)
-        if told.isidentifier():  # all that ml_collections says of a new top-level field
-            told = f"there is no field {told!r} to set"
-        raise UserError(told) from error
+        raise UserError(_told(error)) from error
     if rest:
         raise UserError(
             f"unknown argument {rest[0]}; fields are set with --config.FIELD=VALUE"
@@ -49,7 +51,7 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
 
 
 def _run(config: str) -> ml_collections.ConfigDict:
-    """What `get_config` of a recipe returns."""
+    """Returns what `get_config` of a recipe returns."""
     path, colon, variant = config.partition(":")
     if not pathlib.Path(path).is_file():
         raise UserError(f"--config={config}: there is no file {path}")
@@ -59,6 +61,7 @@ def _run(config: str) -> ml_collections.ConfigDict:
             f"--config={config}: give a Python file, whose name ends in .py"
         )
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses of the file look
     arguments = [variant] if colon else []
     try:
         spec.loader.exec_module(module)
@@ -66,11 +69,30 @@ def _run(config: str) -> ml_collections.ConfigDict:
         if get_config is None:
             raise UserError("this file defines no get_config()")
         if colon and not inspect.signature(get_config).parameters:
-            raise UserError(f"this file takes no variant: leave out :{variant}")
-        return get_config(*arguments)
+            raise UserError(
+                f"this file takes no variant: leave out :{variant}, or define "
+                f"get_config(variant) in it"
+            )
+        recipe = get_config(*arguments)
+        if not isinstance(recipe, ml_collections.ConfigDict):
+            raise UserError(f"get_config() returns {recipe!r}, not a configuration")
+        return recipe
     except UserError as error:
         raise UserError(f"--config={config}: {error}") from error
     except Exception as error:  # a user's file may raise anything
-        raise UserError(
-            f"--config={config}: {type(error).__name__}: {error}"
-        ) from error
+        told = _one_line(f"{type(error).__name__}: {error}")
+        raise UserError(f"--config={config}: {told}") from error
+
+
+def _told(error: Exception) -> str:
+    """Returns what absl and ml_collections say, who wrap one error into another."""
+    while error.args and isinstance(error.args[0], Exception):
+        error = error.args[0]
+    told = _one_line(error.args[0] if error.args else repr(error))
+    if told.strip("'").isidentifier():  # all that is said of a field without a like
+        return f"there is no field {told} to set"
+    return told
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())

@@ -16,33 +16,33 @@ from collections.abc import Sequence
 
 from qcs_jax.compare import runs, table
 from qcs_jax.compare.groups import Group
+from qcs_jax.config import flags
 from qcs_jax.experiment.plan import Job, make_plan
-from qcs_jax.experiment.rows import PAPER_TABLE, TABLES, Row
-from qcs_jax.experiment.runner import MAIN, Runner, Stopped
+from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
+from qcs_jax.experiment.runner import MAIN, Runner
+from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
 
-def main(argv: Sequence[str] | None = None, command: Sequence[str] = MAIN) -> int:
+def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> int:
     """Runs the command line; returns the exit status.
 
     Args:
       argv: Arguments; default those of the process.
-      command: What trains and evaluates, given the arguments of `qcs_jax.main`.
+      program: What trains and evaluates, given the arguments of `qcs_jax.main`.
     """
     args, overrides = _parse(argv)
+    return command.run(lambda: _run(args, overrides, program))
+
+
+def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
     rows, folder = TABLES[args.table], pathlib.Path(args.workdir)
-    try:
-        jobs = make_plan(args.config, rows, _seeds(args.seeds), overrides, folder)
-        print(_overview(jobs))
-        with Runner(command) as runner:
-            failures = runner.run(jobs)
-        _report(folder, rows, jobs, PAPER_TABLE[args.table])
-    except Stopped as stopped:
-        print(stopped, file=sys.stderr)
-        return 128 + stopped.signum
-    except (UserError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    jobs = make_plan(args.config, rows, _seeds(args.seeds), overrides, folder)
+    print(_overview(jobs))
+    failures = Runner(program).run(jobs)
+    groups = [Group(job.row.label, _runs_like(job)) for job in jobs[: len(rows)]]
+    print()
+    table.show([g for g in groups if g.runs], folder, PAPER_TABLE[args.table])
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -51,21 +51,15 @@ def main(argv: Sequence[str] | None = None, command: Sequence[str] = MAIN) -> in
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="python -m qcs_jax.experiment",
-        description="Runs the rows of a table over several seeds, one after another, "
-        "and compares them. The same command goes on where it was stopped.",
-        epilog="Any field that the rows leave free: --config.FIELD=VALUE",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--config", required=True, help="a file, as for qcs_jax.main")
-    add(
-        "--table",
-        required=True,
-        choices=list(TABLES),
-        help="the three networks, or Table 1 or 2 of the paper",
-    )
+    add("--config", required=True, metavar="FILE", help=flags.HELP)
+    add("--table", required=True, choices=[*TABLES], help="1, 2: as in the paper")
     add("--seeds", required=True, metavar="0,1,2", help="a run of each row with each")
-    add("--workdir", required=True, metavar="FOLDER", help="of all the runs")
+    add("--workdir", required=True, metavar="FOLDER", help="folder of all the runs")
     args, others = parser.parse_known_args(argv)
     for text in others:
         if not text.startswith("--config.") or "=" not in text:
@@ -84,7 +78,7 @@ def _seeds(text: str) -> list[int]:
 
 
 def _overview(jobs: list[Job]) -> str:
-    """What is going to be run, and what is there."""
+    """Says what is going to be run, and what is there."""
     width = max(len(job.row.label) for job in jobs)
     todo = sum(not job.finished for job in jobs)
     lines = [f"{len(jobs)} runs, {todo} of them to be trained:"]
@@ -95,27 +89,12 @@ def _overview(jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
-def _runs_of(folder: pathlib.Path, row: Row) -> list[runs.Run]:
-    """All runs of a row on disk, those with other seeds than this time's, too."""
-    found = (folder / row.name).glob("seed*")
-    return [runs.read_run(path) for path in sorted(found) if runs.is_run(path)]
-
-
-def _report(
-    folder: pathlib.Path, rows: Sequence[Row], jobs: list[Job], paper_table: int | None
-) -> None:
-    """Prints and writes the comparison, rows in their order."""
-    groups = []
-    for row in rows:
-        job = next(job for job in jobs if job.row is row)
-        found = tuple(run for run in _runs_of(folder, row) if job.is_like(run))
-        groups += [Group(row.label, found)] if found else []
-    lines = [table.Line.of(group, paper_table) for group in groups]
-    notes = [note for group in groups for note in group.notes()]
-    print(f"\n{table.markdown(lines, notes)}")
-    table.write(folder, lines, notes)
-    print(f"wrote {folder / 'comparison.md'} and comparison.csv")
+def _runs_like(job: Job) -> tuple[runs.Run, ...]:
+    """Runs of a job's row on disk, those with other seeds than this time's, too."""
+    folders = sorted(job.workdir.parent.glob("seed*"))
+    found = (runs.read_run(folder) for folder in folders if runs.is_run(folder))
+    return tuple(run for run in found if job.is_like(run))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

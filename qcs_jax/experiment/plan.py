@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import inspect
 import json
 import pathlib
-from collections.abc import Iterator, Sequence
-
-from absl import flags
-from ml_collections import config_flags
+from collections.abc import Sequence
+from typing import Any
 
 from qcs_jax import models
 from qcs_jax.compare import runs
 from qcs_jax.compare.groups import INDIFFERENT
-from qcs_jax.config import flags as flag_errors
 from qcs_jax.config import flatten, validate
+from qcs_jax.config.flags import read_config
 from qcs_jax.experiment.rows import Row
-from qcs_jax.metrics import results
+from qcs_jax.metrics.results import METRICS_FILE
 from qcs_jax.metrics.run_log import LOG_FILE
 from qcs_jax.system.errors import UserError
 
@@ -28,10 +24,10 @@ class Job:
     """One run: a row with a seed.
 
     Attributes:
-      row: Of the table.
-      seed: `config.seed`.
-      workdir: Of the run.
-      arguments: Of `qcs_jax.main`, but for the mode.
+      row: The row.
+      seed: Value of `config.seed`.
+      workdir: The run's workdir.
+      arguments: The arguments of `qcs_jax.main`, but for the mode.
       config: All fields by their dotted names, as `config.json` will have them.
     """
 
@@ -39,32 +35,34 @@ class Job:
     seed: int
     workdir: pathlib.Path
     arguments: tuple[str, ...]
-    config: dict[str, object]
+    config: dict[str, Any]
 
     def run(self) -> runs.Run | None:
-        """The run as it is on disk, or None before it began."""
+        """Returns the run as it is on disk, or None before it began."""
         return runs.read_run(self.workdir) if runs.is_run(self.workdir) else None
 
     @property
     def finished(self) -> bool:
+        """Whether its last epoch was trained, evaluated and saved."""
         run = self.run()
         # A process killed right after its last evaluation had not saved that step yet.
         return (
             run is not None
+            and run.scores is not None
             and run.finished
-            and run.scores.last["step"] in _saved_steps(self.workdir)
+            and run.scores.last["step"] in self._saved_steps()
         )
 
     @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` came after the last training."""
-        metrics, log = self.workdir / results.METRICS_FILE, self.workdir / LOG_FILE
+        metrics, log = self.workdir / METRICS_FILE, self.workdir / LOG_FILE
         return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
 
     @property
     def state(self) -> str:
-        """For people."""
-        run, steps = self.run(), _saved_steps(self.workdir)
+        """How far it is, for people."""
+        run, steps = self.run(), self._saved_steps()
         if run is None or not steps:
             return "to do"
         if not self.finished:
@@ -76,30 +74,30 @@ class Job:
         """Whether a run differs from this one in nothing but the seed."""
         return not self._differences(run).keys() - {"seed"}
 
-    def _differences(self, run: runs.Run) -> dict[str, tuple[object, object]]:
-        """Fields that matter: their value in a run, and in this job."""
-        found = runs.with_defaults(run.config)
+    def _differences(self, run: runs.Run) -> dict[str, str]:
+        """Fields that matter and are not the same in a run, each with a sentence."""
         return {
-            field: (found.get(field), value)
+            field: f"{field} was {run.config[field]!r}, is now {value!r}"
             for field, value in self.config.items()
-            if field not in INDIFFERENT and found.get(field) != value
+            if field not in INDIFFERENT and run.config[field] != value
         }
 
     def check(self) -> None:
         """Raises UserError if what is on disk was trained with other fields."""
         run = self.run()
-        if run is None or not _saved_steps(self.workdir):
+        if run is None or not self._saved_steps():
             return
-        different = [
-            f"{field} was {old!r}, is now {new!r}"
-            for field, (old, new) in self._differences(run).items()
-        ]
-        if different:
+        if different := self._differences(run).values():
             raise UserError(
                 f"{self.workdir} was trained with another configuration:\n  "
                 + "\n  ".join(different)
                 + "\nGive these values, another --workdir, or delete that folder"
             )
+
+    def _saved_steps(self) -> set[int]:
+        """Steps with a whole checkpoint; Orbax gives those their name when done."""
+        names = {path.name for path in (self.workdir / "checkpoints").glob("*")}
+        return {int(name) for name in names if name.isdecimal()}
 
 
 def make_plan(
@@ -109,12 +107,12 @@ def make_plan(
     overrides: Sequence[str],
     workdir: pathlib.Path,
 ) -> list[Job]:
-    """All runs, seed after seed, so that whole tables are there early.
+    """Makes all runs, seed after seed, so that whole tables are there early.
 
     Args:
-      config: As `--config` of `qcs_jax.main`; of a recipe with variants the network is
+      config: `FILE` or `FILE:VARIANT` as for `qcs_jax.main`; the network in it is
         replaced by that of each row.
-      rows: Of the table.
+      rows: Rows of the table.
       seeds: One run of each row with each.
       overrides: `--config.FIELD=VALUE`, for all runs.
       workdir: Folder of the experiment.
@@ -134,72 +132,29 @@ def make_plan(
 def _job(
     config: str, row: Row, seed: int, overrides: Sequence[str], workdir: pathlib.Path
 ) -> Job:
+    own = {**row.fields, "seed": seed}
+    fields = [*overrides, *(f"--config.{name}={value}" for name, value in own.items())]
+    of_row = _of_network(config, row.fields["model.name"])
+    found = read_config(of_row, fields)
+    validate(found)
     folder = workdir / row.name / f"seed{seed}"
-    own = {"model.name": row.network, **row.fields, "seed": seed}
-    arguments = (
-        f"--config={_of_network(config, row.network)}",
-        *overrides,
-        *(f"--config.{field}={value}" for field, value in own.items()),
-    )
-    flat = _load(arguments)
-    return Job(row, seed, folder, (*arguments, f"--workdir={folder}"), flat)
-
-
-def _load(arguments: Sequence[str]) -> dict[str, object]:
-    """The configuration as `qcs_jax.main` would see it."""
-    argv = ["experiment", *arguments]
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    try:
-        values(argv)
-        config = values.config
-        _ = config.name  # a file that could not be read says so only now
-    except Exception as error:  # a configuration's file may raise anything
-        raise UserError(flag_errors.message(error)) from None
-    validate(config)
-    return json.loads(json.dumps(flatten(config.to_dict())))  # as config.json has it
+    arguments = (f"--config={of_row}", *fields, f"--workdir={folder}")
+    flat = json.loads(json.dumps(flatten(found)))  # as config.json has it
+    return Job(row, seed, folder, arguments, flat)
 
 
 def _of_network(config: str, network: str) -> str:
-    """ "configs/raf.py:qcs,tiny" -> "configs/raf.py:dcs,tiny"; a plain file stays."""
-    path, colon, variant = config.partition(":")
-    if not colon and not _takes_variant(path):
-        return config
+    """Turns "configs/raf.py" or "configs/raf.py:qcs,tiny" into that of a network."""
+    path, _, variant = config.partition(":")
     others = [word for word in variant.split(",") if word not in models.BRANCHES]
     return f"{path}:{','.join([network, *filter(None, others)])}"
 
 
-def _takes_variant(path: str) -> bool:
-    """Whether the file's `get_config` has an argument."""
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"--config={path}: there is no such file")
-    spec = importlib.util.spec_from_file_location("experiment_config", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"--config={path}: {flag_errors.message(error)}") from None
-    if not hasattr(module, "get_config"):
-        raise UserError(f"--config={path}: this file defines no get_config()")
-    return bool(inspect.signature(module.get_config).parameters)
-
-
 def _check_overrides(overrides: Sequence[str], rows: Sequence[Row]) -> None:
-    taken = {"model.name", *(field for row in rows for field in row.fields)}
+    taken = {field for row in rows for field in row.fields}
     for text in overrides:
         field = text.removeprefix("--config.").partition("=")[0]
         if field == "seed":
             raise UserError(f"{text}: give the seeds with --seeds=0,1,2")
         if field in taken:
             raise UserError(f"{text}: the rows of the table set this field, leave it")
-
-
-def _saved_steps(workdir: pathlib.Path) -> set[int]:
-    """Steps with a whole checkpoint; Orbax gives those their name when it is done."""
-    return set(_numbers(workdir / "checkpoints"))
-
-
-def _numbers(folder: pathlib.Path) -> Iterator[int]:
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if path.name.isdecimal():
-            yield int(path.name)

@@ -1,8 +1,11 @@
-"""What the rows of a table are: a network, and the fields that make the row."""
+"""What the rows of a table are: the fields that make each of them."""
 
 from __future__ import annotations
 
 import dataclasses
+
+from qcs_jax import models
+from qcs_jax.compare.published import dcs_fields
 
 
 @dataclasses.dataclass(frozen=True)
@@ -10,50 +13,37 @@ class Row:
     """One row.
 
     Attributes:
-      name: Of its folder.
-      label: In the table.
-      network: "baseline", "dcs" or "qcs".
-      fields: What it sets beside the network, by dotted names.
+      name: Name of its folder.
+      label: What the table calls it.
+      fields: What it sets, by dotted names; `model.name` is one of them.
     """
 
     name: str
     label: str
-    network: str
-    fields: dict[str, str] = dataclasses.field(default_factory=dict)
+    fields: dict[str, str]
 
 
-def _table1(
-    name: str,
-    label: str,
-    interaction: str,
-    connection: str,
-    distillation: str = "none",
-) -> Row:
-    fields = {
-        "model.interaction": interaction,
-        "model.connection": connection,
-        "loss.distillation": distillation,
-    }
-    return Row(name, label, "dcs", fields)
-
-
-def _table2(information: str) -> Row:
-    fields = {"model.information": information}
-    return Row(information, f"qcs: {information.upper()}", "qcs", fields)
+def _information(name: str) -> Row:
+    fields = {"model.name": "qcs", "model.information": name}
+    return Row(name, f"qcs: {name.upper()}", fields)
 
 
 TABLES = {
-    "networks": tuple(Row(name, name, name) for name in ("baseline", "dcs", "qcs")),
+    "networks": tuple(Row(n, n, {"model.name": n}) for n in models.BRANCHES),
     "1": (
-        Row("1_baseline", "1 baseline", "baseline"),
-        _table1("2_csa_none", "2 dcs: CSA, no connection", "csa", "none"),
-        _table1("3_sdpa_gap", "3 dcs: SDPA, GAP", "sdpa", "gap"),
-        _table1("4_csa_gap", "4 dcs: CSA, GAP", "csa", "gap"),
-        _table1("5_csa_bilinear", "5 dcs: CSA, bilinear pooling", "csa", "bilinear"),
-        _table1("6_csa_vit", "6 dcs: CSA, ViT", "csa", "vit"),
-        _table1("7_csa_vit_kl", "7 dcs: CSA, ViT, KL", "csa", "vit", "kl"),
+        Row("1_baseline", "1 baseline", {"model.name": "baseline"}),
+        Row("2_csa_none", "2 dcs: CSA, no connection", dcs_fields("csa", "none")),
+        Row("3_sdpa_gap", "3 dcs: SDPA, GAP", dcs_fields("sdpa", "gap")),
+        Row("4_csa_gap", "4 dcs: CSA, GAP", dcs_fields("csa", "gap")),
+        Row(
+            "5_csa_bilinear",
+            "5 dcs: CSA, bilinear pooling",
+            dcs_fields("csa", "bilinear"),
+        ),
+        Row("6_csa_vit", "6 dcs: CSA, ViT", dcs_fields("csa", "vit")),
+        Row("7_csa_vit_kl", "7 dcs: CSA, ViT, KL", dcs_fields("csa", "vit", "kl")),
     ),
-    "2": (_table2("s"), _table2("d"), _table2("sd")),
+    "2": (_information("s"), _information("d"), _information("sd")),
 }
 
 # Where the paper's numbers for the rows are; None: wherever the variant is.

@@ -1,45 +1,42 @@
-"""Classification metrics from counts that add up over batches, devices and hosts."""
+"""Classification metrics from counts over a split, and how certain they are."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
+from scipy import special
 
 BINS = 15  # of confidence, for the calibration error
+LEVEL = 0.95  # of intervals
+RESAMPLES = 10_000
 
 # Sums of real numbers are kept as whole multiples of this, so that they come out the
-# same in whatever order and grouping examples are counted.
+# same in whatever order examples are counted.
 UNIT = 2.0**-30
 
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Sums over examples; `+` merges the counts of two sets, exactly.
+    """Sums over examples, exact.
 
     Attributes:
       confusion: int64 `[k, k]`, examples of each class (row) by prediction (column).
-      nll: int64, sum of negative log likelihoods, `UNIT` nats.
-      brier: int64, sum of squared distances between probabilities and one-hot labels,
-        in `UNIT`.
+      nll: Sum of negative log likelihoods, in `UNIT` nats.
+      brier: Sum of squared distances between probabilities and one-hot labels, in
+        `UNIT`.
       bins: int64 `[BINS, 3]`, by confidence: examples, sum of confidence in `UNIT`,
         hits.
     """
 
     confusion: np.ndarray
-    nll: np.ndarray
-    brier: np.ndarray
+    nll: int
+    brier: int
     bins: np.ndarray
 
     @classmethod
-    def zero(cls, num_classes: int) -> Counts:
-        """Counts of no example."""
-        confusion = np.zeros((num_classes, num_classes), np.int64)
-        return cls(confusion, np.int64(0), np.int64(0), np.zeros((BINS, 3), np.int64))
-
-    @classmethod
     def of(cls, log_probabilities: np.ndarray, labels: np.ndarray) -> Counts:
-        """Counts of some examples.
+        """Counts examples.
 
         Args:
           log_probabilities: `[m, k]`, up to a constant per example: logits will do.
@@ -59,14 +56,10 @@ class Counts:
         np.add.at(bins, place, columns)
         nll = _units(-log_p[np.arange(m), labels])
         brier = _units(((p - np.eye(k)[labels]) ** 2).sum(axis=-1))
-        return cls(confusion, nll.sum(), brier.sum(), bins)
-
-    def __add__(self, other: Counts) -> Counts:
-        fields = [f.name for f in dataclasses.fields(self)]
-        return Counts(*(getattr(self, f) + getattr(other, f) for f in fields))
+        return cls(confusion, int(nll.sum()), int(brier.sum()), bins)
 
     def metrics(self) -> dict[str, float]:
-        """Scalars, all between 0 and 1 except `nll` (nats) and `brier` (0 to 2).
+        """Returns scalars between 0 and 1, but `nll` (nats) and `brier` (0 to 2).
 
         accuracy; mean_class_accuracy (recall averaged over the classes that have
         examples); macro_f1 (averaged over classes that have examples or predictions);
@@ -79,8 +72,7 @@ class Counts:
         if not total:
             raise ValueError("no example was counted: there is nothing to measure")
         gaps = np.abs(self.bins[:, 1] * UNIT - self.bins[:, 2]).sum()
-        return {
-            **{name: float(x) for name, x in rates(self.confusion).items()},
+        return {name: float(x) for name, x in rates(self.confusion).items()} | {
             "nll": float(self.nll * UNIT / total),
             "brier": float(self.brier * UNIT / total),
             "ece": float(gaps / total),
@@ -88,7 +80,7 @@ class Counts:
         }
 
     def per_class(self) -> list[dict[str, float | int | None]]:
-        """examples, predictions, precision, recall and f1 of each class.
+        """Returns examples, predictions, precision, recall and f1 of each class.
 
         What has no value, such as the recall of a class without examples, is None.
         """
@@ -107,13 +99,10 @@ class Counts:
 
 
 def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
-    """accuracy, mean_class_accuracy and macro_f1 of confusion matrices.
+    """Returns accuracy, mean_class_accuracy and macro_f1, float64 `[...]` each.
 
     Args:
-      confusion: int `[..., k, k]`, each with at least one example.
-
-    Returns:
-      Arrays `[...]`.
+      confusion: int `[..., k, k]`, matrices with at least one example each.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     actual, predicted = confusion.sum(-1), confusion.sum(-2)
@@ -126,11 +115,40 @@ def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def intervals(
+    confusion: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, list[float]]:
+    """Draws percentile intervals of what a confusion matrix tells, by the bootstrap.
+
+    To draw N of N examples with replacement and count them anew is to draw the cells
+    of their confusion matrix from a multinomial distribution, so the counts suffice.
+
+    Args:
+      confusion: int `[k, k]` with at least one example.
+      seed: Seed of the draws.
+      resamples: Number of draws.
+
+    Returns:
+      `[low, high]` at `LEVEL` for accuracy, mean_class_accuracy and macro_f1.
+    """
+    total = int(confusion.sum())
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(total, confusion.reshape(-1) / total, size=resamples)
+    values = rates(drawn.reshape(resamples, *confusion.shape))
+    tail = (1 - LEVEL) / 2
+    return {
+        name: np.quantile(x, [tail, 1 - tail]).tolist() for name, x in values.items()
+    }
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Float64 logarithms of the probabilities, over the last axis."""
-    shifted = logits.astype(np.float64)
-    shifted = shifted - shifted.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    """Returns float64 logarithms of the probabilities, over the last axis."""
+    return special.log_softmax(logits.astype(np.float64), axis=-1)
+
+
+def probabilities(logits: np.ndarray) -> np.ndarray:
+    """Returns the float64 softmax over the last axis."""
+    return np.exp(log_softmax(logits))
 
 
 def _units(x: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.system.errors import UserError
 
-LEVEL = 0.05  # of significance
+SIGNIFICANT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,9 +18,9 @@ class McNemar:
     """The exact test of McNemar: only images that one of two got right tell.
 
     Attributes:
-      examples: Images.
-      accuracy_a: Of the first, 0 to 1.
-      accuracy_b: Of the second, 0 to 1.
+      examples: Number of images.
+      accuracy_a: Accuracy of the first network, 0 to 1.
+      accuracy_b: Accuracy of the second.
       only_a: Images that only the first got right (b in the usual table).
       only_b: Images that only the second got right (c).
       p: Probability of a difference as large as this, if both were equally good;
@@ -36,34 +36,29 @@ class McNemar:
 
     @classmethod
     def of(cls, correct_a: np.ndarray, correct_b: np.ndarray) -> McNemar:
-        """From bool `[N]` each, in the same order of images."""
+        """Tests bool `[N]` each, in the same order of images."""
+        from scipy.stats import binomtest  # takes a second, which tables do without
+
+        accuracies = float(np.mean(correct_a)), float(np.mean(correct_b))
         only_a = int(np.sum(correct_a & ~correct_b))
         only_b = int(np.sum(correct_b & ~correct_a))
-        return cls(
-            len(correct_a),
-            float(np.mean(correct_a)),
-            float(np.mean(correct_b)),
-            only_a,
-            only_b,
-            _two_sided(only_a, only_b),
-        )
+        differ = only_a + only_b
+        p = float(binomtest(only_a, differ).pvalue) if differ else 1.0
+        return cls(len(correct_a), *accuracies, only_a, only_b, p)
 
-    def sentence(self, a: str = "the first", b: str = "the second") -> str:
-        """What follows, in words."""
-        if self.p >= LEVEL:
-            return (
-                f"{a} and {b} cannot be told apart: a difference as large as this "
-                f"comes by chance with p = {self.p:.3g}."
-            )
+    def sentence(self, a: str, b: str) -> str:
+        """Returns what follows for networks called `a` and `b`."""
+        chance = f"by chance with p = {self.p:.3g}."
+        if self.p >= SIGNIFICANT:
+            told = f"{a} and {b} cannot be told apart"
+            return f"{told}: a difference as large as this comes {chance}"
         better, worse = (a, b) if self.only_a > self.only_b else (b, a)
-        return (
-            f"{better} is better than {worse}: if they were equally good, a difference "
-            f"as large as this would come by chance with p = {self.p:.3g}."
-        )
+        told = f"{better} is better than {worse}: if they were equally good, a"
+        return f"{told} difference as large as this would come {chance}"
 
 
-def compare(a: Predictions, b: Predictions) -> McNemar:
-    """The test of two prediction files about the same images, in any order.
+def compare_predictions(a: Predictions, b: Predictions) -> McNemar:
+    """Tests two prediction files about the same images, in any order.
 
     Raises:
       UserError: if images or their labels differ, or an id occurs twice.
@@ -76,30 +71,22 @@ def compare(a: Predictions, b: Predictions) -> McNemar:
             f"{len(order_a.keys() | order_b.keys())} are in one file only, such as "
             f"{min(missing)!r}. Evaluate both runs on the same split"
         )
-    rows_a, rows_b = [*order_a.values()], [order_b[name] for name in order_a]
-    for name, i, j in zip(order_a, rows_a, rows_b, strict=True):
-        labels = a.class_names[a.labels[i]], b.class_names[b.labels[j]]
-        if labels[0] != labels[1]:
+    rows_b = [order_b[name] for name in a.ids]
+    for name, i, j in zip(a.ids, a.labels, b.labels[rows_b], strict=True):
+        if a.class_names[i] != b.class_names[j]:
             raise UserError(
-                f"image {name!r} is {labels[0]} in the first file and {labels[1]} in "
-                f"the second: evaluate both runs on the same data set"
+                f"image {name!r} is {a.class_names[i]} in the first file and "
+                f"{b.class_names[j]} in the second: evaluate both runs on the same "
+                f"data set"
             )
-    return McNemar.of(a.correct[rows_a], b.correct[rows_b])
+    return McNemar.of(a.correct, b.correct[rows_b])
 
 
 def _positions(predictions: Predictions, which: str) -> dict[str, int]:
-    if len(set(predictions.ids)) < len(predictions.ids):
-        name, count = Counter(predictions.ids).most_common(1)[0]
+    [(name, count)] = Counter(predictions.ids).most_common(1)
+    if count > 1:
         raise UserError(
             f"{name!r} occurs {count} times in the {which} file: images can only be "
             f"matched where each has a name of its own"
         )
     return {name: i for i, name in enumerate(predictions.ids)}
-
-
-def _two_sided(b: int, c: int) -> float:
-    if b + c == 0:
-        return 1.0
-    from scipy.stats import binomtest  # takes a second, which tables can do without
-
-    return float(binomtest(b, b + c, 0.5).pvalue)

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import os
 import pathlib
 from collections.abc import Sequence
+from typing import TextIO
 
 import numpy as np
 
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -27,8 +28,8 @@ class Predictions:
     """Probabilities of a split's images.
 
     Attributes:
-      ids: Names of the images, N.
-      labels: int `[N]`, what they are.
+      ids: N names of images.
+      labels: int `[N]`.
       probabilities: float32 `[N, k]`.
       class_names: k names.
     """
@@ -40,12 +41,12 @@ class Predictions:
 
     @property
     def predicted(self) -> np.ndarray:
-        """int `[N]`, the most probable class."""
+        """The most probable class, int `[N]`."""
         return np.argmax(self.probabilities, axis=1)
 
     @property
     def correct(self) -> np.ndarray:
-        """bool `[N]`."""
+        """Whether each is the label, bool `[N]`."""
         return self.predicted == self.labels
 
 
@@ -59,68 +60,64 @@ def write(
     """Writes the file whole or not at all; `read` gives exactly the same float32.
 
     Args:
-      path: Of the file; its folder exists.
-      ids: N names.
-      labels: int `[N]`.
-      probabilities: `[N, k]`.
-      class_names: k names.
+      path: The file; its folder exists.
+      ids, labels, probabilities, class_names: See `Predictions`.
     """
-    path = pathlib.Path(path)
-    part = path.with_name(path.name + ".part")
-    probabilities = np.asarray(probabilities)
-    predicted = np.argmax(probabilities, axis=1)
-    with part.open("w", encoding="utf-8", newline="") as file:
+    with (
+        files.replacing(path) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow([*_HEADER, *class_names])
-        for name, label, guess, row in zip(
-            ids, labels, predicted, probabilities, strict=True
-        ):
+        for name, label, row in zip(ids, labels, probabilities, strict=True):
             # Nine significant digits tell any two float32 apart.
             numbers = (format(float(p), ".9g") for p in row)
-            rows.writerow([name, class_names[label], class_names[guess], *numbers])
-    os.replace(part, path)
+            guess = class_names[int(np.argmax(row))]
+            rows.writerow([name, class_names[label], guess, *numbers])
 
 
 def read(path: str | pathlib.Path) -> Predictions:
     """Reads what `write` wrote.
 
     Raises:
-      UserError: if it is no such file; names the line.
+      UserError: if it is no such file; the message names the line.
       OSError: if it cannot be read.
     """
-    with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
-        try:
-            header, *rows = [row for row in csv.reader(file, strict=True) if row]
-        except (ValueError, csv.Error, UnicodeDecodeError) as error:
-            why = f"it is no CSV file with a header ({error})"
-            raise _no_predictions(path, why) from None
-    names = tuple(header[len(_HEADER) :])
-    if header[: len(_HEADER)] != _HEADER or not names or len(set(names)) < len(names):
-        start = ",".join(_HEADER)
-        raise _no_predictions(path, f"its first line is not {start},CLASS,CLASS,...")
+    try:
+        with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
+            return _parse(file)
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no predictions: {error}. Give the {PREDICTIONS_FILE} of a "
+            f"run, which python -m qcs_jax.main --mode=eval writes"
+        ) from None
+
+
+def _parse(file: TextIO) -> Predictions:
+    try:
+        header, *rows = [row for row in csv.reader(file, strict=True) if row]
+    except (ValueError, csv.Error) as error:  # ValueError: it is empty, or no text
+        raise ValueError(f"it is no CSV file with a header ({error})") from None
+    start, names = header[: len(_HEADER)], tuple(header[len(_HEADER) :])
+    if start != _HEADER or not names or len(set(names)) < len(names):
+        raise ValueError(f"its first line is not {','.join(_HEADER)},CLASS,CLASS,...")
     if not rows:
-        raise _no_predictions(path, "it has no line but the first")
-    labels, probabilities = [], []
+        raise ValueError("it has no line but the first")
+    parsed = []
     for number, row in enumerate(rows, start=2):
         try:
-            label, numbers = _parse(row, names)
+            parsed.append(_parse_row(row, names))
         except ValueError as error:
-            raise _no_predictions(path, f"line {number}: {error}") from None
-        labels.append(label)
-        probabilities.append(numbers)
-    return Predictions(
-        tuple(row[0] for row in rows),
-        np.array(labels),
-        np.array(probabilities, np.float32),
-        names,
-    )
+            raise ValueError(f"line {number}: {error}") from None
+    ids, labels, p = zip(*parsed, strict=True)
+    return Predictions(ids, np.array(labels), np.array(p, np.float32), names)
 
 
-def _parse(row: list[str], names: tuple[str, ...]) -> tuple[int, list[float]]:
-    """Label and probabilities of a line; raises ValueError if it is none."""
+def _parse_row(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[float]]:
+    """Returns id, label and probabilities of a line."""
     if len(row) != len(_HEADER) + len(names):
         raise ValueError(f"{len(row)} values, not {len(_HEADER) + len(names)}")
-    _, label, prediction, *texts = row
+    image, label, prediction, *texts = row
     for name in (label, prediction):
         if name not in names:
             raise ValueError(f"{name!r} is none of the classes {', '.join(names)}")
@@ -129,11 +126,4 @@ def _parse(row: list[str], names: tuple[str, ...]) -> tuple[int, list[float]]:
         raise ValueError("a probability is not between 0 and 1")
     if numbers[names.index(prediction)] < max(numbers):
         raise ValueError(f"{prediction!r} is not the most probable class")
-    return names.index(label), numbers
-
-
-def _no_predictions(path: object, why: str) -> UserError:
-    return UserError(
-        f"{path} holds no predictions: {why}. Give the {PREDICTIONS_FILE} of a run, "
-        f"which python -m qcs_jax.main --mode=eval writes"
-    )
+    return image, names.index(label), numbers

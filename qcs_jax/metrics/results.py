@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from scipy import optimize
 
-from qcs_jax.metrics import bootstrap
-from qcs_jax.metrics.calibration import fit_temperature
-from qcs_jax.metrics.counts import Counts, log_softmax
+from qcs_jax.metrics.counts import LEVEL, Counts, intervals, log_softmax, probabilities
 
 METRICS_FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
+LOWEST, HIGHEST = 1e-2, 1e2  # temperature
 
 NAMES = {
     "accuracy": "accuracy",
@@ -56,31 +56,23 @@ class Results:
     @property
     def probabilities(self) -> np.ndarray:
         """float64 `[N, k]`, of the images as they are, not scaled."""
-        return np.exp(log_softmax(self.logits))
-
-    @property
-    def counts(self) -> Counts:
-        return Counts.of(self.logits, self.labels)
+        return probabilities(self.logits)
 
     def to_json(self) -> dict:
-        """All of it, as `metrics.json` has it under these names.
+        """Returns all of it, as `metrics.json` has it under these names.
 
         metrics; intervals (95 %, bootstrap); per_class; confusion (rows are labels);
         flip: metrics of the mean probability of an image and its mirror image;
         calibrated: temperature, and what it makes of nll, brier and ece, or None.
         """
-        counts = self.counts
-        mirrored = np.exp(log_softmax(self.mirrored_logits))
-        both = (self.probabilities + mirrored) / 2
+        counts = Counts.of(self.logits, self.labels)
+        both = (self.probabilities + probabilities(self.mirrored_logits)) / 2
         both = np.log(np.maximum(both, np.finfo(float).tiny))
         return {
             "examples": len(self.labels),
             "class_names": list(self.class_names),
             "metrics": counts.metrics(),
-            "intervals": {
-                "level": bootstrap.LEVEL,
-                **bootstrap.intervals(counts.confusion),
-            },
+            "intervals": {"level": LEVEL, **intervals(counts.confusion)},
             "per_class": [
                 {"class": name, **row}
                 for name, row in zip(self.class_names, counts.per_class(), strict=True)
@@ -95,41 +87,53 @@ class Results:
             return None
         scaled = self.logits.astype(np.float64) / self.temperature
         metrics = Counts.of(scaled, self.labels).metrics()
-        kept = {name: metrics[name] for name in ("nll", "brier", "ece")}
-        return {"temperature": self.temperature, **kept}
+        kept = ("nll", "brier", "ece")
+        return {"temperature": self.temperature} | {n: metrics[n] for n in kept}
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the T that minimises the mean negative log likelihood of `logits / T`.
+
+    The likelihood has one optimum in 1 / T; it is searched between `LOWEST` and
+    `HIGHEST`, where it lies at an end for images that are all right or all wrong.
+
+    Args:
+      logits: `[m, k]` of held-out images, never of those that are reported.
+      labels: int `[m]`.
+    """
+
+    def nll(log_t: float) -> float:
+        scaled = logits.astype(np.float64) / np.exp(log_t)
+        return -log_softmax(scaled)[np.arange(len(labels)), labels].mean()
+
+    bounds = np.log([LOWEST, HIGHEST])
+    return float(np.exp(optimize.fminbound(nll, *bounds, xtol=1e-6)))
 
 
 def table(measured: dict) -> str:
-    """For the terminal, from `Results.to_json`."""
+    """Returns what the terminal shows of `Results.to_json`."""
     width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
-    lines = []
+    rows = []
     for key, text in NAMES.items():
-        line = f"  {text:<{width}}  {measured['metrics'][key]:.4f}"
+        found = f"{measured['metrics'][key]:.4f}"
         if key in measured["intervals"]:
             low, high = measured["intervals"][key]
-            line += f"  95 % interval {low:.4f} to {high:.4f}"
-        lines.append(line)
-    lines.append(
-        f"  {'with flip':<{width}}  {measured['flip']['accuracy']:.4f}  accuracy of an "
-        f"image and its mirror image together"
+            found += f"  95 % interval {low:.4f} to {high:.4f}"
+        rows.append((text, found))
+    both = f"{measured['flip']['accuracy']:.4f}"
+    rows.append(
+        ("with flip", f"{both}  accuracy of an image and its mirror image together")
     )
-    calibrated = measured["calibrated"]
-    if calibrated:
-        lines.append(
-            f"  {'calibrated':<{width}}  {calibrated['ece']:.4f}  calibration error, "
-            f"NLL {calibrated['nll']:.4f}, at temperature "
-            f"{calibrated['temperature']:.3f} from held-out images"
+    if scaled := measured["calibrated"]:
+        found = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
+        found += f"temperature {scaled['temperature']:.3f} from held-out images"
+        rows.append(("calibrated", found))
+    rows.append(("class", "recall  precision      F1  images"))
+    for of_class in measured["per_class"]:
+        recall, precision, f1 = (
+            "-" if of_class[name] is None else f"{of_class[name]:.4f}"
+            for name in ("recall", "precision", "f1")
         )
-    lines.append(f"  {'class':<{width}}  recall  precision      F1  images")
-    for row in measured["per_class"]:
-        rates = (_rate(row[name]) for name in ("recall", "precision", "f1"))
-        recall, precision, f1 = rates
-        lines.append(
-            f"  {row['class']:<{width}}  {recall:>6}  {precision:>9}  {f1:>6}"
-            f"  {row['examples']:>6}"
-        )
-    return "\n".join(lines)
-
-
-def _rate(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+        found = f"{recall:>6}  {precision:>9}  {f1:>6}  {of_class['examples']:>6}"
+        rows.append((of_class["class"], found))
+    return "\n".join(f"  {name:<{width}}  {found}" for name, found in rows)

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import json
 import pathlib
+from collections.abc import Iterable
 
+# What training writes into the workdir.
 CONFIG_FILE = "config.json"
 LOG_FILE = "log.jsonl"
 METRIC = "accuracy"  # its largest value marks the best epoch
@@ -18,19 +20,18 @@ BEST_ON_TEST = "best epoch on test (optimistic)"
 
 
 def read_log(workdir: str | pathlib.Path) -> list[dict]:
-    """All lines of `workdir/log.jsonl`; what is no line of it is left out.
+    """Returns all lines of `workdir/log.jsonl`; what is no line of it is left out.
 
     Each has `step` and `kind`: "train" with what a step reported, or "test" or
     "held_out" with `epoch` and the metrics of that split.
     """
     path = pathlib.Path(workdir) / LOG_FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError):
-            line = json.loads(text)
-            if isinstance(line, dict) and {"step", "kind"} <= line.keys():
-                lines.append(line)
-    return lines
+            lines.append(json.loads(line))
+    return [x for x in lines if isinstance(x, dict) and {"step", "kind"} <= x.keys()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +39,11 @@ class Scores:
     """Test metrics of a run at three epochs; each has `epoch` and `step` beside them.
 
     Attributes:
-      last: After the last epoch: nothing was chosen.
-      best_on_held_out: Of the epoch that was best on held-out training images, or None
+      last: The last epoch: nothing was chosen.
+      best_on_held_out: The epoch that was best on held-out training images, or None
         where none were held out: an honest choice.
-      best_on_test: Of the epoch that was best on the test split itself. Optimistic; it
-        is what most papers report.
+      best_on_test: The epoch that was best on the test split itself. Optimistic; it is
+        what most papers report.
     """
 
     last: dict
@@ -51,23 +52,22 @@ class Scores:
 
     @classmethod
     def of(cls, lines: list[dict]) -> Scores | None:
-        """From `read_log`; None if there was no evaluation yet."""
-        tested = {line["step"]: line for line in lines if line["kind"] == "test"}
-        held_out = [line for line in lines if line["kind"] == "held_out"]
-        held_out = [line for line in held_out if line["step"] in tested]
+        """Takes what `read_log` returns; None if there was no evaluation yet."""
+        tested = {x["step"]: x for x in lines if x["kind"] == "test"}
         if not tested:
             return None
+        held_out = [x for x in lines if x["kind"] == "held_out" and x["step"] in tested]
         chosen = tested[_best(held_out)["step"]] if held_out else None
-        return cls(tested[max(tested)], chosen, _best(list(tested.values())))
+        return cls(tested[max(tested)], chosen, _best(tested.values()))
 
     def named(self) -> dict[str, dict]:
-        """The numbers that there are, by what they are called."""
+        """Returns the numbers that there are, by what they are called."""
         found = {LAST: self.last}
         if self.best_on_held_out is not None:
             found[BEST_ON_HELD_OUT] = self.best_on_held_out
         return found | {BEST_ON_TEST: self.best_on_test}
 
 
-def _best(lines: list[dict]) -> dict:
+def _best(lines: Iterable[dict]) -> dict:
     """The line with the largest metric; of equals the last, as checkpoints are kept."""
     return max(lines, key=lambda line: (line[METRIC], line["step"]))

@@ -7,6 +7,7 @@ import re
 import runpy
 
 import fake_runs
+import manual_commands
 import numpy as np
 import pytest
 
@@ -112,14 +113,11 @@ def test_groups_differ_in_more_than_seed_and_place(tmp_path):
     ]
 
 
-def test_a_field_that_older_runs_do_not_have_had_its_default(tmp_path):
-    for seed in (0, 1):
-        add(tmp_path / str(seed), seed=seed)
-    path = tmp_path / "0" / "config.json"
-    description = json.loads(path.read_text())
-    del description["config"]["data"]["label_noise"]
-    path.write_text(json.dumps(description))
-    assert [g.label for g in groups_in(tmp_path)] == ["qcs"]
+def test_close_values_are_told_apart(tmp_path):
+    for name, alpha in (("a", 0.1234567), ("b", 0.1234568)):
+        add(tmp_path / name, loss__alpha=alpha)
+    labels = [g.label for g in groups_in(tmp_path)]
+    assert labels == ["qcs, alpha=0.1234567", "qcs, alpha=0.1234568"]
 
 
 def test_unfinished_runs_are_named_and_left_out(tmp_path, capsys):
@@ -182,6 +180,16 @@ def test_a_folder_of_something_else(tmp_path, capsys):
     add(tmp_path / "a")
     (tmp_path / "a" / "config.json").write_text('{"model_type": "vit"}')
     assert "is not that of a run" in compared(capsys, tmp_path, status=1).err
+
+
+def test_a_run_with_other_fields(tmp_path, capsys):
+    path = add(tmp_path / "a") / "config.json"
+    description = json.loads(path.read_text())
+    del description["config"]["data"]["label_noise"]
+    path.write_text(json.dumps(description))
+    err = compared(capsys, tmp_path, status=1).err
+    assert err.startswith(f"error: {path} is not that of a run of this version")
+    assert "data.label_noise" in err
 
 
 def published_config(dataset="raf_db", **fields):
@@ -270,3 +278,17 @@ def test_two_prediction_files(tmp_path, capsys):
     out = compared(capsys, tmp_path / "a.csv", tmp_path / "b.csv").out
     assert "of 60 images" in out and "p (exact, two-sided)" in out
     assert f"{tmp_path / 'a.csv'} is better than {tmp_path / 'b.csv'}" in out
+
+
+MANUAL = ROOT / "qcs_jax" / "compare" / "README.md"
+
+
+@pytest.mark.parametrize("words", manual_commands.commands(MANUAL), ids=" ".join)
+def test_commands_of_the_manual(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("dcs", "qcs"):
+        folder = add(tmp_path / "runs" / "networks" / name / "seed0", model__name=name)
+        answers = ["x.jpg"], np.array([0]), np.eye(2)[:1], ["calm", "sad"]
+        predictions.write(folder / "predictions.csv", *answers)
+    out = compared(capsys, *words).out
+    assert "dcs" in out and "qcs" in out

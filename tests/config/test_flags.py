@@ -1,53 +1,78 @@
 """Mistakes in a configuration are one line that says which."""
 
 import pytest
-from absl import flags
-from ml_collections import config_flags
 
-from qcs_jax.config import flags as flag_errors
+from qcs_jax.config.flags import read_config
+from qcs_jax.system.errors import UserError
 
-BROKEN = {
+FILES = {
     "zero.py": "def get_config():\n    return 1 / 0\n",
     "syntax.py": "def get_config(:\n",
     "imports.py": "import nothing_here\n",
+    "lines.py": "raise ValueError('one\\ntwo')\n",
+    "none.py": "def get_config():\n    pass\n",
+    "empty.py": "",
+    "plain.py": "from qcs_jax.config import base_config as get_config\n",
+    "text.txt": "",
 }
 
 
-def message(*arguments):
-    values, argv = flags.FlagValues(), ["main", *arguments]
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    with pytest.raises(Exception) as raised:
-        values(argv)
-        _ = values.config.name
-    return flag_errors.message(raised.value)
+def read(tmp_path, config, *overrides):
+    """Reads one of `FILES`, or of the recipes of the project."""
+    if config.partition(":")[0] in FILES:
+        for name, text in FILES.items():
+            (tmp_path / name).write_text(text)
+        config = f"{tmp_path}/{config}"
+    return read_config(config, overrides)
 
 
-@pytest.mark.filterwarnings("ignore:.*load_module.*:DeprecationWarning")
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        (["--config=configs/raf.py:foo"], "no variant 'foo': give baseline, dcs, qcs,"),
+        ("configs/raf.py:foo", "no variant 'foo': give baseline, dcs, qcs, alone or"),
+        ("configs/folder.py:foo", "no variant 'foo': give baseline, dcs, qcs"),
+        ("configs/demo.py:qcs,tiny", "no variant 'qcs,tiny': give baseline, dcs, qcs"),
+        ("configs/demo.py --config.workdir=3", "there is no field 'workdir' to set"),
         (
-            ["--config=configs/demo.py", "--config.workdir=3"],
-            "there is no field 'workdir' to set",
-        ),
-        (
-            ["--config=configs/demo.py", "--config.train.epoch=3"],
+            "configs/demo.py --config.train.epoch=3",
             """'epoch' Did you mean "epochs" instead of "epoch"?""",
         ),
         (
-            ["--config=configs/demo.py", "--config.train.epochs=three"],
+            "configs/demo.py --config.train.epochs=three",
             "flag --config.train.epochs=three: invalid literal",
         ),
-        (["--config=zero.py"], "ZeroDivisionError: division by zero"),
-        (["--config=syntax.py"], "SyntaxError: invalid syntax (syntax.py, line 1)"),
-        (["--config=imports.py"], "ModuleNotFoundError: No module named"),
+        ("configs/demo.py --config.train.epochs", "Missing value for flag"),
+        ("configs/demo.py --epochs=3", "Unknown command line flag 'epochs'"),
+        ("configs/demo.py stray --config.seed=3", "unknown argument stray; fields are"),
+        ("configs/nothing.py", "there is no file configs/nothing.py"),
+        ("configs/nothing.py:qcs", "there is no file configs/nothing.py"),
+        ("text.txt", "give a Python file, whose name ends in .py"),
+        ("zero.py", "ZeroDivisionError: division by zero"),
+        ("syntax.py", "SyntaxError: invalid syntax (syntax.py, line 1)"),
+        ("imports.py", "ModuleNotFoundError: No module named"),
+        ("lines.py", "ValueError: one two"),
+        ("none.py", "get_config() returns None, not a configuration"),
+        ("empty.py", "this file defines no get_config()"),
+        ("plain.py:dcs", "this file takes no variant: leave out :dcs"),
     ],
-    ids=lambda x: x[-1] if isinstance(x, list) else None,
 )
-def test_one_line(arguments, expected, tmp_path, monkeypatch):
-    for name, text in BROKEN.items():
-        (tmp_path / name).write_text(text)
-        arguments = [a.replace(f"={name}", f"={tmp_path / name}") for a in arguments]
-    told = message(*arguments)
-    assert told.startswith(expected) and "\n" not in told and "Traceback" not in told
+def test_one_line(arguments, expected, tmp_path):
+    with pytest.raises(UserError) as raised:
+        read(tmp_path, *arguments.split())
+    told = str(raised.value)
+    cause = told.partition(": ")[2] if told.startswith("--config=") else told
+    assert cause.startswith(expected) and "\n" not in told and "Traceback" not in told
+
+
+def test_fields_are_overridden_with_values_of_their_type(tmp_path):
+    overrides = "--config.train.epochs=3 --config.optimizer.decay=1".split()
+    c = read(tmp_path, "plain.py", *overrides, "--config.train.tensorboard=false")
+    assert (c.train.epochs, c.train.tensorboard) == (3, False)
+    assert c.optimizer.decay == 1.0 and type(c.optimizer.decay) is float
+    assert c.train.batch_size == 24
+
+
+def test_the_variant_goes_to_the_recipe():
+    assert read_config("configs/demo.py", []).name == "demo"
+    assert read_config("configs/demo.py:dcs", []).name == "demo_dcs"
+    assert read_config("configs/raf.py:qcs,tiny", []).name == "raf_qcs_tiny"

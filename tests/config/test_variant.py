@@ -2,14 +2,18 @@
 
 import importlib.util
 import pathlib
+import re
 
+import manual_commands
 import pytest
 
-from qcs_jax.config import validate
+from qcs_jax.config import FIELDS, validate
+from qcs_jax.config.flags import read_config
 from qcs_jax.config.variant import Variant
 from qcs_jax.system.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
+MANUAL = CONFIGS / "README.md"
 NETWORKS = ("baseline", "dcs", "qcs")
 
 
@@ -105,3 +109,37 @@ def test_only_qcs_is_fine_tuned_and_only_where_the_paper_does():
         Variant.parse("dcs,finetune")
     with pytest.raises(UserError, match="no variant finetune"):
         get_config("affectnet7", "qcs,finetune")
+
+
+@pytest.mark.parametrize("name", ["demo", "folder"])
+def test_small_recipes_have_the_three_networks_alone(name):
+    assert get_config(name) == get_config(name, "qcs")
+    for network in NETWORKS:
+        c = get_config(name, network)
+        validate(c)
+        assert (c.model.name, c.model.size) == (network, "tiny")
+        assert c.name == (name if network == "qcs" else f"{name}_{network}")
+    for text in ("foo", "qcs,tiny", "qcs,finetune"):
+        with pytest.raises(UserError, match="give baseline, dcs, qcs$"):
+            get_config(name, text)
+
+
+@pytest.mark.parametrize("words", manual_commands.commands(MANUAL), ids=" ".join)
+def test_commands_of_the_manual(words):
+    config, *overrides = words
+    validate(read_config(config.removeprefix("--config="), overrides))
+
+
+def test_fields_of_the_manual_exist():
+    names = re.findall(r"`((?:data|model|loss)\.\w+)", MANUAL.read_text("utf-8"))
+    assert len(names) > 12 and set(names) <= FIELDS.keys()
+
+
+def test_the_recipe_of_the_manual(tmp_path):
+    code = MANUAL.read_text("utf-8").split("```python\n")[1].split("```")[0]
+    (tmp_path / "mine.py").write_text(code)
+    for network in NETWORKS:
+        c = read_config(f"{tmp_path / 'mine.py'}:{network},tiny", [])
+        validate(c)
+        assert (c.name, c.model.name) == (f"mine_{network}_tiny", network)
+    assert read_config(str(tmp_path / "mine.py"), []).name == "mine_qcs"

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import manual_commands
 import pytest
 
 from qcs_jax.compare.runs import Run
@@ -15,12 +16,10 @@ from qcs_jax.experiment.plan import make_plan
 from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
 from qcs_jax.system.errors import UserError
 
-# ml_collections reads configuration files in a way that Python is going to drop.
-pytestmark = pytest.mark.filterwarnings("ignore:the load_module:DeprecationWarning")
-
 ROOT = pathlib.Path(__file__).parents[2]
 DEMO = str(ROOT / "configs" / "demo.py")
 RAF = str(ROOT / "configs" / "raf.py")
+FAKE_MAIN = str(ROOT / "tests" / "support" / "fake_main.py")
 
 
 class World:
@@ -44,7 +43,7 @@ class World:
         status = command.main(
             [f"--config={config}", f"--table={table}", f"--seeds={seeds}"]
             + [f"--workdir={self.workdir}", *fixed],
-            command=[sys.executable, "-S", ROOT / "tests/fake_main.py", self.folder],
+            program=[sys.executable, "-S", FAKE_MAIN, str(self.folder)],
         )
         return status, self._capfd.readouterr(), calls.read_text().splitlines()
 
@@ -74,7 +73,7 @@ def column(jobs, *fields):
     return [tuple(job.config[field] for field in fields) for job in jobs]
 
 
-def test_a_plain_configuration_gets_each_network():
+def test_each_network_with_each_seed():
     jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
     assert column(jobs, "seed", "model.name", "optimizer.rho") == [
         (seed, name, 0.1) for seed in (3, 5) for name in ("baseline", "dcs", "qcs")
@@ -136,6 +135,18 @@ def test_the_papers_number_of_every_row(table, expected):
 
     found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
     assert [result.percent["raf_db"] for result in found] == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    manual_commands.commands(ROOT / "qcs_jax" / "experiment" / "README.md"),
+    ids=" ".join,
+)
+def test_commands_of_the_manual(words):
+    named = dict(word.removeprefix("--").split("=") for word in words[:4])
+    seeds = [int(seed) for seed in named["seeds"].split(",")]
+    jobs = plan(named["config"], named["table"], seeds, words[4:])
+    assert len(jobs) == len(TABLES[named["table"]]) * len(seeds)
 
 
 def test_runs_every_row_with_every_seed_and_compares(world):
@@ -271,7 +282,7 @@ def test_runs_that_saved_nothing_may_be_changed(world):
         (dict(seeds="0,a"), "give numbers such as 0,1,2"),
         (dict(seeds="0,1,0"), "each seed once"),
         (dict(seeds="-1"), "seed=-1"),
-        (dict(config="configs/nothing.py"), "no such file"),
+        (dict(config="configs/nothing.py"), "there is no file configs/nothing.py"),
         (dict(config="configs/nothing.py:qcs"), "nothing.py"),
         (dict(config=DEMO, more=["--config.seed=1"]), "--seeds=0,1,2"),
         (dict(more=["--config.model.name=dcs"]), "the rows of the table set this"),
@@ -279,11 +290,14 @@ def test_runs_that_saved_nothing_may_be_changed(world):
         (dict(more=["--config.train.epochs=many"]), "many"),
         (dict(more=["--config.model.size=huge"]), "choose from full, tiny"),
         (dict(config=RAF + ":vgg"), "no variant"),
+        (dict(config=DEMO + ":qcs,tiny"), "no variant"),
+        (dict(config="plain.py"), "takes no variant"),
     ],
     ids=str,
 )
 def test_mistakes(arguments, message, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain.py").write_text("def get_config(): ...")
     arguments = {"config": DEMO, "seeds": "0", "more": [], **arguments}
     more = arguments.pop("more")
     flags = [f"--{name}={value}" for name, value in arguments.items()]

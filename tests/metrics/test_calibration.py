@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from qcs_jax.metrics.calibration import HIGHEST, LOWEST, fit_temperature
-from qcs_jax.metrics.counts import Counts, log_softmax
+from qcs_jax.metrics.counts import Counts, probabilities
+from qcs_jax.metrics.results import HIGHEST, LOWEST, fit_temperature
 
 
 def drawn_from(logits, rng):
     """Labels that follow the probabilities of the logits."""
-    p = np.exp(log_softmax(logits))
+    p = probabilities(logits)
     return (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
 
 

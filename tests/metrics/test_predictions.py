@@ -18,7 +18,7 @@ def random(count=40, seed=0):
 
 def test_what_is_written_is_read_exactly(tmp_path):
     ids, labels, p = random()
-    path = tmp_path / predictions.FILE
+    path = tmp_path / predictions.PREDICTIONS_FILE
     predictions.write(path, ids, labels, p, NAMES)
     found = predictions.read(path)
     assert found.ids == tuple(ids)
@@ -27,11 +27,11 @@ def test_what_is_written_is_read_exactly(tmp_path):
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_array_equal(found.probabilities, p)
     np.testing.assert_array_equal(found.correct, p.argmax(1) == labels)
-    assert [file.name for file in tmp_path.iterdir()] == [predictions.FILE]
+    assert [file.name for file in tmp_path.iterdir()] == [predictions.PREDICTIONS_FILE]
 
 
 def test_the_file_reads_well(tmp_path):
-    path = tmp_path / predictions.FILE
+    path = tmp_path / predictions.PREDICTIONS_FILE
     p = np.array([[0.25, 0.75], [0.5, 0.5]])
     predictions.write(path, ["x.jpg", "y.jpg"], np.array([0, 1]), p, ["calm", "sad"])
     assert path.read_text().splitlines() == [
@@ -42,7 +42,7 @@ def test_the_file_reads_well(tmp_path):
 
 
 def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path):
-    path = tmp_path / predictions.FILE
+    path = tmp_path / predictions.PREDICTIONS_FILE
     path.write_text("old")
     ids, labels, p = random()
     with pytest.raises(ValueError):

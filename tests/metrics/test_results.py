@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from qcs_jax.metrics.counts import Counts, log_softmax
+from qcs_jax.metrics.counts import Counts, probabilities
 from qcs_jax.metrics.results import Results, table
 
 CLASSES = ("calm", "glad", "sad")
@@ -21,8 +21,9 @@ def results(held_out=None, seed=0):
 def test_flip_is_the_mean_of_the_probabilities():
     r = results()
     measured = r.to_json()
-    mirrored = np.exp(log_softmax(r.mirrored_logits))
-    hits = (r.probabilities + mirrored).argmax(axis=1) == r.labels
+    hits = (r.probabilities + probabilities(r.mirrored_logits)).argmax(
+        axis=1
+    ) == r.labels
     assert measured["flip"]["accuracy"] == pytest.approx(hits.mean())
     assert measured["metrics"] == Counts.of(r.logits, r.labels).metrics()
     assert measured["flip"]["nll"] < measured["metrics"]["nll"]

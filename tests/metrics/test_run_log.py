@@ -46,6 +46,6 @@ def test_a_run_without_evaluation_has_no_scores():
 
 def test_half_a_line_is_left_out(tmp_path):
     text = json.dumps(TESTED[0]) + '\n{"kind": "te'
-    (tmp_path / run_log.LOG).write_text(text)
+    (tmp_path / run_log.LOG_FILE).write_text(text)
     assert run_log.read_log(tmp_path) == [TESTED[0]]
     assert run_log.read_log(tmp_path / "nowhere") == []
