@@ -8,8 +8,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-# Files in a folder that are taken for images.
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+# Files in a folder that are taken for images, whatever the case of their letters.
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp")
 
 # JPEG decoders can halve an image while they decode. Pixels that are still this many
 # to one of the result give the same result to one grey level of rounding.

@@ -1,16 +1,79 @@
-"""Temporary."""
+"""Folders of images: which files count as images, and which class they belong to."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from qcs_jax.images.decode import EXTENSIONS
+from qcs_jax.system.errors import UserError
+
+
+def images_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+    """Returns the visible images of one folder, sorted; dangling links among them."""
+    paths = sorted(p for p in pathlib.Path(folder).iterdir() if _is_image(p.name))
+    return [path for path in paths if not path.is_dir()]
 
 
 def images_below(folder: str | os.PathLike) -> Iterator[str]:
+    """Yields the paths of the visible images in a folder and in those below it.
+
+    A folder's own images come before those further down, both sorted.
+    """
     for parent, folders, names in os.walk(folder):
         folders.sort()
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
-                yield os.path.join(parent, name)
+        yield from (os.path.join(parent, n) for n in sorted(names) if _is_image(n))
+
+
+def class_folders(folder: str | os.PathLike) -> list[str]:
+    """Returns the names of the visible folders in a folder, sorted."""
+    found = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
+    return sorted(path.name for path in found if not path.name.startswith("."))
+
+
+def labelled_images(
+    folder: str | os.PathLike, class_names: Sequence[str], *, every_class: bool
+) -> tuple[list[pathlib.Path], np.ndarray]:
+    """Lists the images `FOLDER/CLASS/*` without opening them.
+
+    Args:
+      folder: Holds folders named after their class; `~` is the user's home.
+      class_names: k names, in the order of the labels.
+      every_class: Whether there must be a folder for each class and no other. If not,
+        any folder without images is passed over.
+
+    Returns:
+      m paths, class by class, and their labels, int32 `[m]`.
+
+    Raises:
+      UserError: if a class folder is unknown or missing, or there are no images.
+    """
+    folder = pathlib.Path(folder).expanduser()
+    wanted = f"one folder for each class: {', '.join(class_names)}"
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder: it needs {wanted}")
+    images = {name: images_in(folder / name) for name in class_folders(folder)}
+    missing = set(class_names) - set(images) if every_class else set()
+    unknown = {name for name in images if every_class or images[name]}
+    problems = [
+        f"{what} {', '.join(map(repr, sorted(names)))}"
+        for what, names in (
+            ("lacks", missing),
+            ("has unknown", unknown - set(class_names)),
+        )
+        if names
+    ]
+    if not problems and not any(images.values()):
+        problems = [f"has no images ({', '.join(EXTENSIONS)})"]
+    if problems:
+        raise UserError(f"{folder} {' and '.join(problems)}: it needs {wanted}")
+    by_class = [images.get(name, []) for name in class_names]
+    labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [*map(len, by_class)])
+    return [path for paths in by_class for path in paths], labels
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
