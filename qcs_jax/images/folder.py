@@ -12,13 +12,13 @@ from qcs_jax.images.decode import EXTENSIONS
 from qcs_jax.system.errors import UserError
 
 
-def images_in(folder: str | os.PathLike) -> list[pathlib.Path]:
+def images_in(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     """Returns the visible images of one folder, sorted; dangling links among them."""
     paths = sorted(p for p in pathlib.Path(folder).iterdir() if _is_image(p.name))
     return [path for path in paths if not path.is_dir()]
 
 
-def images_below(folder: str | os.PathLike) -> Iterator[str]:
+def images_below(folder: str | os.PathLike[str]) -> Iterator[str]:
     """Yields the paths of the visible images in a folder and in those below it.
 
     A folder's own images come before those further down, both sorted.
@@ -28,14 +28,14 @@ def images_below(folder: str | os.PathLike) -> Iterator[str]:
         yield from (os.path.join(parent, n) for n in sorted(names) if _is_image(n))
 
 
-def class_folders(folder: str | os.PathLike) -> list[str]:
+def class_folders(folder: str | os.PathLike[str]) -> list[str]:
     """Returns the names of the visible folders in a folder, sorted."""
     found = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
     return sorted(path.name for path in found if not path.name.startswith("."))
 
 
 def labelled_images(
-    folder: str | os.PathLike, class_names: Sequence[str], *, every_class: bool
+    folder: str | os.PathLike[str], class_names: Sequence[str], *, every_class: bool
 ) -> tuple[list[pathlib.Path], np.ndarray]:
     """Lists the images `FOLDER/CLASS/*` without opening them.
 
@@ -52,24 +52,22 @@ def labelled_images(
       UserError: if a class folder is unknown or missing, or there are no images.
     """
     folder = pathlib.Path(folder).expanduser()
-    wanted = f"one folder for each class: {', '.join(class_names)}"
+    wanted = f"it needs one folder for each class: {', '.join(class_names)}"
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: it needs {wanted}")
+        raise UserError(f"{folder} is not a folder: {wanted}")
     images = {name: images_in(folder / name) for name in class_folders(folder)}
-    missing = set(class_names) - set(images) if every_class else set()
-    unknown = {name for name in images if every_class or images[name]}
-    problems = [
+    found = {name for name in images if every_class or images[name]}
+    missing = set(class_names) - found if every_class else set()
+    wrong = {"lacks": missing, "has unknown": found - set(class_names)}
+    faults = [
         f"{what} {', '.join(map(repr, sorted(names)))}"
-        for what, names in (
-            ("lacks", missing),
-            ("has unknown", unknown - set(class_names)),
-        )
+        for what, names in wrong.items()
         if names
     ]
-    if not problems and not any(images.values()):
-        problems = [f"has no images ({', '.join(EXTENSIONS)})"]
-    if problems:
-        raise UserError(f"{folder} {' and '.join(problems)}: it needs {wanted}")
+    if not faults and not any(images.values()):
+        faults = [f"has no images ({', '.join(EXTENSIONS)})"]
+    if faults:
+        raise UserError(f"{folder} {' and '.join(faults)}: {wanted}")
     by_class = [images.get(name, []) for name in class_names]
     labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [*map(len, by_class)])
     return [path for paths in by_class for path in paths], labels

@@ -104,4 +104,4 @@ def create_augmentation(
 ) -> Callable[[jax.Array, jax.Array], jax.Array]:
     """Makes `(keys, uint8 images) -> normalised crops` as `config.augment` says."""
     drawn = Augmentation(size=image_size, **config.augment.to_dict())
-    return functools.partial(augment, recipe=drawn)
+    return functools.partial(augment, augmentation=drawn)

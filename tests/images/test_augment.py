@@ -1,6 +1,5 @@
 """What is drawn for each image, and the whole of augmentation."""
 
-import dataclasses
 import functools
 import itertools
 import math
@@ -33,7 +32,7 @@ SIGNIFICANCE = 1e-3
 
 
 @functools.cache
-def drawn(recipe=FULL, m=4800, h=24, w=26):
+def drawn(augmentation=FULL, m=4800, h=24, w=26):
     """The arrays that `augment` passes to each operation, by its name."""
     seen = {}
 
@@ -46,13 +45,13 @@ def drawn(recipe=FULL, m=4800, h=24, w=26):
 
     @jax.jit
     def draw(keys):
-        augment(keys, jnp.zeros((m, h, w, 3), jnp.uint8), recipe)
+        augment(keys, jnp.zeros((m, h, w, 3), jnp.uint8), augmentation)
         return dict(seen)
 
     with pytest.MonkeyPatch.context() as patch:
         for name in ("flip", "rotate", "color_jitter", "erase"):
             patch.setattr(ops, name, spy(name))
-        patch.setattr(ops, "crop", spy("crop", size=recipe.size))
+        patch.setattr(ops, "crop", spy("crop", size=augmentation.size))
         return jax.tree.map(np.asarray, draw(random_keys(m)))
 
 
@@ -185,14 +184,16 @@ def test_erasing_gives_up_when_nothing_fits():
 @functools.cache
 def augmented():
     """Six images with everything on, jitted."""
-    function = jax.jit(augment, static_argnames="recipe")
-    return lambda keys, images: np.asarray(function(keys, images, recipe=FULL))
+    function = jax.jit(augment, static_argnames="augmentation")
+    return lambda keys, images: np.asarray(function(keys, images, augmentation=FULL))
 
 
 def test_result_is_float32_of_the_right_size():
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         shape = jax.eval_shape(
-            functools.partial(augment, recipe=FULL), random_keys(6), random_images(6)
+            functools.partial(augment, augmentation=FULL),
+            random_keys(6),
+            random_images(6),
         )
         test_time = jax.eval_shape(lambda x: preprocess(x, 20), random_images(6))
     for result in (shape, test_time):
@@ -228,17 +229,17 @@ def test_stages_follow_in_order(monkeypatch):
 
         monkeypatch.setattr(ops, name, traced)
     jax.eval_shape(
-        functools.partial(augment, recipe=FULL), random_keys(2), random_images(2)
+        functools.partial(augment, augmentation=FULL), random_keys(2), random_images(2)
     )
     assert order == ["flip", "rotate", "crop", "color_jitter", "erase"]
 
 
 def test_nothing_to_draw_is_preprocess_and_traces_no_random_numbers():
     keys, images = random_keys(2), random_images(2)
-    recipe = Augmentation(size=24)
+    augmentation = Augmentation(size=24)
     expected = preprocess(images, 24)
-    np.testing.assert_array_equal(augment(keys, images, recipe), expected)
-    jaxpr = str(jax.make_jaxpr(lambda k, x: augment(k, x, recipe))(keys, images))
+    np.testing.assert_array_equal(augment(keys, images, augmentation), expected)
+    jaxpr = str(jax.make_jaxpr(lambda k, x: augment(k, x, augmentation))(keys, images))
     for primitive in ("random", "gather", "select", "floor"):
         assert primitive not in jaxpr
 
@@ -253,8 +254,8 @@ def test_arrays_of_numpy_are_welcome():
     images = np.asarray(random_images(2))
     result = preprocess(images, 20)
     assert isinstance(result, jax.Array)
-    recipe = Augmentation(size=24)
-    assert isinstance(augment(random_keys(2), images, recipe), jax.Array)
+    augmentation = Augmentation(size=24)
+    assert isinstance(augment(random_keys(2), images, augmentation), jax.Array)
 
 
 # Mistakes.
@@ -295,26 +296,6 @@ def test_unfit_keys_are_refused(keys, message):
         augment(keys, random_images(2), FULL)
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("size", 0),
-        ("flip", 1.5),
-        ("rotation", -10.0),
-        ("brightness", -0.1),
-        ("hue", 0.6),
-        ("erase", -0.5),
-        ("erase_area", (0.1, 0.02)),
-        ("erase_area", (0.1, 1.2)),
-        ("erase_area", (0.1,)),
-        ("flip", float("nan")),
-    ],
-)
-def test_values_out_of_range_are_refused(field, value):
-    with pytest.raises(ValueError, match=rf"Augmentation\.{field} is .*; set it"):
-        dataclasses.replace(FULL, **{field: value})
-
-
-def test_recipe_from_a_config_file_is_hashable():
-    recipe = Augmentation(size=20, erase_area=[0.02, 0.1])
-    assert hash(recipe) == hash(Augmentation(size=20))
+def test_what_a_config_file_holds_is_hashable():
+    augmentation = Augmentation(size=20, erase_area=[0.02, 0.1])
+    assert hash(augmentation) == hash(Augmentation(size=20))
