@@ -16,14 +16,11 @@ from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
-# Not CLASS_NAMES["affectnet/8"], which has "happiness" and "sadness".
-_AFFECTNET = tuple("neutral happy sad surprise fear disgust anger contempt".split())
-
 # Number of classes -> the data set that a published checkpoint is assumed to be of, its
 # classes, and the size of its images before the centre crop.
 ASSUMED: dict[int, tuple[str, tuple[str, ...], int]] = {
     7: ("RAF-DB", CLASS_NAMES["raf_db"], 224),
-    8: ("AffectNet", _AFFECTNET, 236),
+    8: ("AffectNet", CLASS_NAMES["affectnet/8"], 236),
 }
 
 
