@@ -1,15 +1,8 @@
 """What the numbers of AffectNet stand for."""
 
-CLASS_NAMES = (
-    "neutral",
-    "happiness",
-    "sadness",
-    "surprise",
-    "fear",
-    "disgust",
-    "anger",
-    "contempt",
-)
+from qcs_jax.images import datasets
+
+CLASS_NAMES = datasets.CLASS_NAMES["affectnet/8"]
 # Images with these are no examples of an expression; most have no usable face box.
 NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}
 
@@ -24,7 +17,7 @@ def parse(text: str) -> int:
       An index of `CLASS_NAMES` or of `NO_EXPRESSION`.
 
     Raises:
-      ValueError: If it is neither; says so.
+      ValueError: if it is neither; says so.
     """
     try:
         number = float(text)
