@@ -7,41 +7,83 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import tensorflow_datasets as tfds
 import tqdm
+from etils import epath
 
 from qcs_jax.system import files
 
 _READ_AT_ONCE = 1024
 
 
-def exclusive(
-    builder: tfds.core.DatasetBuilder,
-) -> contextlib.AbstractContextManager[None]:
-    """Keeps a second preparation of the same dataset out; see `files.exclusive`."""
-    parent = pathlib.Path(builder.data_path.parent)
-    return files.exclusive(
-        parent, f"{parent} is being prepared by another process: wait for it"
-    )
+class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """What builders of labelled images have in common; the docstring describes them.
+
+    Attributes:
+      class_names: Names of the classes, in the order of the labels.
+      image_feature: How images are stored.
+      more_features: Features beside image, label and id.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    # TFDS would look this up through a package that it does not depend on.
+    code_path = epath.Path(__file__)
+    class_names: Sequence[str]
+    image_feature = tfds.features.Image(shape=(None, None, 3))
+    more_features: Mapping[str, Any] = {}
+
+    @property
+    def title(self) -> str:
+        """Name of the dataset, and of its config if it has one."""
+        config = self.builder_config
+        return f"{self.name}/{config.name}" if config else self.name
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The folder in which versions of the dataset are."""
+        return pathlib.Path(self.data_path.parent)
+
+    @property
+    def report(self) -> pathlib.Path:
+        """Where the unreadable images are listed."""
+        return self.folder / "unreadable.txt"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": self.image_feature,
+            "label": tfds.features.ClassLabel(names=list(self.class_names)),
+            "id": tfds.features.Text(),
+            **self.more_features,
+        }
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description=self.__doc__,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("image", "label"),
+        )
 
 
-def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
-    """Whether a complete dataset is there."""
+def exclusive(builder: ImageBuilder) -> contextlib.AbstractContextManager[None]:
+    """Keeps a second preparation of the same dataset out, by a UserError."""
+    otherwise = f"{builder.folder} is being prepared by another process: wait for it"
+    return files.exclusive(builder.folder, otherwise)
+
+
+def is_prepared(builder: ImageBuilder) -> bool:
+    """Returns whether a complete dataset is there."""
     return (builder.data_path / "dataset_info.json").exists()
 
 
-def generate(builder: tfds.core.DatasetBuilder) -> None:
+def generate(builder: ImageBuilder) -> None:
     """Writes the dataset, replacing a finished one.
 
     TFDS writes into `incomplete.*` and renames that at the end, so what has the final
     name is complete. Such folders left by a killed process are removed first; call
     this inside `exclusive`, or they might belong to a living one.
-
-    Args:
-      builder: Of the dataset to write.
     """
-    for leftover in pathlib.Path(builder.data_path.parent).glob("incomplete.*"):
+    for leftover in builder.folder.glob("incomplete.*"):
         shutil.rmtree(leftover)
     mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # replaces, if need be
     tfds.disable_progress_bar()  # the builders show one of their own
@@ -56,13 +98,13 @@ def generate(builder: tfds.core.DatasetBuilder) -> None:
 
 
 def summarize(
-    builder: tfds.core.DatasetBuilder,
+    builder: ImageBuilder,
     published: Mapping[str, Sequence[int]] | None = None,
 ) -> dict[str, collections.Counter[int]]:
     """Prints images per class and split, read back from what was written.
 
     Args:
-      builder: Of a prepared dataset.
+      builder: ImageBuilder of a prepared dataset.
       published: Per split, images per class, to print beside what was written.
 
     Returns:

@@ -4,22 +4,19 @@ import dataclasses
 import io
 import pathlib
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tqdm
 from PIL import Image, ImageOps
 
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 _FORMATS = ("JPEG", "PNG", "BMP", "WebP")
 # MPO is what many phones write: a JPEG with further pictures behind the first.
 _STORED_AS_IS = ("JPEG", "MPO", "PNG")
 _EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
-
-
-class PreparationError(UserError):
-    """A mistake that the user can mend; the message says how."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +38,7 @@ def decode(data: bytes, more_formats: tuple[str, ...] = ()) -> Image.Image:
       The decoded image (the first frame of an animation).
 
     Raises:
-      ValueError: If the data is not a whole image; says why in a few words.
+      ValueError: if the data is not a whole image; says why in a few words.
     """
     try:
         with warnings.catch_warnings():
@@ -93,17 +90,9 @@ def reason(error: OSError | ValueError) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def find_unreadable(paths: Iterable[pathlib.Path], total: int) -> Iterator[Unreadable]:
-    """Decodes every image once and yields those that fail.
-
-    Args:
-      paths: Image files.
-      total: How many, for the progress bar.
-
-    Yields:
-      Each file that cannot be read or decoded, with the reason.
-    """
-    for path in tqdm.tqdm(paths, total=total, desc="Checking", unit=" images"):
+def find_unreadable(paths: Sequence[pathlib.Path]) -> Iterator[Unreadable]:
+    """Decodes every image once and yields those that fail, with the reason."""
+    for path in tqdm.tqdm(paths, desc="Checking", unit=" images"):
         try:
             decode(path.read_bytes())
         except (OSError, ValueError) as error:
@@ -121,16 +110,16 @@ def report_unreadable(
       report: Text file to write, one `path<TAB>reason` per line.
 
     Raises:
-      PreparationError: If there are more than `limit`.
+      UserError: if there are more than `limit`.
     """
     if not unreadable:
         report.unlink(missing_ok=True)
         return
     report.parent.mkdir(parents=True, exist_ok=True)
-    report.write_text("".join(f"{u.path}\t{u.reason}\n" for u in unreadable), "utf-8")
+    files.write_text(report, "".join(f"{u.path}\t{u.reason}\n" for u in unreadable))
     if len(unreadable) > limit:
         first = unreadable[0]
-        raise PreparationError(
+        raise UserError(
             f"{len(unreadable)} images are unreadable, {limit} are tolerated; the "
             f"first is {first.path} ({first.reason}), all are in {report}. Repair or "
             f"remove them, or raise --max_unreadable"

@@ -7,6 +7,7 @@ it is too much, the pass ends with an error and leaves no dataset behind.
 
 import abc
 import collections
+import csv
 import dataclasses
 import io
 import pathlib
@@ -15,9 +16,10 @@ from typing import Any
 
 import generation
 import integrity
-import tensorflow_datasets as tfds
 import tqdm
-from integrity import PreparationError, Unreadable
+from integrity import Unreadable
+
+from qcs_jax.system.errors import UserError
 
 _ORIGIN_FILE = "origin.txt"
 
@@ -62,34 +64,20 @@ class Copy:
         return collections.Counter(example.label for example in self.examples[split])
 
 
-class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
     """Stores a copy of an official distribution.
 
     Attributes:
       copy: What to store; set it before the builder generates.
       max_unreadable: How many unreadable images are tolerated.
-      more_features: Of this data set, beside image, label and id.
+      published: Per split, the number of images of each class in the original.
+      how_to_obtain: The tree that is expected, and where to request it.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
     copy: Copy | None = None
     max_unreadable: int = 0
-    more_features: Mapping[str, Any] = {}
-
-    @property
-    @abc.abstractmethod
-    def class_names(self) -> Sequence[str]:
-        """Names of the classes, in the order of the labels."""
-
-    @property
-    @abc.abstractmethod
-    def published(self) -> Mapping[str, Sequence[int]]:
-        """Per split, the number of images of each class in the original."""
-
-    @property
-    @abc.abstractmethod
-    def how_to_obtain(self) -> str:
-        """The tree that is expected, and where to request it."""
+    published: Mapping[str, Sequence[int]]
+    how_to_obtain: str
 
     @abc.abstractmethod
     def scan(self, root: pathlib.Path) -> Copy:
@@ -102,27 +90,8 @@ class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
           The copy.
 
         Raises:
-          PreparationError: If it is not a copy of this data set.
+          UserError: if it is not a copy of this data set.
         """
-
-    @property
-    def report(self) -> pathlib.Path:
-        """Where the unreadable images are listed."""
-        return pathlib.Path(self.data_path.parent) / "unreadable.txt"
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        features = {
-            "image": tfds.features.Image(shape=(None, None, 3)),
-            "label": tfds.features.ClassLabel(names=list(self.class_names)),
-            "id": tfds.features.Text(),
-            **self.more_features,
-        }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=self.__doc__,
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", "label"),
-        )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager  # nothing to download
@@ -156,7 +125,7 @@ class OfficialBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for split, stored in self._stored.items():
             for label, name in enumerate(self.class_names):
                 if not stored[label]:
-                    raise PreparationError(
+                    raise UserError(
                         f"{self.copy.root} has no readable image of class {name!r} "
                         f"for the split {split!r}: use a complete copy"
                     )
@@ -172,19 +141,19 @@ def prepare(
     """Checks and stores a copy; prints what there is to know about it.
 
     Args:
-      builder: Of the data set.
+      builder: The data set's builder.
       manual_dir: The user's copy; needed unless the data set is prepared already.
       max_unreadable: How many unreadable images are tolerated.
       overwrite: Whether to replace what is prepared.
 
     Raises:
-      PreparationError: If something is missing or wrong.
+      UserError: if something is missing or wrong.
     """
     root = manual_dir and manual_dir.expanduser().resolve()
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not overwrite:
             origin = _check_origin(builder, root)
-            print(f"{_name(builder)} is already prepared, from {origin}.")
+            print(f"{builder.title} is already prepared, from {origin}.")
             print("To prepare it again, add --overwrite.\n")
         else:
             _store(builder, _existing(builder, root), max_unreadable)
@@ -193,17 +162,33 @@ def prepare(
         print(line)
 
 
-def missing(what: str, how_to_obtain: str) -> PreparationError:
-    """Makes the error of an incomplete copy.
+def stored(path: pathlib.Path) -> Callable[[], bytes]:
+    """Returns a function that loads an image file as JPEG or PNG."""
+    return lambda: integrity.storable(path.read_bytes())
 
-    Args:
-      what: What is missing, and where.
-      how_to_obtain: The expected tree, and where to request it.
 
-    Returns:
-      The error to raise.
+def csv_lines(path: pathlib.Path) -> Iterator[list[str]]:
+    """Yields the fields of each line of a CSV file, the header included.
+
+    Damaged characters are replaced rather than refused: where they matter, the field
+    will not have the form that is expected of it.
+
+    Raises:
+      UserError: if it is no CSV file.
     """
-    return PreparationError(f"{what}\n{how_to_obtain}")
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
+        reader = csv.reader(file)
+        try:
+            yield from reader
+        except csv.Error as error:
+            raise UserError(
+                f"{path}, line {reader.line_num}: {error}: use the original file"
+            ) from None
+
+
+def missing(what: str, how_to_obtain: str) -> UserError:
+    """Returns the error of an incomplete copy: what is missing, and how to get it."""
+    return UserError(f"{what}\n{how_to_obtain}")
 
 
 def _existing(builder: OfficialBuilder, root: pathlib.Path | None) -> pathlib.Path:
@@ -232,8 +217,8 @@ def _check_origin(builder: OfficialBuilder, root: pathlib.Path | None) -> str:
     """Refuses to pass off one copy as another."""
     origin = (builder.data_path / _ORIGIN_FILE).read_text().strip()
     if root is not None and str(root) != origin:
-        raise PreparationError(
-            f"{_name(builder)} is already prepared, from {origin}: replace it with "
+        raise UserError(
+            f"{builder.title} is already prepared, from {origin}: replace it with "
             f"--overwrite, or choose another --data_dir"
         )
     return origin
@@ -255,8 +240,3 @@ def _differences(
                 f"warning: {split} has {found.total():,} images, the published set "
                 f"{sum(published):,} ({', '.join(odd)})"
             )
-
-
-def _name(builder: OfficialBuilder) -> str:
-    config = builder.builder_config
-    return f"{builder.name}/{config.name}" if config else builder.name

@@ -18,24 +18,20 @@ import pathlib
 import re
 import shlex
 import signal
-import sys
 from collections.abc import Callable
 
 import generation
 import integrity
 import official
-import tensorflow_datasets as tfds
-from absl import logging
 from affectnet import affectnet_dataset_builder
 from ferplus import ferplus_dataset_builder
 from image_folder import folder as image_folder
 from image_folder import image_folder_dataset_builder
-from integrity import PreparationError
 from raf_db import raf_db_dataset_builder
 from synthetic_faces import synthetic_faces_dataset_builder
 
 from qcs_jax.system import command
-from qcs_jax.system.errors import Interrupted
+from qcs_jax.system.errors import Interrupted, UserError
 
 _ENTRY_POINT = "python -m qcs_jax.main"
 
@@ -47,27 +43,24 @@ def main(argv: list[str] | None = None) -> int:
       argv: Arguments; `sys.argv[1:]` when None.
 
     Returns:
-      The exit code: 0 when the dataset is ready, 1 after an error, 130 when
+      The exit status: 0 when the dataset is ready, 1 after an error, 130 when
       interrupted.
     """
     args = _parse(argv)
-    # TFDS warns of configs that it does not know beforehand; a folder's never is.
-    logging.set_verbosity(logging.ERROR)
     return command.run(lambda: _prepare(args))
 
 
 def _prepare(args: argparse.Namespace) -> None:
     dataset, _, config = args.dataset.partition("/")
     if dataset not in _DATASETS:
-        raise PreparationError(
+        raise UserError(
             f"unknown dataset {args.dataset!r}: choose one of {', '.join(_DATASETS)}"
         )
     try:
         _DATASETS[dataset](args, config)
     except KeyboardInterrupt:
-        raise Interrupted(
-            signal.SIGINT, "error: interrupted, nothing was prepared; run again"
-        ) from None
+        message = "error: interrupted, nothing was prepared; run again"
+        raise Interrupted(signal.SIGINT, message) from None
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -108,7 +101,7 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
     """Draws the synthetic faces."""
     for option in ("manual_dir", "name"):
         if getattr(args, option):
-            raise PreparationError(
+            raise UserError(
                 f"synthetic_faces is drawn and needs no --{option}: leave it out"
             )
     builder_class = synthetic_faces_dataset_builder.Builder
@@ -116,13 +109,13 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
     builder = _builder(builder_class, args, config)
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not args.overwrite:
-            print(f"{builder.name}/{config} is already prepared.\n")
+            print(f"{builder.title} is already prepared.\n")
         else:
             generation.generate(builder)
     generation.summarize(builder)
     flags = "--config=configs/demo.py"
     if config != "balanced":
-        flags += f" --config.data.name={builder.name}/{config}"
+        flags += f" --config.data.name={builder.title}"
     _print_next_step(args, flags)
 
 
@@ -134,7 +127,7 @@ def _official(
 ) -> None:
     """Checks and stores a copy of a data set that others distribute."""
     if args.name:
-        raise PreparationError(f"{builder_class.name} keeps its name: leave out --name")
+        raise UserError(f"{builder_class.name} keeps its name: leave out --name")
     official.prepare(
         _builder(builder_class, args, config),
         args.manual_dir,
@@ -145,18 +138,18 @@ def _official(
 
 
 def _builder(
-    builder_class: type[tfds.core.DatasetBuilder],
+    builder_class: type[generation.ImageBuilder],
     args: argparse.Namespace,
     config: str,
-) -> tfds.core.DatasetBuilder:
-    """Makes a builder of one of the configs that it has."""
+) -> generation.ImageBuilder:
+    """Returns a builder of one of the configs that it has."""
     name, configs = builder_class.name, list(builder_class.builder_configs)
     if config and not configs:
-        raise PreparationError(f"{name} has no configs: leave out /{config}")
+        raise UserError(f"{name} has no configs: leave out /{config}")
     if configs and config not in configs:
         problem = f"has no config {config!r}" if config else "needs a config"
         choice = ", ".join(f"{name}/{known}" for known in configs)
-        raise PreparationError(f"{name} {problem}: choose one of {choice}")
+        raise UserError(f"{name} {problem}: choose one of {choice}")
     return builder_class(
         config=config or None, data_dir=_data_dir(args), file_format="array_record"
     )
@@ -165,17 +158,15 @@ def _builder(
 def _image_folder(args: argparse.Namespace, config: str) -> None:
     """Checks and stores a folder of images."""
     if not args.manual_dir:
-        raise PreparationError(
+        raise UserError(
             "image_folder needs --manual_dir=FOLDER, the folder that holds train and "
             "test"
         )
     if config and args.name and config != args.name:
-        raise PreparationError(
-            f"two names, {config!r} and --name={args.name}: give only one"
-        )
+        raise UserError(f"two names, {config!r} and --name={args.name}: give only one")
     name = args.name or config or image_folder.default_name(args.manual_dir)
     if not re.fullmatch("[a-z0-9_]+", name):
-        raise PreparationError(
+        raise UserError(
             f"the name {name!r} must consist of a-z, 0-9 and _: choose another --name"
         )
     folder = image_folder.scan(args.manual_dir)
@@ -183,15 +174,14 @@ def _image_folder(args: argparse.Namespace, config: str) -> None:
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not args.overwrite:
             _check_unchanged(builder, folder)
-            print(f"image_folder/{name} is already prepared.\n")
+            print(f"{builder.title} is already prepared.\n")
         else:
             readable = _leave_out_unreadable(args, builder, folder)
             builder = _folder_builder(args, name, readable)
             generation.generate(builder)
     generation.summarize(builder)
-    _print_next_step(
-        args, f"--config=configs/folder.py --config.data.name=image_folder/{name}"
-    )
+    flags = f"--config=configs/folder.py --config.data.name={builder.title}"
+    _print_next_step(args, flags)
 
 
 def _folder_builder(
@@ -204,7 +194,7 @@ def _folder_builder(
 
 
 def _check_unchanged(
-    builder: tfds.core.DatasetBuilder, folder: image_folder.Folder
+    builder: generation.ImageBuilder, folder: image_folder.Folder
 ) -> None:
     """Refuses to pass off an older state of a folder as prepared."""
     path = builder.data_path / image_folder_dataset_builder.FINGERPRINT_FILE
@@ -212,19 +202,19 @@ def _check_unchanged(
     if fingerprint == folder.fingerprint:
         return
     if root.strip() != str(folder.root):
-        raise PreparationError(
-            f"image_folder/{builder.builder_config.name} is already prepared, from "
-            f"{root.strip()}: choose another --name, or replace it with --overwrite"
+        raise UserError(
+            f"{builder.title} is already prepared, from {root.strip()}: choose another "
+            f"--name, or replace it with --overwrite"
         )
-    raise PreparationError(
-        f"{folder.root} has changed since image_folder/{builder.builder_config.name} "
-        f"was prepared: prepare it again with --overwrite"
+    raise UserError(
+        f"{folder.root} has changed since {builder.title} was prepared: prepare it "
+        f"again with --overwrite"
     )
 
 
 def _leave_out_unreadable(
     args: argparse.Namespace,
-    builder: tfds.core.DatasetBuilder,
+    builder: generation.ImageBuilder,
     folder: image_folder.Folder,
 ) -> image_folder.Folder:
     """Decodes every image once; prints what is left out or odd."""
@@ -232,11 +222,12 @@ def _leave_out_unreadable(
         print(f"ignored, not an image by its extension: {what}")
     if len(folder.ignored) > 3:
         print(f"... and {len(folder.ignored) - 3} more such files")
-    unreadable = list(integrity.find_unreadable(folder.paths, len(folder.paths)))
-    report = pathlib.Path(builder.data_path.parent) / "unreadable.txt"
-    integrity.report_unreadable(unreadable, args.max_unreadable, report)
+    unreadable = list(integrity.find_unreadable(folder.paths))
+    integrity.report_unreadable(unreadable, args.max_unreadable, builder.report)
     if unreadable:
-        print(f"skipped {len(unreadable)} unreadable images, listed in {report}")
+        print(
+            f"skipped {len(unreadable)} unreadable images, listed in {builder.report}"
+        )
     folder = folder.without(unreadable)
     for label, name in enumerate(folder.class_names):
         if folder.count("train", label) == 1:
@@ -266,4 +257,4 @@ _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.start(main)

@@ -5,26 +5,18 @@ import io
 import pathlib
 from collections.abc import Iterator
 
-import csv_file
 import integrity
 import tqdm
 from integrity import Unreadable
-from official import Example
+from official import Example, csv_lines
 
 from affectnet import labels
 
+SPLITS = {"train": "training.csv", "test": "validation.csv"}
 COLUMNS = (
-    "subDirectory_filePath",
-    "face_x",
-    "face_y",
-    "face_width",
-    "face_height",
-    "facial_landmarks",
-    "expression",
-    "valence",
-    "arousal",
-)
-_LISTS = ("training.csv", "validation.csv")
+    "subDirectory_filePath face_x face_y face_width face_height facial_landmarks "
+    "expression valence arousal"
+).split()
 _LIST_FOLDERS = (
     ".",
     "Manually_Annotated_file_lists",
@@ -43,12 +35,12 @@ _QUALITY = 95
 
 def is_in(root: pathlib.Path) -> bool:
     """Whether a folder holds at least a part of this release."""
-    return any(_find(root, name, _LIST_FOLDERS).is_file() for name in _LISTS)
+    return any(_find(root, name, _LIST_FOLDERS).is_file() for name in SPLITS.values())
 
 
 def lacking(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the files and folders that should be there and are not."""
-    wanted = [_find(root, name, _LIST_FOLDERS) for name in _LISTS]
+    wanted = [_find(root, name, _LIST_FOLDERS) for name in SPLITS.values()]
     wanted.append(_images(root))
     return [path for path in wanted if not path.exists()]
 
@@ -58,13 +50,13 @@ def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:
 
     Args:
       root: Folder of the release.
-      name: Of the list.
+      name: File name of the list.
 
     Yields:
       The face of each row, or what is wrong with the row.
     """
     path, images = _find(root, name, _LIST_FOLDERS), _images(root)
-    lines = csv_file.lines(path)
+    lines = csv_lines(path)
     progress = tqdm.tqdm(lines, desc=f"Reading {name}", unit=" rows")
     for number, line in enumerate(progress, start=1):
         if number == 1 and line and line[0].strip() == COLUMNS[0]:
@@ -110,7 +102,7 @@ def _face(path: pathlib.Path, box: tuple[str, ...]) -> bytes:
       The face as JPEG.
 
     Raises:
-      ValueError: If the photograph or the box is no use.
+      ValueError: if the photograph or the box is no use.
     """
     photograph = integrity.decode(path.read_bytes(), _MORE_FORMATS)
     try:

@@ -1,6 +1,5 @@
 """The newer release of AffectNet: cropped faces, and a file for each label."""
 
-import functools
 import io
 import os
 import pathlib
@@ -10,23 +9,23 @@ import integrity
 import numpy as np
 import tqdm
 from integrity import Unreadable
-from official import Example
+from official import Example, stored
 
 from affectnet import labels
 
-_SETS = ("train_set", "val_set")
+SPLITS = {"train": "train_set", "test": "val_set"}
 _FOLDERS = ("images", "annotations")
 _SUFFIX = "_exp.npy"
 
 
 def is_in(root: pathlib.Path) -> bool:
     """Whether a folder holds at least a part of this release."""
-    return any((root / name).is_dir() for name in _SETS)
+    return any((root / name).is_dir() for name in SPLITS.values())
 
 
 def lacking(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders that should be there and are not."""
-    wanted = [root / name / folder for name in _SETS for folder in _FOLDERS]
+    wanted = [root / s / folder for s in SPLITS.values() for folder in _FOLDERS]
     return [path for path in wanted if not path.is_dir()]
 
 
@@ -35,7 +34,7 @@ def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:
 
     Args:
       root: Folder of the release.
-      name: Of the set.
+      name: Name of the set.
 
     Yields:
       Each image, or what is wrong with its label.
@@ -57,12 +56,7 @@ def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:
             yield Unreadable(annotation, integrity.reason(error))
             continue
         path = images / f"{stem}.jpg"
-        load = functools.partial(_stored, path)
-        yield Example(f"{name}/images/{path.name}", label, path, load)
-
-
-def _stored(path: pathlib.Path) -> bytes:
-    return integrity.storable(path.read_bytes())
+        yield Example(f"{name}/images/{path.name}", label, path, stored(path))
 
 
 def _label(path: pathlib.Path) -> int:

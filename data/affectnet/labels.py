@@ -17,7 +17,7 @@ def parse(text: str) -> int:
       An index of `CLASS_NAMES` or of `NO_EXPRESSION`.
 
     Raises:
-      ValueError: If it is neither; says so.
+      ValueError: if it is neither; says so.
     """
     try:
         number = float(text)

@@ -2,13 +2,14 @@
 
 import collections
 import pathlib
-from collections.abc import Callable, Iterator
+import types
 
-from integrity import PreparationError, Unreadable
-from official import Copy, Example, missing
+from integrity import Unreadable
+from official import Copy, missing
 
 from affectnet import csv_release, folder_release
 from affectnet.labels import CLASS_NAMES, NO_EXPRESSION
+from qcs_jax.system.errors import UserError
 
 PUBLISHED = {
     "train": (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750),
@@ -26,17 +27,6 @@ The older one:
 Heads of laboratories and professors can request it:
 http://mohammadmahoor.com/pages/databases/affectnet/"""
 
-# A function that yields the entries of a split, and the name of that split there.
-_Reader = tuple[Callable[[pathlib.Path, str], Iterator[Example | Unreadable]], str]
-_NEWER: dict[str, _Reader] = {
-    "train": (folder_release.read, "train_set"),
-    "test": (folder_release.read, "val_set"),
-}
-_OLDER: dict[str, _Reader] = {
-    "train": (csv_release.read, "training.csv"),
-    "test": (csv_release.read, "validation.csv"),
-}
-
 
 def scan(root: pathlib.Path, num_classes: int) -> Copy:
     """Reads the labels without opening the images.
@@ -49,13 +39,14 @@ def scan(root: pathlib.Path, num_classes: int) -> Copy:
       The copy; AffectNet's validation set is its split "test".
 
     Raises:
-      PreparationError: If something is missing, or both releases are there.
+      UserError: if something is missing, or both releases are there.
     """
     copy = Copy(root=root, examples={})
     skipped = collections.Counter()
-    for split, (read, name) in _readers(root).items():
+    release = _release(root)
+    for split, name in release.SPLITS.items():
         copy.examples[split] = []
-        for entry in read(root, name):
+        for entry in release.read(root, name):
             if isinstance(entry, Unreadable):
                 copy.unreadable.append(entry)
             elif entry.label < num_classes:
@@ -69,10 +60,11 @@ def scan(root: pathlib.Path, num_classes: int) -> Copy:
     return copy
 
 
-def _readers(root: pathlib.Path) -> dict[str, _Reader]:
+def _release(root: pathlib.Path) -> types.ModuleType:
+    """Returns the module that reads the release that is there."""
     newer, older = folder_release.is_in(root), csv_release.is_in(root)
     if newer and older:
-        raise PreparationError(
+        raise UserError(
             f"{root} holds both releases of AffectNet, the folders train_set and "
             f"val_set and the lists training.csv and validation.csv: give a folder "
             f"with only one of them"
@@ -80,7 +72,7 @@ def _readers(root: pathlib.Path) -> dict[str, _Reader]:
     if not newer and not older:
         what = f"{root} holds neither train_set nor training.csv."
         raise missing(what, HOW_TO_OBTAIN)
-    lacking = folder_release.lacking(root) if newer else csv_release.lacking(root)
-    if lacking:
+    release = folder_release if newer else csv_release
+    if lacking := release.lacking(root):
         raise missing(f"{lacking[0]} is missing.", HOW_TO_OBTAIN)
-    return _NEWER if newer else _OLDER
+    return release

@@ -5,7 +5,6 @@ import pathlib
 import numpy as np
 import official
 import tensorflow_datasets as tfds
-from etils import epath
 
 from ferplus import listing, votes
 
@@ -13,8 +12,6 @@ from ferplus import listing, votes
 class Builder(official.OfficialBuilder):
     """FER2013 with the labels that a majority of ten people gave, 8 expressions."""
 
-    # TFDS would look this up through a package that it does not depend on.
-    code_path = epath.Path(__file__)
     class_names = votes.CLASS_NAMES
     published = listing.PUBLISHED
     how_to_obtain = listing.HOW_TO_OBTAIN

@@ -6,14 +6,14 @@ import io
 import pathlib
 from collections.abc import Iterator
 
-import csv_file
 import tqdm
-from integrity import PreparationError, Unreadable
-from official import Copy, Example, missing
+from integrity import Unreadable
+from official import Copy, Example, csv_lines, missing
 from PIL import Image
 
 from ferplus import votes
 from ferplus.votes import Row
+from qcs_jax.system.errors import UserError
 
 SIDE = 48
 SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
@@ -63,7 +63,7 @@ def scan(root: pathlib.Path) -> Copy:
       The copy, without the images that FER+ leaves out and those without a majority.
 
     Raises:
-      PreparationError: If a file is missing or does not go with the other.
+      UserError: if a file is missing or does not go with the other.
     """
     images, rows = _find(root, "fer2013.csv"), votes.read(_find(root, "fer2013new.csv"))
     copy = Copy(root=root, examples={split: [] for split in SPLITS.values()})
@@ -107,7 +107,7 @@ def _find(root: pathlib.Path, name: str) -> pathlib.Path:
 
 def _joined(images: pathlib.Path, rows: list[Row]) -> Iterator[tuple[int, str, str]]:
     """Yields row number, emotion and pixels; checks that the files go together."""
-    lines = csv_file.lines(images)
+    lines = csv_lines(images)
     votes.check_header(images, next(lines, []), _HEADER)
     progress = tqdm.tqdm(lines, total=len(rows), desc="Reading", unit=" rows")
     number, stray = -1, None
@@ -120,12 +120,12 @@ def _joined(images: pathlib.Path, rows: list[Row]) -> Iterator[tuple[int, str, s
             continue
         yield number, emotion, pixels
     if number + 1 != len(rows):
-        raise PreparationError(
+        raise UserError(
             f"{images} has {number + 1:,} rows and fer2013new.csv {len(rows):,}, but "
             f"they are joined row by row: use the original files"
         )
     if stray:
-        raise PreparationError(
+        raise UserError(
             f"{images} and fer2013new.csv are not in the same order, {stray}, but they "
             f"are joined row by row: use the original files"
         )

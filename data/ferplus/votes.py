@@ -4,10 +4,10 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-import csv_file
-from integrity import PreparationError
+from official import csv_lines
 
 from qcs_jax.images import datasets
+from qcs_jax.system.errors import UserError
 
 CLASS_NAMES = datasets.CLASS_NAMES["ferplus"]
 HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
@@ -54,9 +54,9 @@ def read(path: pathlib.Path) -> list[Row]:
     """Reads fer2013new.csv.
 
     Raises:
-      PreparationError: If it has another form; names the line.
+      UserError: if it has another form; names the line.
     """
-    lines = csv_file.lines(path)
+    lines = csv_lines(path)
     check_header(path, next(lines, []), HEADER)
     return [_row(line, f"{path}, line {n}") for n, line in enumerate(lines, start=2)]
 
@@ -67,7 +67,7 @@ def check_header(
     """Refuses another file under the same name."""
     if tuple(found) != tuple(expected):
         start = ",".join(found)[:60]
-        raise PreparationError(
+        raise UserError(
             f"{path} begins with {start!r} instead of {','.join(expected)!r}: "
             f"use the original file"
         )
@@ -81,7 +81,7 @@ def _row(line: list[str], where: str) -> Row:
         return Row(usage, image_name.strip(), tuple(map(int, votes)))
     except ValueError:
         text = ",".join(line)[:60]
-        raise PreparationError(
+        raise UserError(
             f"{where}: {text!r} is not usage, image name and 10 votes: use the "
             f"original file"
         ) from None

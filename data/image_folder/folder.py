@@ -6,7 +6,10 @@ import os
 import pathlib
 import re
 
-from integrity import PreparationError, Unreadable
+from integrity import Unreadable
+
+from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
+from qcs_jax.system.errors import UserError
 
 from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
 
@@ -53,7 +56,7 @@ class Folder:
           The folder with the rest; same classes, same fingerprint.
 
         Raises:
-          PreparationError: If a class has no image left.
+          UserError: if a class has no image left.
         """
         bad = {found.path for found in unreadable}
         images = {
@@ -64,7 +67,7 @@ class Folder:
         for split in SPLITS:
             for label, name in enumerate(self.class_names):
                 if not rest.count(split, label):
-                    raise PreparationError(
+                    raise UserError(
                         f"no image in {self.root / split / name} is readable: add "
                         f"readable ones, or remove the class from train and test"
                     )
@@ -75,13 +78,11 @@ def default_name(root: pathlib.Path) -> str:
     """Turns the name of a folder into the name of a dataset, [a-z0-9_]+.
 
     Raises:
-      PreparationError: If nothing is left of it.
+      UserError: if nothing is left of it.
     """
     name = re.sub("[^a-z0-9_]+", "_", root.resolve().name.lower()).strip("_")
     if not name:
-        raise PreparationError(
-            f"no name can be made of {root}: choose one with --name=NAME"
-        )
+        raise UserError(f"no name can be made of {root}: choose one with --name=NAME")
     return name
 
 
@@ -95,25 +96,25 @@ def scan(root: pathlib.Path) -> Folder:
       What was found.
 
     Raises:
-      PreparationError: If the layout is not the expected one; names the place.
+      UserError: if the layout is not the expected one; names the place.
     """
     root = root.expanduser()
     if not root.is_dir():
-        raise PreparationError(
+        raise UserError(
             f"{root} is not a folder: give --manual_dir the folder that holds train "
             f"and test"
         )
     root = root.resolve()
-    classes = {split: _class_folders(root, split) for split in SPLITS}
-    _check_same_classes(root, classes)
-    names = classes["train"]
+    names = _class_names(root)
     images: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
     ignored: list[str] = []
     digest = hashlib.sha256(os.fsencode(root))
     for split in SPLITS:
         for label, name in enumerate(names):
-            files, others = _image_files(root / split / name)
-            ignored += [f"{split}/{name}/{other.name}" for other in others]
+            files = _images(root / split / name)
+            found = {path.name for path in (root / split / name).iterdir()}
+            others = sorted(found - {path.name for path in files})
+            ignored += [f"{split}/{name}/{x}" for x in others if x[0] != "."]
             for file in files:
                 relative = f"{split}/{name}/{file.name}"
                 images[split].append((relative, label))
@@ -129,50 +130,46 @@ def scan(root: pathlib.Path) -> Folder:
     )
 
 
-def _class_folders(root: pathlib.Path, split: str) -> tuple[str, ...]:
+def _class_names(root: pathlib.Path) -> tuple[str, ...]:
+    train, test = (_classes_of(root / split) for split in SPLITS)
+    missing, extra = sorted(set(train) - set(test)), sorted(set(test) - set(train))
+    if missing or extra:
+        raise UserError(
+            f"train and test in {root} must have the same class folders: only train "
+            f"has {missing or 'none'}, only test has {extra or 'none'}"
+        )
+    return tuple(train)
+
+
+def _classes_of(folder: pathlib.Path) -> list[str]:
     """Names of the classes of a split."""
-    folder = root / split
     if not folder.is_dir():
-        raise PreparationError(f"{root} has no folder {split!r}: {_LAYOUT}")
-    stray = [path for path in images_in(folder) if not path.is_dir()]
-    if stray:
-        raise PreparationError(
+        raise UserError(f"{folder.parent} has no folder {folder.name!r}: {_LAYOUT}")
+    if stray := images_in(folder):
+        raise UserError(
             f"{stray[0]} lies outside the class folders: move it into {folder}/CLASS"
         )
-    names = tuple(class_folders(folder))
+    names = class_folders(folder)
     if not names:
-        raise PreparationError(f"{folder} has no class folders: {_LAYOUT}")
+        raise UserError(f"{folder} has no class folders: {_LAYOUT}")
     if len(names) < 2:
-        raise PreparationError(
+        raise UserError(
             f"{folder} has only the class {names[0]!r}: at least 2 classes are needed"
         )
     return names
 
 
-def _check_same_classes(
-    root: pathlib.Path, classes: dict[str, tuple[str, ...]]
-) -> None:
-    train, test = set(classes["train"]), set(classes["test"])
-    missing, extra = sorted(train - test), sorted(test - train)
-    if missing or extra:
-        raise PreparationError(
-            f"train and test in {root} must have the same class folders: only train "
-            f"has {missing or 'none'}, only test has {extra or 'none'}"
-        )
-
-
-def _image_files(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[pathlib.Path]]:
-    """Images of a class folder, and the other files in it."""
-    for name in class_folders(folder):
-        raise PreparationError(
-            f"{folder / name} is a folder inside a class folder: move its images up "
-            f"into {folder}"
+def _images(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Images of a class folder."""
+    if nested := class_folders(folder):
+        raise UserError(
+            f"{folder / nested[0]} is a folder inside a class folder: move its images "
+            f"up into {folder}"
         )
     images = images_in(folder)
     if not images:
-        raise PreparationError(
+        raise UserError(
             f"{folder} has no images ({', '.join(EXTENSIONS)}): add some, or remove "
             f"the class from train and test"
         )
-    visible = {path for path in folder.iterdir() if not path.name.startswith(".")}
-    return images, sorted(visible.difference(images))
+    return images

@@ -1,16 +1,14 @@
 """Finds the aligned images of RAF-DB's basic set and their labels."""
 
-import functools
 import pathlib
 import re
 
-import integrity
-from integrity import PreparationError
-from official import Copy, Example, missing
+from official import Copy, Example, missing, stored
 
 from qcs_jax.images import datasets
+from qcs_jax.system.errors import UserError
 
-# In the order of the labels 1 to 7 of the list.
+# Labels in the list count from 1.
 CLASS_NAMES = datasets.CLASS_NAMES["raf_db"]
 PUBLISHED = {
     "train": (1290, 281, 717, 4772, 1982, 705, 2524),
@@ -38,7 +36,7 @@ def scan(root: pathlib.Path) -> Copy:
       The copy, split by the prefixes of the image names.
 
     Raises:
-      PreparationError: If something is missing, or it is not the basic set.
+      UserError: if something is missing, or it is not the basic set.
     """
     basic = _basic_folder(root)
     aligned = basic / _ALIGNED
@@ -49,8 +47,8 @@ def scan(root: pathlib.Path) -> Copy:
     for name, label in _read_list(basic / _LIST).items():
         split, _ = name.split("_")
         path = aligned / f"{name}_aligned.jpg"
-        load = functools.partial(_stored, path)
-        examples[split].append(Example(f"aligned/{path.name}", label, path, load))
+        example = Example(f"aligned/{path.name}", label, path, stored(path))
+        examples[split].append(example)
     copy = Copy(root=root, examples=examples)
     copy.remarks.extend(_permuted(copy))
     return copy
@@ -67,10 +65,6 @@ def _basic_folder(root: pathlib.Path) -> pathlib.Path:
     raise missing(what, HOW_TO_OBTAIN)
 
 
-def _stored(path: pathlib.Path) -> bytes:
-    return integrity.storable(path.read_bytes())
-
-
 def _read_list(path: pathlib.Path) -> dict[str, int]:
     """Returns the label, from 0, of each image: `train_00001`, ... ."""
     labels: dict[str, int] = {}
@@ -81,14 +75,14 @@ def _read_list(path: pathlib.Path) -> dict[str, int]:
         where = f"{path}, line {number}"
         match = re.fullmatch(r"((?:train|test)_\d+)\.jpg\s+(\d+)", line.strip())
         if not match:
-            raise PreparationError(
+            raise UserError(
                 f"{where}: {line.strip()!r} is not like 'train_00001.jpg 5': restore "
                 f"the original list"
             )
         name, label = match[1], int(match[2])
         _check_label(label, where)
         if name in labels:
-            raise PreparationError(
+            raise UserError(
                 f"{where}: {name}.jpg is listed twice: restore the original list"
             )
         labels[name] = label - 1
@@ -99,12 +93,12 @@ def _check_label(label: int, where: str) -> None:
     if 1 <= label <= len(CLASS_NAMES):
         return
     if len(CLASS_NAMES) < label <= _COMPOUND_CLASSES:
-        raise PreparationError(
+        raise UserError(
             f"{where}: label {label} belongs to the compound set of RAF-DB, whose "
             f"list of {_COMPOUND_CLASSES} classes has the same name: give the folder "
             f"of the basic set, with {len(CLASS_NAMES)} classes"
         )
-    raise PreparationError(
+    raise UserError(
         f"{where}: label {label} is not in 1..{len(CLASS_NAMES)}: restore the "
         f"original list"
     )

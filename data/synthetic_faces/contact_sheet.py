@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 # Run as a script, Python looks for modules beside this file, not beside the package.
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from qcs_jax.system import command  # noqa: E402
 from synthetic_faces import expression, nuisance, renderer  # noqa: E402
 from synthetic_faces.nuisance import Nuisances  # noqa: E402
 
@@ -92,12 +93,13 @@ def draw_sheet() -> Image.Image:
     return sheet
 
 
-def main() -> None:
-    """Writes the sheet where the command line says."""
+def main() -> int:
+    """Writes the sheet where the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=pathlib.Path, help="PNG file to write")
-    draw_sheet().save(parser.parse_args().out)
+    out = parser.parse_args().out
+    return command.run(lambda: draw_sheet().save(out))
 
 
 if __name__ == "__main__":
-    main()
+    command.start(main)

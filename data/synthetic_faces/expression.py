@@ -9,16 +9,6 @@ import dataclasses
 
 import numpy as np
 
-CLASS_NAMES = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class ActionUnits:
@@ -112,6 +102,8 @@ PROTOTYPES: dict[str, tuple[ActionUnits, ...]] = {
         ),
     ),
 }
+
+CLASS_NAMES = tuple(PROTOTYPES)  # in the order of the labels
 
 _INTENSITY = (0.6, 1.0)
 _RESTING_TONE = 0.04  # nobody's face is perfectly at rest

@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+import generation
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
-from etils import epath
 
 from synthetic_faces import nuisance, renderer
 from synthetic_faces.expression import CLASS_NAMES
@@ -25,17 +25,7 @@ _CATEGORIES = {
     "background": tuple(nuisance.BACKGROUNDS),
     "occlusion": nuisance.OCCLUSIONS,
 }
-_SCALARS = (
-    "roll",
-    "yaw",
-    "pitch",
-    "scale",
-    "light_angle",
-    "light_strength",
-    "exposure",
-    "blur",
-    "noise",
-)
+_SCALARS = "roll yaw pitch scale light_angle light_strength exposure blur noise".split()
 
 
 @dataclasses.dataclass(eq=False, kw_only=True)
@@ -51,10 +41,9 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     sizes: dict[str, int] = dataclasses.field(default_factory=_SIZES.copy)
 
 
-class Builder(tfds.core.GeneratorBasedBuilder):
-    """Draws the faces and stores them as PNG."""
+class Builder(generation.ImageBuilder):
+    """Drawn faces whose expression is the label."""
 
-    VERSION = tfds.core.Version("1.0.0")
     BUILDER_CONFIGS = [
         SyntheticFacesConfig(
             name="balanced",
@@ -70,27 +59,15 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             biased=True,
         ),
     ]
-    # TFDS would look this up through a package that it does not depend on.
-    code_path = epath.Path(__file__)
-
-    def _info(self) -> tfds.core.DatasetInfo:
-        size = renderer.IMAGE_SIZE
-        features = {
-            "image": tfds.features.Image(shape=(size, size, 3), encoding_format="png"),
-            "label": tfds.features.ClassLabel(names=list(CLASS_NAMES)),
-            "id": tfds.features.Text(),
-            "intensity": tfds.features.Scalar(np.float32),
-        }
-        for name, values in _CATEGORIES.items():
-            features[name] = tfds.features.ClassLabel(names=list(values))
-        for name in _SCALARS:
-            features[name] = tfds.features.Scalar(np.float32)
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description="Drawn faces whose expression is the label.",
-            features=tfds.features.FeaturesDict(features),
-            supervised_keys=("image", "label"),
-        )
+    class_names = CLASS_NAMES
+    image_feature = tfds.features.Image(
+        shape=(renderer.IMAGE_SIZE, renderer.IMAGE_SIZE, 3), encoding_format="png"
+    )
+    more_features = {
+        "intensity": tfds.features.Scalar(np.float32),
+        **{k: tfds.features.ClassLabel(names=list(v)) for k, v in _CATEGORIES.items()},
+        **{name: tfds.features.Scalar(np.float32) for name in _SCALARS},
+    }
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager  # nothing to download

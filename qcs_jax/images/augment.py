@@ -34,7 +34,7 @@ _FLIP, _ROTATION, _CROP, _JITTER, _ERASE = range(5)
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """What is drawn at random; defaults draw nothing.
+    """What is drawn at random for each image; defaults draw nothing.
 
     Hashable, so it can be a static argument of `jax.jit`.
 
@@ -62,7 +62,7 @@ class Augmentation:
     erase_area: tuple[float, float] = (0.02, 0.1)
 
     def __post_init__(self) -> None:
-        # A tuple whatever came (config files hold lists), to stay hashable.
+        # A tuple whatever came (a config may hold a list), to stay hashable.
         object.__setattr__(self, "erase_area", tuple(self.erase_area))
 
 
@@ -158,7 +158,7 @@ def draw_box(
     Args:
       key: One key.
       size: Side of the image in pixels.
-      probability: Of erasing at all.
+      probability: Probability of erasing at all.
       area: Smallest and largest fraction of the image.
 
     Returns:
@@ -214,7 +214,7 @@ def _random_colors(
 
 
 def _standardize(images: jax.Array) -> jax.Array:
-    """Normalises levels in [0, 255] with the ImageNet statistics, as float32."""
+    """RGB levels `[..., 3]` of any dtype -> float32, by the ImageNet statistics."""
     # XLA turns a division by a constant into a product with its rounded inverse. One
     # product instead of two divisions, by 255 and by std, rounds less.
     shape = (1,) * (images.ndim - 1) + (3,)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-_AFFECTNET = (
-    *("neutral", "happiness", "sadness", "surprise", "fear", "disgust", "anger"),
-    "contempt",
-)
-
-CLASS_NAMES = {
-    "raf_db": tuple("surprise fear disgust happiness sadness anger neutral".split()),
-    "ferplus": tuple(
-        "neutral happiness surprise sadness anger disgust fear contempt".split()
-    ),
-    "affectnet/7": _AFFECTNET[:7],
-    "affectnet/8": _AFFECTNET,
+_NAMES = {
+    "raf_db": "surprise fear disgust happiness sadness anger neutral",
+    "ferplus": "neutral happiness surprise sadness anger disgust fear contempt",
+    "affectnet/7": "neutral happiness sadness surprise fear disgust anger",
+    "affectnet/8": "neutral happiness sadness surprise fear disgust anger contempt",
 }
+CLASS_NAMES = {data_set: tuple(names.split()) for data_set, names in _NAMES.items()}

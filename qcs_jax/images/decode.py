@@ -8,6 +8,9 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+# Files in a folder that are taken for images, whatever the case of their letters.
+EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp")
+
 # JPEG decoders can halve an image while they decode. Pixels that are still this many
 # to one of the result give the same result to one grey level of rounding.
 _SPARE = 8
@@ -15,7 +18,7 @@ _HALVINGS = 8  # at most; sides that it divides are halved without a remainder
 
 
 def to_pixels(image: Image.Image, side: int) -> np.ndarray:
-    """RGB, upright, resized bilinearly (as Pillow does) to a square.
+    """Returns pixels: RGB, upright, resized bilinearly (as Pillow does) to a square.
 
     Args:
       image: Any Pillow image.
@@ -31,7 +34,7 @@ def to_pixels(image: Image.Image, side: int) -> np.ndarray:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """RGB, turned as its EXIF orientation says; may be `image` itself.
+    """Returns RGB, turned as its EXIF orientation says; may be `image` itself.
 
     What is transparent shows its colour, 16 bits of grey become 8.
 
@@ -60,7 +63,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, side: int) -> np.ndarray:
-    """Encoded image (JPEG, PNG, ...) -> uint8 `[side, side, 3]`.
+    """Returns an encoded image (JPEG, PNG, ...) as uint8 `[side, side, 3]`.
 
     Raises:
       OSError: if it is not one, or only a part of one.
@@ -69,12 +72,12 @@ def decode(data: bytes, side: int) -> np.ndarray:
 
 
 def read(file: BinaryIO, side: int | None = None) -> Image.Image:
-    """Decodes an image.
+    """Decodes an image completely.
 
     Args:
       file: Opened for reading.
-      side: Of the square that the image will be resized to, if it is known. A JPEG
-        that is very much larger then comes reduced: faster, and in less memory.
+      side: Side of the square that the image will be resized to, if it is known. A
+        JPEG that is very much larger then comes reduced: faster, and in less memory.
 
     Raises:
       OSError: if it is not an image, or only a part of one.

@@ -1,4 +1,4 @@
-"""Images in folders: which files count, and folders named after classes."""
+"""Folders of images: which files count as images, and which class they belong to."""
 
 from __future__ import annotations
 
@@ -8,77 +8,70 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from qcs_jax.images.decode import EXTENSIONS
 from qcs_jax.system.errors import UserError
 
-# Files in a folder that are taken for images.
-EXTENSIONS = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp")
+
+def images_in(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """Returns the visible images of one folder, sorted; dangling links among them."""
+    paths = sorted(p for p in pathlib.Path(folder).iterdir() if _is_image(p.name))
+    return [path for path in paths if not path.is_dir()]
 
 
-def is_image(name: str) -> bool:
-    """Whether a file is taken for an image, by its name; hidden files are not."""
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+def images_below(folder: str | os.PathLike[str]) -> Iterator[str]:
+    """Yields the paths of the visible images in a folder and in those below it.
 
-
-def images_in(folder: str | os.PathLike) -> list[pathlib.Path]:
-    """Returns the images of a folder, sorted, without those of its sub-folders."""
-    return sorted(p for p in pathlib.Path(folder).iterdir() if is_image(p.name))
-
-
-def images_below(folder: str | os.PathLike) -> Iterator[str]:
-    """Yields the images of a folder and of those below it, sorted."""
-    for parent, folders, names in os.walk(os.fspath(folder)):
+    A folder's own images come before those further down, both sorted.
+    """
+    for parent, folders, names in os.walk(folder):
         folders.sort()
-        for name in filter(is_image, sorted(names)):
-            yield os.path.join(parent, name)
+        yield from (os.path.join(parent, n) for n in sorted(names) if _is_image(n))
 
 
-def class_folders(folder: str | os.PathLike) -> list[str]:
-    """Returns the names of the visible sub-folders, sorted."""
-    found = (p.name for p in pathlib.Path(folder).iterdir() if p.is_dir())
-    return sorted(name for name in found if not name.startswith("."))
+def class_folders(folder: str | os.PathLike[str]) -> list[str]:
+    """Returns the names of the visible folders in a folder, sorted."""
+    found = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
+    return sorted(path.name for path in found if not path.name.startswith("."))
 
 
 def labelled_images(
-    folder: str | os.PathLike, class_names: Sequence[str], *, every_class: bool
+    folder: str | os.PathLike[str], class_names: Sequence[str], *, every_class: bool
 ) -> tuple[list[pathlib.Path], np.ndarray]:
-    """Lists `FOLDER/CLASS/*`.
+    """Lists the images `FOLDER/CLASS/*` without opening them.
 
     Args:
-      folder: The folder.
+      folder: Holds folders named after their class; `~` is the user's home.
       class_names: k names, in the order of the labels.
-      every_class: Whether each class must have a folder.
+      every_class: Whether there must be a folder for each class and no other. If not,
+        any folder without images is passed over.
 
     Returns:
-      Files, class by class, and their labels, int32.
+      m paths, class by class, and their labels, int32 `[m]`.
 
     Raises:
-      UserError: if a folder is named as no class, a class has none, or there are no
-        images.
+      UserError: if a class folder is unknown or missing, or there are no images.
     """
     folder = pathlib.Path(folder).expanduser()
-    wanted = f"give a folder of CLASS/*.jpg, where CLASS is {', '.join(class_names)}"
+    wanted = f"it needs one folder for each class: {', '.join(class_names)}"
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder: {wanted}")
-    found = set(class_folders(folder))
+    images = {name: images_in(folder / name) for name in class_folders(folder)}
+    found = {name for name in images if every_class or images[name]}
     missing = set(class_names) - found if every_class else set()
     wrong = {"lacks": missing, "has unknown": found - set(class_names)}
-    told = [
+    faults = [
         f"{what} {', '.join(map(repr, sorted(names)))}"
         for what, names in wrong.items()
         if names
     ]
-    if told:
-        raise UserError(f"{folder} {' and '.join(told)}: {wanted}")
-    paths: list[pathlib.Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(class_names):
-        files = images_in(folder / name) if name in found else []
-        if every_class and not files:
-            raise UserError(
-                f"{folder / name} has no image ({', '.join(EXTENSIONS)}): add some"
-            )
-        paths += files
-        labels += [label] * len(files)
-    if not paths:
-        raise UserError(f"{folder} has no images: {wanted}")
-    return paths, np.asarray(labels, np.int32)
+    if not faults and not any(images.values()):
+        faults = [f"has no images ({', '.join(EXTENSIONS)})"]
+    if faults:
+        raise UserError(f"{folder} {' and '.join(faults)}: {wanted}")
+    by_class = [images.get(name, []) for name in class_names]
+    labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [*map(len, by_class)])
+    return [path for paths in by_class for path in paths], labels
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")

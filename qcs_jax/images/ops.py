@@ -1,7 +1,7 @@
 """Batched image operations with explicit parameters, equal to torchvision's on PIL.
 
 Every function takes `images [m, h, w, 3]` and one parameter per image, `[m]`, and is
-traceable. Nothing here is random: `qcs_jax.augment` draws the parameters.
+traceable. Nothing here is random: `qcs_jax.images.augment` draws the parameters.
 
 Geometry (`flip`, `rotate`, `crop`, `erase`) moves pixels without mixing them, so it
 keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. Colour
@@ -87,35 +87,6 @@ def erase(images: jax.Array, box: jax.Array) -> jax.Array:
     return jnp.where(inside, jnp.zeros_like(images), images)
 
 
-def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
-    """Turns the hue, at constant HSV saturation and value.
-
-    PIL's HSV keeps the hue as a byte, truncated; so does torchvision with the shift.
-    One step of that byte is up to 6 levels of a channel, so it is part of the
-    definition and reproduced here. The bytes of saturation and value are not: their
-    effect is within a level.
-
-    Args:
-      images: `[m, h, w, 3]` float32 levels.
-      shift: `[m]` float32, in turns, in [-0.5, 0.5].
-
-    Returns:
-      The same shape and dtype.
-    """
-    # Three planes, stacked at the end: with a channel axis throughout, compilers fuse
-    # everything into the last expression and compute each hue three times.
-    red, green, blue = (images[..., c] for c in range(3))  # [m, h, w] each
-    high = jnp.maximum(jnp.maximum(red, green), blue)
-    chroma = high - jnp.minimum(jnp.minimum(red, green), blue)
-    byte = _hue_byte((red, green, blue), high, chroma)
-    byte = (byte + jnp.trunc(shift * 255.0)[:, None, None]) % 256.0
-    sixths = byte * (6.0 / 255.0)
-    # Each channel is the same trapezoid over the hue wheel, a third of a turn apart.
-    wheels = [jnp.where(w >= 6.0, w - 6.0, w) for w in (sixths + k for k in (5, 3, 1))]
-    dips = [jnp.clip(jnp.minimum(w, 4.0 - w), 0.0, 1.0) for w in wheels]
-    return jnp.stack([high - chroma * dip for dip in dips], axis=-1)
-
-
 def color_jitter(
     images: jax.Array,
     order: jax.Array,
@@ -138,8 +109,9 @@ def color_jitter(
         index into `operations`.
       amounts: `[m, n]` float32, factor or shift of each of `operations` (in their
         order, not in the image's).
-      operations: n different names out of "brightness", "contrast", "saturation",
-        "hue".
+      operations: n different names out of "brightness" (factor 0 is black), "contrast"
+        (0 is the image's mean luma), "saturation" (0 is gray), "hue" (shift in turns,
+        in [-0.5, 0.5]). Factor 1 changes nothing.
 
     Returns:
       The same shape and dtype as `images`.
@@ -200,6 +172,32 @@ def _luma(images: jax.Array) -> jax.Array:
 def _mean_level(luma: jax.Array) -> jax.Array:
     """`[m, h, w, 1]` -> `[m, 1, 1, 1]`, rounded to a whole level as in PIL."""
     return jnp.floor(luma.mean(axis=(1, 2, 3), keepdims=True) + 0.5)
+
+
+def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
+    """Turns the hue, at constant HSV saturation and value.
+
+    PIL's HSV keeps the hue as a byte, truncated; so does torchvision with the shift.
+    One step of that byte is up to 6 levels of a channel, so it is part of the
+    definition and reproduced here. The bytes of saturation and value are not: their
+    effect is within a level.
+
+    Args:
+      images: `[m, h, w, 3]` float32 levels.
+      shift: `[m]` float32, in turns, in [-0.5, 0.5].
+    """
+    # Three planes, stacked at the end: with a channel axis throughout, compilers fuse
+    # everything into the last expression and compute each hue three times.
+    red, green, blue = (images[..., c] for c in range(3))  # [m, h, w] each
+    high = jnp.maximum(jnp.maximum(red, green), blue)
+    chroma = high - jnp.minimum(jnp.minimum(red, green), blue)
+    byte = _hue_byte((red, green, blue), high, chroma)
+    byte = (byte + jnp.trunc(shift * 255.0)[:, None, None]) % 256.0
+    sixths = byte * (6.0 / 255.0)
+    # Each channel is the same trapezoid over the hue wheel, a third of a turn apart.
+    wheels = [jnp.where(w >= 6.0, w - 6.0, w) for w in (sixths + k for k in (5, 3, 1))]
+    dips = [jnp.clip(jnp.minimum(w, 4.0 - w), 0.0, 1.0) for w in wheels]
+    return jnp.stack([high - chroma * dip for dip in dips], axis=-1)
 
 
 def _hue_byte(

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from ferplus import listing, votes
-from integrity import PreparationError
 from PIL import Image
+
+from qcs_jax.system.errors import UserError
 
 PATTERNS = pathlib.Path(__file__).parent / "ferplus_votes/patterns.csv.gz"
 USAGES = ("Training", "PublicTest", "PrivateTest")
@@ -224,10 +225,10 @@ def test_wrong_header_of_the_votes_is_an_error(tmp_path):
     root = write(tmp_path / "fer", ordinary_rows())
     path = root / "fer2013new.csv"
     path.write_text(path.read_text().replace("anger,disgust", "disgust,anger"))
-    with pytest.raises(PreparationError, match="fer2013new.csv begins with 'Usage"):
+    with pytest.raises(UserError, match="fer2013new.csv begins with 'Usage"):
         votes.read(path)
     path.write_text("")
-    with pytest.raises(PreparationError, match="begins with ''"):
+    with pytest.raises(UserError, match="begins with ''"):
         votes.read(path)
 
 
@@ -238,7 +239,7 @@ def test_wrong_header_of_the_votes_is_an_error(tmp_path):
 def test_damaged_votes_are_an_error(tmp_path, line):
     path = tmp_path / "fer2013new.csv"
     path.write_text(",".join(votes.HEADER) + f"\nTraining,a.png{',1' * 10}\n{line}\n")
-    with pytest.raises(PreparationError, match="line 3: .* is not usage, image name"):
+    with pytest.raises(UserError, match="line 3: .* is not usage, image name"):
         votes.read(path)
 
 

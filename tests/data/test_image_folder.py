@@ -8,8 +8,9 @@ import pytest
 import tensorflow_datasets as tfds
 from image_folder import folder as image_folder
 from image_folder import image_folder_dataset_builder
-from integrity import PreparationError
 from PIL import Image
+
+from qcs_jax.system.errors import UserError
 
 
 def encoded(kind="JPEG", mode="RGB", side=12, value=100, **options):
@@ -83,7 +84,7 @@ def only_hidden(folder):
 )
 def test_wrong_layouts_are_refused_by_name(pets, damage, message):
     damage(pets)
-    with pytest.raises(PreparationError, match=message):
+    with pytest.raises(UserError, match=message):
         image_folder.scan(pets)
 
 
@@ -108,7 +109,7 @@ def test_default_name(tmp_path, name, expected):
 
 
 def test_default_name_needs_a_letter(tmp_path):
-    with pytest.raises(PreparationError, match="--name"):
+    with pytest.raises(UserError, match="--name"):
         image_folder.default_name(tmp_path / "顔")
 
 
@@ -124,7 +125,7 @@ def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
     }
     (pets / "train/cat/gone.jpg").symlink_to(tmp_path / "nowhere")
     folder = image_folder.scan(pets)
-    found = list(integrity.find_unreadable(folder.paths, len(folder.paths)))
+    found = list(integrity.find_unreadable(folder.paths))
     assert {u.path for u in found} == set(bad)
     for one in found:
         assert bad[one.path] in one.reason.lower(), one
@@ -136,8 +137,8 @@ def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
 def test_a_class_without_readable_images_is_refused(pets):
     put(pets, "test/dog/c.jpg", b"hello")
     folder = image_folder.scan(pets)
-    found = list(integrity.find_unreadable(folder.paths, 1))
-    with pytest.raises(PreparationError, match="test/dog is readable"):
+    found = list(integrity.find_unreadable(folder.paths))
+    with pytest.raises(UserError, match="test/dog is readable"):
         folder.without(found)
 
 
@@ -145,7 +146,7 @@ def test_report_stops_only_above_the_limit(tmp_path):
     report = tmp_path / "new" / "unreadable.txt"
     bad = [integrity.Unreadable(tmp_path / f"{k}.jpg", "cut") for k in range(3)]
     integrity.report_unreadable(bad, 3, report)
-    with pytest.raises(PreparationError, match="3 images are unreadable, 2 are"):
+    with pytest.raises(UserError, match="3 images are unreadable, 2 are"):
         integrity.report_unreadable(bad, 2, report)
     assert report.read_text().splitlines() == [f"{one.path}\tcut" for one in bad]
     integrity.report_unreadable([], 0, report)

@@ -229,9 +229,7 @@ def test_stages_follow_in_order(monkeypatch):
 
         monkeypatch.setattr(ops, name, traced)
     jax.eval_shape(
-        functools.partial(augment, augmentation=FULL),
-        random_keys(2),
-        random_images(2),
+        functools.partial(augment, augmentation=FULL), random_keys(2), random_images(2)
     )
     assert order == ["flip", "rotate", "crop", "color_jitter", "erase"]
 
@@ -298,6 +296,6 @@ def test_unfit_keys_are_refused(keys, message):
         augment(keys, random_images(2), FULL)
 
 
-def test_augmentation_from_a_config_file_is_hashable():
+def test_what_a_config_file_holds_is_hashable():
     augmentation = Augmentation(size=20, erase_area=[0.02, 0.1])
     assert hash(augmentation) == hash(Augmentation(size=20))

@@ -14,13 +14,13 @@ from PIL import Image
 from qcs_jax.images import ops
 from qcs_jax.images.augment import MEAN, STD, preprocess
 
-jitter = jax.jit(ops.color_jitter, static_argnames="operations")
+JITTER = jax.jit(ops.color_jitter, static_argnames="operations")
 
 
 def adjust(name, images, amounts):
-    """One colour operation by itself."""
-    first = jnp.zeros((len(images), 1), jnp.int32)
-    return jitter(images, first, amounts[:, None], operations=(name,))
+    """Colour jitter by one operation, with an amount for each image."""
+    order = np.zeros((len(images), 1), np.int32)
+    return JITTER(images, order, amounts[:, None], operations=(name,))
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +81,10 @@ def test_center_crop_halves_an_odd_margin_to_the_even_number(side, first):
 
 
 def test_normalized_is_torchvisions(golden):
-    images = jnp.asarray(golden["input"], jnp.uint8)[None, :, :12]
-    expected = golden["normalized"][:, :12]
-    np.testing.assert_allclose(preprocess(images, 12)[0], expected, rtol=0, atol=1e-6)
+    images, expected = jnp.asarray(golden["input"], jnp.uint8), golden["normalized"]
+    for half in (np.s_[:, :12], np.s_[:, 4:]):
+        found = preprocess(images[half][None], 12)[0]
+        np.testing.assert_allclose(found, expected[half], rtol=0, atol=1e-6)
 
 
 def test_crop_takes_each_image_from_its_own_corner():
@@ -129,7 +130,7 @@ def test_jitter_is_its_operations_one_after_another(operations):
     amounts = rng.uniform(0.6, 1.4, (m, len(operations))).astype(np.float32)
     if "hue" in operations:
         amounts[:, operations.index("hue")] = rng.uniform(-0.5, 0.5, m)
-    result = jitter(images, ints(*orders), amounts, operations=operations)
+    result = JITTER(images, ints(*orders), amounts, operations=operations)
     for n, order in enumerate(orders):
         expected = images[n : n + 1]
         for op in order:
