@@ -11,8 +11,6 @@ from integrity import Unreadable
 from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
 from qcs_jax.system.errors import UserError
 
-from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
-
 SPLITS = ("train", "test")
 
 _LAYOUT = "expected train/CLASS/*.jpg and test/CLASS/*.jpg"
