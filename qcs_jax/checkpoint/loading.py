@@ -16,7 +16,7 @@ from qcs_jax.checkpoint.storage import (
     open_manager,
     read_config,
     read_items,
-    saved_shapes,
+    shapes_of_variables,
 )
 from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 
@@ -52,7 +52,7 @@ def load_variables(
                 f"{directory} has no checkpoint of step {step}: it has {steps}"
             )
         description = read_config(manager, step)
-        template = saved_shapes(manager, step, ("params", "batch_stats"))
+        template = shapes_of_variables(manager, step)
         if branch:
             template = {name: {branch: tree[branch]} for name, tree in template.items()}
         return read_items(manager, step, template), description, step
@@ -84,11 +84,7 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
 
 
 def run_folder(path: str | os.PathLike) -> pathlib.Path:
-    """Returns the workdir that a run, its checkpoints or one of them is in.
-
-    Raises:
-      CheckpointError: if there is no checkpoint.
-    """
+    """Returns the workdir of the run that a path means, see `load_variables`."""
     return _locate(pathlib.Path(path))[0].parent
 
 
