@@ -37,9 +37,13 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
         )
         _, *rest = values(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        told = " ".join(str(error.args[0]).split()) if error.args else repr(error)
-        if told.isidentifier():  # all that ml_collections says of a new top-level field
-            told = f"there is no field {told!r} to set"
+        cause: Any = error
+        while isinstance(cause, Exception) and cause.args:  # a KeyError in another
+            cause = cause.args[0]
+        told = " ".join(str(cause).split())
+        field = told.strip("'")
+        if field.isidentifier():  # all that ml_collections says of a new field
+            told = f"there is no field {field!r} to set"
         raise UserError(told) from error
     if rest:
         raise UserError(
