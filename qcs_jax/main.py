@@ -55,16 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(
     mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
 ) -> int:
-    """Runs a mode and tells how it ended.
+    """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
-    Args:
-      mode: "train" or "eval".
-      config: See `base_config`.
-      workdir: The run's workdir.
-      again: The command line, to suggest the next one.
-
-    Returns:
-      Exit status, see `command.run`.
+    `again` is the command line, of which the next one to run is made.
     """
 
     def train() -> None:

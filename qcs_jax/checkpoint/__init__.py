@@ -6,10 +6,14 @@ A step's directory has the items `params` and `batch_stats` (all that inference 
 without a word; the digests, written in the same atomic commit, do not let them pass.
 """
 
-from qcs_jax.checkpoint.loading import AS_NAMED, choose_step, load_variables
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.checkpoint.storage import FOLDER, CheckpointError
-from qcs_jax.checkpoint.trained import Trained
+from qcs_jax.checkpoint.trained import (
+    AS_NAMED,
+    Trained,
+    choose_step,
+    load_variables,
+)
 
 __all__ = [
     "AS_NAMED",

@@ -70,12 +70,7 @@ def check_same_network(
             f"classes are {', '.join(found['class_names'])} there, "
             f"{', '.join(wanted['class_names'])} here"
         )
-    if different:
-        raise UserError(
-            f"{directory} holds checkpoints of another network:\n  "
-            + "\n  ".join(different)
-            + f"\n{fix}"
-        )
+    _refuse(f"{directory} holds checkpoints of another network", different, fix)
 
 
 def check_same_data(directory: object, found: dict, wanted: dict) -> None:
@@ -90,9 +85,10 @@ def check_same_data(directory: object, found: dict, wanted: dict) -> None:
         f"{field} was {before!r}, is now {now!r}"
         for field, before, now in differences(found, wanted, fields_with(Role.FIXED))
     ]
+    fix = "Give these values, or give this run a --workdir of its own."
+    _refuse(f"{directory} was trained on other data", different, fix)
+
+
+def _refuse(reason: str, different: list[str], fix: str) -> None:
     if different:
-        raise UserError(
-            f"{directory} was trained on other data:\n  "
-            + "\n  ".join(different)
-            + "\nGive these values, or give this run a --workdir of its own."
-        )
+        raise UserError("\n  ".join([f"{reason}:", *different]) + f"\n{fix}")

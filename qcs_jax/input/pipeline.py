@@ -71,22 +71,19 @@ class Decode:
         """
         # [B, n] -> [devices, n, b], as the step wants them.
         draws = draws.reshape(self.devices, -1, draws.shape[1]).swapaxes(1, 2)
-        examples = draws.reshape(-1).tolist()
+        source, examples = self.source, draws.reshape(-1).tolist()
         pixels = np.empty((len(examples), self.side, self.side, 3), np.uint8)
-        for i, data in enumerate(self.source.encoded(examples)):
-            pixels[i] = self._decode(data, examples[i])
+        for i, data in enumerate(source.encoded(examples)):
+            try:
+                pixels[i] = decode(data, self.side)
+            except Exception as error:
+                [name] = source.ids([examples[i]])
+                raise UserError(
+                    f"cannot decode image {name!r} of {source.name}, split "
+                    f"{source.split}: {error}. Prepare the data set again."
+                ) from error
         images = pixels.reshape(*draws.shape, *pixels.shape[1:])
-        return {"image": images, "label": self.source.labels[draws]}
-
-    def _decode(self, data: bytes, example: int) -> np.ndarray:
-        try:
-            return decode(data, self.side)
-        except Exception as error:
-            name = self.source.ids([example])[0]
-            raise UserError(
-                f"cannot decode image {name!r} of {self.source.name}, split "
-                f"{self.source.split}: {error}. Prepare the data set again."
-            ) from error
+        return {"image": images, "label": source.labels[draws]}
 
 
 def steps_per_epoch(examples: int, batch_size: int, epoch_fraction: float = 1) -> int:

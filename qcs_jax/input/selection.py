@@ -1,7 +1,7 @@
 """Other views of a split: a part of it, other labels, several splits as one.
 
 Each takes a `Source` and gives a `Source`. Nothing is copied or written; what is drawn
-at random is a function of the seed alone.
+at random is a function of `seed` alone.
 """
 
 from __future__ import annotations
@@ -63,12 +63,7 @@ def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
 def fraction_of(source: Source, fraction: float, seed: int) -> Source:
     """Keeps a random part of every class, at least one image of each that has any.
 
-    A smaller fraction with the same seed is a part of a larger one.
-
-    Args:
-      source: Any split.
-      fraction: In (0, 1].
-      seed: Seed of the choice.
+    A smaller `fraction`, in (0, 1], with the same seed is a part of a larger one.
     """
     rng = _random(seed, "fraction")
     return keep(source, _of_each_class(source, fraction, rng, spare=0))
@@ -77,12 +72,8 @@ def fraction_of(source: Source, fraction: float, seed: int) -> Source:
 def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
     """Divides a split: what is left to train on, and a random part of each class.
 
-    At least one image of every class is held out, but never its only one.
-
-    Args:
-      source: Any split.
-      fraction: In (0, 1), of each class.
-      seed: Seed of the choice.
+    At least one image of every class is held out, but never its only one; `fraction` is
+    in (0, 1).
 
     Raises:
       UserError: if no class has two images.
@@ -113,11 +104,8 @@ def _of_each_class(
 def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
     """Replaces exactly this fraction of the labels, rounded, by a wrong class.
 
-    Args:
-      source: Any split.
-      fraction: In [0, 1]; 0.1, 0.2 and 0.3 are usual. What a smaller fraction flips, a
-        larger one with the same seed flips to the same class.
-      seed: Seed of the choice.
+    What a smaller `fraction`, in [0, 1], flips, a larger one with the same seed flips
+    to the same class. 0.1, 0.2 and 0.3 are usual.
     """
     rng = _random(seed, "noise")
     order = rng.permutation(len(source))

@@ -7,7 +7,7 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -79,7 +79,7 @@ def evaluate_run(
     trained = Trained.load(workdir, step=step, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
-    held_out = run.splits.held_out if _same(Role.HELD_OUT, run, trained) else None
+    held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     results = _measure(run, trained.variables, held_out)
     test, root = run.splits.test, pathlib.Path(workdir)
     if root.resolve() != trained.workdir:  # one of its checkpoints was given
@@ -115,51 +115,38 @@ def evaluate_run(
 def predict_split(
     run: Run, eval_step: EvalStep, variables: Any, source: Source
 ) -> np.ndarray:
-    """Returns `logits_of` every image of a split, batched as the run says."""
-    batches = eval_batches(
+    """Returns the base branch's logits for a split, float32 `[N, k]`, on all hosts.
+
+    Args:
+      run: Says how images are batched.
+      eval_step: From `make_eval_step`.
+      variables: Parameters and running statistics, from `replicate`.
+      source: The split.
+    """
+    found: list[Any] = []
+    numbers = []
+    for images, mine in eval_batches(
         source,
         batch_size=run.config.train.eval_batch_size,
         side=run.config.data.resize,
         topology=run.topology,
-    )
-    return logits_of(eval_step, replicate(variables), batches, len(source))
-
-
-def logits_of(
-    eval_step: EvalStep,
-    variables: dict,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    examples: int,
-) -> np.ndarray:
-    """Returns the logits of the base branch for a split, on all hosts.
-
-    Args:
-      eval_step: From `make_eval_step`.
-      variables: Parameters and running statistics.
-      batches: From `eval_batches`; what fills the last batch up is left out.
-      examples: Number N of examples in the split.
-
-    Returns:
-      float32 `[N, k]`, in the order of the split.
-    """
-    found: list[Any] = []
-    numbers = []
-    for images, mine in batches:
+    ):
         found.append(eval_step(variables, images))
         numbers.append(mine)
         if len(found) > 1:  # fetched while the devices work on the next batch
             found[-2] = np.asarray(found[-2])
     rows = np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]) for x in found])
     order = np.concatenate(numbers)
-    logits = np.zeros((examples, rows.shape[1]), np.float32)
-    logits[order[order >= 0]] = rows[order >= 0]
+    logits = np.zeros((len(source), rows.shape[1]), np.float32)
+    logits[order[order >= 0]] = rows[order >= 0]  # -1 filled the last batch up
     if jax.process_count() > 1:  # each host has filled in its own rows
         logits = np.asarray(multihost_utils.process_allgather(logits)).sum(axis=0)
     return logits
 
 
 def _measure(run: Run, variables: dict, held_out: Source | None) -> Results:
-    test, eval_step = run.splits.test, make_eval_step(run.model)
+    test, variables = run.splits.test, replicate(variables)
+    eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)
     calibration = None
     if held_out is not None:
@@ -174,16 +161,14 @@ def _measure(run: Run, variables: dict, held_out: Source | None) -> Results:
     )
 
 
-def _same(role: Role, run: Run, trained: Trained) -> bool:
-    """Whether all fields with a role have the values that the network trained with."""
-    theirs, ours = trained.description, run.description
-    return not differences(theirs, ours, fields_with(role))
+def _changed(role: Role, run: Run, trained: Trained) -> list[tuple[str, Any, Any]]:
+    """Returns the `differences` of the fields with a role from those trained with."""
+    return differences(trained.description, run.description, fields_with(role))
 
 
 def _check_same_input(workdir: object, run: Run, trained: Trained) -> None:
     """Raises UserError for another network, or where it would see other images."""
-    theirs, ours = trained.description, run.description
-    for field, there, here in differences(theirs, ours, fields_with(Role.INPUT)):
+    for field, there, here in _changed(Role.INPUT, run, trained):
         raise UserError(
             f"{workdir} was trained with {field}={there}, not {here}: give "
             f"--config.{field}={there}"
@@ -192,7 +177,7 @@ def _check_same_input(workdir: object, run: Run, trained: Trained) -> None:
         "Evaluate with the configuration that it was trained with; to test on a data "
         "set of other classes, set data.label_map."
     )
-    check_same_network(workdir, theirs, ours, fix=fix)
+    check_same_network(workdir, trained.description, run.description, fix=fix)
 
 
 def _subfolder(run: Run, trained: Trained, *, named: bool) -> str:
@@ -200,7 +185,7 @@ def _subfolder(run: Run, trained: Trained, *, named: bool) -> str:
     data, test, parts = run.config.data, run.splits.test, []
     if named:
         parts += ["at", str(trained.step)]
-    if not _same(Role.TESTED, run, trained):
+    if _changed(Role.TESTED, run, trained):
         parts += ["on", test.name, test.split]
         if data.test_list:
             parts.append(pathlib.Path(data.test_list).stem)

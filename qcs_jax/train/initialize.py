@@ -43,7 +43,11 @@ def initialize(
       UserError: if the checkpoint cannot be read, or its parts are of another size.
     """
     ours = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    theirs = flax.traverse_util.flatten_dict(_read(path), sep="/")
+    if pathlib.Path(path).is_dir():
+        read = checkpoint.load_variables(path)[0]
+    else:
+        read = convert.read_pth(path).variables
+    theirs = flax.traverse_util.flatten_dict(read, sep="/")
     here, there = set(map(_part, ours)), set(map(_part, theirs))
     heads = {head for head in HEADS if _other_classes(head, ours, theirs)}
     shared = (here & there) - heads
@@ -57,12 +61,6 @@ def initialize(
     }
     notes = [f"{_listed(parts)}: {note}" for note, parts in told.items() if parts]
     return flax.traverse_util.unflatten_dict(merged, sep="/"), notes
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if pathlib.Path(path).is_dir():
-        return checkpoint.load_variables(path)[0]
-    return convert.read_pth(path).variables
 
 
 def _part(name: str) -> str:
@@ -94,7 +92,7 @@ def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
     }
     told = [
         f"{len(names)} arrays {kind}: {', '.join(names[:_SHOWN])}"
-        + (" ..." if len(names) > _SHOWN else "")
+        + " ..." * (len(names) > _SHOWN)
         for kind, names in kinds.items()
         if names
     ]

@@ -16,12 +16,12 @@ import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.checkpoint import FOLDER, Checkpoints, choose_step
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.input import pipeline
 from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC
+from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
@@ -68,9 +68,11 @@ def train_and_evaluate(
             write_json(workdir / CONFIG_FILE, run.description)
         with _open_writer(run, workdir, int(state.step)) as writer:
             _Loop(run, optimizer, checkpoints, writer).take_steps(state)
-        checkpoints.wait()
+    scores = Scores.of(read_log(workdir))
+    assert scores is not None, "a finished run was evaluated"
+    chosen = workdir / FOLDER / str(choose_step(workdir)[0])
     seconds = time.perf_counter() - began
-    return Summary.of(workdir, config.train.epochs, run.total_steps, seconds)
+    return Summary(config.train.epochs, run.total_steps, seconds, scores, chosen)
 
 
 def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
@@ -215,13 +217,13 @@ class _Loop:
         return (rest == 0 and epoch % every == 0) or step == self.run.total_steps
 
     def _evaluate_and_save(self, step: int, state: TrainState) -> None:
-        run, measured = self.run, {}
-        epoch = step // run.epoch_steps
+        run, epoch, measured = self.run, step // self.run.epoch_steps, {}
+        variables = replicate(state.variables)
         # Held-out images come first: where there are any, they choose the best epoch.
         splits = {"held_out": run.splits.held_out, "test": run.splits.test}
         for kind, source in splits.items():
             if source is not None:
-                logits = predict_split(run, self._eval_step, state.variables, source)
+                logits = predict_split(run, self._eval_step, variables, source)
                 measured[kind] = Counts.of(logits, source.labels).metrics()
                 self.writer.write(step, kind, {"epoch": epoch, **measured[kind]})
         self.writer.say(progress_line(epoch, step, measured))
@@ -232,7 +234,6 @@ class _Loop:
     def _stop(self, step: int, state: TrainState, signum: int) -> None:
         if self.checkpoints.latest_step() != step:
             self.checkpoints.save(step, _items(state), self.run.description)
-        self.checkpoints.wait()
         raise Interrupted(
             signum,
             f"stopped by signal {signum} after step {step} of {self.run.total_steps}; "

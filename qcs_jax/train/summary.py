@@ -8,8 +8,7 @@ import pathlib
 
 import jax
 
-from qcs_jax import checkpoint
-from qcs_jax.metrics.run_log import Scores, read_log
+from qcs_jax.metrics.run_log import Scores
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 
@@ -73,16 +72,6 @@ class Summary:
     seconds: float
     scores: Scores
     checkpoint: pathlib.Path
-
-    @classmethod
-    def of(
-        cls, workdir: pathlib.Path, epochs: int, steps: int, seconds: float
-    ) -> Summary:
-        """Reads the test metrics from the log of a finished run."""
-        scores = Scores.of(read_log(workdir))
-        assert scores is not None, "a finished run was evaluated"
-        folder = workdir / checkpoint.FOLDER / str(checkpoint.choose_step(workdir)[0])
-        return cls(epochs, steps, seconds, scores, folder)
 
     def __str__(self) -> str:
         named = self.scores.named()

@@ -81,11 +81,9 @@ class Writer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-        if self._log:
-            self._log.close()
-        if self._events:
-            self._events.close()
+        for output in (self._bar, self._log, self._events):
+            if output is not None:
+                output.close()
 
     def advance(self) -> None:
         """One more step was dispatched."""
