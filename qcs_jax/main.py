@@ -26,43 +26,6 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    argv = sys.argv[1:] if argv is None else argv
-    args, overrides = _parse(argv)
-    try:
-        config = flags.read_config(args.config, overrides)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        print("python -m qcs_jax.main --help lists the arguments", file=sys.stderr)
-        return 2
-    if args.multihost:
-        import jax
-
-        jax.distributed.initialize()
-    workdir = args.workdir or f"runs/{config.name}"
-    again = shlex.join(["python", "-m", "qcs_jax.main", *argv])
-    return run(args.mode, config, workdir, again)
-
-
-def run(
-    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
-) -> int:
-    """Runs a mode and tells how it ended.
-
-    Args:
-      mode: "train" or "eval".
-      config: See `base_config`.
-      workdir: The run's workdir.
-      again: The command line, to suggest the next one.
-
-    Returns:
-      Exit status, see `command.run`.
-    """
-    if mode == "eval":
-        return command.run(lambda: _evaluate(config, workdir))
-    return command.run(lambda: _train(config, workdir, again))
-
-
-def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="python -m qcs_jax.main",
         description="Trains or evaluates a configuration.",
@@ -74,25 +37,43 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     add("--workdir", metavar="DIR", help="default: runs/<name>")
     add("--mode", choices=("train", "eval"), default="train", help="default: train")
     add("--multihost", action="store_true", help="this is one of several processes")
-    return parser.parse_known_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
+    args, overrides = parser.parse_known_args(argv)
+    try:
+        config = flags.read_config(args.config, overrides)
+    except UserError as error:
+        parser.error(str(error))
+    if args.multihost:
+        import jax
+
+        jax.distributed.initialize()
+    workdir = args.workdir or f"runs/{config.name}"
+    return run(args.mode, config, workdir, f"{parser.prog} {shlex.join(argv)}")
 
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
-def _train(
-    config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
-) -> None:
-    from qcs_jax.train.loop import train_and_evaluate
+def run(
+    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+) -> int:
+    """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
-    print(train_and_evaluate(config, workdir))
-    print(f"  next              {again} --mode=eval")
+    `again` is the command line, of which the next one to run is made.
+    """
 
+    def train() -> None:
+        from qcs_jax.train.loop import train_and_evaluate
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: str | os.PathLike) -> None:
-    from qcs_jax.train.evaluate import evaluate_run
+        print(train_and_evaluate(config, workdir))
+        print(f"  next              {again} --mode=eval")
 
-    evaluation = evaluate_run(config, workdir)
-    print(evaluation)
-    _report(evaluation, config.data.dir)
+    def evaluate() -> None:
+        from qcs_jax.train.evaluate import evaluate_run
+
+        evaluation = evaluate_run(config, workdir)
+        print(evaluation)
+        _report(evaluation, config.data.dir)
+
+    return command.run(evaluate if mode == "eval" else train)
 
 
 def _report(evaluation: Evaluation, data_dir: str) -> None:

@@ -6,15 +6,14 @@ A step's directory has the items `params` and `batch_stats` (all that inference 
 without a word; the digests, written in the same atomic commit, do not let them pass.
 """
 
-from qcs_jax.checkpoint.loading import (
-    AS_NAMED,
-    choose_step,
-    load_variables,
-    run_folder,
-)
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.checkpoint.storage import FOLDER, CheckpointError
-from qcs_jax.checkpoint.trained import Trained
+from qcs_jax.checkpoint.trained import (
+    AS_NAMED,
+    Trained,
+    choose_step,
+    load_variables,
+)
 
 __all__ = [
     "AS_NAMED",
@@ -24,5 +23,4 @@ __all__ = [
     "Trained",
     "choose_step",
     "load_variables",
-    "run_folder",
 ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
 
-from qcs_jax.config import Role, fields_with, flatten
+from qcs_jax.config import FIELDS, Role, fields_with, flatten
 from qcs_jax.system.errors import UserError
 
 # What the numbers depend on.
@@ -40,6 +41,15 @@ def versions() -> dict[str, str]:
     return found
 
 
+def differences(
+    found: dict, wanted: dict, fields: Iterable[str] = tuple(FIELDS)
+) -> list[tuple[str, Any, Any]]:
+    """Returns which of the fields differ: name, value found and value wanted."""
+    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
+    values = [(name, theirs.get(name), ours.get(name)) for name in fields]
+    return [(name, there, here) for name, there, here in values if there != here]
+
+
 def check_same_network(
     directory: object, found: dict, wanted: dict, *, fix: str
 ) -> None:
@@ -51,23 +61,16 @@ def check_same_network(
       wanted: Description of the run that reads it.
       fix: What the user can do; the last line of the message.
     """
-    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
     different = [
-        f"{field} is {theirs.get(field)!r} there, {ours.get(field)!r} here"
-        for field in fields_with(Role.NETWORK)
-        if theirs.get(field) != ours.get(field)
+        f"{field} is {theirs!r} there, {ours!r} here"
+        for field, theirs, ours in differences(found, wanted, fields_with(Role.NETWORK))
     ]
     if found["class_names"] != wanted["class_names"]:
         different.append(
             f"classes are {', '.join(found['class_names'])} there, "
             f"{', '.join(wanted['class_names'])} here"
         )
-    if different:
-        raise UserError(
-            f"{directory} holds checkpoints of another network:\n  "
-            + "\n  ".join(different)
-            + f"\n{fix}"
-        )
+    _refuse(f"{directory} holds checkpoints of another network", different, fix)
 
 
 def check_same_data(directory: object, found: dict, wanted: dict) -> None:
@@ -76,20 +79,16 @@ def check_same_data(directory: object, found: dict, wanted: dict) -> None:
     Held-out images could be ones that were trained on, test metrics those of another
     test, and epochs of another length.
 
-    Args:
-      directory: Folder of the checkpoints.
-      found: Description of a checkpoint.
-      wanted: Description of the run that goes on from it.
+    For the arguments see `check_same_network`.
     """
-    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
     different = [
-        f"{field} was {theirs.get(field)!r}, is now {ours[field]!r}"
-        for field in fields_with(Role.FIXED)
-        if theirs.get(field) != ours[field]
+        f"{field} was {before!r}, is now {now!r}"
+        for field, before, now in differences(found, wanted, fields_with(Role.FIXED))
     ]
+    fix = "Give these values, or give this run a --workdir of its own."
+    _refuse(f"{directory} was trained on other data", different, fix)
+
+
+def _refuse(reason: str, different: list[str], fix: str) -> None:
     if different:
-        raise UserError(
-            f"{directory} was trained on other data:\n  "
-            + "\n  ".join(different)
-            + "\nGive these values, or give this run a --workdir of its own."
-        )
+        raise UserError("\n  ".join([f"{reason}:", *different]) + f"\n{fix}")

@@ -117,8 +117,7 @@ class Checkpoints:
 
         Args:
           template: `items` as given to `save`, or their shapes.
-          description: What the run is; its network and classes must be those of the
-            checkpoint.
+          description: The run's, of the same network and classes.
 
         Returns:
           Items as NumPy arrays and the checkpoint's description, or None if there is

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -35,12 +34,7 @@ def open_manager(
 
 
 def read_config(manager: ocp.CheckpointManager, step: int) -> dict:
-    args = ocp.args.Composite(
-        config=ocp.args.JsonRestore(), digests=ocp.args.JsonRestore()
-    )
-    read = _restore(manager, step, args)
-    _verify(manager, step, {"config": read["config"]}, read["digests"])
-    return read["config"]
+    return _restore(manager, step, {"config": ocp.args.JsonRestore()})["config"]
 
 
 def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dict:
@@ -51,30 +45,37 @@ def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dic
         )
         for name, tree in template.items()
     }
-    args = ocp.args.Composite(**trees, digests=ocp.args.JsonRestore())
-    read = _restore(manager, step, args)
-    items = {name: read[name] for name in template}
-    _verify(manager, step, items, read["digests"])
-    return items
+    return _restore(manager, step, trees)
 
 
-def _restore(manager: ocp.CheckpointManager, step: int, args: Any) -> Any:
+def _restore(
+    manager: ocp.CheckpointManager, step: int, args: dict[str, Any]
+) -> dict[str, Any]:
+    """Reads items; raises DamagedError unless they are those that were hashed."""
+    where = f"checkpoint {manager.directory}/{step}"
+    wanted = ocp.args.Composite(**args, digests=ocp.args.JsonRestore())
     try:
-        return manager.restore(step, args=args)
+        read = manager.restore(step, args=wanted)
     except Exception as error:  # Orbax and TensorStore raise many kinds for bad files
         first_line = str(error).strip().partition("\n")[0][:200]
         raise DamagedError(
-            f"checkpoint {manager.directory}/{step} cannot be read "
-            f"({type(error).__name__}: {first_line})"
+            f"{where} cannot be read ({type(error).__name__}: {first_line})"
         ) from error
+    items = {name: read[name] for name in args}
+    recorded = read["digests"] if isinstance(read["digests"], dict) else {}
+    wrong = [x for x, digest in digests_of(items).items() if recorded.get(x) != digest]
+    if wrong:
+        raise DamagedError(
+            f"{where} is damaged: {len(wrong)} arrays, {wrong[0]!r} among them, are "
+            f"not what was saved"
+        )
+    return items
 
 
-def saved_shapes(
-    manager: ocp.CheckpointManager, step: int, names: tuple[str, ...]
-) -> dict:
+def shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
     try:
         metadata = manager.item_metadata(step)
-        return {name: metadata[name].tree for name in names}
+        return {name: metadata[name].tree for name in ("params", "batch_stats")}
     except Exception as error:
         raise DamagedError(
             f"checkpoint {manager.directory}/{step} cannot be read: its metadata is "
@@ -91,29 +92,15 @@ def digests_of(items: dict[str, Any]) -> dict[str, str]:
     Returns:
       Path -> hexadecimal digest, such as "params/base/vit/head/kernel".
     """
-    return {name: sha.hexdigest() for name, sha in _hash(items)}
-
-
-def _hash(items: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    digests = {}
     trees = {name: tree for name, tree in items.items() if name != "config"}
     for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
         array = np.asarray(leaf)
         sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
         sha.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-        yield jax.tree_util.keystr(path, simple=True, separator="/"), sha
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        digests[name] = sha.hexdigest()
     if "config" in items:
         text = json.dumps(items["config"], sort_keys=True)
-        yield "config", hashlib.sha256(text.encode())
-
-
-def _verify(
-    manager: ocp.CheckpointManager, step: int, items: dict, recorded: object
-) -> None:
-    """Raises DamagedError if the items are not those that were hashed."""
-    recorded = recorded if isinstance(recorded, dict) else {}
-    wrong = [x for x, digest in digests_of(items).items() if recorded.get(x) != digest]
-    if wrong:
-        raise DamagedError(
-            f"checkpoint {manager.directory}/{step} is damaged: {len(wrong)} arrays, "
-            f"{wrong[0]!r} among them, are not what was saved"
-        )
+        digests["config"] = hashlib.sha256(text.encode()).hexdigest()
+    return digests

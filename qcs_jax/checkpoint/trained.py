@@ -1,17 +1,31 @@
-"""From a path to the trained network that it means."""
+"""From a path to the trained network that it means, or to its weights."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
+from collections.abc import Iterator
 
 import ml_collections
+import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 
-from qcs_jax.checkpoint.loading import load_variables, run_folder
+from qcs_jax.checkpoint.storage import (
+    FOLDER,
+    CheckpointError,
+    open_manager,
+    read_config,
+    read_items,
+    shapes_of_variables,
+)
 from qcs_jax.config.network import create_model
+from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 from qcs_jax.models.qcs import QCS
+
+AS_NAMED, NEWEST = "as named", "newest"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,7 +36,7 @@ class Trained:
       variables: `{"params": ..., "batch_stats": ...}`, NumPy arrays.
       description: What the checkpoint says about itself, see `describe`.
       step: Number of steps that were taken.
-      workdir: Folder of the run.
+      workdir: The run's workdir.
     """
 
     variables: dict
@@ -36,7 +50,8 @@ class Trained:
     ) -> Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
         variables, description, step = load_variables(path, step=step, branch=branch)
-        return cls(variables, description, step, run_folder(path))
+        directory, _ = _locate(pathlib.Path(path))
+        return cls(variables, description, step, directory.parent)
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
@@ -57,3 +72,89 @@ class Trained:
     def model(self) -> QCS:
         """The network."""
         return create_model(self.config, len(self.class_names))
+
+
+def load_variables(
+    path: str | os.PathLike, *, step: int | None = None, branch: str = ""
+) -> tuple[dict, dict, int]:
+    """Reads parameters and running statistics, verified, as NumPy arrays.
+
+    Args:
+      path: A run's workdir, its `checkpoints` folder, or one step's folder.
+      step: Which step; default what `choose_step` chooses.
+      branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
+        inference needs. Default: all.
+
+    Returns:
+      `{"params": ..., "batch_stats": ...}`, the description, and the step.
+
+    Raises:
+      CheckpointError: if there is none, or it is damaged.
+    """
+    directory, _ = _locate(pathlib.Path(path))
+    step = choose_step(path)[0] if step is None else step
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+    )
+    with _quiet(), open_manager(directory, options) as manager:
+        steps = sorted(manager.all_steps())
+        if step not in steps:
+            raise CheckpointError(
+                f"{directory} has no checkpoint of step {step}: it has {steps}"
+            )
+        description = read_config(manager, step)
+        template = shapes_of_variables(manager, step)
+        if branch:
+            template = {name: {branch: tree[branch]} for name, tree in template.items()}
+        return read_items(manager, step, template), description, step
+
+
+def choose_step(path: str | os.PathLike) -> tuple[int, str]:
+    """Says which checkpoint a path means, wherever a run is used, and why.
+
+    That of one step's folder is "as named". Of a run it is the one that was best on
+    held-out images, where there were any and it is still there; else the newest, which
+    is that of the last epoch once a run is finished.
+
+    Raises:
+      CheckpointError: if there is none.
+    """
+    directory, named = _locate(pathlib.Path(path))
+    if named is not None:
+        return named, AS_NAMED
+    steps = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+    if not steps:
+        raise CheckpointError(f"{directory} has no checkpoint")
+    scores = Scores.of(read_log(directory.parent))
+    if scores and scores.best_on_held_out:
+        best = scores.best_on_held_out["step"]
+        if best in steps:
+            return best, BEST_ON_HELD_OUT
+    newest = max(steps)
+    return newest, LAST if scores and scores.last["step"] == newest else NEWEST
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax warns of every directory that it is told only to read."""
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        yield
+    finally:
+        absl_logging.set_verbosity(before)
+
+
+def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
+    """Returns the folder of a run's checkpoints, and the step if one is named."""
+    path = path.resolve()
+    if (path / FOLDER).is_dir():
+        return path / FOLDER, None
+    if path.name.isdecimal() and (path / "params").is_dir():
+        return path.parent, int(path.name)
+    if path.is_dir() and any(child.name.isdecimal() for child in path.iterdir()):
+        return path, None
+    raise CheckpointError(
+        f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, or "
+        f"the folder of one step"
+    )

@@ -21,6 +21,8 @@ from qcs_jax.input.sampling import Draw
 from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
 
+_READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
+
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
@@ -67,36 +69,25 @@ class Decode:
         Raises:
           UserError: if an image cannot be decoded; names it.
         """
-        count, n = draws.shape
-        b = count // self.devices
         # [B, n] -> [devices, n, b], as the step wants them.
-        draws = draws.reshape(self.devices, b, n).swapaxes(1, 2)
-        flat = draws.reshape(-1)
-        pixels = np.empty((len(flat), self.side, self.side, 3), np.uint8)
-        for i, data in enumerate(self.source.encoded(flat.tolist())):
-            pixels[i] = self._decode(data, int(flat[i]))
-        return {
-            "image": pixels.reshape(*draws.shape, self.side, self.side, 3),
-            "label": self.source.labels[draws],
-        }
-
-    def _decode(self, data: bytes, example: int) -> np.ndarray:
-        try:
-            return decode(data, self.side)
-        except Exception as error:
-            name = self.source.ids([example])[0]
-            raise UserError(
-                f"cannot decode image {name!r} of {self.source.name}, split "
-                f"{self.source.split}: {error}. Prepare the data set again."
-            ) from error
+        draws = draws.reshape(self.devices, -1, draws.shape[1]).swapaxes(1, 2)
+        source, examples = self.source, draws.reshape(-1).tolist()
+        pixels = np.empty((len(examples), self.side, self.side, 3), np.uint8)
+        for i, data in enumerate(source.encoded(examples)):
+            try:
+                pixels[i] = decode(data, self.side)
+            except Exception as error:
+                [name] = source.ids([examples[i]])
+                raise UserError(
+                    f"cannot decode image {name!r} of {source.name}, split "
+                    f"{source.split}: {error}. Prepare the data set again."
+                ) from error
+        images = pixels.reshape(*draws.shape, *pixels.shape[1:])
+        return {"image": images, "label": source.labels[draws]}
 
 
 def steps_per_epoch(examples: int, batch_size: int, epoch_fraction: float = 1) -> int:
-    """Whole batches of anchors in an epoch.
-
-    Raises:
-      UserError: if there is not even one.
-    """
+    """Returns the number of whole batches in an epoch; raises UserError for none."""
     anchors = int(examples * epoch_fraction + 1e-6)  # 0.29 * 100 is 28.999...
     steps = anchors // batch_size
     if not steps:
@@ -158,8 +149,7 @@ def iterate(
       start: First batch, the number of steps already taken.
       workers: Processes that decode; 0 uses threads of this process.
     """
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-    dataset = batches[start:].to_iter_dataset(options)
+    dataset = batches[start:].to_iter_dataset(_READ_AHEAD)
     if workers:
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
@@ -168,9 +158,8 @@ def iterate(
     return iter(dataset)
 
 
-def _leave_signals_to_parent(worker: int, workers: int) -> None:
+def _leave_signals_to_parent(*_: int) -> None:
     """Ctrl-C reaches every process of a terminal; the main one ends its workers."""
-    del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
@@ -181,8 +170,7 @@ def eval_batches(
 
     Args:
       source: Split to read.
-      batch_size: Images in a global batch; the last one is filled up by repeating the
-        last example.
+      batch_size: Images in a global batch; the last example fills the last one up.
       side: Side of the decoded images.
       topology: Hosts and devices.
 
@@ -200,5 +188,5 @@ def eval_batches(
         pixels = read_images(readable[:, None])["image"]
         return pixels[:, 0], np.where(mine < len(source), mine, -1)
 
-    options = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
-    yield from grain.MapDataset.source(positions).map(read).to_iter_dataset(options)
+    dataset = grain.MapDataset.source(positions).map(read)
+    yield from dataset.to_iter_dataset(_READ_AHEAD)

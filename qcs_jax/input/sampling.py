@@ -45,15 +45,10 @@ class LabelIndex:
                 f"images of at least two classes are needed to compare, but only "
                 f"{len(self.present)} of {num_classes} classes has images"
             )
-        self._warn_of_single_images()
-
-    def _warn_of_single_images(self) -> None:
-        single = np.flatnonzero(self.count == 1)
-        if len(single):
-            warnings.warn(
-                f"classes {single.tolist()} have one image each, paired with itself",
-                stacklevel=3,
-            )
+        single = np.flatnonzero(self.count == 1).tolist()
+        if single:
+            text = f"classes {single} have one image each, paired with itself"
+            warnings.warn(text, stacklevel=2)
 
     def any_of(self, label: int, rng: np.random.Generator) -> int:
         """An example of a class, uniformly."""
@@ -109,11 +104,10 @@ class Draw:
         if self.branches >= 2:
             examples.append(index.another_of_its_class(anchor, rng))
         if self.branches == 4:
-            negative = self._negative(int(index.labels[anchor]), rng)
+            label = int(index.labels[anchor])
+            if self.negatives == "by_class":
+                negative = index.any_of(index.another_class(label, rng), rng)
+            else:
+                negative = index.any_of_another_class(label, rng)
             examples += [negative, index.another_of_its_class(negative, rng)]
         return np.array(examples, np.int64)
-
-    def _negative(self, label: int, rng: np.random.Generator) -> int:
-        if self.negatives == "by_class":
-            return self.index.any_of(self.index.another_class(label, rng), rng)
-        return self.index.any_of_another_class(label, rng)

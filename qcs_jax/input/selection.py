@@ -1,7 +1,7 @@
 """Other views of a split: a part of it, other labels, several splits as one.
 
 Each takes a `Source` and gives a `Source`. Nothing is copied or written; what is drawn
-at random is a function of the seed alone.
+at random is a function of `seed` alone.
 """
 
 from __future__ import annotations
@@ -43,84 +43,69 @@ class _Joined:
         return sum(map(len, self.parts))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        wanted = np.asarray(indices, np.int64)
-        ends = np.cumsum([len(part) for part in self.parts])
-        part_of = np.searchsorted(ends, wanted, side="right")
-        read: list[Any] = [None] * len(wanted)
+        begins = np.cumsum([0, *map(len, self.parts)])
+        part_of = np.searchsorted(begins, indices, side="right") - 1
+        read: dict[int, dict] = {}
         for number in np.unique(part_of):
-            places = np.flatnonzero(part_of == number)
-            begin = ends[number] - len(self.parts[number])
-            records = self.parts[number].__getitems__((wanted[places] - begin).tolist())
-            for place, record in zip(places, records, strict=True):
-                read[place] = record
-        return read
+            mine = np.asarray(indices)[part_of == number]
+            there = (mine - begins[number]).tolist()
+            read |= zip(mine, self.parts[number].__getitems__(there), strict=True)
+        return [read[index] for index in indices]
 
 
 def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
     """Returns the split with these examples (int `[M]`) alone."""
     chosen = np.asarray(examples, np.int64)
-    return dataclasses.replace(
-        source,
-        records=_Chosen(source.records, chosen),
-        labels=source.labels[chosen],
-    )
+    records, labels = _Chosen(source.records, chosen), source.labels[chosen]
+    return dataclasses.replace(source, records=records, labels=labels)
 
 
 def fraction_of(source: Source, fraction: float, seed: int) -> Source:
     """Keeps a random part of every class, at least one image of each that has any.
 
-    A smaller fraction with the same seed is a part of a larger one.
-
-    Args:
-      source: Any split.
-      fraction: In (0, 1].
-      seed: Seed of the choice.
+    A smaller `fraction`, in (0, 1], with the same seed is a part of a larger one.
     """
-    order = _random(seed, "fraction").permutation(len(source))
-    kept = []
-    for label in np.unique(source.labels):
-        members = order[source.labels[order] == label]
-        kept.append(members[: max(1, round(fraction * len(members)))])
-    return keep(source, np.sort(np.concatenate(kept)))
+    rng = _random(seed, "fraction")
+    return keep(source, _of_each_class(source, fraction, rng, spare=0))
 
 
 def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source]:
     """Divides a split: what is left to train on, and a random part of each class.
 
-    At least one image of every class is held out, but never its only one.
-
-    Args:
-      source: Any split.
-      fraction: In (0, 1), of each class.
-      seed: Seed of the choice.
+    At least one image of every class is held out, but never its only one; `fraction` is
+    in (0, 1).
 
     Raises:
       UserError: if no class has two images.
     """
-    order = _random(seed, "held out").permutation(len(source))
-    chosen = []
-    for label in np.unique(source.labels):
-        members = order[source.labels[order] == label]
-        count = max(1, round(fraction * len(members)))
-        chosen.append(members[: min(count, len(members) - 1)])
-    out = np.zeros(len(source), bool)
-    out[np.concatenate(chosen)] = True
-    if not out.any():
+    out = _of_each_class(source, fraction, _random(seed, "held out"), spare=1)
+    if not len(out):
         raise UserError(
             f"no class of {source.name} has two images, so none can be held out: set "
             f"data.val_fraction=0"
         )
-    return keep(source, np.flatnonzero(~out)), keep(source, np.flatnonzero(out))
+    rest = np.setdiff1d(np.arange(len(source)), out)
+    return keep(source, rest), keep(source, out)
+
+
+def _of_each_class(
+    source: Source, fraction: float, rng: np.random.Generator, *, spare: int
+) -> np.ndarray:
+    """Draws a part of each class, at least one image, but never the last `spare`."""
+    order = rng.permutation(len(source))
+    drawn = []
+    for label in np.unique(source.labels):
+        members = order[source.labels[order] == label]
+        count = max(1, round(fraction * len(members)))
+        drawn.append(members[: min(count, len(members) - spare)])
+    return np.sort(np.concatenate(drawn))
 
 
 def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
     """Replaces exactly this fraction of the labels, rounded, by a wrong class.
 
-    Args:
-      source: Any split.
-      fraction: In [0, 1]; 0.1, 0.2 and 0.3 are usual. What a smaller fraction flips, a
-        larger one with the same seed flips to the same class.
-      seed: Seed of the choice.
+    What a smaller `fraction`, in [0, 1], flips, a larger one with the same seed flips
+    to the same class. 0.1, 0.2 and 0.3 are usual.
     """
     rng = _random(seed, "noise")
     order = rng.permutation(len(source))
@@ -169,15 +154,12 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
     pairs = _pairs(source, class_names, mapping)
     target = np.full(len(source.class_names), -1, np.int32)
     for theirs, ours in pairs.items():
-        target[source.class_names.index(theirs)] = list(class_names).index(ours)
-    labels = target[source.labels]
-    kept = np.flatnonzero(labels >= 0)
-    if not len(kept):
+        target[source.class_names.index(theirs)] = class_names.index(ours)
+    chosen = keep(source, np.flatnonzero(target[source.labels] >= 0))
+    if not len(chosen):
         raise UserError(f"data.label_map={mapping!r} leaves no image of {source.name}")
-    chosen = keep(source, kept)
-    return dataclasses.replace(
-        chosen, labels=labels[kept], class_names=tuple(class_names)
-    )
+    labels, names = target[chosen.labels], tuple(class_names)
+    return dataclasses.replace(chosen, labels=labels, class_names=names)
 
 
 def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str, str]:

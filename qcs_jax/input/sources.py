@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.files import replacing
 
 _READ_AT_ONCE = 1024
 _LICENSED = ("affectnet", "ferplus", "raf_db")  # given out by their authors alone
@@ -45,13 +46,15 @@ class Source:
 
     def encoded(self, examples: Sequence[int]) -> list[bytes]:
         """Encoded images of the examples, read in one call."""
-        indices = [int(example) for example in examples]
-        return [record["image"] for record in self.records.__getitems__(indices)]
+        return [record["image"] for record in self._read(examples)]
 
     def ids(self, examples: Sequence[int]) -> list[str]:
         """Names of the examples (paths, for data sets made of files)."""
-        indices = [int(example) for example in examples]
-        return [_text(record["id"]) for record in self.records.__getitems__(indices)]
+        names = [record["id"] for record in self._read(examples)]
+        return [x.decode() if isinstance(x, bytes) else x for x in names]
+
+    def _read(self, examples: Sequence[int]) -> list[dict]:
+        return self.records.__getitems__([int(example) for example in examples])
 
 
 def data_root(directory: str = "") -> pathlib.Path:
@@ -69,8 +72,8 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
       directory: Root of prepared data sets; see `data_root`.
 
     Raises:
-      UserError: if the data set is not prepared; says how to.
-      UserError: for a split that does not exist, or one with no examples.
+      UserError: if the data set is not prepared; says how to. For a split that does
+        not exist, or one with no examples.
     """
     version = _version_directory(name, directory)
     name = version.parent.relative_to(data_root(directory)).as_posix()
@@ -81,9 +84,8 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
             f"data set {name} has no split {split!r}: "
             f"it has {', '.join(builder.info.splits)}"
         )
-    records = builder.as_data_source(
-        split, decoders={"image": tfds.decode.SkipDecoding()}
-    )
+    encoded = {"image": tfds.decode.SkipDecoding()}
+    records = builder.as_data_source(split, decoders=encoded)
     if not len(records):
         raise UserError(
             f"split {split!r} of data set {name} is empty: prepare it again"
@@ -153,13 +155,8 @@ def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
 
 
 def _how_to_prepare(name: str, root: pathlib.Path) -> str:
-    prepared = sorted(
-        {
-            version.parent.relative_to(root).as_posix()
-            for pattern in ("*/*", "*/*/*")
-            for version in _versions(root, pattern)
-        }
-    )
+    versions = [*_versions(root, "*/*"), *_versions(root, "*/*/*")]
+    prepared = sorted({v.parent.relative_to(root).as_posix() for v in versions})
     where = f" --data_dir={shlex.quote(str(root))}" if root != data_root() else ""
     known = f" (prepared there: {', '.join(prepared)})" if prepared else ""
     dataset = name.partition("/")[0]
@@ -185,22 +182,12 @@ def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:
             return labels
     except (OSError, ValueError, EOFError):
         pass  # not there yet, or not whole
-    labels = _read_labels(records)
+    everything, read = list(range(len(records))), []
+    for begin in everything[::_READ_AT_ONCE]:
+        block = everything[begin : begin + _READ_AT_ONCE]
+        read += [record["label"] for record in records.__getitems__(block)]
+    labels = np.asarray(read, np.int32)
     with contextlib.suppress(OSError):  # a data set may be read-only
-        unfinished = cache.with_suffix(f".{os.getpid()}.tmp")
-        with unfinished.open("wb") as file:
+        with replacing(cache) as unfinished, unfinished.open("wb") as file:
             np.save(file, labels)
-        unfinished.replace(cache)
     return labels
-
-
-def _read_labels(records: Any) -> np.ndarray:
-    labels = []
-    for begin in range(0, len(records), _READ_AT_ONCE):
-        block = range(begin, min(begin + _READ_AT_ONCE, len(records)))
-        labels += [record["label"] for record in records.__getitems__(list(block))]
-    return np.asarray(labels, np.int32)
-
-
-def _text(value: bytes | str) -> str:
-    return value.decode() if isinstance(value, bytes) else value

@@ -66,13 +66,12 @@ class Splits:
     @functools.cached_property
     def held_out(self) -> Source | None:
         """Training images that choose the epoch; as badly labelled as the others."""
-        data, (rest, source) = self._data, self._divided
+        source = self._divided[1]
         if source is None:
             return None
-        count, whole = len(source), len(rest) + len(source)
-        if data.label_noise:
-            source = selection.with_label_noise(source, data.label_noise, self._seed)
-        note = f"{count} of {whole} training images held out"
+        noise, whole = self._data.label_noise, len(self.whole_train)
+        source = selection.with_label_noise(source, noise, self._seed)
+        note = f"{len(source)} of {whole} training images held out"
         return dataclasses.replace(source, notes=(note,))
 
     @functools.cached_property

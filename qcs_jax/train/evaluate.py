@@ -7,7 +7,7 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,8 +16,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
-from qcs_jax.checkpoint.description import check_same_network, versions
-from qcs_jax.config import Role, fields_with, flatten
+from qcs_jax.checkpoint.description import check_same_network, differences, versions
+from qcs_jax.config import Role, fields_with
 from qcs_jax.input.pipeline import eval_batches
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics import predictions
@@ -54,11 +54,8 @@ class Evaluation:
             f"{m['run']}, step {m['step']} ({m['chosen']}), on {m['examples']} images "
             f"of split {m['split']!r} of {m['dataset']}:"
         )
-        lines.append(table(m))
-        lines.append(
-            f"  written to {self.folder / METRICS_FILE} and {PREDICTIONS_FILE}"
-        )
-        return "\n".join(lines)
+        written = f"  written to {self.folder / METRICS_FILE} and {PREDICTIONS_FILE}"
+        return "\n".join([*lines, table(m), written])
 
 
 def evaluate_run(
@@ -82,9 +79,11 @@ def evaluate_run(
     trained = Trained.load(workdir, step=step, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
-    held_out = run.splits.held_out if _same(Role.HELD_OUT, run, trained) else None
+    held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     results = _measure(run, trained.variables, held_out)
-    test, root = run.splits.test, _as_called(trained.workdir, workdir)
+    test, root = run.splits.test, pathlib.Path(workdir)
+    if root.resolve() != trained.workdir:  # one of its checkpoints was given
+        root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
     own = folder == root
     scores = Scores.of(read_log(root)) if own else None
@@ -116,64 +115,37 @@ def evaluate_run(
 def predict_split(
     run: Run, eval_step: EvalStep, variables: Any, source: Source
 ) -> np.ndarray:
-    """Logits `[N, k]` of the base branch for every image of a split.
+    """Returns the base branch's logits for a split, float32 `[N, k]`, on all hosts.
 
     Args:
       run: Says how images are batched.
       eval_step: From `make_eval_step`.
-      variables: Parameters and running statistics.
+      variables: Parameters and running statistics, from `replicate`.
       source: The split.
     """
-    batches = eval_batches(
+    found: list[Any] = []
+    numbers = []
+    for images, mine in eval_batches(
         source,
         batch_size=run.config.train.eval_batch_size,
         side=run.config.data.resize,
         topology=run.topology,
-    )
-    return logits_of(eval_step, replicate(variables), batches, len(source))
-
-
-def logits_of(
-    eval_step: EvalStep,
-    variables: dict,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
-    examples: int,
-) -> np.ndarray:
-    """Logits of a split, on all hosts.
-
-    Args:
-      eval_step: From `make_eval_step`.
-      variables: Parameters and running statistics.
-      batches: From `eval_batches`; what fills the last batch up is left out.
-      examples: Number N of examples in the split.
-
-    Returns:
-      float32 `[N, k]`, in the order of the split.
-    """
-    done: list[tuple[np.ndarray, np.ndarray]] = []
-    pending: tuple[jax.Array, np.ndarray] | None = None
-    for images, numbers in batches:
-        found = eval_step(variables, images)
-        if pending is not None:  # fetched while the devices work on the next batch
-            done.append(_fetched(*pending))
-        pending = found, numbers
-    if pending is not None:
-        done.append(_fetched(*pending))
-    rows = np.concatenate([rows for _, rows in done])
-    logits = np.zeros((examples, rows.shape[1]), np.float32)
-    logits[np.concatenate([numbers for numbers, _ in done])] = rows
+    ):
+        found.append(eval_step(variables, images))
+        numbers.append(mine)
+        if len(found) > 1:  # fetched while the devices work on the next batch
+            found[-2] = np.asarray(found[-2])
+    rows = np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]) for x in found])
+    order = np.concatenate(numbers)
+    logits = np.zeros((len(source), rows.shape[1]), np.float32)
+    logits[order[order >= 0]] = rows[order >= 0]  # -1 filled the last batch up
     if jax.process_count() > 1:  # each host has filled in its own rows
         logits = np.asarray(multihost_utils.process_allgather(logits)).sum(axis=0)
     return logits
 
 
-def _fetched(logits: jax.Array, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    rows = np.asarray(logits).reshape(len(numbers), -1)
-    return numbers[numbers >= 0], rows[numbers >= 0]
-
-
 def _measure(run: Run, variables: dict, held_out: Source | None) -> Results:
-    test = run.splits.test
+    test, variables = run.splits.test, replicate(variables)
     eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)
     calibration = None
@@ -189,21 +161,18 @@ def _measure(run: Run, variables: dict, held_out: Source | None) -> Results:
     )
 
 
-def _same(role: Role, run: Run, trained: Trained) -> bool:
-    """Whether all fields with a role have the values that the network trained with."""
-    ours, theirs = flatten(run.config), flatten(trained.config)
-    return all(ours[field] == theirs.get(field) for field in fields_with(role))
+def _changed(role: Role, run: Run, trained: Trained) -> list[tuple[str, Any, Any]]:
+    """Returns the `differences` of the fields with a role from those trained with."""
+    return differences(trained.description, run.description, fields_with(role))
 
 
 def _check_same_input(workdir: object, run: Run, trained: Trained) -> None:
     """Raises UserError for another network, or where it would see other images."""
-    ours, theirs = flatten(run.config), flatten(trained.config)
-    for field in fields_with(Role.INPUT):
-        if ours[field] != theirs[field]:
-            raise UserError(
-                f"{workdir} was trained with {field}={theirs[field]}, not "
-                f"{ours[field]}: give --config.{field}={theirs[field]}"
-            )
+    for field, there, here in _changed(Role.INPUT, run, trained):
+        raise UserError(
+            f"{workdir} was trained with {field}={there}, not {here}: give "
+            f"--config.{field}={there}"
+        )
     fix = (
         "Evaluate with the configuration that it was trained with; to test on a data "
         "set of other classes, set data.label_map."
@@ -211,18 +180,12 @@ def _check_same_input(workdir: object, run: Run, trained: Trained) -> None:
     check_same_network(workdir, trained.description, run.description, fix=fix)
 
 
-def _as_called(root: pathlib.Path, workdir: str | os.PathLike) -> pathlib.Path:
-    """A run's folder, by the name that the user gave it if that is what was given."""
-    given = pathlib.Path(workdir)
-    return given if given.resolve() == root else root
-
-
 def _subfolder(run: Run, trained: Trained, *, named: bool) -> str:
     """Where results go: the workdir has those of the run itself, and no others."""
     data, test, parts = run.config.data, run.splits.test, []
     if named:
         parts += ["at", str(trained.step)]
-    if not _same(Role.TESTED, run, trained):
+    if _changed(Role.TESTED, run, trained):
         parts += ["on", test.name, test.split]
         if data.test_list:
             parts.append(pathlib.Path(data.test_list).stem)

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import flax.traverse_util
-import numpy as np
 
 from qcs_jax import checkpoint, convert
 from qcs_jax.system.errors import UserError
 
-# Only networks that weigh two matrices have a theta.
-THETAS = ("cross/csa1/theta", "cross/csa2/theta", "cross/csa3/theta")
+_CSA = tuple(f"cross/csa{level}" for level in (1, 2, 3))
 # What a network of other classes has in another shape.
 HEADS = ("base/vit/head", "cross/vit/head", "cross/head")
 # What a checkpoint may lack or have in excess: whole parts, never a piece of one.
 PARTS = (
-    *THETAS,
+    *(f"{csa}/theta" for csa in _CSA),  # only networks that weigh two matrices have it
     *HEADS,
-    "base/backbone",
-    "base/tokens",
-    "base/vit",
-    "cross/csa1",
-    "cross/csa2",
-    "cross/csa3",
-    "cross/vit",
+    *("base/backbone", "base/tokens", "base/vit", *_CSA, "cross/vit"),
 )
 
 _SHOWN = 20  # misfits of a kind in a message
@@ -51,26 +43,24 @@ def initialize(
       UserError: if the checkpoint cannot be read, or its parts are of another size.
     """
     ours = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    theirs = flax.traverse_util.flatten_dict(_read(path), sep="/")
-    here, there = _parts(ours), _parts(theirs)
-    heads = _heads_of_other_classes(ours, theirs)
+    if pathlib.Path(path).is_dir():
+        read = checkpoint.load_variables(path)[0]
+    else:
+        read = convert.read_pth(path).variables
+    theirs = flax.traverse_util.flatten_dict(read, sep="/")
+    here, there = set(map(_part, ours)), set(map(_part, theirs))
+    heads = {head for head in HEADS if _other_classes(head, ours, theirs)}
     shared = (here & there) - heads
     _check_fit(path, _within(shared, ours), _within(shared, theirs))
     merged = {**ours, **_within(shared, theirs)}
-    notes = [f"{_listed(shared)}: weights of {os.fspath(path)}"]
-    if heads:
-        notes.append(f"{_listed(heads)}: fresh, the checkpoint has other classes")
-    if here - there:
-        notes.append(f"{_listed(here - there)}: fresh, the checkpoint has none")
-    if there - here:
-        notes.append(f"{_listed(there - here)}: not used, this network has none")
+    told = {
+        f"weights of {os.fspath(path)}": shared,
+        "fresh, the checkpoint has other classes": heads,
+        "fresh, the checkpoint has none": here - there,
+        "not used, this network has none": there - here,
+    }
+    notes = [f"{_listed(parts)}: {note}" for note, parts in told.items() if parts]
     return flax.traverse_util.unflatten_dict(merged, sep="/"), notes
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    if pathlib.Path(path).is_dir():
-        return checkpoint.load_variables(path)[0]
-    return convert.read_pth(path).variables
 
 
 def _part(name: str) -> str:
@@ -79,42 +69,30 @@ def _part(name: str) -> str:
     return next((p for p in PARTS if f"{module}/".startswith(f"{p}/")), module)
 
 
-def _parts(names: Iterable[str]) -> set[str]:
-    return set(map(_part, names))
-
-
 def _within(parts: set[str], flat: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if _part(name) in parts}
 
 
-def _heads_of_other_classes(ours: Mapping, theirs: Mapping) -> set[str]:
-    def classes(flat: Mapping[str, Any], head: str) -> int | None:
-        bias = flat.get(f"params/{head}/bias")
-        return None if bias is None else len(bias)
-
-    return {
-        head
-        for head in HEADS
-        if None not in (k := [classes(ours, head), classes(theirs, head)])
-        and k[0] != k[1]
-    }
+def _other_classes(head: str, ours: Mapping, theirs: Mapping) -> bool:
+    """Whether both have a head, of different numbers of classes."""
+    bias = f"params/{head}/bias"
+    return bias in ours and bias in theirs and len(ours[bias]) != len(theirs[bias])
 
 
 def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
     """Raises UserError unless both have the same arrays, in name and shape."""
-    shapes = [
-        f"{name} is {list(theirs[name].shape)} there, {list(ours[name].shape)} here"
-        for name in sorted(ours.keys() & theirs.keys())
-        if np.shape(theirs[name]) != np.shape(ours[name])
-    ]
     kinds = {
         "are only here": sorted(ours.keys() - theirs.keys()),
         "are only there": sorted(theirs.keys() - ours.keys()),
-        "have another shape": shapes,
+        "have another shape": [
+            f"{name} is {list(theirs[name].shape)} there, {list(ours[name].shape)} here"
+            for name in sorted(ours.keys() & theirs.keys())
+            if theirs[name].shape != ours[name].shape
+        ],
     }
     told = [
         f"{len(names)} arrays {kind}: {', '.join(names[:_SHOWN])}"
-        + (" ..." if len(names) > _SHOWN else "")
+        + " ..." * (len(names) > _SHOWN)
         for kind, names in kinds.items()
         if names
     ]

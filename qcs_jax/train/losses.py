@@ -19,7 +19,7 @@ def kl_divergence(outputs: Outputs, temperature: float) -> jax.Array:
     """
     log_p = jax.nn.log_softmax(outputs.cross_logits / temperature)
     log_q = jax.nn.log_softmax(outputs.base_logits / temperature)
-    divergence = jnp.sum(jnp.exp(log_p) * (log_p - log_q), axis=-1)
+    divergence = optax.losses.kl_divergence_with_log_targets(log_q, log_p)
     return temperature**2 * jnp.mean(divergence)
 
 

@@ -17,7 +17,6 @@ from qcs_jax.input.pipeline import Topology, steps_per_epoch
 from qcs_jax.input.splits import Splits
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
-from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM, adam_with_epoch_decay
 
 
@@ -45,8 +44,7 @@ class Run:
 
         Args:
           config: See `base_config`.
-          trained_on: Class names of the trained network that is evaluated; None for a
-            run that trains.
+          trained_on: Class names of the network to evaluate; None for training.
 
         Raises:
           UserError: for a configuration that cannot run.
@@ -92,11 +90,6 @@ def create_optimizer(config: ml_collections.ConfigDict, epoch_steps: int) -> SAM
     o = config.optimizer
     adam = adam_with_epoch_decay(o.learning_rate, o.decay, epoch_steps)
     return SAM(adam, o.rho)
-
-
-def create_loss(config: ml_collections.ConfigDict) -> JointLoss:
-    """Makes the joint loss of `config.loss`."""
-    return JointLoss(**config.loss.to_dict())
 
 
 def create_augmentation(

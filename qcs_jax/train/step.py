@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import flax.struct
@@ -166,9 +166,9 @@ def make_eval_step(
       `[devices, b, k]`.
     """
 
-    def eval_step(variables: dict, images: jax.Array) -> jax.Array:
+    def eval_step(variables, images):
         images = augment.preprocess(images, model.image_size)
         images = images[:, :, ::-1] if mirrored else images
-        return cast(jax.Array, model.apply(variables, images))
+        return model.apply(variables, images)
 
     return jax.pmap(eval_step, AXIS, in_axes=(None, 0), out_axes=0)

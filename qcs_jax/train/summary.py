@@ -8,18 +8,13 @@ import pathlib
 
 import jax
 
-from qcs_jax import checkpoint
-from qcs_jax.metrics.run_log import Scores, read_log
+from qcs_jax.metrics.run_log import Scores
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 
 
 def scalars_of(reports: dict) -> dict[str, float]:
-    """Fetches what a step reported and names every number.
-
-    Args:
-      reports: From the train step, on the devices.
-    """
+    """Fetches what a train step reported from the devices; names every number."""
     reports = jax.device_get(reports)
     first = reports["pass1"]
     scalars = {"loss": first["loss"], "accuracy": first["accuracy"].mean()}
@@ -37,24 +32,21 @@ def scalars_of(reports: dict) -> dict[str, float]:
     return {name: float(value) for name, value in scalars.items()}
 
 
-def check_finite(step: int, scalars: dict[str, float], workdir: pathlib.Path) -> None:
-    """Raises FloatingPointError, naming the terms, if a loss is not a number."""
+def check_finite(step: int, scalars: dict[str, float], folder: pathlib.Path) -> None:
+    """Raises FloatingPointError, naming terms and `folder`, if a loss is not finite."""
     losses = {name: value for name, value in scalars.items() if "loss" in name}
     if not all(map(math.isfinite, losses.values())):
         terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
         raise FloatingPointError(
             f"the loss is not finite at step {step}: {terms}. The last good checkpoint "
-            f"is in {workdir / checkpoint.FOLDER}. Lower optimizer.learning_rate, or "
-            f"look at the images."
+            f"is in {folder}. Lower optimizer.learning_rate, or look at the images."
         )
 
 
-def progress_line(
-    epoch: int, step: int, measured: list[tuple[str, dict[str, float]]]
-) -> str:
-    """Formats what was measured after an epoch, split by split."""
+def progress_line(epoch: int, step: int, measured: dict[str, dict]) -> str:
+    """Formats the metrics of each split after an epoch."""
     parts = [f"epoch {epoch:3d}  step {step:6d}"]
-    for kind, metrics in measured:
+    for kind, metrics in measured.items():
         parts.append(
             f"{kind.replace('_', '-')}: accuracy {metrics['accuracy']:.4f}  "
             f"mean class accuracy {metrics['mean_class_accuracy']:.4f}  "
@@ -81,16 +73,6 @@ class Summary:
     scores: Scores
     checkpoint: pathlib.Path
 
-    @classmethod
-    def of(
-        cls, workdir: pathlib.Path, epochs: int, steps: int, seconds: float
-    ) -> Summary:
-        """Reads the test metrics from the log of a finished run."""
-        scores = Scores.of(read_log(workdir))
-        assert scores is not None, "a finished run was evaluated"
-        folder = workdir / checkpoint.FOLDER / str(checkpoint.choose_step(workdir)[0])
-        return cls(epochs, steps, seconds, scores, folder)
-
     def __str__(self) -> str:
         named = self.scores.named()
         width = max(map(len, named)) + len("test, ")
@@ -99,13 +81,10 @@ class Summary:
             f"{self.seconds / 60:.1f} minutes"
         ]
         for name, metrics in named.items():
-            lines.append(f"  {'test, ' + name:<{width}}  {_short(metrics)}")
+            lines.append(
+                f"  {'test, ' + name:<{width}}  accuracy {metrics['accuracy']:.4f}, "
+                f"mean class accuracy {metrics['mean_class_accuracy']:.4f} "
+                f"(epoch {metrics['epoch']})"
+            )
         lines.append(f"  {'checkpoint':<{width}}  {self.checkpoint}")
         return "\n".join(lines)
-
-
-def _short(metrics: dict[str, float]) -> str:
-    return (
-        f"accuracy {metrics['accuracy']:.4f}, mean class accuracy "
-        f"{metrics['mean_class_accuracy']:.4f} (epoch {metrics['epoch']})"
-    )

@@ -14,6 +14,16 @@ import tqdm
 from qcs_jax.metrics.run_log import LOG_FILE, read_log
 from qcs_jax.system.files import write_text
 
+# What the progress bar shows of the scalars.
+_SHOWN = {
+    "loss": "loss={loss:.3f}",
+    "base_loss": "base={base_loss:.3f}",
+    "cross_loss": "cross={cross_loss:.3f}",
+    "distillation_loss": "distil={distillation_loss:.3f}",
+    "accuracy": "acc={accuracy:.2f}",
+    "images_per_second": "img/s={images_per_second:.0f}",
+}
+
 
 class Writer:
     """Writes scalars of a run; on a resumed run, goes on where the checkpoint was.
@@ -47,8 +57,10 @@ class Writer:
         self._tick = (time.perf_counter(), start)
         self._log = self._events = None
         if not quiet:
+            # What a killed run wrote after its checkpoint is going to be written again.
+            kept = [line for line in read_log(workdir) if line["step"] <= start]
             path = workdir / LOG_FILE
-            _drop_after(path, start)
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
             self._log = path.open("a", encoding="utf-8")
             if tensorboard:
                 from tensorboardX import SummaryWriter
@@ -69,11 +81,9 @@ class Writer:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._bar.close()
-        if self._log:
-            self._log.close()
-        if self._events:
-            self._events.close()
+        for output in (self._bar, self._log, self._events):
+            if output is not None:
+                output.close()
 
     def advance(self) -> None:
         """One more step was dispatched."""
@@ -87,7 +97,8 @@ class Writer:
         if steps and seconds:
             scalars = {**scalars, "steps_per_second": steps / seconds}
             scalars["images_per_second"] = self._images * steps / seconds
-        self._bar.set_postfix(_short(scalars), refresh=False)
+        shown = [text for name, text in _SHOWN.items() if name in scalars]
+        self._bar.set_postfix_str(", ".join(shown).format(**scalars), refresh=False)
         self.write(step, "train", scalars)
 
     def restart_clock(self, step: int) -> None:
@@ -109,28 +120,3 @@ class Writer:
         """Prints above the progress bar."""
         if not self._quiet:
             self._bar.write(text)
-
-
-def _drop_after(path: pathlib.Path, step: int) -> None:
-    """Drops lines that the resumed run is going to write again."""
-    if not path.exists():
-        return
-    kept = [line for line in read_log(path.parent) if line["step"] <= step]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-
-
-def _short(scalars: dict[str, float]) -> dict[str, str]:
-    shown = {
-        "loss": "loss",
-        "base_loss": "base",
-        "cross_loss": "cross",
-        "distillation_loss": "distil",
-        "accuracy": "acc",
-        "images_per_second": "img/s",
-    }
-    digits = {"images_per_second": ".0f", "accuracy": ".2f"}
-    return {
-        text: format(scalars[name], digits.get(name, ".3f"))
-        for name, text in shown.items()
-        if name in scalars
-    }

@@ -1,13 +1,15 @@
 """Whole splits: every image once, the same counts however they are dealt out."""
 
+import types
+
 import numpy as np
 import pytest
 import small
 import toy
 
-from qcs_jax.input import pipeline
+from qcs_jax.input import pipeline, selection
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.train.evaluate import logits_of
+from qcs_jax.train import evaluate
 from qcs_jax.train.step import make_eval_step, replicate
 
 MODEL = small.create("baseline", num_classes=3)
@@ -15,14 +17,17 @@ VARIABLES = small.variables(MODEL)
 SOURCE = toy.source("test")
 
 
-def logits(devices, batch_size, mirrored=False):
+def run(devices=1, batch_size=21):
+    """All of a run that is asked for."""
+    config = toy.config(**{"train.eval_batch_size": batch_size})
     topology = pipeline.Topology(hosts=1, host=0, devices=devices)
-    batches = pipeline.eval_batches(
-        SOURCE, batch_size=batch_size, side=36, topology=topology
-    )
+    return types.SimpleNamespace(config=config, topology=topology)
+
+
+def logits(devices, batch_size, mirrored=False):
     step = make_eval_step(MODEL, mirrored=mirrored)
     variables = replicate(VARIABLES) if devices == 8 else VARIABLES
-    return logits_of(step, variables, batches, len(SOURCE))
+    return evaluate.predict_split(run(devices, batch_size), step, variables, SOURCE)
 
 
 @pytest.fixture(scope="module")
@@ -42,20 +47,18 @@ def test_counts_do_not_depend_on_devices_and_batches(devices, batch_size, refere
 
 
 def test_the_mirrored_step_sees_mirrored_images(reference, monkeypatch):
-    decode = pipeline.Decode._decode
-
-    def flipped(self, data, example):
-        return decode(self, data, example)[:, ::-1]
-
+    decode = pipeline.decode
     direct = logits(1, 21, mirrored=True)
-    monkeypatch.setattr(pipeline.Decode, "_decode", flipped)
+    monkeypatch.setattr(pipeline, "decode", lambda *image: decode(*image)[:, ::-1])
     np.testing.assert_allclose(direct, logits(1, 21), rtol=1e-4, atol=1e-5)
     assert np.abs(direct - reference).max() > 1e-3
 
 
-def test_what_fills_the_last_batch_up_is_left_out(reference):
+def test_what_fills_the_last_batch_up_is_left_out(monkeypatch):
     numbers = np.array([2, 0, -1, -1])
     rows = np.array([[2.0], [0.0], [9.0], [9.0]], np.float32)
     batches = [(rows, numbers), (rows[:2] + 1, np.array([1, -1]))]
-    found = logits_of(lambda variables, images: images, {}, batches, 3)
+    monkeypatch.setattr(evaluate, "eval_batches", lambda source, **options: batches)
+    source = selection.keep(SOURCE, range(3))
+    found = evaluate.predict_split(run(), lambda variables, x: x, {}, source)
     np.testing.assert_array_equal(found, [[0.0], [3.0], [2.0]])
