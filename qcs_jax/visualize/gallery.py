@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from qcs_jax.images.decode import EXTENSIONS, decode
+from qcs_jax.images.decode import decode
+from qcs_jax.images.folder import EXTENSIONS, labelled_images
 from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import Unavailable
 
@@ -32,11 +33,11 @@ class Gallery:
     read: Callable[[Sequence[int]], list[bytes]] = dataclasses.field(repr=False)
 
     def pixels(self, examples: Sequence[int]) -> np.ndarray:
-        """uint8 `[len(examples), side, side, 3]`."""
+        """Returns some images, uint8 `[len(examples), side, side, 3]`."""
         return np.stack([decode(x, self.side) for x in self.read(examples)])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """All images in their order, one at a time."""
+        """Yields all images in their order."""
         for example in range(len(self.labels)):
             yield self.pixels([example])[0]
 
@@ -72,7 +73,7 @@ def of_folder(
     side: int,
     tell: Callable[[str], None],
 ) -> Gallery:
-    """Images in folders named after their class; every one is tried once.
+    """Returns the images in folders named after their class; each is tried once.
 
     Args:
       folder: Holds one folder for each class.
@@ -84,51 +85,23 @@ def of_folder(
       UserError: if the classes are others, or a class has no readable image.
     """
     folder = pathlib.Path(folder).expanduser()
-    _check_classes(folder, class_names)
-    paths: list[pathlib.Path] = []
-    labels: list[int] = []
+    paths, labels = labelled_images(folder, class_names, every_class=True)
+    readable = []
+    for i, path in enumerate(paths):
+        try:
+            decode(path.read_bytes(), side)
+            readable.append(i)
+        except (OSError, ValueError) as error:
+            tell(f"left out {path}: {error}")
+    labels = labels[readable]
     for label, name in enumerate(class_names):
-        readable = [p for p in _files(folder / name) if _is_readable(p, side, tell)]
-        if not readable:
+        if label not in labels:
             raise UserError(
                 f"{folder / name} has no readable image ({', '.join(EXTENSIONS)}): "
                 f"add some"
             )
-        paths += readable
-        labels += [label] * len(readable)
 
     def read(examples: Sequence[int]) -> list[bytes]:
-        return [paths[i].read_bytes() for i in examples]
+        return [paths[readable[i]].read_bytes() for i in examples]
 
-    names = tuple(class_names)
-    return Gallery(str(folder), np.asarray(labels, np.int32), names, side, read)
-
-
-def _check_classes(folder: pathlib.Path, class_names: Sequence[str]) -> None:
-    wanted = f"it needs one folder for each class: {', '.join(class_names)}"
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: {wanted}")
-    found = {path.name for path in folder.iterdir() if path.is_dir()}
-    found = {name for name in found if not name.startswith(".")}
-    missing, unknown = set(class_names) - found, found - set(class_names)
-    problems = [
-        f"{what} {', '.join(map(repr, sorted(names)))}"
-        for what, names in (("lacks", missing), ("has unknown", unknown))
-        if names
-    ]
-    if problems:
-        raise UserError(f"{folder} {' and '.join(problems)}: {wanted}")
-
-
-def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-    visible = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in visible if path.suffix.lower() in EXTENSIONS)
-
-
-def _is_readable(path: pathlib.Path, side: int, tell: Callable[[str], None]) -> bool:
-    try:
-        decode(path.read_bytes(), side)
-    except (OSError, ValueError) as error:
-        tell(f"left out {path}: {error}")
-        return False
-    return True
+    return Gallery(str(folder), labels, tuple(class_names), side, read)
