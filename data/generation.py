@@ -104,7 +104,7 @@ def summarize(
     """Prints images per class and split, read back from what was written.
 
     Args:
-      builder: ImageBuilder of a prepared dataset.
+      builder: Builder of a prepared dataset.
       published: Per split, images per class, to print beside what was written.
 
     Returns:
@@ -130,7 +130,7 @@ def summarize(
 
 
 def _count(builder: tfds.core.DatasetBuilder, split: str) -> collections.Counter[int]:
-    """Images per label; shows its progress where that takes a while."""
+    """Returns images per label; shows its progress where that takes a while."""
     skip = {"image": tfds.decode.SkipDecoding()}
     records = builder.as_data_source(split, decoders=skip)
     progress = tqdm.tqdm(

@@ -60,7 +60,7 @@ class Copy:
     remarks: list[str] = dataclasses.field(default_factory=list)
 
     def counts(self, split: str) -> collections.Counter[int]:
-        """Examples per label."""
+        """Returns the number of examples per label."""
         return collections.Counter(example.label for example in self.examples[split])
 
 

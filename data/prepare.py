@@ -37,15 +37,7 @@ _ENTRY_POINT = "python -m qcs_jax.main"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs the command line.
-
-    Args:
-      argv: Arguments; `sys.argv[1:]` when None.
-
-    Returns:
-      The exit status: 0 when the dataset is ready, 1 after an error, 130 when
-      interrupted.
-    """
+    """Prepares the dataset that the arguments name; returns the exit status."""
     args = _parse(argv)
     return command.run(lambda: _prepare(args))
 
@@ -225,9 +217,8 @@ def _leave_out_unreadable(
     unreadable = list(integrity.find_unreadable(folder.paths))
     integrity.report_unreadable(unreadable, args.max_unreadable, builder.report)
     if unreadable:
-        print(
-            f"skipped {len(unreadable)} unreadable images, listed in {builder.report}"
-        )
+        skipped = f"skipped {len(unreadable)} unreadable images"
+        print(f"{skipped}, listed in {builder.report}")
     folder = folder.without(unreadable)
     for label, name in enumerate(folder.class_names):
         if folder.count("train", label) == 1:

@@ -101,7 +101,7 @@ class Canvas:
         Args:
           points: [n, 2] face units.
           width: Scalar or [n], face units.
-          color: Of the line.
+          color: Colour of the line.
           flat: As in `project`.
         """
         points = np.asarray(points, dtype=np.float64)

@@ -48,7 +48,7 @@ def draw_sample(seed: int, split: str, index: int, *, biased: bool = False) -> S
     The classes take turns, so any run of consecutive indices is balanced.
 
     Args:
-      seed: Of the whole dataset.
+      seed: Seed of the whole dataset.
       split: "train" or "test".
       index: Position in the split.
       biased: Let background and hair colour go with the label (see `RHO`), in "train"

@@ -175,16 +175,12 @@ def _mean_level(luma: jax.Array) -> jax.Array:
 
 
 def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
-    """Turns the hue, at constant HSV saturation and value.
+    """Turns the hue by `shift [m]` turns, at constant HSV saturation and value.
 
     PIL's HSV keeps the hue as a byte, truncated; so does torchvision with the shift.
     One step of that byte is up to 6 levels of a channel, so it is part of the
     definition and reproduced here. The bytes of saturation and value are not: their
     effect is within a level.
-
-    Args:
-      images: `[m, h, w, 3]` float32 levels.
-      shift: `[m]` float32, in turns, in [-0.5, 0.5].
     """
     # Three planes, stacked at the end: with a channel axis throughout, compilers fuse
     # everything into the last expression and compute each hue three times.

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from qcs_jax.images.decode import decode
-from qcs_jax.images.folder import labelled_images
+from qcs_jax.images.folder import EXTENSIONS, labelled_images
 from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import Unavailable
 
@@ -33,11 +33,11 @@ class Gallery:
     read: Callable[[Sequence[int]], list[bytes]] = dataclasses.field(repr=False)
 
     def pixels(self, examples: Sequence[int]) -> np.ndarray:
-        """uint8 `[len(examples), side, side, 3]`."""
+        """Returns some images, uint8 `[len(examples), side, side, 3]`."""
         return np.stack([decode(x, self.side) for x in self.read(examples)])
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """All images in their order, one at a time."""
+        """Yields all images in their order."""
         for example in range(len(self.labels)):
             yield self.pixels([example])[0]
 
@@ -73,7 +73,7 @@ def of_folder(
     side: int,
     tell: Callable[[str], None],
 ) -> Gallery:
-    """Images in folders named after their class; every one is tried once.
+    """Returns the images in folders named after their class; each is tried once.
 
     Args:
       folder: Holds one folder for each class.
@@ -84,9 +84,16 @@ def of_folder(
     Raises:
       UserError: if the classes are others, or a class has no readable image.
     """
+    folder = pathlib.Path(folder).expanduser()
     paths, labels = labelled_images(folder, class_names, every_class=True)
-    readable = [i for i, path in enumerate(paths) if _is_readable(path, side, tell)]
-    paths, labels = [paths[i] for i in readable], labels[readable]
+    readable = []
+    for i, path in enumerate(paths):
+        try:
+            decode(path.read_bytes(), side)
+            readable.append(i)
+        except (OSError, ValueError) as error:
+            tell(f"left out {path}: {error}")
+    labels = labels[readable]
     for label, name in enumerate(class_names):
         if label not in labels:
             raise UserError(
@@ -94,15 +101,6 @@ def of_folder(
             )
 
     def read(examples: Sequence[int]) -> list[bytes]:
-        return [paths[i].read_bytes() for i in examples]
+        return [paths[readable[i]].read_bytes() for i in examples]
 
     return Gallery(str(folder), labels, tuple(class_names), side, read)
-
-
-def _is_readable(path: pathlib.Path, side: int, tell: Callable[[str], None]) -> bool:
-    try:
-        decode(path.read_bytes(), side)
-    except (OSError, ValueError) as error:
-        tell(f"left out {path}: {error}")
-        return False
-    return True

@@ -1,63 +1,80 @@
-"""Images in folders named after classes."""
+"""Which files of a folder are images, and of which class."""
 
 import numpy as np
 import pytest
 
-from qcs_jax.images import folder
+from qcs_jax.images import folder as folders
 from qcs_jax.system.errors import UserError
 
-NAMES = ("calm", "glad")
+NAMES = ("sad", "glad", "calm")
 
 
 @pytest.fixture
-def tree(tmp_path):
+def root(tmp_path):
+    """Two images of "sad", one of "glad", none of "calm", and what is no image."""
     for name in (
-        "glad/b.JPG",
-        "glad/a.jfif",
-        "calm/c.png",
-        "calm/.d.png",
-        "calm/e.txt",
+        "sad/b.jpg",
+        "sad/a.JFIF",
+        "sad/notes.txt",
+        "sad/.hidden.jpg",
+        "sad/folder.png/x.webp",
+        "glad/c.png",
+        "calm/notes.txt",
+        ".cache/d.png",
+        "top.bmp",
     ):
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    (tmp_path / ".cache").mkdir()
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
     return tmp_path
 
 
-def test_files_are_those_of_the_classes_in_order(tree):
-    paths, labels = folder.labelled_images(tree, NAMES, every_class=True)
-    assert [path.name for path in paths] == ["c.png", "a.jfif", "b.JPG"]
-    np.testing.assert_array_equal(labels, [0, 1, 1])
-    assert labels.dtype == np.int32
+def test_images_in_a_folder(root):
+    (root / "sad" / "gone.png").symlink_to(root / "nowhere")
+    found = folders.images_in(root / "sad")
+    assert [path.name for path in found] == ["a.JFIF", "b.jpg", "gone.png"]
+    assert folders.images_in(str(root)) == [root / "top.bmp"]
+    assert folders.images_in(root / "calm") == []
 
 
-def test_the_same_files_count_everywhere(tree):
-    below = [*folder.images_below(tree)]
-    listed = [str(p) for name in NAMES for p in folder.images_in(tree / name)]
-    assert below == listed and folder.class_folders(tree) == [*NAMES]
+def test_images_below_a_folder(root):
+    found = [path.removeprefix(f"{root}/") for path in folders.images_below(root)]
+    sad = ["sad/a.JFIF", "sad/b.jpg", "sad/folder.png/x.webp"]
+    assert found == ["top.bmp", ".cache/d.png", "glad/c.png", *sad]
+
+
+def test_class_folders(root):
+    assert folders.class_folders(root) == ["calm", "glad", "sad"]
 
 
 @pytest.mark.parametrize("every_class", [True, False])
-def test_unknown_folders_are_named(tree, every_class):
-    (tree / "happy").mkdir()
-    with pytest.raises(UserError, match="has unknown 'happy': .* calm, glad"):
-        folder.labelled_images(tree, NAMES, every_class=every_class)
+def test_labels_follow_the_order_of_the_classes(root, every_class):
+    paths, labels = folders.labelled_images(root, NAMES, every_class=every_class)
+    assert [path.name for path in paths] == ["a.JFIF", "b.jpg", "c.png"]
+    np.testing.assert_array_equal(labels, np.asarray([0, 0, 1], np.int32), strict=True)
 
 
-def test_missing_classes_are_named_where_all_are_needed(tree):
-    names = (*NAMES, "sad")
-    with pytest.raises(UserError, match="lacks 'sad'"):
-        folder.labelled_images(tree, names, every_class=True)
-    paths, _ = folder.labelled_images(tree, names, every_class=False)
-    assert len(paths) == 3
-    (tree / "sad").mkdir()
-    with pytest.raises(UserError, match="sad has no image"):
-        folder.labelled_images(tree, names, every_class=True)
+def test_some_classes_may_be_missing(root):
+    names = ("angry", *NAMES)
+    found = folders.labelled_images(root, names, every_class=False)
+    assert found[1].tolist() == [1, 1, 2]
+    with pytest.raises(UserError, match="lacks 'angry': .* angry, sad, glad, calm"):
+        folders.labelled_images(root, names, every_class=True)
 
 
-def test_nothing_at_all(tmp_path):
-    with pytest.raises(UserError, match="is not a folder"):
-        folder.labelled_images(tmp_path / "nowhere", NAMES, every_class=False)
-    with pytest.raises(UserError, match="has no images: give a folder of CLASS"):
-        folder.labelled_images(tmp_path, NAMES, every_class=False)
+def test_unknown_folders(root):
+    paths, _ = folders.labelled_images(root, NAMES[:2], every_class=False)
+    assert len(paths) == 3  # "calm" has no images
+    with pytest.raises(UserError, match="has unknown 'calm': .* sad, glad"):
+        folders.labelled_images(root, NAMES[:2], every_class=True)
+    with pytest.raises(UserError, match="has unknown 'glad', 'sad'"):
+        folders.labelled_images(root, NAMES[2:], every_class=False)
+
+
+@pytest.mark.parametrize("every_class", [True, False])
+def test_a_folder_without_images_is_an_error(root, every_class):
+    for path in (*root.glob("*/*.*g"), root / "sad" / "a.JFIF"):
+        path.rename(path.with_suffix(".txt"))
+    with pytest.raises(UserError, match="has no images .*jfif.* one folder for each"):
+        folders.labelled_images(root, NAMES, every_class=every_class)
+    with pytest.raises(UserError, match="nowhere is not a folder: it needs"):
+        folders.labelled_images(root / "nowhere", NAMES, every_class=every_class)
