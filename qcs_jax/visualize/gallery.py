@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from qcs_jax.images.decode import decode
-from qcs_jax.images.folder import EXTENSIONS, labelled_images
+from qcs_jax.images.folder import labelled_images
 from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import Unavailable
 
