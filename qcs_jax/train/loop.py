@@ -234,6 +234,7 @@ class _Loop:
     def _stop(self, step: int, state: TrainState, signum: int) -> None:
         if self.checkpoints.latest_step() != step:
             self.checkpoints.save(step, _items(state), self.run.description)
+        self.checkpoints.wait()  # while another signal still does no harm
         raise Interrupted(
             signum,
             f"stopped by signal {signum} after step {step} of {self.run.total_steps}; "
