@@ -149,8 +149,8 @@ def test_confusion_is_what_the_classifier_says(qcs, images):
         for answer in classifier.predict(sorted((images / name).iterdir())):
             expected[label, CLASSES.index(answer.label)] += 1
     np.testing.assert_array_equal(scene.confusion, expected)
-    logits, embeddings = scene.features
-    head = jax.tree.map(np.asarray, scene._variables["params"]["base"]["vit"]["head"])
+    logits, embeddings = scene.outputs
+    head = jax.tree.map(np.asarray, scene._trained.variables["params"]["base"]["vit"]["head"])
     rebuilt = embeddings @ head["kernel"] + head["bias"]
     np.testing.assert_allclose(logits, rebuilt, atol=1e-4)
 
