@@ -150,7 +150,9 @@ def test_confusion_is_what_the_classifier_says(qcs, images):
             expected[label, CLASSES.index(answer.label)] += 1
     np.testing.assert_array_equal(scene.confusion, expected)
     logits, embeddings = scene.outputs
-    head = jax.tree.map(np.asarray, scene._trained.variables["params"]["base"]["vit"]["head"])
+    head = jax.tree.map(
+        np.asarray, scene.trained.variables["params"]["base"]["vit"]["head"]
+    )
     rebuilt = embeddings @ head["kernel"] + head["bias"]
     np.testing.assert_allclose(logits, rebuilt, atol=1e-4)
 
@@ -233,4 +235,4 @@ def test_every_figure_has_a_name_and_a_function():
 
 @pytest.mark.parametrize("inside", [".", "checkpoints", "checkpoints/6"])
 def test_the_run_of_a_path(inside, qcs):
-    assert Scene(qcs / inside).workdir == qcs.resolve()
+    assert Scene(qcs / inside).trained.workdir == qcs.resolve()
