@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.resources
 import json
 import pathlib
 
@@ -15,14 +14,13 @@ from qcs_jax.metrics.results import METRICS_FILE, NAMES
 from qcs_jax.report import pictures
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
-from qcs_jax.visualize.gallery import Gallery
+from qcs_jax.visualize import FIGURES
 from qcs_jax.visualize.scene import Scene
 
 try:
     import jinja2
 except ModuleNotFoundError as error:
     raise UserError('the report needs jinja2: pip install "qcs_jax[report]"') from error
-
 
 # What the page shows of an evaluation.
 _SHOWN = frozenset(
@@ -47,23 +45,30 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     workdir = pathlib.Path(workdir)
     measured = _measured(workdir)
     path = workdir / checkpoint.FOLDER / str(measured["step"])
-    scene = Scene(path, data_dir=data_dir, tell=lambda line: None)
-    predicted = predictions.read(workdir / predictions.PREDICTIONS_FILE)
-    _check_same_images(workdir, predicted, scene.gallery)
+    scene = Scene(path, data_dir=data_dir)
+    config, gallery = scene.trained.config, scene.gallery
+    answers = workdir / predictions.PREDICTIONS_FILE
+    predicted = predictions.read(answers)
+    if predicted.labels.tolist() != gallery.labels.tolist():
+        raise UserError(
+            f"{answers} and {gallery.name} are not of the same images: evaluate the "
+            f"run again"
+        )
     figures, missing = pictures.draw(scene)
     html = _template().render(
-        name=scene.config.name,
-        run=str(workdir),
+        name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
         rows=NAMES,
         figures=figures,
+        captions=FIGURES,
+        vectors=pictures.VECTORS,
         missing=missing,
-        mistakes=pictures.mistakes(predicted, scene.gallery),
+        mistakes=pictures.mistakes(predicted, gallery),
         wrong=int((~predicted.correct).sum()),
-        card=sources.card(scene.config.data.name, data_dir or scene.config.data.dir),
+        card=sources.card(config.data.name, data_dir or config.data.dir),
         splits={name: len(labels) for name, labels in scene.splits.items()},
-        fields=_fields(scene.config.to_dict()),
+        fields=_fields(config.to_dict()),
     )
     file = workdir / report.PAGE
     file.parent.mkdir(exist_ok=True)
@@ -88,31 +93,18 @@ def _measured(workdir: pathlib.Path) -> dict:
     return measured
 
 
-def _check_same_images(
-    workdir: pathlib.Path, predicted: predictions.Predictions, gallery: Gallery
-) -> None:
-    if predicted.labels.tolist() != gallery.labels.tolist():
-        raise UserError(
-            f"{workdir / predictions.PREDICTIONS_FILE} and {gallery.name} are not of "
-            f"the same images: evaluate the run again"
-        )
-
-
 def _fields(config: dict) -> list[tuple[str, object, bool]]:
     """Every field of a configuration, its value, and whether it is not the default."""
-    default = flatten(base_config())
+    default = json.loads(json.dumps(flatten(base_config())))
     return [
-        (field, value, value != _as_json(default.get(field)))
+        (field, value, value != default.get(field))
         for field, value in flatten(config).items()
     ]
 
 
-def _as_json(value: object) -> object:
-    return json.loads(json.dumps(value))
-
-
 def _template() -> jinja2.Template:
     environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(report.__name__, ""),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -120,8 +112,7 @@ def _template() -> jinja2.Template:
     )
     environment.filters["percent"] = lambda x: "–" if x is None else f"{100 * x:.2f}"
     environment.filters["value"] = _value
-    file = importlib.resources.files(report) / "page.html.jinja"
-    return environment.from_string(file.read_text(encoding="utf-8"))
+    return environment.get_template("page.html.jinja")
 
 
 def _value(metric: float, name: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.metrics.predictions import Predictions
-from qcs_jax.visualize import FIGURES, Unavailable, style
+from qcs_jax.visualize import Unavailable, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
@@ -20,25 +20,6 @@ VECTORS = ("losses", "confusion", "distribution", "embedding")
 DPI = 160
 MISTAKES = 24  # faces shown
 _FACE_SIDE = 96
-
-
-@dataclasses.dataclass(frozen=True)
-class Picture:
-    """One figure of the page.
-
-    Attributes:
-      name: One of `visualize.FIGURES`.
-      caption: What it shows.
-      source: A data URI.
-    """
-
-    name: str
-    caption: str
-    source: str
-
-    @property
-    def is_vector(self) -> bool:
-        return self.name in VECTORS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,23 +41,19 @@ class Mistake:
     source: str
 
 
-def draw(scene: Scene) -> tuple[dict[str, Picture], dict[str, str]]:
+def draw(scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
     """Draws all figures that a run can have; says why the others are missing.
 
     Returns:
-      Figure by name, reason by name.
+      Data URI by name, reason by name.
     """
     drawn, missing = {}, {}
-    for name, caption in FIGURES.items():
+    for name, figure_of in DRAW.items():
+        kind, mime = ("svg", "svg+xml") if name in VECTORS else ("png", "png")
         try:
-            figure = DRAW[name](scene)
+            drawn[name] = _uri(mime, style.encoded(figure_of(scene), kind, DPI))
         except Unavailable as error:
             missing[name] = str(error)
-            continue
-        kind = "svg" if name in VECTORS else "png"
-        data = style.encoded(figure, kind, DPI)
-        mime = "image/svg+xml" if kind == "svg" else "image/png"
-        drawn[name] = Picture(name, caption, _uri(mime, data))
     return drawn, missing
 
 
@@ -111,8 +88,8 @@ def _face(pixels: np.ndarray) -> str:
         face = face.resize((_FACE_SIDE, _FACE_SIDE), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     face.save(buffer, "JPEG", quality=88)
-    return _uri("image/jpeg", buffer.getvalue())
+    return _uri("jpeg", buffer.getvalue())
 
 
-def _uri(mime: str, data: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

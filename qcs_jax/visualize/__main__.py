@@ -7,7 +7,6 @@ python -m qcs_jax.visualize --checkpoint=RUN --figures=heatmaps --images=FOLDER
 from __future__ import annotations
 
 import argparse
-import pathlib
 
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
@@ -31,9 +30,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="RUN", help="workdir, or one step of it")
-    add(
-        "--figures", default="all", type=_names, metavar="NAME,...", help="default: all"
-    )
+    add("--figures", type=_names, metavar="NAME,...", help="default: all")
     add(
         "--images",
         default="",
@@ -69,8 +66,8 @@ def _draw(args: argparse.Namespace) -> None:
     scene = Scene(
         args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
     )
-    print(f"{args.checkpoint}, step {scene.step}:")
-    out = pathlib.Path(args.out or scene.workdir / "figures")
+    print(f"{args.checkpoint}, step {scene.trained.step}:")
+    out = args.out or scene.trained.workdir / "figures"
     written = 0
     for name in args.figures or FIGURES:
         try:

@@ -9,34 +9,43 @@ import numpy as np
 
 from qcs_jax.system.errors import UserError
 from qcs_jax.visualize import Unavailable, style
-from qcs_jax.visualize.curves import Curves
-
-_BRANCH = {"base": "base branch", "cross": "cross branch"}
-_SPLIT = {"test": "test", "held_out": "held-out"}
 
 
-@style.styled
-def losses(curves: Curves) -> style.Figure:
+@style.styled()
+def losses(log: Sequence[dict]) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
+    Dots are the training losses that were logged, lines their means over an epoch.
+
     Args:
-      curves: Curves of a run.
+      log: Lines of `run_log.read_log`.
+
+    Raises:
+      Unavailable: if there is no log, or no epoch of it is finished.
     """
+    trained, tested, held_out = (
+        [line for line in log if line["kind"] == kind]
+        for kind in ("train", "test", "held_out")
+    )
+    if not log:
+        raise Unavailable("the run has no log: a converted checkpoint has none")
+    if not trained or not tested:
+        raise Unavailable(
+            "the run's log has no training loss before an evaluation: it is shorter "
+            "than train.log_every steps"
+        )
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
-    for color, (term, values) in zip(style.COLORS, curves.losses.items(), strict=False):
-        training.plot(curves.epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
-        middle, mean = _epoch_means(curves.epoch, values)
-        training.plot(middle, mean, color=color, lw=1.2, label=_BRANCH[term])
+    _training_losses(training, trained, tested[-1]["step"] / tested[-1]["epoch"])
     training.set(ylabel="cross entropy (nats)", title="training loss")
     training.set_ylim(bottom=0)
-    for i, (kind, (epoch, of_nll, of_accuracy)) in enumerate(
-        curves.evaluations.items()
-    ):
-        look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5, lw=1.2)
-        look["linestyle"] = ("-", "--")[i]
-        nll.plot(epoch, of_nll, label=_SPLIT[kind], **look)
-        accuracy.plot(epoch, 100 * of_accuracy, label=_SPLIT[kind], **look)
+    for i, (label, lines) in enumerate((("test", tested), ("held-out", held_out))):
+        if lines:
+            look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5)
+            look |= dict(linestyle=("-", "--")[i], lw=1.2, label=label)
+            epoch = _column(lines, "epoch")
+            nll.plot(epoch, _column(lines, "nll"), **look)
+            accuracy.plot(epoch, 100 * _column(lines, "accuracy"), **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")
     accuracy.set(ylabel="accuracy (%)", title="base branch, accuracy")
     for axes in (training, nll, accuracy):
@@ -48,15 +57,27 @@ def losses(curves: Curves) -> style.Figure:
     return figure
 
 
-def _epoch_means(epoch: np.ndarray, values: np.ndarray):
-    """Middle of each epoch and mean of the points in it."""
+def _training_losses(
+    axes: style.Axes, trained: list[dict], steps_per_epoch: float
+) -> None:
+    epoch = _column(trained, "step") / steps_per_epoch
     # A step that ends an epoch belongs to it.
     number = np.ceil(epoch - 1e-9).astype(int)
     epochs = np.unique(number)
-    return epochs - 0.5, np.array([values[number == e].mean() for e in epochs])
+    for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
+        if f"{branch}_loss" in trained[0]:
+            values = _column(trained, f"{branch}_loss")
+            axes.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
+            means = [values[number == e].mean() for e in epochs]
+            label = f"{branch} branch"
+            axes.plot(epochs - 0.5, means, color=color, lw=1.2, label=label)
 
 
-@style.styled
+def _column(lines: list[dict], key: str) -> np.ndarray:
+    return np.array([line[key] for line in lines])
+
+
+@style.styled()
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     """Confusion matrix, rows in per cent, with counts (Figure 12b).
 
@@ -74,10 +95,9 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     for i, j in np.ndindex(k, k):
         color = "white" if share[i, j] > 55 else "black"
         bold = "bold" if i == j else "normal"
-        axes.text(
-            j, i - 0.12, f"{share[i, j]:.1f}", color=color, fontweight=bold, **_AT
-        )
-        axes.text(j, i + 0.22, f"{counts[i, j]:,}", color=color, fontsize=5.5, **_AT)
+        where: dict[str, Any] = dict(color=color, ha="center", va="center")
+        axes.text(j, i - 0.12, f"{share[i, j]:.1f}", fontweight=bold, **where)
+        axes.text(j, i + 0.22, f"{counts[i, j]:,}", fontsize=5.5, **where)
     rotated: dict[str, Any] = dict(rotation=45, ha="right", rotation_mode="anchor")
     names = [style.wrapped(name, 20) for name in class_names]
     axes.set_xticks(range(k), labels=names, **rotated)
@@ -92,10 +112,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     return figure
 
 
-_AT: dict[str, Any] = dict(ha="center", va="center")
-
-
-@style.styled
+@style.styled()
 def distribution(
     labels: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> style.Figure:
@@ -108,9 +125,8 @@ def distribution(
     k = len(class_names)
     figure = style.Figure(figsize=(style.WIDTH, 0.26 * k + 0.8))
     panels = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
-    for axes, color, (split, found) in zip(
-        panels, style.COLORS, labels.items(), strict=False
-    ):
+    for axes, color, split in zip(panels, style.COLORS, labels, strict=False):
+        found = labels[split]
         counts = np.bincount(found, minlength=k)
         axes.barh(range(k), counts, color=color, height=0.7)
         for i, count in enumerate(counts):
@@ -126,14 +142,14 @@ def distribution(
     return figure
 
 
-@style.styled
+@style.styled()
 def embedding(
     points: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> style.Figure:
     """Embeddings of images in the plane, by class.
 
     Args:
-      points: `[m, 2]`, from `project`.
+      points: `[m, 2]`, as `project` gives them.
       labels: int `[m]`.
       class_names: k names.
     """
@@ -141,34 +157,30 @@ def embedding(
     axes = figure.subplots()
     size = np.clip(6000 / max(len(points), 1), 5, 25)
     for label, name in enumerate(class_names):
-        mine = points[labels == label]
+        # Classes beyond the number of colours differ by their marker.
+        turn, color = divmod(label, len(style.COLORS))
+        x, y = points[labels == label].T
         axes.scatter(
-            mine[:, 0],
-            mine[:, 1],
+            x,
+            y,
             s=size,
-            color=style.COLORS[label % len(style.COLORS)],
-            # Classes beyond the number of colours differ by their marker.
-            marker=style.MARKERS[
-                (label + label // len(style.COLORS)) % len(style.MARKERS)
-            ],
+            color=style.COLORS[color],
+            marker=style.MARKERS[(label + turn) % len(style.MARKERS)],
             alpha=0.75,
             linewidths=0,
             label=name,
         )
-    axes.set_xticks([])
-    axes.set_yticks([])
     axes.spines[:].set(visible=True, color="#BBBBBB")
-    axes.set(xlabel="t-SNE 1", ylabel="t-SNE 2")
+    axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
     legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
     handles: Any = legend.legend_handles
     for handle in handles:
-        handle.set_sizes([20])
-        handle.set_alpha(1)
+        handle.set(sizes=[20], alpha=1)
     return figure
 
 
 def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
-    """t-SNE of embeddings.
+    """Projects embeddings to the plane, by t-SNE.
 
     Args:
       embeddings: `[m, C]`, m at least 4.
@@ -178,7 +190,7 @@ def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
       `[m, 2]`.
 
     Raises:
-      Unavailable: for fewer.
+      Unavailable: for fewer than 4.
       UserError: if scikit-learn is missing.
     """
     try:

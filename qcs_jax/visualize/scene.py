@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -13,13 +12,14 @@ import numpy as np
 from qcs_jax.checkpoint import Trained
 from qcs_jax.images.augment import center_crop, preprocess
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.metrics.run_log import read_log
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
 from qcs_jax.system.errors import UserError
+from qcs_jax.visualize import Unavailable
 from qcs_jax.visualize.gallery import Gallery, of_folder
 
 if TYPE_CHECKING:
+    from qcs_jax.input.sources import Source
     from qcs_jax.input.splits import Splits
 
 
@@ -27,12 +27,9 @@ class Scene:
     """One trained network in front of its images; parts are made when first read.
 
     Attributes:
-      config: The run's configuration.
-      workdir: Folder of the run, where the log is.
-      step: Step of the checkpoint.
-      model: The network.
+      trained: The network, its configuration and its workdir.
       class_names: k names, in the order of the labels.
-      seed: Chooses the faces that are shown.
+      seed: Seed of the choice of faces.
     """
 
     def __init__(
@@ -42,7 +39,6 @@ class Scene:
         folder: str = "",
         data_dir: str = "",
         seed: int = 0,
-        tell: Callable[[str], None] = print,
     ):
         """Reads the checkpoint.
 
@@ -53,42 +49,37 @@ class Scene:
           data_dir: Root of prepared data sets; default that of the run, then
             `input.sources.data_root`.
           seed: Seed of the choice of faces.
-          tell: Called with one line for whatever is left out.
 
         Raises:
           UserError: if there is no checkpoint, or it is damaged.
         """
-        trained = Trained.load(path)
-        self.config, self.workdir = trained.config, trained.workdir
-        self.step, self.model = trained.step, trained.model
-        self.class_names = trained.class_names
+        self.trained = Trained.load(path)
+        self.class_names = self.trained.class_names
         self.seed = seed
-        self._trained = trained
-        self._folder, self._data_dir, self._tell = folder, data_dir, tell
+        self._folder, self._data_dir = folder, data_dir
 
     @functools.cached_property
     def interaction(self) -> Interaction:
-        """The cross branch; raises UserError for a baseline."""
-        return Interaction(self.model, self._trained.variables)
+        """The cross branch; raises Unavailable for a baseline."""
+        if self.trained.model.branches == 1:
+            raise Unavailable("a baseline has no cross branch and compares nothing")
+        return Interaction(self.trained.model, self.trained.variables)
 
     @functools.cached_property
     def gallery(self) -> Gallery:
         """The images; raises UserError if there are none of these classes."""
-        side = self._trained.resize
+        side = self.trained.resize
         if self._folder:
-            return of_folder(self._folder, self.class_names, side, self._tell)
-        source = self._splits.test
-        self._check_classes(source.name, source.class_names)
+            return of_folder(self._folder, self.class_names, side, tell=print)
+        source = self._checked(self._splits.test)
         name = f"split {source.split!r} of {source.name}"
         return Gallery(name, source.labels, self.class_names, side, source.encoded)
 
     @functools.cached_property
     def outputs(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits `[m, k]` and features `[m, C]` of all images of the gallery."""
-        trained = self._trained
-        base = Classifier(
-            self.model, trained.variables, self.class_names, trained.resize
-        )
+        net = self.trained
+        base = Classifier(net.model, net.variables, net.class_names, net.resize)
         return base.classify(self.gallery)
 
     @property
@@ -101,17 +92,11 @@ class Scene:
         """Labels by split: train (as prepared) and test, or those of the folder."""
         if self._folder:
             return {"images": self.gallery.labels}
-        train = self._splits.whole_train
-        self._check_classes(train.name, train.class_names)
+        train = self._checked(self._splits.whole_train)
         return {"train": train.labels, "test": self.gallery.labels}
 
-    @functools.cached_property
-    def log(self) -> list[dict]:
-        """Lines of the run's log; empty without one."""
-        return read_log(self.workdir)
-
     def faces(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Different images of each class, the same ones for every figure.
+        """Draws different images of each class, the same ones for every figure.
 
         Args:
           count: Images of a class.
@@ -125,7 +110,7 @@ class Scene:
         """
         chosen = self.gallery.pick(count, self.seed)
         pixels = self.gallery.pixels(chosen.reshape(-1).tolist())
-        size = self.model.image_size
+        size = self.trained.model.image_size
         normalized = np.asarray(preprocess(jnp.asarray(pixels), size))
         seen = center_crop(pixels, size)
         shape = (*chosen.shape, size, size, 3)
@@ -135,16 +120,18 @@ class Scene:
     def _splits(self) -> Splits:
         from qcs_jax.input.splits import Splits  # tensorflow_datasets takes seconds
 
-        if not self.config.data.name:
+        if not self.trained.config.data.name:
             raise UserError(
                 "the checkpoint does not say which data set it was trained on: give "
                 "--images=FOLDER"
             )
-        return Splits(self.config, data_dir=self._data_dir)
+        return Splits(self.trained.config, data_dir=self._data_dir)
 
-    def _check_classes(self, name: str, found: Sequence[str]) -> None:
-        if tuple(found) != self.class_names:
+    def _checked(self, source: Source) -> Source:
+        if tuple(source.class_names) != self.class_names:
             raise UserError(
-                f"data set {name} has classes {', '.join(found)}, but the checkpoint "
-                f"has {', '.join(self.class_names)}: give --images=FOLDER"
+                f"data set {source.name} has classes {', '.join(source.class_names)}, "
+                f"but the checkpoint has {', '.join(self.class_names)}: give "
+                f"--images=FOLDER"
             )
+        return source

@@ -6,11 +6,10 @@ Nothing here or in the drawing modules touches pyplot or matplotlib's global set
 from __future__ import annotations
 
 import contextlib
-import functools
 import io
 import pathlib
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,7 +46,6 @@ MAP = "viridis"
 MATRIX = "cividis"
 COUNTS = "Blues"
 OPACITY = 0.6  # of a map over a face
-GREY = "#666666"
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -75,84 +73,78 @@ _RC: Any = {
     "svg.hashsalt": "qcs_jax",  # the same bytes always
 }
 
-
-def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Makes a drawing function draw in the style of this project."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: Any, **kwargs: Any) -> Figure:
-        with _settings():
-            return draw(*args, **kwargs)
-
-    return wrapper
-
-
-def save(
-    figure: Figure, folder: str | pathlib.Path, name: str
-) -> tuple[pathlib.Path, ...]:
-    """Writes `folder/name.png` (300 dpi) and `folder/name.pdf`; the same bytes always.
-
-    Returns:
-      The files.
-    """
-    folder = pathlib.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    files = tuple(folder / f"{name}.{suffix}" for suffix in ("png", "pdf"))
-    undated = ({"Software": None}, {"CreationDate": None})
-    with _settings():
-        for file, metadata in zip(files, undated, strict=True):
-            figure.savefig(file, dpi=DPI, metadata=metadata)
-            figure.set_layout_engine("none")  # everything has its place now
-    return files
-
-
-def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
-    """Returns the figure as a file of that kind, "png" or "svg"."""
-    buffer = io.BytesIO()
-    undated = {"Date": None} if kind == "svg" else {"Software": None}
-    with _settings():
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata=undated)
-    return buffer.getvalue()
+# What else would say when, or by which version, a file was written.
+_UNDATED: Any = {
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None},
+    "svg": {"Date": None},
+}
 
 
 @contextlib.contextmanager
-def _settings() -> Iterator[None]:
-    """This style alone: the user's own matplotlibrc changes nothing."""
+def styled() -> Iterator[None]:
+    """Draws in this style alone: the user's own matplotlibrc changes nothing.
+
+    Decorates a function, or surrounds a block.
+    """
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_RC)
         yield
 
 
+def save(
+    figure: Figure, folder: str | pathlib.Path, name: str
+) -> tuple[pathlib.Path, ...]:
+    """Writes and returns `folder/name.png` (300 dpi) and `folder/name.pdf`.
+
+    The same figure gives the same bytes always.
+    """
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = tuple(folder / f"{name}.{kind}" for kind in ("png", "pdf"))
+    for file in files:
+        file.write_bytes(encoded(figure, file.suffix[1:], DPI))
+        figure.set_layout_engine("none")  # everything has its place now
+    return files
+
+
+def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
+    """Returns the figure as a file of that kind, "png", "pdf" or "svg"."""
+    buffer = io.BytesIO()
+    with styled():
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_UNDATED[kind])
+    return buffer.getvalue()
+
+
 def show_face(axes: Axes, face: np.ndarray) -> None:
-    """A face `[s, s, 3]` uint8 without axes."""
+    """Shows a face, uint8 `[s, s, 3]`, without axes."""
     axes.imshow(face)
-    bare(axes)
+    _bare(axes)
 
 
 def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, norm: Normalize) -> None:
-    """A map `[s, s]` over the grey face `[s, s, 3]` uint8."""
+    """Shows a map `[s, s]` over the grey face, uint8 `[s, s, 3]`."""
     luminance = face @ np.array([0.299, 0.587, 0.114])
     axes.imshow(luminance, cmap="gray", vmin=0, vmax=255)
     axes.imshow(values, cmap=MAP, norm=norm, alpha=OPACITY)
-    bare(axes)
+    _bare(axes)
 
 
-def bare(axes: Axes) -> None:
+def _bare(axes: Axes) -> None:
     """Removes ticks and frame, but not labels."""
-    axes.set_xticks([])
-    axes.set_yticks([])
+    axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
 def range_of(values: np.ndarray) -> Normalize:
-    """One colour scale for all the values; not empty even if they are constant."""
+    """Returns one colour scale for all values, not empty even if they are constant."""
     low, high = values.min(), values.max()
     return Normalize(low, high if high > low else low + 1)
 
 
 def map_range(*maps: np.ndarray) -> Normalize:
-    """One colour scale for all the maps: without the last percent at both ends."""
+    """Returns one colour scale for all maps, without the last percent at both ends."""
     values = np.concatenate([x.ravel() for x in maps])
     return range_of(np.percentile(values, [1, 99]))
 
@@ -168,17 +160,12 @@ def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
         bar.solids.set_edgecolor("none")
 
 
-def cell_of(pictures: int) -> float:
-    """Inches of a picture of which some are beside each other."""
-    return min(WIDTH / (pictures + 1), 1.2)
-
-
 def wrapped(name: str, width: int = 16) -> str:
-    """A class name in lines of at most `width` characters."""
+    """Returns a class name in lines of at most `width` characters."""
     return textwrap.fill(name.replace("_", " "), width) or name
 
 
 def label_size(names: Sequence[str], inches: float) -> float:
-    """Font size in points at which all wrapped names fit into the width."""
+    """Returns the font size in points at which all wrapped names fit the width."""
     longest = max(len(line) for name in names for line in wrapped(name).split("\n"))
     return min(7.0, inches * 72 / (0.62 * max(longest, 1)))

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 import toy
 
+from qcs_jax import main
 from qcs_jax.metrics import predictions
 from qcs_jax.report import __main__ as command
 from qcs_jax.report import page, pictures
 from qcs_jax.system.errors import UserError
-from qcs_jax.train import entry, loop
+from qcs_jax.train import loop
 from qcs_jax.visualize.gallery import Gallery
 
 CONFIG = {"model.name": "dcs", "data.val_fraction": 0.2}
@@ -33,7 +34,7 @@ def evaluated_once(tmp_path_factory):
         toy.install(patch)
         folder = tmp_path_factory.mktemp("run")
         loop.train_and_evaluate(toy.config(**CONFIG), folder)
-        assert entry.run("eval", toy.config(**CONFIG), folder, "command") == 0
+        assert main.run("eval", toy.config(**CONFIG), folder, "command") == 0
     return folder
 
 
@@ -175,7 +176,7 @@ def test_without_the_extra_the_evaluation_is_there_and_says_so(
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.delitem(sys.modules, "qcs_jax.report.page")
     monkeypatch.delattr("qcs_jax.report.page")
-    assert entry.run("eval", toy.config(**CONFIG), run, "command") == 0
+    assert main.run("eval", toy.config(**CONFIG), run, "command") == 0
     printed = capsys.readouterr().out
     assert 'there is no report: the report needs jinja2: pip install "qcs' in printed
     assert (run / "metrics.json").exists() and not (run / "report").exists()

@@ -151,7 +151,7 @@ def test_confusion_is_what_the_classifier_says(qcs, images):
     np.testing.assert_array_equal(scene.confusion, expected)
     logits, embeddings = scene.outputs
     head = jax.tree.map(
-        np.asarray, scene._trained.variables["params"]["base"]["vit"]["head"]
+        np.asarray, scene.trained.variables["params"]["base"]["vit"]["head"]
     )
     rebuilt = embeddings @ head["kernel"] + head["bias"]
     np.testing.assert_allclose(logits, rebuilt, atol=1e-4)
@@ -212,7 +212,7 @@ def test_figures_of_pairs_need_two_images_of_each_class(qcs, tmp_path, capsys):
     "argument,problem",
     [
         ("--checkpoint=nowhere", "no checkpoint at"),
-        ("--images=nowhere", "nowhere is not a folder: give a folder of CLASS/*.jpg"),
+        ("--images=nowhere", "nowhere is not a folder: it needs one folder for each"),
         ("--data_dir=nowhere", "data set 'toy' is not prepared in nowhere"),
     ],
 )
@@ -235,4 +235,4 @@ def test_every_figure_has_a_name_and_a_function():
 
 @pytest.mark.parametrize("inside", [".", "checkpoints", "checkpoints/6"])
 def test_the_run_of_a_path(inside, qcs):
-    assert Scene(qcs / inside).workdir == qcs.resolve()
+    assert Scene(qcs / inside).trained.workdir == qcs.resolve()

@@ -12,8 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.predict.interaction import Comparison
 from qcs_jax.system.errors import UserError
-from qcs_jax.visualize import Unavailable, charts, maps, matrices, style
-from qcs_jax.visualize.curves import Curves
+from qcs_jax.visualize import Unavailable, charts, maps, style
 
 NAMES = (
     "neutral",
@@ -54,7 +53,7 @@ def negatives(k, n):
 
 def interaction_matrices(k, n):
     compared = Comparison.of(*small.images(2, k, n, 5))
-    return matrices.matrices(
+    return maps.matrices(
         faces(), faces(k), compared, ["different class"] * k, [NAMES[1], *NAMES[:k]]
     )
 
@@ -126,13 +125,18 @@ def test_labels_of_neighbours_do_not_overlap(draw, k):
 
 @pytest.mark.parametrize("cross,held_out", [(True, True), (False, False)])
 def test_losses_show_what_was_logged(cross, held_out):
-    read = Curves.of(curves(cross=cross, held_out=held_out))
-    np.testing.assert_allclose(read.epoch, np.arange(1, 13) / 4)
-    assert set(read.losses) == ({"base", "cross"} if cross else {"base"})
-    assert set(read.evaluations) == ({"test", "held_out"} if held_out else {"test"})
-    figure = charts.losses(read)
+    figure = charts.losses(curves(cross=cross, held_out=held_out))
     texts(figure)
-    mean = figure.axes[0].lines[1]  # after the points of the same branch
+    branches = ["base branch", "cross branch"] if cross else ["base branch"]
+    splits = ["test", "held-out"] if held_out else ["test"]
+    for axes, shown in zip(figure.axes, (branches, splits, splits), strict=True):
+        assert [text.get_text() for text in axes.get_legend().texts] == shown
+    points, mean = figure.axes[0].lines[:2]
+    np.testing.assert_allclose(points.get_xdata(), np.arange(1, 13) / 4)
+    np.testing.assert_allclose(points.get_ydata(), 2 / np.arange(1, 13))
+    accuracy = figure.axes[2].lines[0]
+    np.testing.assert_allclose(accuracy.get_xdata(), [1, 2, 3])
+    np.testing.assert_allclose(accuracy.get_ydata(), [100 / 3, 200 / 3, 100])
     np.testing.assert_allclose(mean.get_xdata(), [0.5, 1.5, 2.5])
     of_first_epoch = np.mean([2, 1, 2 / 3, 1 / 2])
     np.testing.assert_allclose(mean.get_ydata()[0], of_first_epoch)
@@ -141,7 +145,7 @@ def test_losses_show_what_was_logged(cross, held_out):
 @pytest.mark.parametrize("lines", [[], curves()[:3]])
 def test_losses_need_a_finished_epoch(lines):
     with pytest.raises(Unavailable, match="the run has no log|no training loss before"):
-        Curves.of(lines)
+        charts.losses(lines)
 
 
 def test_maps_of_one_figure_share_a_scale():
