@@ -134,8 +134,19 @@ def _write_pth(args: argparse.Namespace) -> None:
         raise UserError(f"{out} exists: give another --out or --overwrite")
     variables, description, step = checkpoint.load_variables(args.checkpoint)
     state_dict = to_torch(variables)
+    model = description["config"]["model"]
+    classes = len(variables["params"]["base"]["vit"]["head"]["bias"])
     print(f"{args.checkpoint}, step {step}:")
-    _print_summary_for_torch(description["config"]["model"], variables)
+    print(f"  holds      {model['name']}, {model['size']} size, {classes} classes")
+    print(f"{'':13}{_counts(variables)}")
+    published = base_config().model.to_dict()
+    published["residual"] = default_residual(model["name"], classes)
+    for field in ("size", "interaction", "information", "gamma", "residual"):
+        if model[field] != published[field]:
+            print(
+                f"  note       {field} is {model[field]!r}, the published code has "
+                f"{published[field]!r}: it must be changed to give the same results"
+            )
     out.parent.mkdir(parents=True, exist_ok=True)
     save_pth(out, state_dict)
     print(
@@ -152,7 +163,9 @@ def _print_summary(c: Conversion) -> None:
         what = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
     else:
         what += f", {c.sizes.num_classes} classes"
-    print("\n".join([f"  recognised {what}", *(f"{'':13}{note}" for note in c.notes)]))
+    print(f"  recognised {what}")
+    for note in c.notes:
+        print(f"{'':13}{note}")
     print(f"  mapped     {len(c.mapped)} arrays: {_counts(c.variables)}")
     print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
@@ -177,21 +190,6 @@ def _grouped(keys: tuple[str, ...]) -> str:
         counter = leaf == "num_batches_tracked"
         groups[f"*.{leaf}" if counter else re.sub(r"\.[0-9]+", ".*", module)] += 1
     return ", ".join(f"{name} ({count})" for name, count in groups.items())
-
-
-def _print_summary_for_torch(model: dict[str, Any], variables: dict[str, Any]) -> None:
-    """What is written to PyTorch, and what its code must be told besides."""
-    head = variables["params"]["base"]["vit"]["head"]["bias"]
-    published = base_config().model.to_dict()
-    published["residual"] = default_residual(model["name"], len(head))
-    print(f"  holds      {model['name']}, {model['size']} size, {len(head)} classes")
-    print(f"{'':13}{_counts(variables)}")
-    for field in ("size", "interaction", "information", "gamma", "residual"):
-        if model[field] != published[field]:
-            print(
-                f"  note       {field} is {model[field]!r}, the published code has "
-                f"{published[field]!r}: it must be changed to give the same results"
-            )
 
 
 if __name__ == "__main__":

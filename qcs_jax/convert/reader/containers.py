@@ -34,7 +34,8 @@ def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
     order = b"little"
     if "byteorder" in records:
         order = _read(archive, records["byteorder"])
-    if order not in (b"little", b"big"):
+    byte_order = {b"little": "<", b"big": ">"}.get(order)
+    if byte_order is None:
         raise CheckpointFormatError("its byte order is unknown")
 
     def read_storage(storage: StorageId) -> bytes:
@@ -46,7 +47,7 @@ def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
             )
         return _read(archive, record)[: storage.byte_count]
 
-    builder = TensorBuilder(read_storage, order.decode("ascii"), limit)
+    builder = TensorBuilder(read_storage, byte_order, limit)
     limit.spend(records["data.pkl"].file_size)
     program = io.BytesIO(_read(archive, records["data.pkl"]))
     return run_pickle(program, builder.functions, builder.persistent_load)
@@ -141,7 +142,7 @@ def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
         file.seek(positions[storage.key])
         return file.read(storage.byte_count)
 
-    builder = TensorBuilder(read_storage, "little", limit)
+    builder = TensorBuilder(read_storage, "<", limit)
     limit.spend(end - start)
     file.seek(start)
     program = io.BytesIO(file.read(end - start))

@@ -119,23 +119,22 @@ class _Storage:
     is_given_away: bool = False
 
 
+@dataclasses.dataclass
 class TensorBuilder:
     """The vocabulary of a PyTorch pickle: storages, tensors, and what is around them.
 
     Attributes:
+      read_storage: The container's reader.
+      byte_order: The container's, "<" or ">".
+      limit: Pays for the arrays.
       functions: For `run_pickle`: the globals that do something.
     """
 
-    def __init__(
-        self,
-        read_storage: Callable[[StorageId], bytes],
-        byte_order: str,
-        limit: ByteLimit,
-    ) -> None:
-        """Takes the container's reader and byte order ("little" or "big")."""
-        self._read_storage = read_storage
-        self._byte_order = {"little": "<", "big": ">"}[byte_order]
-        self._limit = limit
+    read_storage: Callable[[StorageId], bytes]
+    byte_order: str
+    limit: ByteLimit
+
+    def __post_init__(self) -> None:
         self._storages: dict[str, _Storage] = {}
         rebuilders: dict[str, Function] = {
             "tensor": self._tensor,
@@ -168,16 +167,16 @@ class TensorBuilder:
 
     def _read(self, storage_id: StorageId) -> np.ndarray:
         is_bfloat16 = storage_id.dtype == _BFLOAT16
-        self._limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
-        data = self._read_storage(storage_id)
+        self.limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
+        data = self.read_storage(storage_id)
         if len(data) != storage_id.byte_count:
             raise CheckpointFormatError("it is truncated")
         if is_bfloat16:  # The upper half of a float32.
-            upper = np.frombuffer(data, self._byte_order + "u2").astype(np.uint32)
+            upper = np.frombuffer(data, self.byte_order + "u2").astype(np.uint32)
             return (upper << np.uint32(16)).view(np.float32)
         if storage_id.dtype == "?":  # A bool with another byte than 0 and 1 is no bool.
             return np.frombuffer(data, np.uint8) != 0
-        dtype = np.dtype(self._byte_order + storage_id.dtype)
+        dtype = np.dtype(self.byte_order + storage_id.dtype)
         return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
 
     def _tensor_v2(self, *arguments: Any) -> np.ndarray:
@@ -197,7 +196,7 @@ class TensorBuilder:
         if whole and not storage.is_given_away:
             storage.is_given_away = True
             return elements.reshape(size)
-        self._limit.spend(math.prod(size) * elements.itemsize)
+        self.limit.spend(math.prod(size) * elements.itemsize)
         if not math.prod(size):
             return np.empty(size, elements.dtype)
         byte_strides = [step * elements.itemsize for step in strides]
