@@ -62,9 +62,14 @@ def _write_orbax(args: argparse.Namespace) -> None:
     if os.path.isdir(args.checkpoint):
         raise UserError(f"{args.checkpoint} is a folder: to write .pth, add --to-torch")
     conversion = read_pth(args.checkpoint)
-    print(f"{args.checkpoint}:\n{_summary(conversion)}")
+    print(f"{args.checkpoint}:")
+    _print_summary(conversion)
     _check_usable(args.checkpoint, conversion)
-    residual = _residual(args.residual, conversion)
+    network, count = conversion.network, conversion.sizes.num_classes
+    residual = args.residual or default_residual(network, count)
+    if network != "baseline":
+        how = "as given" if args.residual else "as published; --residual sets it"
+        print(f"  residual   {residual} ({how})")
     class_names, resize = _faces(args, conversion)
     print(f"  classes    {', '.join(class_names)}")
     print(f"  images     resized to {resize}x{resize} before the crop")
@@ -92,15 +97,6 @@ def _check_usable(path: str, conversion: Conversion) -> None:
         )
 
 
-def _residual(asked: str | None, conversion: Conversion) -> str:
-    network, classes = conversion.network, conversion.sizes.num_classes
-    residual = asked or default_residual(network, classes)
-    if network != "baseline":
-        how = "as given" if asked else "as published; --residual sets it"
-        print(f"  residual   {residual} ({how})")
-    return residual
-
-
 def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
     """Class names and size of the training images: as given, or assumed, and told."""
     count = c.sizes.num_classes
@@ -120,9 +116,9 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
-    resize = assumed_resize if c.size_name == "full" else image_size
-    if args.resize is not None:
-        resize = args.resize
+    resize = args.resize
+    if resize is None:
+        resize = assumed_resize if c.size_name == "full" else image_size
     bounds = FIELDS["data.resize"].range
     assert bounds  # it is a number
     if not image_size <= resize <= bounds[1]:
@@ -139,7 +135,18 @@ def _write_pth(args: argparse.Namespace) -> None:
     variables, description, step = checkpoint.load_variables(args.checkpoint)
     state_dict = to_torch(variables)
     model = description["config"]["model"]
-    print(f"{args.checkpoint}, step {step}:\n{_summary_for_torch(model, variables)}")
+    classes = len(variables["params"]["base"]["vit"]["head"]["bias"])
+    print(f"{args.checkpoint}, step {step}:")
+    print(f"  holds      {model['name']}, {model['size']} size, {classes} classes")
+    print(f"{'':13}{_counts(variables)}")
+    published = base_config().model.to_dict()
+    published["residual"] = default_residual(model["name"], classes)
+    for field in ("size", "interaction", "information", "gamma", "residual"):
+        if model[field] != published[field]:
+            print(
+                f"  note       {field} is {model[field]!r}, the published code has "
+                f"{published[field]!r}: it must be changed to give the same results"
+            )
     out.parent.mkdir(parents=True, exist_ok=True)
     save_pth(out, state_dict)
     print(
@@ -148,24 +155,24 @@ def _write_pth(args: argparse.Namespace) -> None:
     )
 
 
-def _summary(conversion: Conversion) -> str:
+def _print_summary(c: Conversion) -> None:
     """Recognised, mapped, ignored, and how many parameters that are."""
-    c, variables = conversion, conversion.variables
     size = {"full": "published size", "": "a size without a name"}
     what = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
     if c.network == "backbone":
         what = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
     else:
         what += f", {c.sizes.num_classes} classes"
-    lines = [
-        f"  recognised {what}",
-        *(f"             {note}" for note in c.notes),
-        f"  mapped     {len(c.mapped)} arrays: {_counts(variables)}",
+    print(f"  recognised {what}")
+    for note in c.notes:
+        print(f"{'':13}{note}")
+    print(f"  mapped     {len(c.mapped)} arrays: {_counts(c.variables)}")
+    print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
-        f"of parts that are never used",
-    ]
-    lines += [f"{'':13}{groups}" for groups in textwrap.wrap(_grouped(c.ignored), 75)]
-    return "\n".join(lines)
+        f"of parts that are never used"
+    )
+    for groups in textwrap.wrap(_grouped(c.ignored), 75):
+        print(f"{'':13}{groups}")
 
 
 def _counts(variables: dict[str, Any]) -> str:
@@ -183,22 +190,6 @@ def _grouped(keys: tuple[str, ...]) -> str:
         counter = leaf == "num_batches_tracked"
         groups[f"*.{leaf}" if counter else re.sub(r"\.[0-9]+", ".*", module)] += 1
     return ", ".join(f"{name} ({count})" for name, count in groups.items())
-
-
-def _summary_for_torch(model: dict[str, Any], variables: dict[str, Any]) -> str:
-    """What is written to PyTorch, and what its code must be told besides."""
-    head = variables["params"]["base"]["vit"]["head"]["bias"]
-    published = base_config().model.to_dict()
-    published["residual"] = default_residual(model["name"], len(head))
-    lines = [f"  holds      {model['name']}, {model['size']} size, {len(head)} classes"]
-    lines.append(f"             {_counts(variables)}")
-    for field in ("size", "interaction", "information", "gamma", "residual"):
-        if model[field] != published[field]:
-            lines.append(
-                f"  note       {field} is {model[field]!r}, the published code has "
-                f"{published[field]!r}: it must be changed to give the same results"
-            )
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Conversion:
       network: A name of `models.BRANCHES`, or "backbone".
       sizes: The network's; those of the backbone alone mean nothing but its `widths`
         and `units`.
+      size_name: Their name in `models.SIZES`, or "" for another size.
       variables: `{"params": ..., "batch_stats": ...}`, NumPy float32.
       mapped: Key of the file -> path here, such as `params/base/vit/head/kernel`.
       ignored: Keys of the file that belong to parts that are never used.
@@ -36,16 +37,12 @@ class Conversion:
 
     network: str
     sizes: Sizes
+    size_name: str
     variables: dict[str, Any]
     mapped: dict[str, str]
     ignored: tuple[str, ...]
     ignored_parameters: int
     notes: tuple[str, ...]
-
-    @property
-    def size_name(self) -> str:
-        """Its name in `models.SIZES`, or "" for another size."""
-        return recognise.size_name(self.sizes)
 
 
 def default_residual(network: str, num_classes: int) -> str:
@@ -85,15 +82,15 @@ def read_pth(path: str | os.PathLike[str]) -> Conversion:
 
 def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     """Like `from_torch`, and tells what was recognised, mapped and ignored."""
-    read = names.read(state_dict)
-    network = recognise.network_of(read.arrays)
-    sizes = recognise.sizes_of(read.arrays)
+    keys, twice, notes = names.read(state_dict)
+    arrays = {name: state_dict[key] for name, key in keys.items()}
+    network, sizes = recognise.network_of(arrays), recognise.sizes_of(arrays)
     wanted = recognise.shapes(network, sizes)
     problems = _Problems()
-    problems.told[_TWICE] += map(shorten, read.twice)
+    problems.told[_TWICE] += map(shorten, twice)
     flat, mapped, ignored, ignored_parameters = {}, {}, [], 0
-    for name, value in read.arrays.items():
-        key, (path, transform) = read.keys[name], layout.path_of(name)
+    for name, value in arrays.items():
+        key, (path, transform) = keys[name], layout.path_of(name)
         if layout.is_dead(name):
             ignored.append(key)
             if not name.endswith(layout.STATISTICS):
@@ -109,11 +106,12 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     return Conversion(
         network=network,
         sizes=sizes,
+        size_name=recognise.size_name(sizes),
         variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
         mapped=mapped,
         ignored=tuple(ignored),
         ignored_parameters=ignored_parameters,
-        notes=read.notes,
+        notes=tuple(notes),
     )
 
 
@@ -170,20 +168,20 @@ class _Problems:
     ) -> np.ndarray | None:
         """The array as it is here, or None if it does not fit."""
         array = np.asarray(value)
+        expected = transform.shape_in_torch(wanted)
         # NumPy itself does not know that bfloat16 is a number.
         if not jnp.issubdtype(array.dtype, jnp.floating):
-            self.told[_VALUE].append(f"{shorten(key)} is {array.dtype}")
-            return None
-        expected = transform.shape_in_torch(wanted)
-        if array.shape != expected:
-            fault = f"{shorten(key)} is {list(array.shape)}, not {list(expected)}"
-            self.told[_SHAPE].append(fault)
-            return None
-        with np.errstate(over="ignore"):  # becomes infinite, which is reported
-            array = np.array(transform.to_jax(array), np.float32, order="C")
-        if not np.isfinite(array).all():
-            self.told[_VALUE].append(f"{shorten(key)} has values that are not finite")
-        return array
+            kind, fault = _VALUE, f"is {array.dtype}"
+        elif array.shape != expected:
+            kind, fault = _SHAPE, f"is {list(array.shape)}, not {list(expected)}"
+        else:
+            with np.errstate(over="ignore"):  # becomes infinite, which is reported
+                array = np.array(transform.to_jax(array), np.float32, order="C")
+            if np.isfinite(array).all():
+                return array
+            kind, fault = _VALUE, "has values that are not finite"
+        self.told[kind].append(f"{shorten(key)} {fault}")
+        return None
 
     def raise_if_any(self, what: str) -> None:
         """Raises UserError, with numbers, and names up to a limit."""

@@ -1,8 +1,8 @@
 """The names of the published PyTorch checkpoints, as one table read both ways.
 
 A row says which PyTorch module is which module here; its kind says how their arrays
-correspond. `{s}`, `{u}`, `{i}`, `{l}`, `{v}` stand for what both names share. A second
-table has the arrays that only PyTorch has: no result depends on them.
+correspond. `{s}`, `{u}`, `{i}`, `{l}`, `{n}`, `{v}` stand for what both names share. A
+second table has the arrays that only PyTorch has: no result depends on them.
 """
 
 from __future__ import annotations
@@ -28,14 +28,11 @@ class Transform:
         return array.transpose(self.axes) if self.axes else array
 
     def to_torch(self, array: np.ndarray) -> np.ndarray:
-        return array.transpose(self._back()) if self.axes else array
+        return array.transpose(np.argsort(self.axes)) if self.axes else array
 
     def shape_in_torch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape before `to_jax`."""
-        return tuple(shape[axis] for axis in self._back()) if self.axes else shape
-
-    def _back(self) -> list[int]:
-        return [self.axes.index(axis) for axis in range(len(self.axes))]
+        return tuple(shape[i] for i in np.argsort(self.axes)) if self.axes else shape
 
 
 SAME = Transform()
@@ -78,22 +75,17 @@ MODULES = (
     ("embed_v.proj", "base/tokens/embed3_0", "conv"),
     ("VIT_{v}.cls_token", "{v}/vit/class_token", "array"),
     ("VIT_{v}.pos_embed", "{v}/vit/positions", "array"),
-    (f"{_BLOCK}.norm1", f"{_BLOCK_HERE}/norm1", "layer_norm"),
+    (f"{_BLOCK}.norm{{n}}", f"{_BLOCK_HERE}/norm{{n}}", "layer_norm"),
     (f"{_BLOCK}.attn.qkv", f"{_BLOCK_HERE}/attention/qkv", "linear"),
     (f"{_BLOCK}.attn.proj", f"{_BLOCK_HERE}/attention/out", "linear"),
-    (f"{_BLOCK}.norm2", f"{_BLOCK_HERE}/norm2", "layer_norm"),
-    (f"{_BLOCK}.mlp.fc1", f"{_BLOCK_HERE}/mlp/fc1", "linear"),
-    (f"{_BLOCK}.mlp.fc2", f"{_BLOCK_HERE}/mlp/fc2", "linear"),
+    (f"{_BLOCK}.mlp.fc{{n}}", f"{_BLOCK_HERE}/mlp/fc{{n}}", "linear"),
     ("VIT_{v}.norm", "{v}/vit/norm", "layer_norm"),
-    ("VIT_{v}.se_block.linear1", "{v}/vit/gate1", "linear"),
-    ("VIT_{v}.se_block.linear2", "{v}/vit/gate2", "linear"),
+    ("VIT_{v}.se_block.linear{n}", "{v}/vit/gate{n}", "linear"),
     ("VIT_{v}.head.linear", "{v}/vit/head", "linear"),
     (f"{_CSA}.theta", f"{_CSA_HERE}/theta", "array"),
-    (f"{_CSA}.norm1", f"{_CSA_HERE}/norm1", "layer_norm"),
+    (f"{_CSA}.norm{{n}}", f"{_CSA_HERE}/norm{{n}}", "layer_norm"),
     (f"{_CSA}.proj", f"{_CSA_HERE}/qk_v", "linear"),
-    (f"{_CSA}.norm2", f"{_CSA_HERE}/norm2", "layer_norm"),
-    (f"{_CSA}.mlp.fc1", f"{_CSA_HERE}/mlp/fc1", "linear"),
-    (f"{_CSA}.mlp.fc2", f"{_CSA_HERE}/mlp/fc2", "linear"),
+    (f"{_CSA}.mlp.fc{{n}}", f"{_CSA_HERE}/mlp/fc{{n}}", "linear"),
 )
 
 
@@ -155,7 +147,7 @@ _STAGE4 = r"ir_back\.body4\.[0-9]+\.(res_layer|shortcut_layer)\.[0-9]+\.\w+"
 def _pattern(template: str) -> re.Pattern[str]:
     """`a{i}.b` -> a regular expression with a group `i`."""
     number, few = "[0-9]+", "[1-3]"
-    values = {"v": "base|cross", "s": few, "l": few, "u": number, "i": number}
+    values = dict(v="base|cross", s=few, l=few, n="[12]", u=number, i=number)
     groups = {name: f"(?P<{name}>{value})" for name, value in values.items()}
     return re.compile(template.replace(".", r"\.").format(**groups))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import re
 from collections.abc import Mapping
@@ -16,38 +15,27 @@ _EMBED = re.compile(r"embed_([123])\.")
 _FLAT = re.compile(r"ir_back\.body\.([0-9]{1,4})\.(.*)")
 
 
-@dataclasses.dataclass(frozen=True)
-class Names:
-    """How a file's keys are read.
+def read(
+    state_dict: Mapping[str, np.ndarray],
+) -> tuple[dict[str, str], list[str], list[str]]:
+    """Names every array of a state_dict as the published code does.
 
-    Attributes:
-      arrays: Values by the name that the table knows.
-      keys: That name -> the file's key.
-      twice: Keys of the file that mean what another one already means.
-      notes: What was read differently from how it is spelled.
+    Returns:
+      The name that the table knows -> the file's key; keys that mean what another one
+      already means; and what was read differently from how it is spelled.
     """
-
-    arrays: dict[str, np.ndarray]
-    keys: dict[str, str]
-    twice: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-def read(state_dict: Mapping[str, np.ndarray]) -> Names:
-    """Names every array of a state_dict as the published code does."""
     renamed = {key: _plain(key) for key in state_dict}
     shapes = {name: np.shape(state_dict[key]) for key, name in renamed.items()}
     stages = _stages(shapes)
-    arrays, keys, twice = {}, {}, []
+    keys: dict[str, str] = {}
+    twice = []
     for key, name in renamed.items():
         if flat := _FLAT.fullmatch(name):
             stage, unit = stages[int(flat[1])]
             name = f"{_BACKBONE}body{stage}.{unit}.{flat[2]}"
-        if name in keys:
+        if keys.setdefault(name, key) != key:
             twice.append(key)
-        else:
-            arrays[name], keys[name] = state_dict[key], key
-    return Names(arrays, keys, tuple(twice), tuple(_notes(list(state_dict), stages)))
+    return keys, twice, _notes(list(state_dict), stages)
 
 
 def _plain(key: str) -> str:

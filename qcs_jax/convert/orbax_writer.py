@@ -72,11 +72,9 @@ def save_orbax(
 
 def check_target(out: pathlib.Path, overwrite: bool) -> None:
     """Raises UserError unless `out` is free, or an earlier conversion to replace."""
-    if not out.exists() and not out.is_symlink():
-        return
-    if not out.is_dir() or out.is_symlink():
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} is not a folder: give another --out")
-    found = {child.name for child in out.iterdir()}
+    found = {child.name for child in out.iterdir()} if out.exists() else set()
     if not found:
         return
     steps = {child.name for child in (out / FOLDER).glob("*")}

@@ -49,22 +49,18 @@ def save_pth(
 
 
 def _records(state_dict: Mapping[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:
-    yield "data.pkl", _program(state_dict)
+    # An OrderedDict of tensors, each with a storage of its own.
+    items = [
+        _literal(name) + _tensor(str(i), array)
+        for i, (name, array) in enumerate(state_dict.items())
+    ]
+    program = [_ORDERED_DICT, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
+    yield "data.pkl", pickle.PROTO + b"\x02" + b"".join(program)
     yield "byteorder", b"little"
     for i, array in enumerate(state_dict.values()):
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         yield f"data/{i}", little.tobytes()
     yield "version", b"3\n"
-
-
-def _program(state_dict: Mapping[str, np.ndarray]) -> bytes:
-    """The pickle of an OrderedDict of tensors, each with a storage of its own."""
-    items = [
-        _literal(name) + _tensor(str(i), array)
-        for i, (name, array) in enumerate(state_dict.items())
-    ]
-    whole = [_ORDERED_DICT, pickle.MARK, *items, pickle.SETITEMS, pickle.STOP]
-    return pickle.PROTO + b"\x02" + b"".join(whole)
 
 
 def _tensor(storage: str, array: np.ndarray) -> bytes:

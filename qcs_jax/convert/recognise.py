@@ -20,6 +20,14 @@ from qcs_jax.system.errors import UserError
 
 BACKBONE = "backbone"  # beside the names of `models.BRANCHES`
 
+# Network -> what it has, and none below it.
+_SIGNS = {
+    "qcs": r"cross_attention_[123]\.theta",
+    "dcs": r"cross_attention_[123]\.|VIT_cross\.",
+    "baseline": r"VIT_base\.",
+    BACKBONE: r"ir_back\.",
+}
+
 # Name -> axes that tell a size. Where they disagree, most of them are right.
 _VIT_NORMS = r"VIT_base\.(norm|blocks\.[0-9]+\.norm[12])\.(weight|bias)"
 _HEADS = r"VIT_(base|cross)\.head\.linear\.(weight|bias)"
@@ -37,18 +45,9 @@ def network_of(arrays: Mapping[str, np.ndarray]) -> str:
     Raises:
       UserError: if they are of none of these.
     """
-
-    def has(pattern: str) -> bool:
-        return any(re.match(pattern, name) for name in arrays)
-
-    if has(r"cross_attention_[123]\.theta"):
-        return "qcs"
-    if has(r"cross_attention_[123]\.|VIT_cross\."):
-        return "dcs"
-    if has(r"VIT_base\."):
-        return "baseline"
-    if has(r"ir_back\."):
-        return BACKBONE
+    for network, sign in _SIGNS.items():
+        if any(re.match(sign, name) for name in arrays):
+            return network
     found = ", ".join(map(shorten, list(arrays)[:5])) or "nothing"
     raise UserError(
         f"this state_dict is not of QCS, DCS, the baseline or their backbone: expected "

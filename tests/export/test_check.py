@@ -112,7 +112,9 @@ def test_unusable_photographs(served, tmp_path):
     def find():
         return labelled_images(tmp_path, served.class_names, every_class=False)
 
-    with pytest.raises(UserError, match=r"has no images .*it needs one folder for each class"):
+    with pytest.raises(
+        UserError, match=r"has no images .*it needs one folder for each class"
+    ):
         find()
     write_photographs(tmp_path)
     (tmp_path / "joy" / "bad.jpg").write_bytes(b"no image")

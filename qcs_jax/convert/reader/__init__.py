@@ -33,6 +33,8 @@ _WRONG_STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"7z\xbc\xaf", "it is a 7z archive", "Unpack it first"),
 )
 
+_ENTRIES = ("state_dict", "model_state_dict", "model")
+
 
 def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
     """Reads what `torch.save` wrote, executing nothing of what the file names.
@@ -55,31 +57,29 @@ def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
       CheckpointFormatError: if the file is missing, damaged, hostile, of another
         format, or holds tensors that are not supported. The message says what to do.
     """
-    path = Path(path)
+    path, remedy = Path(path), DOWNLOAD
     try:
         return _load(path, max_bytes)
     except CheckpointFormatError as error:
-        message = str(error)
+        problem, remedy = error.problem, error.remedy
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        message = f"it cannot be read ({reason}). Check that it is whole and readable"
+        problem = f"it cannot be read ({error.strerror or type(error).__name__})"
+        remedy = "Check that it is whole and readable"
     except Exception as error:
         # The error's text may quote the file at any length; its type is enough.
-        message = f"it is damaged ({type(error).__name__}). {DOWNLOAD}"
-    raise CheckpointFormatError(f"{path}: {message}.")
+        problem = f"it is damaged ({type(error).__name__})"
+    raise CheckpointFormatError(f"{path}: {problem}", remedy)
 
 
 def _load(path: Path, max_bytes: int) -> Any:
     """Tells the formats apart; errors do not name the file yet."""
     if path.is_dir():
-        raise CheckpointFormatError(
-            "it is a directory. Give the .pth file in it; an Orbax checkpoint is read"
-            " by qcs_jax.load"
-        )
+        remedy = "Give the .pth file in it; an Orbax checkpoint is read by qcs_jax.load"
+        raise CheckpointFormatError("it is a directory", remedy)
     if not path.exists():
-        raise CheckpointFormatError("there is no such file. Check the path")
+        raise CheckpointFormatError("there is no such file", "Check the path")
     if not path.is_file():  # A pipe or a device may never end.
-        raise CheckpointFormatError("it is not a regular file. Copy it to one first")
+        raise CheckpointFormatError("it is not a regular file", "Copy it to one first")
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         start = file.read(512)
@@ -92,16 +92,17 @@ def _load(path: Path, max_bytes: int) -> Any:
 
 def _refuse_other_formats(start: bytes, size: int) -> None:
     if not size:
-        raise CheckpointFormatError(f"it is empty. {DOWNLOAD}")
-    for prefix, problem, fix in _WRONG_STARTS:
+        raise CheckpointFormatError("it is empty")
+    for prefix, problem, remedy in _WRONG_STARTS:
         if start.lstrip().startswith(prefix):
-            raise CheckpointFormatError(f"{problem}. {fix}")
+            raise CheckpointFormatError(problem, remedy)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
-        raise CheckpointFormatError(f"it is a safetensors file. {SAVE}")
+        raise CheckpointFormatError("it is a safetensors file", SAVE)
     if start[257:262] == b"ustar":
         raise CheckpointFormatError(
-            "it is a tar archive. Unpack it; if it is a checkpoint of torch < 0.1.10,"
-            " load and save it with a newer PyTorch"
+            "it is a tar archive",
+            "Unpack it; if it is a checkpoint of torch < 0.1.10, load and save it with"
+            " a newer PyTorch",
         )
 
 
@@ -118,45 +119,34 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
     Raises:
       CheckpointFormatError: if there is none, listing the keys that were found.
     """
-    if isinstance(checkpoint, Stub):
-        raise CheckpointFormatError(_whole_model("the checkpoint", checkpoint))
+    entries = checkpoint if isinstance(checkpoint, Mapping) else {}
+    inner = {f"its {key!r} entry": entries.get(key) for key in _ENTRIES}
+    for what, candidate in {"the checkpoint": checkpoint, **inner}.items():
+        if isinstance(candidate, Stub):
+            raise CheckpointFormatError(
+                f"{what} is a pickled {candidate.qualified_name} object, and reading it"
+                " would mean to run its class",
+                SAVE,
+            )
+        if not isinstance(candidate, Mapping):
+            continue
+        others = {
+            name: value
+            for name, value in candidate.items()
+            if not (isinstance(name, str) and isinstance(value, np.ndarray))
+        }
+        if candidate and not others:
+            return dict(candidate)
+        if candidate is not checkpoint:
+            problem = f"{what} must name arrays only, found {_listed(others)}"
+            raise CheckpointFormatError(problem, SAVE)
     if not isinstance(checkpoint, Mapping):
         kind = type(checkpoint).__name__
-        raise CheckpointFormatError(f"the checkpoint is a {kind}, not a dict. {SAVE}.")
-    if checkpoint and not _others(checkpoint):
-        return dict(checkpoint)
-    for key in ("state_dict", "model_state_dict", "model"):
-        inner = checkpoint.get(key)
-        if isinstance(inner, Stub):
-            raise CheckpointFormatError(_whole_model(f"its {key!r} entry", inner))
-        if isinstance(inner, Mapping):
-            others = _others(inner)
-            if inner and not others:
-                return dict(inner)
-            raise CheckpointFormatError(
-                f"{key!r} in the checkpoint must name arrays only, found"
-                f" {_listed(others)}. {SAVE}."
-            )
+        raise CheckpointFormatError(f"the checkpoint is a {kind}, not a dict", SAVE)
     raise CheckpointFormatError(
         "the checkpoint holds no state_dict: expected arrays, or a dict of arrays under"
-        f" 'state_dict', 'model_state_dict' or 'model', found {_listed(checkpoint)}."
-        f" {SAVE}, or pass the right entry."
-    )
-
-
-def _others(candidate: Mapping[Any, Any]) -> dict[Any, Any]:
-    """The entries that are not arrays under a name."""
-    return {
-        name: value
-        for name, value in candidate.items()
-        if not (isinstance(name, str) and isinstance(value, np.ndarray))
-    }
-
-
-def _whole_model(what: str, stub: Stub) -> str:
-    return (
-        f"{what} is a pickled {stub.qualified_name} object, and reading it would mean"
-        f" to run its class. {SAVE}."
+        f" 'state_dict', 'model_state_dict' or 'model', found {_listed(checkpoint)}",
+        f"{SAVE}, or pass the right entry",
     )
 
 

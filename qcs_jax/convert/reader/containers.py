@@ -28,26 +28,26 @@ def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
     try:
         archive = zipfile.ZipFile(file)
     except zipfile.BadZipFile:
-        raise CheckpointFormatError(
-            f"the zip archive is incomplete or damaged. {DOWNLOAD}"
-        ) from None
+        problem = "the zip archive is incomplete or damaged"
+        raise CheckpointFormatError(problem) from None
     records = _checked_records(archive, size)
     order = b"little"
     if "byteorder" in records:
         order = _read(archive, records["byteorder"])
-    if order not in (b"little", b"big"):
-        raise CheckpointFormatError(f"its byte order is unknown. {DOWNLOAD}")
+    byte_order = {b"little": "<", b"big": ">"}.get(order)
+    if byte_order is None:
+        raise CheckpointFormatError("its byte order is unknown")
 
     def read_storage(storage: StorageId) -> bytes:
         record = records.get(f"data/{storage.key}")
         if record is None or record.file_size < storage.byte_count:
             raise CheckpointFormatError(
                 f"storage {shorten(storage.key)} is missing or shorter than the"
-                f" {storage.byte_count} bytes it should have. {DOWNLOAD}"
+                f" {storage.byte_count} bytes it should have"
             )
         return _read(archive, record)[: storage.byte_count]
 
-    builder = TensorBuilder(read_storage, order.decode("ascii"), limit)
+    builder = TensorBuilder(read_storage, byte_order, limit)
     limit.spend(records["data.pkl"].file_size)
     program = io.BytesIO(_read(archive, records["data.pkl"]))
     return run_pickle(program, builder.functions, builder.persistent_load)
@@ -59,8 +59,9 @@ def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
     except zipfile.BadZipFile as error:
         # The bytes are not those of the checksum. PyTorch itself would not notice.
         raise CheckpointFormatError(
-            f"a record is damaged ({shorten(str(error))}). {DOWNLOAD}; or, if it was"
-            " saved without checksums, load and save it with their computation enabled"
+            f"a record is damaged ({shorten(str(error))})",
+            f"{DOWNLOAD}; or, if it was saved without checksums, load and save it with"
+            " their computation enabled",
         ) from None
 
 
@@ -73,19 +74,16 @@ def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
     infos = archive.infolist()
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
-        raise CheckpointFormatError(f"two of its records have one name. {DOWNLOAD}")
+        raise CheckpointFormatError("two of its records have one name")
     root = _root_of(names)
     for info in infos:
         stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
         if not stored or info.compress_size != info.file_size:
-            raise CheckpointFormatError(f"its records are compressed. {SAVE}")
+            raise CheckpointFormatError("its records are compressed", SAVE)
     if sum(info.file_size for info in infos) > size:
-        raise CheckpointFormatError(f"its records overlap. {DOWNLOAD}")
-    return {
-        info.filename.removeprefix(root): info
-        for info in infos
-        if info.filename.startswith(root)
-    }
+        raise CheckpointFormatError("its records overlap")
+    inside = [info for info in infos if info.filename.startswith(root)]
+    return {info.filename.removeprefix(root): info for info in inside}
 
 
 def _root_of(names: list[str]) -> str:
@@ -93,12 +91,12 @@ def _root_of(names: list[str]) -> str:
     if len(mains) != 1:
         found = ", ".join(map(shorten, names[:5])) or "nothing"
         raise CheckpointFormatError(
-            f"it is a zip archive of something else (with {found}). If the checkpoint"
-            " is in it, unpack it first"
+            f"it is a zip archive of something else (with {found})",
+            "If the checkpoint is in it, unpack it first",
         )
     root = mains[0].removesuffix("data.pkl")
     if root + "constants.pkl" in names:
-        raise CheckpointFormatError(f"it is a TorchScript program. {SAVE}")
+        raise CheckpointFormatError("it is a TorchScript program", SAVE)
     return root
 
 
@@ -140,11 +138,11 @@ def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
 
     def read_storage(storage: StorageId) -> bytes:
         if storage.key not in positions:
-            raise CheckpointFormatError(f"one of its storages is missing. {DOWNLOAD}")
+            raise CheckpointFormatError("one of its storages is missing")
         file.seek(positions[storage.key])
         return file.read(storage.byte_count)
 
-    builder = TensorBuilder(read_storage, "little", limit)
+    builder = TensorBuilder(read_storage, "<", limit)
     limit.spend(end - start)
     file.seek(start)
     program = io.BytesIO(file.read(end - start))
@@ -160,10 +158,11 @@ def _check_legacy_header(stream: BinaryIO) -> None:
     if magic != _LEGACY_MAGIC:
         raise CheckpointFormatError(
             "it is no PyTorch checkpoint: neither a zip archive nor a file that begins"
-            f" with PyTorch's magic number. {SAVE}"
+            " with PyTorch's magic number",
+            SAVE,
         )
     if run_pickle(stream) != _LEGACY_VERSION:
-        raise CheckpointFormatError(f"its format has an unknown version. {SAVE}")
+        raise CheckpointFormatError("its format has an unknown version", SAVE)
     run_pickle(stream)  # Sizes and byte order there; storages are always little-endian.
 
 
@@ -172,23 +171,21 @@ def _locate_storages(
 ) -> dict[str, int]:
     """Where the bytes of each storage begin; each follows its element count."""
     if not isinstance(keys, list):
-        raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
+        raise CheckpointFormatError("its list of storages is damaged")
     positions: dict[str, int] = {}
     position = file.tell()
     for key in keys:
         storage = storages.get(key) if isinstance(key, str) else None
         if storage is None or key in positions:
-            raise CheckpointFormatError(f"its list of storages is damaged. {DOWNLOAD}")
+            raise CheckpointFormatError("its list of storages is damaged")
         file.seek(position)
-        count = file.read(8)
-        position += 8
-        if count != struct.pack("<q", storage.count):
+        if file.read(8) != struct.pack("<q", storage.count):
             raise CheckpointFormatError(
                 f"storage {shorten(key)} has not the expected size, or the file is"
-                f" truncated. {DOWNLOAD}"
+                " truncated"
             )
-        positions[key] = position
-        position += storage.byte_count
+        positions[key] = position + 8
+        position += 8 + storage.byte_count
         if position > size:
-            raise CheckpointFormatError(f"it is truncated. {DOWNLOAD}")
+            raise CheckpointFormatError("it is truncated")
     return positions

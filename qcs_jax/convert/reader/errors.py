@@ -2,13 +2,17 @@
 
 from qcs_jax.system.errors import UserError
 
-# The remedies that most messages end with.
+# The remedies of most problems.
 DOWNLOAD = "Download or copy the file again"
 SAVE = "Save the weights in PyTorch with torch.save(model.state_dict(), path)"
 
 
 class CheckpointFormatError(UserError):
     """A checkpoint that cannot, or must not, be read."""
+
+    def __init__(self, problem: str, remedy: str = DOWNLOAD) -> None:
+        super().__init__(f"{problem}. {remedy}.")
+        self.problem, self.remedy = problem, remedy
 
 
 def shorten(text: str, limit: int = 120) -> str:

@@ -22,9 +22,10 @@ decides what a name means, and all else happens as in any pickle.
 import dataclasses
 import pickletools
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, NoReturn
 
-from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
+from qcs_jax.convert.reader.errors import SAVE, CheckpointFormatError, shorten
 
 # A published checkpoint with its optimizer takes about 1e5 steps.
 MAX_STEPS = 1_000_000
@@ -60,7 +61,7 @@ class Stub:
 
 
 def _damaged(how: str) -> CheckpointFormatError:
-    return CheckpointFormatError(f"its pickle is damaged ({how}). {DOWNLOAD}")
+    return CheckpointFormatError(f"its pickle is damaged ({how})")
 
 
 @dataclasses.dataclass
@@ -68,19 +69,11 @@ class _Machine:
     """One run: a stack, the stacks below each mark, and the memo."""
 
     functions: Functions
-    persistent_load: Callable[[Any], Any] | None
+    persistent_load: Callable[[Any], Any]
     stack: list[Any] = dataclasses.field(default_factory=list)
     outer_stacks: list[list[Any]] = dataclasses.field(default_factory=list)
     memo: dict[int, Any] = dataclasses.field(default_factory=dict)
     fuel: int = MAX_STEPS
-
-    def run(self, stream: BinaryIO) -> Any:
-        """Runs one pickle and leaves `stream` right behind it."""
-        for opcode, argument, _ in pickletools.genops(stream):
-            self.spend(1)
-            _STEPS[opcode.name](self, argument)
-        # The last opcode was STOP, or genops would have raised.
-        return self.stack.pop()
 
     def spend(self, steps: int) -> None:
         """Pays for work; a program that is out of fuel is refused."""
@@ -88,7 +81,8 @@ class _Machine:
         if self.fuel < 0:
             raise CheckpointFormatError(
                 f"its pickle takes more than {MAX_STEPS:,} steps, which no state_dict"
-                f" needs. {SAVE}"
+                " needs",
+                SAVE,
             )
 
     def push(self, value: Any) -> None:
@@ -117,11 +111,6 @@ class _Machine:
 
     def remember(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
-
-    def persist(self, identifier: Any) -> None:
-        if self.persistent_load is None:
-            raise _damaged("it refers to a storage where none may be")
-        self.push(self.persistent_load(identifier))
 
     def call(self, target: Any, arguments: Any) -> None:
         """Pushes the result of a known function; calling a stub gives the same stub.
@@ -179,15 +168,13 @@ def _extend(machine: _Machine, items: list[Any]) -> None:
 def _set_items(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     if isinstance(target, dict):
-        target.update(safe_dict(zip(items[::2], items[1::2], strict=True)))
+        target.update(_dict_of(items))
     elif not isinstance(target, Stub):
         raise _damaged("it sets items of something but a dict")
 
 
-def _make_dict(machine: _Machine, _: None) -> None:
-    items = machine.pop_to_mark()
-    machine.push({})
-    _set_items(machine, items)
+def _dict_of(items: list[Any]) -> dict[Any, Any]:
+    return safe_dict(zip(items[::2], items[1::2], strict=True))
 
 
 def _stack_global(machine: _Machine, _: None) -> None:
@@ -204,6 +191,10 @@ def _object(machine: _Machine, _: None) -> None:
 
 def _no_buffers(machine: _Machine, _: None) -> NoReturn:
     raise _damaged("it needs buffers from outside of the file")
+
+
+def _no_storage(_: Any) -> NoReturn:
+    raise _damaged("it refers to a storage where none may be")
 
 
 _LITERALS = (
@@ -234,11 +225,10 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "TUPLE2": lambda m, _: m.push(tuple(m.pop_some(2))),
     "TUPLE3": lambda m, _: m.push(tuple(m.pop_some(3))),
     "LIST": lambda m, _: m.push(m.pop_to_mark()),
-    "DICT": _make_dict,
+    "DICT": lambda m, _: m.push(_dict_of(m.pop_to_mark())),
     "FROZENSET": lambda m, _: m.push(frozenset(map(_safe_key, m.pop_to_mark()))),
     "APPEND": lambda m, _: _extend(m, [m.stack.pop()]),
-    "APPENDS": lambda m, _: _extend(m, m.pop_to_mark()),
-    "ADDITEMS": lambda m, _: _extend(m, m.pop_to_mark()),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda m, _: _extend(m, m.pop_to_mark())),
     "SETITEM": lambda m, _: _set_items(m, m.pop_some(2)),
     "SETITEMS": lambda m, _: _set_items(m, m.pop_to_mark()),
     "MEMOIZE": lambda m, _: m.remember(len(m.memo)),
@@ -251,20 +241,19 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     ),
     "INST": lambda m, names: m.call(Stub(*names.split(" ", 1)), tuple(m.pop_to_mark())),
     "OBJ": _object,
-    "REDUCE": lambda m, _: m.call_from_stack(2),
-    "NEWOBJ": lambda m, _: m.call_from_stack(2),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda m, _: m.call_from_stack(2)),
     "NEWOBJ_EX": lambda m, _: m.call_from_stack(3),
     "BUILD": lambda m, _: m.stack.pop(),
-    "PERSID": _Machine.persist,
-    "BINPERSID": lambda m, _: m.persist(m.stack.pop()),
+    "PERSID": lambda m, identifier: m.push(m.persistent_load(identifier)),
+    "BINPERSID": lambda m, _: m.push(m.persistent_load(m.stack.pop())),
     **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), _no_buffers),
 }
 
 
 def run_pickle(
     stream: BinaryIO,
-    functions: Functions | None = None,
-    persistent_load: Callable[[Any], Any] | None = None,
+    functions: Functions = MappingProxyType({}),
+    persistent_load: Callable[[Any], Any] = _no_storage,
 ) -> Any:
     """What a pickle describes, in plain containers; executes nothing that it names.
 
@@ -278,8 +267,13 @@ def run_pickle(
     Raises:
       CheckpointFormatError: if it is damaged, or more than this machine runs.
     """
+    machine = _Machine(functions, persistent_load)
     try:
-        return _Machine(functions or {}, persistent_load).run(stream)
+        for opcode, argument, _ in pickletools.genops(stream):
+            machine.spend(1)
+            _STEPS[opcode.name](machine, argument)
+        # The last opcode was STOP, or genops would have raised.
+        return machine.stack.pop()
     except CheckpointFormatError:
         raise
     except Exception as error:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from qcs_jax.convert.reader.errors import DOWNLOAD, CheckpointFormatError
+from qcs_jax.convert.reader.errors import CheckpointFormatError
 from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, safe_dict
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
@@ -64,13 +64,13 @@ class ByteLimit:
         if self.spent > (most := _GROWTH * self.file_size + _GROWTH_CONSTANT):
             raise CheckpointFormatError(
                 f"its tensors take more than {most:,} bytes, far more than the file"
-                " holds. Save them in PyTorch without expanded views: call .clone() on"
-                " each"
+                " holds",
+                "Save them in PyTorch without expanded views: call .clone() on each",
             )
         if self.spent > self.max_bytes:
             raise CheckpointFormatError(
-                f"its tensors take more than max_bytes = {self.max_bytes:,} bytes. If"
-                " you trust its size, pass a larger max_bytes"
+                f"its tensors take more than max_bytes = {self.max_bytes:,} bytes",
+                "If you trust its size, pass a larger max_bytes",
             )
 
 
@@ -107,7 +107,7 @@ class StorageId:
             case ("storage", Stub() as kind, str() as key, _, count, *rest):
                 if len(rest) <= 1 and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
                     return cls(key, _dtype_of(kind), count)
-        raise CheckpointFormatError(f"its pickle names a storage wrongly. {DOWNLOAD}")
+        raise CheckpointFormatError("its pickle names a storage wrongly")
 
 
 @dataclasses.dataclass(eq=False)
@@ -119,36 +119,32 @@ class _Storage:
     is_given_away: bool = False
 
 
+@dataclasses.dataclass
 class TensorBuilder:
     """The vocabulary of a PyTorch pickle: storages, tensors, and what is around them.
 
     Attributes:
+      read_storage: The container's reader.
+      byte_order: The container's, "<" or ">".
+      limit: Pays for the arrays.
       functions: For `run_pickle`: the globals that do something.
     """
 
-    def __init__(
-        self,
-        read_storage: Callable[[StorageId], bytes],
-        byte_order: str,
-        limit: ByteLimit,
-    ) -> None:
-        """Takes the container's reader and byte order ("little" or "big")."""
-        self._read_storage = read_storage
-        self._byte_order = {"little": "<", "big": ">"}[byte_order]
-        self._limit = limit
+    read_storage: Callable[[StorageId], bytes]
+    byte_order: str
+    limit: ByteLimit
+
+    def __post_init__(self) -> None:
         self._storages: dict[str, _Storage] = {}
-        self._rebuilders: dict[tuple[str, str], Function] = {
-            ("torch._utils", "_rebuild_tensor"): self._tensor,
-            ("torch._utils", "_rebuild_tensor_v2"): self._tensor_v2,
-            ("torch._utils", "_rebuild_parameter"): _first,
-            ("torch._utils", "_rebuild_parameter_with_state"): _first,
-            **{
-                ("torch._utils", f"_rebuild_{kind}"): functools.partial(_refuse, kind)
-                for kind in _UNSUPPORTED
-            },
+        rebuilders: dict[str, Function] = {
+            "tensor": self._tensor,
+            "tensor_v2": self._tensor_v2,
+            "parameter": _first,
+            "parameter_with_state": _first,
+            **{kind: functools.partial(_refuse, kind) for kind in _UNSUPPORTED},
         }
         self.functions: Functions = {
-            **self._rebuilders,
+            **{("torch._utils", f"_rebuild_{k}"): f for k, f in rebuilders.items()},
             ("torch._tensor", "_rebuild_from_type_v2"): self._from_type,
             ("torch.nn.parameter", "Parameter"): _first,
             ("torch", "Size"): _sequence,
@@ -165,33 +161,33 @@ class TensorBuilder:
             storage = _Storage(storage_id, self._read(storage_id))
             self._storages[storage_id.key] = storage
         if storage.id != storage_id:
-            raise CheckpointFormatError(f"two storages have one key. {DOWNLOAD}")
+            raise CheckpointFormatError("two storages have one key")
         view = identifier[5] if len(identifier) == 6 else None
         return storage if view is None else _view(storage, view)
 
     def _read(self, storage_id: StorageId) -> np.ndarray:
         is_bfloat16 = storage_id.dtype == _BFLOAT16
-        self._limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
-        data = self._read_storage(storage_id)
+        self.limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
+        data = self.read_storage(storage_id)
         if len(data) != storage_id.byte_count:
-            raise CheckpointFormatError(f"it is truncated. {DOWNLOAD}")
+            raise CheckpointFormatError("it is truncated")
         if is_bfloat16:  # The upper half of a float32.
-            upper = np.frombuffer(data, self._byte_order + "u2").astype(np.uint32)
+            upper = np.frombuffer(data, self.byte_order + "u2").astype(np.uint32)
             return (upper << np.uint32(16)).view(np.float32)
         if storage_id.dtype == "?":  # A bool with another byte than 0 and 1 is no bool.
             return np.frombuffer(data, np.uint8) != 0
-        dtype = np.dtype(self._byte_order + storage_id.dtype)
+        dtype = np.dtype(self.byte_order + storage_id.dtype)
         return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
 
     def _tensor_v2(self, *arguments: Any) -> np.ndarray:
         if any(arguments[6:]):  # After requires_grad and hooks: pending operations.
-            raise CheckpointFormatError(f"it holds a lazily negated tensor. {_PLAIN}")
+            raise CheckpointFormatError("it holds a lazily negated tensor", _PLAIN)
         return self._tensor(*arguments[:4])
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
         """The tensor as an array that shares its memory with no other one."""
         if not isinstance(storage, _Storage):
-            raise CheckpointFormatError(f"a tensor has no storage. {DOWNLOAD}")
+            raise CheckpointFormatError("a tensor has no storage")
         _check_geometry(len(storage.elements), offset, size, stride)
         size, elements = tuple(size), storage.elements
         strides = _steps(size, stride)
@@ -200,7 +196,7 @@ class TensorBuilder:
         if whole and not storage.is_given_away:
             storage.is_given_away = True
             return elements.reshape(size)
-        self._limit.spend(math.prod(size) * elements.itemsize)
+        self.limit.spend(math.prod(size) * elements.itemsize)
         if not math.prod(size):
             return np.empty(size, elements.dtype)
         byte_strides = [step * elements.itemsize for step in strides]
@@ -209,29 +205,26 @@ class TensorBuilder:
 
     def _from_type(self, function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
         """A tensor of a subclass, or with attributes, as a plain one."""
-        if isinstance(function, Stub) and isinstance(arguments, tuple):
-            rebuild = self._rebuilders.get((function.module, function.name))
-            if rebuild is not None:
-                return rebuild(*arguments)
-        raise CheckpointFormatError(f"it holds a tensor of an unknown type. {_PLAIN}")
+        match function, arguments:
+            case Stub(module="torch._utils"), tuple():
+                if rebuild := self.functions.get((function.module, function.name)):
+                    return rebuild(*arguments)
+        raise CheckpointFormatError("it holds a tensor of an unknown type", _PLAIN)
 
 
 def _check_geometry(count: int, offset: Any, size: Any, stride: Any) -> None:
     """Refuses a tensor that reaches beyond the `count` elements of its storage."""
     sequences = isinstance(size, (tuple, list)) and isinstance(stride, (tuple, list))
     if not sequences or len(size) != len(stride) or len(size) > _MAX_DIMENSIONS:
-        raise CheckpointFormatError(
-            f"a tensor has no valid size and strides. {DOWNLOAD}"
-        )
+        raise CheckpointFormatError("a tensor has no valid size and strides")
     if not all(map(_is_int64, (offset, *size, *stride))):
         raise CheckpointFormatError(
-            "a tensor has a size, stride or offset that is negative or too large."
-            f" {DOWNLOAD}"
+            "a tensor has a size, stride or offset that is negative or too large"
         )
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if all(size) and last >= count:
         raise CheckpointFormatError(
-            f"a tensor reaches element {last} of a storage of {count}. {DOWNLOAD}"
+            f"a tensor reaches element {last} of a storage of {count}"
         )
 
 
@@ -246,15 +239,14 @@ def _view(storage: _Storage, view: Any) -> _Storage:
         case (str(), offset, count) if _is_int64(offset) and _is_int64(count):
             if offset + count <= len(storage.elements):
                 return _Storage(storage.id, storage.elements[offset:][:count], True)
-    raise CheckpointFormatError(f"a view reaches beyond its storage. {DOWNLOAD}")
+    raise CheckpointFormatError("a view reaches beyond its storage")
 
 
 def _dtype_of(kind: Stub) -> str:
     dtype = _STORAGE_DTYPES.get(kind.name)
     if dtype is None or kind.module not in ("torch", "torch.cuda"):
-        raise CheckpointFormatError(
-            f"it holds a {kind.qualified_name}, which is not supported. {_PLAIN}"
-        )
+        problem = f"it holds a {kind.qualified_name}, which is not supported"
+        raise CheckpointFormatError(problem, _PLAIN)
     return dtype
 
 
@@ -268,7 +260,7 @@ def _first(value: Any, *_: Any) -> Any:
 
 def _sequence(values: Any = ()) -> tuple[Any, ...]:
     if not isinstance(values, (list, tuple)):
-        raise CheckpointFormatError(f"its pickle lists nothing. {DOWNLOAD}")
+        raise CheckpointFormatError("its pickle lists nothing")
     return tuple(values)
 
 
@@ -277,6 +269,5 @@ def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
 
 
 def _refuse(kind: str, *_: Any) -> NoReturn:
-    raise CheckpointFormatError(
-        f"it holds a tensor of kind {kind!r}, which is not supported. {_PLAIN}"
-    )
+    problem = f"it holds a tensor of kind {kind!r}, which is not supported"
+    raise CheckpointFormatError(problem, _PLAIN)
