@@ -72,10 +72,15 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
         # What was there goes last, so that one of the two is always whole.
         if path.exists():
             path.rename(old)
-        unfinished.rename(path)
+        try:
+            unfinished.rename(path)
+        except BaseException:
+            if old.exists():
+                old.rename(path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager
