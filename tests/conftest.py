@@ -4,6 +4,8 @@ import os
 import pathlib
 import tempfile
 
+import pytest
+
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8")
@@ -17,3 +19,16 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 import qcs_jax  # noqa: E402, F401 (sets flags before JAX starts)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Unloads what a module has compiled.
+
+    Each program holds many memory maps, of which Linux gives a process 65,530: the
+    programs of all tests together come so close to it that a worker may die.
+    """
+    yield
+    import jax  # not before the settings above
+
+    jax.clear_caches()
