@@ -49,7 +49,7 @@ def demo(tmp_path_factory):
     config = runpy.run_path(str(ROOT / "configs" / "demo.py"))["get_config"]()
     model = create_model(config, len(CLASS_NAMES))
     variables = small.variables(model)
-    state = TrainState.create(variables, create_optimizer(config, 1))
+    state = TrainState.create(variables, create_optimizer(config))
     items = {
         "params": state.params,
         "batch_stats": state.batch_stats,

@@ -57,9 +57,8 @@ def save_orbax(
     config.data.resize = resize
     image_size = models.SIZES[conversion.size_name]["image_size"]
     description = describe(config, class_names, image_size)
-    # Training resumes with Adam under a schedule. A fresh state is the same for every
-    # schedule, so that conversion need not know of training (a fixed rate has another).
-    optimizer = optax.adam(optax.constant_schedule(0))
+    # Training resumes with Adam, whose fresh state does not depend on its settings.
+    optimizer = optax.adam(1.0)
     opt_state = optimizer.init(conversion.variables["params"])
     train = {"step": np.int32(0), "opt_state": opt_state}
     with (

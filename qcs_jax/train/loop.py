@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import grain
@@ -31,7 +31,13 @@ from qcs_jax.train.initialize import initialize
 from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.run import Run, create_augmentation, create_optimizer
 from qcs_jax.train.sam import SAM
-from qcs_jax.train.step import TrainState, make_eval_step, make_train_step, replicate
+from qcs_jax.train.step import (
+    TrainState,
+    TrainStep,
+    make_eval_step,
+    make_train_step,
+    replicate,
+)
 from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.writer import Writer
 
@@ -56,7 +62,7 @@ def train_and_evaluate(
     compilation_cache.enable()  # a resumed run or another seed compiles nothing again
     began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
     splits, keep = run.splits, config.train.keep_checkpoints
-    optimizer = create_optimizer(config, run.epoch_steps)
+    optimizer = create_optimizer(config)
     with (
         _alone_in(workdir),
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
@@ -172,7 +178,8 @@ class _Loop:
                     if interrupt.signum is None:
                         raise
                     break  # the signal has ended the processes that decode, too
-                state, new_reports = self._train_step(state, batch)
+                rate = self.run.learning_rate(step)
+                state, new_reports = self._train_step(state, batch, rate)
                 # The devices work on this step while the one before is reported.
                 self._report(step, reports)
                 step, reports = step + 1, new_reports
@@ -186,7 +193,7 @@ class _Loop:
                 self._stop(step, state, interrupt.signum)
 
     @functools.cached_property
-    def _train_step(self) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
+    def _train_step(self) -> TrainStep:
         config, model = self.run.config, self.run.model
         return make_train_step(
             model,

@@ -17,7 +17,7 @@ from qcs_jax.input.pipeline import Topology, steps_per_epoch
 from qcs_jax.input.splits import Splits
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
-from qcs_jax.train.sam import SAM, adam_with_epoch_decay
+from qcs_jax.train.sam import SAM, adam
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +84,15 @@ class Run:
         """Number of steps in the whole run."""
         return self.config.train.epochs * self.epoch_steps
 
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step: `learning_rate * decay ** epoch`."""
+        o = self.config.optimizer
+        return o.learning_rate * o.decay ** (step // self.epoch_steps)
 
-def create_optimizer(config: ml_collections.ConfigDict, epoch_steps: int) -> SAM:
-    """Makes SAM around Adam with per-epoch decay, as `config.optimizer` says."""
-    o = config.optimizer
-    adam = adam_with_epoch_decay(o.learning_rate, o.decay, epoch_steps)
-    return SAM(adam, o.rho)
+
+def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
+    """Makes SAM around Adam, as `config.optimizer` says."""
+    return SAM(adam(), config.optimizer.rho)
 
 
 def create_augmentation(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 Tree = Any
@@ -25,9 +24,12 @@ def climb(params: Tree, grads: Tree, rho: float) -> Tree:
 class SAM:
     """An optimizer that follows the gradient found at the worst nearby weights.
 
+    `step` is plain Python around `climb` and `update`, so that whoever compiles these
+    by themselves compiles the gradient once for both passes.
+
     Attributes:
-      optimizer: Any optax optimizer; it sees the second gradient and the unmoved
-        weights.
+      optimizer: Any optax optimizer of learning rate 1; it sees the second gradient
+        and the unmoved weights.
       rho: Radius of the neighbourhood, in the L2 norm over all parameters. With 0 this
         is the plain optimizer and costs one pass instead of two.
     """
@@ -38,15 +40,29 @@ class SAM:
     def init(self, params: Tree) -> Tree:
         return self.optimizer.init(params)
 
+    def climb(self, params: Tree, grads: Tree) -> Tree:
+        """The weights that the second pass looks at."""
+        return climb(params, grads, self.rho)
+
+    def update(
+        self, params: Tree, opt_state: Tree, grads: Tree, learning_rate: Any
+    ) -> tuple[Tree, Tree]:
+        """New parameters and optimizer state, by the gradient of the last pass."""
+        with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
+            updates, opt_state = self.optimizer.update(grads, opt_state, params)
+        updates = jax.tree.map(lambda u: learning_rate * u, updates)
+        return optax.apply_updates(params, updates), opt_state
+
     def step(
         self,
         grad_fn: GradFn,
         params: Tree,
         opt_state: Tree,
         carry: Tree,
+        learning_rate: Any,
         *,
-        reduce: Callable[[Tree], Tree] = lambda grads: grads,
-        local_climb: bool = False,
+        climb: Callable[[Tree, Tree], Tree] | None = None,
+        update: Callable[..., tuple[Tree, Tree]] | None = None,
     ) -> tuple[Tree, Tree, Tree, dict[str, Tree]]:
         """Takes one step.
 
@@ -56,34 +72,24 @@ class SAM:
           params: Parameters w.
           opt_state: State of `optimizer`.
           carry: First carry.
-          reduce: Averages gradients over devices.
-          local_climb: Climb along each device's own gradient (m-SAM) instead of the
-            averaged one.
+          learning_rate: Factor of the optimizer's updates.
+          climb: Compiled form of the method of this name.
+          update: Likewise.
 
         Returns:
-          New parameters, optimizer state and carry, and a report: "pass1" and "pass2"
-          (missing with `rho` 0), each what `grad_fn` reported with "grad_norm" added.
+          New parameters, optimizer state and carry, and the reports of "pass1" and
+          "pass2" (missing with `rho` 0).
         """
-        local, carry, report = grad_fn(params, carry)
-        grads = reduce(local)
-        reports = {"pass1": {**report, "grad_norm": optax.tree.norm(grads)}}
+        grads, carry, report = grad_fn(params, carry)
+        reports = {"pass1": report}
         if self.rho > 0:
-            uphill = climb(params, local if local_climb else grads, self.rho)
-            grads, carry, report = grad_fn(uphill, carry)
-            grads = reduce(grads)
-            reports["pass2"] = {**report, "grad_norm": optax.tree.norm(grads)}
-        with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
-            updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        return optax.apply_updates(params, updates), opt_state, carry, reports
+            uphill = (climb or self.climb)(params, grads)
+            grads, carry, reports["pass2"] = grad_fn(uphill, carry)
+        update = update or self.update
+        params, opt_state = update(params, opt_state, grads, learning_rate)
+        return params, opt_state, carry, reports
 
 
-def adam_with_epoch_decay(
-    learning_rate: float, decay: float, steps_per_epoch: int
-) -> optax.GradientTransformation:
-    """Adam (0.9, 0.999, 1e-8) with rate `learning_rate * decay ** epoch`."""
-
-    def schedule(step: jax.Array) -> jax.Array:
-        epoch = step // steps_per_epoch
-        return learning_rate * decay ** epoch.astype(jnp.float32)
-
-    return optax.adam(schedule)
+def adam() -> optax.GradientTransformation:
+    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1."""
+    return optax.adam(1.0)

@@ -1,13 +1,15 @@
 """The train step and the evaluation step: the only code that knows about devices.
 
-Each is written for one device with a named axis and mapped over all of them by pmap.
-The state goes in and comes out as one replicated tree (`None` axes); the batch is split
-along its leading axis. Everything that must be equal on all devices is reduced over the
-axis inside, so the same global batch gives the same result on 1, 2, 4 or 8 devices.
+What sees images is written for one device with a named axis and mapped over all of them
+by pmap; the batch is split along its leading axis. The state goes in and comes out as
+one replicated tree (`None` axes). Everything that must be equal on all devices is
+reduced over the axis inside, so the same global batch gives the same result on 1, 2, 4
+or 8 devices.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +18,8 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
+import optax
 from jax import lax
 
 from qcs_jax.images import augment
@@ -24,6 +28,7 @@ from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM
 
 AXIS = "data"
+_RANDOM = "threefry2x32"
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -68,6 +73,76 @@ def replicate(tree: Any) -> Any:
     return jax.device_put(tree, everywhere)
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+    """The training step: a few programs, called one after the other.
+
+    The gradient takes by far the longest to compile, and one program serves both passes
+    of SAM. (A loop inside a single program would, too, but XLA runs the body of a loop
+    on one core of a CPU.) What differs from run to run, such as the seed and the
+    learning rate, is an argument: all runs of a network share their programs, also
+    through the cache of compiled programs.
+
+    Attributes:
+      optimizer: SAM around an optax optimizer.
+      seed: Key of augmentation and dropout, together with the step number; uint32
+        `[2]`, see `seed_data`.
+      prepare: `(seed, step, pixels) -> (images, dropout key, step + 1)`.
+      gradients: `(params, batch_stats, images, labels, dropout key, number) ->
+        (gradient, batch_stats, report)` for passes number 0 and 1 of SAM; donates the
+        running averages.
+      climb: `SAM.climb`; donates the gradient.
+      update: `SAM.update`; donates all but the learning rate.
+    """
+
+    optimizer: SAM
+    seed: np.ndarray
+    prepare: Callable
+    gradients: tuple[Callable, Callable]
+    climb: Callable
+    update: Callable
+
+    def __call__(
+        self, state: TrainState, batch: dict, learning_rate: float
+    ) -> tuple[TrainState, dict]:
+        """Takes one step; donates the state.
+
+        Args:
+          state: Where training is.
+          batch: `{"image": uint8 [devices, n, b, h, w, 3], "label": int32 [devices, n,
+            b]}`.
+          learning_rate: That of this step.
+
+        Returns:
+          The new state, and the reports of `SAM.step`, each with "loss", its terms,
+          "accuracy" `[n]` of the base branch, and "grad_norm".
+        """
+        images, key, step = self.prepare(self.seed, state.step, batch["image"])
+        passes = enumerate(self.gradients)
+
+        def grad_fn(params, batch_stats):
+            number, gradient = next(passes)
+            inputs = images, batch["label"], key, np.int32(number)
+            return gradient(params, batch_stats, *inputs)
+
+        params, opt_state, batch_stats, reports = self.optimizer.step(
+            grad_fn,
+            state.params,
+            state.opt_state,
+            state.batch_stats,
+            learning_rate,
+            climb=self.climb,
+            update=self.update,
+        )
+        return TrainState(step, params, batch_stats, opt_state), reports
+
+
+def seed_data(seed: int) -> np.ndarray:
+    """The key that a seed stands for, uint32 `[2]`."""
+    # Threefry draws the same per example, however the examples are batched.
+    return np.asarray(jax.random.key_data(jax.random.key(seed, impl=_RANDOM)))
+
+
 def make_train_step(
     model: nn.Module,
     optimizer: SAM,
@@ -77,8 +152,8 @@ def make_train_step(
     seed: int,
     local_climb: bool = False,
     devices: Sequence[jax.Device] | None = None,
-) -> Callable[[TrainState, dict], tuple[TrainState, dict]]:
-    """Builds the pmapped training step. It donates the state.
+) -> TrainStep:
+    """Builds the training step.
 
     Args:
       model: Network; its `axis_name` is set here.
@@ -86,69 +161,75 @@ def make_train_step(
       loss: Loss of what the network says.
       augment_fn: `(keys [m], images [m, h, w, 3]) -> [m, s, s, 3]`, normalised; its
         result serves both passes of SAM.
-      seed: Seed of augmentation and dropout, together with the step number.
-      local_climb: m-SAM; see `SAM.step`.
+      seed: Seed of augmentation and dropout.
+      local_climb: Climb along each device's own gradient (m-SAM) instead of the
+        averaged one. The two passes then are two programs.
       devices: To map over; default all.
-
-    Returns:
-      `(state, batch) -> (state, reports)`. The batch is `{"image": uint8
-      [devices, n, b, h, w, 3], "label": int32 [devices, n, b]}`; the reports are those
-      of `SAM.step`, each with "loss", its terms, and "accuracy" `[n]` of the base
-      branch.
     """
     model = model.clone(axis_name=AXIS)
     layout = BatchLayout(model.branches, AXIS)
 
-    def train_step(state: TrainState, batch: dict) -> tuple[TrainState, dict]:
-        # Threefry draws the same per example, however the examples are batched.
-        key = jax.random.key(seed, impl="threefry2x32")
-        key = jax.random.fold_in(key, state.step)
-        augment_key, dropout_key = jax.random.split(key)
-        pixels = layout.merge(batch["image"])
+    def prepare(seed, step, pixels):
+        key = jax.random.wrap_key_data(seed, impl=_RANDOM)
+        augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, step))
+        pixels = layout.merge(pixels)
         keys = layout.example_keys(augment_key, len(pixels))
         images = layout.split(augment_fn(keys, pixels))
+        return images, jax.random.key_data(dropout_key), step + 1
 
-        def loss_fn(params, batch_stats, key):
-            outputs, new = model.apply(
-                {"params": params, "batch_stats": batch_stats},
-                images,
-                train=True,
-                method="outputs",
-                rngs={"dropout": key},
-                mutable=["batch_stats"],
-            )
-            value, terms = loss(outputs, batch["label"])
-            hits = jnp.argmax(outputs.base_logits, axis=-1) == batch["label"]
-            accuracy = jnp.mean(hits.astype(jnp.float32), axis=1)
-            report = {"loss": value, "accuracy": accuracy, **terms}
-            return value, (new["batch_stats"], lax.pmean(report, AXIS))
-
-        def grad_fn(params, carry):
-            batch_stats, number = carry
-            key = jax.random.fold_in(dropout_key, number)
-            gradient = jax.grad(loss_fn, has_aux=True)
-            grads, (batch_stats, report) = gradient(params, batch_stats, key)
-            return grads, (batch_stats, number + 1), report
-
-        # Both passes of SAM see the same images; the statistics pass through both.
-        params, opt_state, (batch_stats, _), reports = optimizer.step(
-            grad_fn,
-            state.params,
-            state.opt_state,
-            (state.batch_stats, jnp.int32(0)),
-            reduce=functools.partial(lax.pmean, axis_name=AXIS),
-            local_climb=local_climb,
+    def loss_fn(params, batch_stats, images, labels, key):
+        outputs, new = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            images,
+            train=True,
+            method="outputs",
+            rngs={"dropout": key},
+            mutable=["batch_stats"],
         )
-        state = TrainState(state.step + 1, params, batch_stats, opt_state)
-        return state, reports
+        value, terms = loss(outputs, labels)
+        hits = jnp.argmax(outputs.base_logits, axis=-1) == labels
+        accuracy = jnp.mean(hits.astype(jnp.float32), axis=1)
+        report = {"loss": value, "accuracy": accuracy, **terms}
+        return value, (new["batch_stats"], lax.pmean(report, AXIS))
 
-    return jax.pmap(
-        train_step,
-        AXIS,
-        in_axes=(None, 0),
-        out_axes=None,
-        donate_argnums=0,
-        devices=devices,
+    def gradient(params, batch_stats, images, labels, key, number, *, reduced=True):
+        key = jax.random.wrap_key_data(key, impl=_RANDOM)
+        key = jax.random.fold_in(key, number)
+        grad_fn = jax.grad(loss_fn, has_aux=True)
+        local, (batch_stats, report) = grad_fn(params, batch_stats, images, labels, key)
+        grads = lax.pmean(local, AXIS)
+        report = {**report, "grad_norm": optax.tree.norm(grads)}
+        return grads if reduced else local, batch_stats, report
+
+    # What is one tree for all devices has the axis None, what each has its own, 0.
+    def mapped(function, in_axes, out_axes, donate=()):
+        return jax.pmap(
+            function,
+            AXIS,
+            in_axes=in_axes,
+            out_axes=out_axes,
+            donate_argnums=donate,
+            devices=devices,
+        )
+
+    def mapped_gradient(params=None, grads=None):
+        function = functools.partial(gradient, reduced=grads is None)
+        in_axes, out_axes = (params, None, 0, 0, None, None), (grads, None, None)
+        return mapped(function, in_axes, out_axes, donate=1)
+
+    if local_climb:
+        gradients = mapped_gradient(grads=0), mapped_gradient(params=0)
+        climb = jax.vmap(optimizer.climb, (None, 0))
+    else:
+        gradients = (mapped_gradient(),) * 2
+        climb = optimizer.climb
+    return TrainStep(
+        optimizer=optimizer,
+        seed=seed_data(seed),
+        prepare=mapped(prepare, (None, None, 0), (0, None, None)),
+        gradients=gradients,
+        climb=jax.jit(climb, donate_argnums=1),
+        update=jax.jit(optimizer.update, donate_argnums=(0, 1)),
     )
 
 

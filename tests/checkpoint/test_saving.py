@@ -16,7 +16,7 @@ DESCRIPTION = {"config": {"model": {"name": "dcs"}}, "class_names": ["a", "b"]}
 
 
 def items(seed=0):
-    optimizer = sam.SAM(sam.adam_with_epoch_decay(1e-3, 0.9, 2))
+    optimizer = sam.SAM(sam.adam())
     state = TrainState.create(small.variables(MODEL, seed), optimizer)
     return {
         "params": state.params,

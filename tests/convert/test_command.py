@@ -19,7 +19,7 @@ from qcs_jax.config import base_config
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.train.sam import SAM, adam_with_epoch_decay
+from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
 RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
@@ -82,7 +82,7 @@ def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
     assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}")[0] == 0
     config = base_config()
     config.model.update({"name": "dcs", "size": "tiny"})
-    optimizer = SAM(adam_with_epoch_decay(4e-6, 0.98, steps_per_epoch=9))
+    optimizer = SAM(adam())
     fresh = TrainState.create(weights.of(model, 1), optimizer)
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
     template = {**fresh.variables, "train": train}

@@ -57,7 +57,7 @@ def _check_step(name, dtype, *, losses, statistics, params, logits):
     model = models.create(name, dtype=dtype)
     variables = published.variables(f"{name}_7", dtype)
     images, labels = published.batch(golden["seed"], 0, golden["branches"], 7, dtype)
-    optimizer = sam.SAM(sam.adam_with_epoch_decay(1e-4, 1.0, 1), rho=0.05)
+    optimizer = sam.SAM(sam.adam(), rho=0.05)
     step = make_train_step(
         model,
         optimizer,
@@ -67,7 +67,8 @@ def _check_step(name, dtype, *, losses, statistics, params, logits):
         devices=jax.devices()[:1],
     )
     state = TrainState.create(variables, optimizer)
-    state, reports = step(state, {"image": images[None], "label": labels[None]})
+    batch = {"image": images[None], "label": labels[None]}
+    state, reports = step(state, batch, 1e-4)
     expected = golden["steps"][0]
     for number in ("pass1", "pass2"):
         _check_pass(reports[number], expected[number], losses)

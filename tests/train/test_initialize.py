@@ -152,7 +152,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     # Compiling the real initialisation takes far longer than all else here.
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
     config = base_config()
-    optimizer = create_optimizer(config, 1)
+    optimizer = create_optimizer(config)
     names = tuple(f"class {k}" for k in range(model.num_classes))
 
     def start(workdir, init_from=""):

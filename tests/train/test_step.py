@@ -14,7 +14,7 @@ from qcs_jax.train.run import create_augmentation
 from qcs_jax.train.step import TrainState, make_eval_step, make_train_step, replicate
 
 # Plain gradient descent shows the gradient itself; Adam would hide its scale.
-OPTIMIZER = sam.SAM(optax.sgd(0.1), rho=0.05)
+OPTIMIZER = sam.SAM(optax.sgd(1.0), rho=0.05)
 
 
 def take_step(devices, *, model=None, optimizer=OPTIMIZER, **options):
@@ -30,7 +30,7 @@ def take_step(devices, *, model=None, optimizer=OPTIMIZER, **options):
         **options,
     )
     state = TrainState.create(small.variables(model), optimizer)
-    return jax.device_get(step(state, small.batch(model, 8, devices)))
+    return jax.device_get(step(state, small.batch(model, 8, devices), 0.1))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def close(tree, expected, **tolerance):
 
 def test_all_devices_hold_the_same_state():
     model = small.create("dcs")
-    optimizer = sam.SAM(sam.adam_with_epoch_decay(1e-3, 0.9, 2))
+    optimizer = sam.SAM(sam.adam())
     step = make_train_step(
         model,
         optimizer,
@@ -70,7 +70,7 @@ def test_all_devices_hold_the_same_state():
     state = replicate(TrainState.create(small.variables(model), optimizer))
     before = state
     for seed in range(3):
-        state, reports = step(state, small.batch(model, 8, 8, seed=seed))
+        state, reports = step(state, small.batch(model, 8, 8, seed=seed), 1e-3)
     assert int(state.step) == 3
     for x in jax.tree.leaves((state, reports)):
         shards = [np.asarray(shard.data) for shard in x.addressable_shards]
@@ -78,6 +78,47 @@ def test_all_devices_hold_the_same_state():
         for shard in shards[1:]:
             np.testing.assert_array_equal(shard, shards[0])
     assert all(x.is_deleted() for x in jax.tree.leaves(before.params)), "donated"
+
+
+def test_every_run_of_a_network_calls_the_same_programs():
+    """Neither pass, step, seed nor learning rate makes XLA compile once more."""
+    model = small.create("dcs")
+    optimizer = sam.SAM(sam.adam())
+    first, second = (
+        make_train_step(
+            model,
+            optimizer,
+            loss=JointLoss(),
+            augment_fn=create_augmentation(base_config(), model.image_size),
+            seed=seed,
+        )
+        for seed in (0, 1)
+    )
+    assert first.gradients[0] is first.gradients[1]
+    batch = small.batch(model, 8, 8)
+    state = replicate(TrainState.create(small.variables(model), optimizer))
+    images, key, _ = first.prepare(first.seed, state.step, batch["image"])
+    others, other_key, _ = second.prepare(second.seed, state.step, batch["image"])
+    assert (np.asarray(images) != np.asarray(others)).any()
+    assert (np.asarray(key) != np.asarray(other_key)).any()
+    inputs = state.params, state.batch_stats, images, batch["label"], key, np.int32(0)
+    texts = {
+        (
+            step.prepare.lower(step.seed, state.step, batch["image"]).as_text(),
+            step.gradients[0].lower(*inputs).as_text(),
+        )
+        for step in (first, second)
+    }
+    assert len(texts) == 1
+    state, _ = first(state, batch, 1e-3)
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, _, **kwargs: compiled.append(event)
+    )
+    for rate in (1e-3, 2e-3):
+        state, _ = first(state, batch, rate)
+    jax.monitoring.clear_event_listeners()
+    assert not [event for event in compiled if "compile" in event]
 
 
 def test_second_pass_sees_the_climbed_weights_and_statistics_advance_twice(
