@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.models import layers
+from qcs_jax.models import convolution, layers
 
 Norm = Callable[..., nn.Module]
 
@@ -34,7 +34,7 @@ class Unit(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[m, h, w, c_in]` -> `[m, h / stride, w / stride, c]`."""
         width, s = x.shape[-1], self.stride
-        conv = functools.partial(layers.conv, dtype=self.dtype)
+        conv = functools.partial(convolution.conv, dtype=self.dtype)
         h = self.norm(name="norm1")(x)
         h = conv(width, self.features, name="conv1")(h)
         h = layers.PReLU(name="prelu")(h)
@@ -64,7 +64,7 @@ class IR50(nn.Module):
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """`[m, s, s, 3]` -> one `[m, s / 2**i, s / 2**i, widths[i - 1]]` per stage."""
         x = x.astype(self.dtype)
-        x = layers.conv(3, self.widths[0], dtype=self.dtype, name="stem_conv")(x)
+        x = convolution.conv(3, self.widths[0], dtype=self.dtype, name="stem_conv")(x)
         x = self.norm(name="stem_norm")(x)
         x = layers.PReLU(name="stem_prelu")(x)
         pyramid = []
@@ -108,6 +108,6 @@ class PyramidTokens(nn.Module):
 
     def _conv(self, x, features, name, kernel=3, stride=2):
         width, options = x.shape[-1], dict(stride=stride, use_bias=True)
-        return layers.conv(
+        return convolution.conv(
             width, features, kernel, **options, dtype=self.dtype, name=name
         )(x)

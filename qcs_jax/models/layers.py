@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
-from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -14,8 +11,7 @@ import numpy as np
 from jax import lax
 
 from qcs_jax.models.batch_layout import BatchLayout
-
-Dtype = Any
+from qcs_jax.models.convolution import Dtype, torch_bias_init, torch_kernel_init
 
 
 def full(x: jax.Array) -> jax.Array:
@@ -24,46 +20,6 @@ def full(x: jax.Array) -> jax.Array:
     (float64 where everything is, as a reference computation would have it.)
     """
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
-
-
-def torch_kernel_init(key: jax.Array, shape: Sequence[int], dtype: Dtype = jnp.float32):
-    """PyTorch's default for conv and linear weights: U(-1, 1) / sqrt(fan_in)."""
-    bound = math.prod(shape[:-1]) ** -0.5
-    return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
-
-
-def torch_bias_init(fan_in: int) -> nn.initializers.Initializer:
-    """PyTorch's default for biases: U(-1, 1) / sqrt(fan_in of the weights)."""
-    bound = fan_in**-0.5
-
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
-
-
-def conv(
-    inputs: int,
-    features: int,
-    kernel: int = 3,
-    *,
-    stride: int = 1,
-    use_bias: bool = False,
-    dtype: Dtype = jnp.float32,
-    name: str | None = None,
-) -> nn.Conv:
-    """Square 2-D convolution, NHWC, padded by `kernel // 2` on every side."""
-    return nn.Conv(
-        features,
-        (kernel, kernel),
-        strides=stride,
-        padding=kernel // 2,
-        use_bias=use_bias,
-        kernel_init=torch_kernel_init,
-        bias_init=torch_bias_init(kernel**2 * inputs),
-        dtype=dtype,
-        name=name,
-    )
 
 
 def dense(
@@ -99,9 +55,25 @@ class PReLU(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Of `[m, h, w, c]`."""
         init = nn.initializers.constant(self.initial)
         slope = self.param("slope", init, (x.shape[-1],))
-        return jnp.where(x >= 0, x, _like(slope.astype(x.dtype), x) * x)
+        return _prelu(x, slope.astype(x.dtype))
+
+
+@jax.custom_vjp
+def _prelu(x: jax.Array, slope: jax.Array) -> jax.Array:
+    return jnp.where(x >= 0, x, _like(slope, x) * x)
+
+
+def _prelu_backward(saved, dy):
+    x, slope = saved
+    dslope = channel_sums(full(jnp.where(x >= 0, 0, x * dy))[None])[0]
+    dx = jnp.where(x >= 0, dy, _like(slope, x) * dy)
+    return dx, dslope.astype(slope.dtype)
+
+
+_prelu.defvjp(lambda x, slope: (_prelu(x, slope), (x, slope)), _prelu_backward)
 
 
 class BatchNorm(nn.Module):
@@ -135,24 +107,15 @@ class BatchNorm(nn.Module):
             return _affine_norm(x, mean.value, var.value, scale, bias, self.epsilon)
 
         xs = self.layout.split(x)  # [n, b, h, w, c]
-        batch_mean, batch_var = self._statistics(xs)  # [n, c], [n, c]
+        y, batch_mean, batch_var = _normalize(
+            self.layout, self.epsilon, xs, scale, bias
+        )
         if not self.is_initializing():
             count = xs[0, ..., 0].size * self.layout.device_count()
             unbiased = batch_var * (count / max(count - 1, 1))
             mean.value = self._advance(mean.value, batch_mean)
             var.value = self._advance(var.value, unbiased)
-        per_branch = (slice(None), None, None, None)
-        y = _affine_norm(
-            xs, batch_mean[per_branch], batch_var[per_branch], scale, bias, self.epsilon
-        )
         return self.layout.merge(y)
-
-    def _statistics(self, xs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        # Two passes, so that the variance of nearly constant channels survives float32.
-        xs = full(xs)
-        mean = self.layout.mean(jnp.mean(xs, axis=(1, 2, 3)))
-        centred = xs - mean[:, None, None, None]
-        return mean, self.layout.mean(jnp.mean(centred**2, axis=(1, 2, 3)))
 
     def _advance(self, running: jax.Array, new: jax.Array) -> jax.Array:
         """`(1 - momentum) running + momentum new[i]`, for each branch i in turn."""
@@ -161,6 +124,78 @@ class BatchNorm(nn.Module):
         weighted = weights.astype(new.dtype)[:, None] * new
         advanced = keep**n * running + jnp.sum(weighted, axis=0)
         return lax.stop_gradient(advanced)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _normalize(
+    layout: BatchLayout,
+    epsilon: float,
+    xs: jax.Array,
+    scale: jax.Array,
+    bias: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Normalises each branch with the statistics of the global batch.
+
+    The gradient is written out: it needs two sums where the one that JAX derives needs
+    four, and keeps nothing but the input. None passes through the statistics returned.
+
+    Args:
+      layout: Branches and devices of the batch.
+      epsilon: Added to the variance.
+      xs: `[n, b, h, w, c]`.
+      scale: `[c]`.
+      bias: `[c]`.
+
+    Returns:
+      Normalised `xs`; mean and biased variance of each branch, `[n, c]`.
+    """
+    return _normalize_forward(layout, epsilon, xs, scale, bias)[0]
+
+
+def _normalize_forward(layout, epsilon, xs, scale, bias):
+    # Two passes, so that the variance of nearly constant channels survives float32.
+    mean = _branch_mean(layout, full(xs))
+    var = _branch_mean(layout, (full(xs) - _per_branch(mean)) ** 2)
+    y = _affine_norm(xs, _per_branch(mean), _per_branch(var), scale, bias, epsilon)
+    return (y, mean, var), (xs, mean, var, scale)
+
+
+def _normalize_backward(layout, epsilon, saved, cotangents):
+    xs, mean, var, scale = saved
+    dy, inverse = full(cotangents[0]), lax.rsqrt(var + epsilon)
+    centred = full(xs) - _per_branch(mean)
+    # Sums over the images of this device, [n, c]; the caller averages over devices
+    # what belongs to parameters, while that of the input is the global batch's.
+    count = xs[0, ..., 0].size
+    dbias, product = channel_sums(dy), channel_sums(dy * centred)
+    slope = layout.mean(product) * inverse**2 / count
+    dx = dy - _per_branch(layout.mean(dbias) / count) - centred * _per_branch(slope)
+    dx = dx * _per_branch(inverse * _like(scale, inverse))
+    dscale = jnp.sum(product * inverse, axis=0)
+    return dx.astype(xs.dtype), dscale, jnp.sum(dbias, axis=0)
+
+
+_normalize.defvjp(_normalize_forward, _normalize_backward)
+
+
+def _branch_mean(layout: BatchLayout, xs: jax.Array) -> jax.Array:
+    """Mean over the global batch: `[n, b, h, w, c]` -> `[n, c]`."""
+    return layout.mean(channel_sums(xs) / xs[0, ..., 0].size)
+
+
+def channel_sums(xs: jax.Array) -> jax.Array:
+    """Sums over images and positions: `[n, b, h, w, c]` -> `[n, c]`.
+
+    Row by row first, with a barrier behind: XLA computes one sum over everything on a
+    single core of a CPU, and would join the two.
+    """
+    rows = lax.optimization_barrier(jnp.sum(xs, axis=3))
+    return jnp.sum(rows, axis=(1, 2))
+
+
+def _per_branch(statistic: jax.Array) -> jax.Array:
+    """`[n, c]` -> `[n, 1, 1, 1, c]`."""
+    return lax.expand_dims(statistic, (1, 2, 3))
 
 
 def _affine_norm(x, mean, var, scale, bias, epsilon) -> jax.Array:

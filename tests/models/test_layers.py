@@ -1,6 +1,7 @@
 """Layers against what PyTorch defines them to be."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -35,6 +36,32 @@ def test_batch_norm_equals_successive_calls_per_branch():
     np.testing.assert_allclose(new["batch_stats"]["var"], var, rtol=1e-6)
 
 
+def test_gradient_of_batch_norm_is_that_of_its_definition():
+    n, b, c = 2, 3, 4
+    layer = layers.BatchNorm(BatchLayout(n), train=True)
+    data, weights = x(n * b, 5, 6, c), x(n * b, 5, 6, c, seed=1)
+    params = {"scale": x(c, seed=2), "bias": x(c, seed=3)}
+    stats = {"mean": np.zeros(c, np.float32), "var": np.ones(c, np.float32)}
+
+    def of_layer(data, params):
+        variables = {"params": params, "batch_stats": stats}
+        return jnp.sum(weights * layer.apply(variables, data, mutable=True)[0])
+
+    def of_definition(data, params):
+        xs = data.reshape(n, -1, c)
+        mean, var = (f(xs, axis=1, keepdims=True) for f in (jnp.mean, jnp.var))
+        normal = ((xs - mean) / jnp.sqrt(var + 1e-5)).reshape(data.shape)
+        scale, bias = (params[k][None, None, None] for k in ("scale", "bias"))
+        return jnp.sum(weights * (normal * scale + bias))
+
+    gradient = jax.grad(of_layer, argnums=(0, 1))(data, params)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        wide = jax.tree.map(np.float64, (data, params))
+        expected = jax.grad(of_definition, argnums=(0, 1))(*wide)
+    for ours, theirs in zip(*map(jax.tree.leaves, (gradient, expected)), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
+
+
 def test_batch_norm_survives_a_large_mean():
     layer = layers.BatchNorm(BatchLayout(), train=True)
     data = 1000 + x(4, 8, 8, 2)
@@ -61,22 +88,18 @@ def test_prelu():
     np.testing.assert_allclose(y, np.maximum(data, 0) + slope * np.minimum(data, 0))
 
 
-@pytest.mark.parametrize("side", [6, 7])
-def test_strided_convolution_pads_both_sides_alike(side):
-    """PyTorch's padding, which differs from "SAME" on even sides."""
-    data, kernel = x(1, side, side, 1), x(3, 3, 1, 1, seed=1)
-    y = layers.conv(1, 1, stride=2).apply({"params": {"kernel": kernel}}, data)
-    padded = np.pad(data[0, ..., 0], 1)
-    expected = np.array(
-        [
-            [
-                (padded[i : i + 3, j : j + 3] * kernel[..., 0, 0]).sum()
-                for j in range(0, side, 2)
-            ]
-            for i in range(0, side, 2)
-        ]
-    )
-    np.testing.assert_allclose(y[0, ..., 0], expected, rtol=1e-5, atol=1e-6)
+def test_gradient_of_prelu_is_that_of_its_definition():
+    data, slope, weights = x(2, 3, 3, 4), x(4, seed=1), x(2, 3, 3, 4, seed=2)
+
+    def of_layer(data, slope):
+        y = layers.PReLU().apply({"params": {"slope": slope}}, data)
+        return jnp.sum(weights * y)
+
+    gradient = jax.grad(of_layer, argnums=(0, 1))(data, slope)
+    expected = weights * np.where(data > 0, 1, slope)
+    np.testing.assert_allclose(gradient[0], expected, rtol=1e-6)
+    expected = (weights * np.minimum(data, 0)).sum(axis=(0, 1, 2))
+    np.testing.assert_allclose(gradient[1], expected, rtol=1e-5)
 
 
 class TestDropout:

@@ -1,0 +1,129 @@
+"""Square convolutions, with a fast gradient where the stride is two."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Dtype = Any
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def torch_kernel_init(key: jax.Array, shape: Sequence[int], dtype: Dtype = jnp.float32):
+    """PyTorch's default for conv and linear weights: U(-1, 1) / sqrt(fan_in)."""
+    bound = math.prod(shape[:-1]) ** -0.5
+    return jax.random.uniform(key, tuple(shape), dtype, -bound, bound)
+
+
+def torch_bias_init(fan_in: int) -> nn.initializers.Initializer:
+    """PyTorch's default for biases: U(-1, 1) / sqrt(fan_in of the weights)."""
+    bound = fan_in**-0.5
+
+    def init(key, shape, dtype=jnp.float32):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def conv(
+    inputs: int,
+    features: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    use_bias: bool = False,
+    dtype: Dtype = jnp.float32,
+    name: str | None = None,
+) -> nn.Conv:
+    """Square 2-D convolution, NHWC, padded by `kernel // 2` on every side."""
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=stride,
+        padding=kernel // 2,
+        use_bias=use_bias,
+        kernel_init=torch_kernel_init,
+        bias_init=torch_bias_init(kernel**2 * inputs),
+        dtype=dtype,
+        conv_general_dilated=_halving if (kernel, stride) == (3, 2) else None,
+        name=name,
+    )
+
+
+def _halving(x, kernel, strides, padding, **options):
+    """A 3x3 convolution of stride 2; one of odd images is JAX's own."""
+    if x.shape[1] % 2 or x.shape[2] % 2:
+        return lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    return halve(x, kernel)
+
+
+@jax.custom_vjp
+def halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolves with stride 2 and padding 1.
+
+    Args:
+      x: `[m, 2h, 2w, c]`.
+      kernel: `[3, 3, c, d]`.
+
+    Returns:
+      `[m, h, w, d]`.
+    """
+    return _convolve(x, kernel, 2, ((1, 1), (1, 1)))
+
+
+def _backward(saved, dy):
+    x, kernel = saved
+    _, derived = jax.vjp(lambda x, k: _convolve(x, k, 2, ((1, 1), (1, 1))), x, kernel)
+    dx = lax.platform_dependent(
+        dy, kernel, cpu=double, default=lambda dy, kernel: derived(dy)[0]
+    )
+    return dx, derived(dy)[1]
+
+
+halve.defvjp(lambda x, kernel: (halve(x, kernel), (x, kernel)), _backward)
+
+
+def double(dy: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The gradient of `halve` with respect to its input.
+
+    Textbooks put zeros between the elements of `dy` and convolve, and so does XLA on
+    CPUs: three of four products are with zero. But rows (columns) 2i of the input met
+    the middle of the kernel alone, rows 2i + 1 the last tap at output i and the first
+    at i + 1: four small convolutions, for even and odd rows and columns.
+
+    Args:
+      dy: `[m, h, w, d]`.
+      kernel: `[3, 3, c, d]`.
+
+    Returns:
+      `[m, 2h, 2w, c]`.
+    """
+    even, odd = slice(1, 2), slice(None, None, -2)  # tap 1; taps 2 and 0
+    transposed = kernel.swapaxes(2, 3)
+    rows = []
+    for i in (even, odd):
+        columns = []
+        for j in (even, odd):
+            taps = transposed[i, j]
+            padding = tuple((0, n - 1) for n in taps.shape[:2])
+            columns.append(_convolve(dy, taps, 1, padding))
+        rows.append(jnp.stack(columns, axis=3))  # [m, h, w, 2, c]
+    m, h, w, _ = dy.shape
+    return jnp.stack(rows, axis=2).reshape(m, 2 * h, 2 * w, -1)
+
+
+def _convolve(x, kernel, stride, padding):
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        padding,
+        dimension_numbers=_LAYOUT,
+        feature_group_count=1,
+    )
