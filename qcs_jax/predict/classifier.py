@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.special
 from PIL import Image
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.metrics.counts import probabilities
 from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.explanation import Explanation, explain
@@ -146,7 +146,7 @@ class Classifier:
         self, faces: Iterator[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
         for pass_ in self._passes(faces):
-            rows = iter(scipy.special.softmax(np.float64(pass_.logits), axis=-1))
+            rows = iter(probabilities(pass_.logits))
             for face in pass_.faces:
                 if isinstance(face, Failure):
                     yield face
