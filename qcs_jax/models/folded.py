@@ -95,17 +95,19 @@ class Shift(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[m, h, w, c]` -> `[m, h, w, c]`."""
         taps = self.param("taps", nn.initializers.zeros, (3, 3, x.shape[-1]))
-        rows, columns = (
-            jnp.asarray(_inside(side), taps.dtype) for side in x.shape[1:3]
-        )
-        # A sum of products, not a product of matrices: it becomes a part of the loop
-        # that adds it, where the map would cost memory.
-        parts = [
-            rows[u, :, None, None] * columns[v, None, :, None] * taps[u, v, None, None]
-            for u, v in np.ndindex(3, 3)
-        ]
-        shift = functools.reduce(jnp.add, parts)  # [h, w, c]
-        return x + shift[None].astype(x.dtype)
+        return x + _shift(taps, *x.shape[1:3])[None].astype(x.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))  # traced once for all units alike
+def _shift(taps: jax.Array, h: int, w: int) -> jax.Array:
+    """`[3, 3, c]` -> `[h, w, c]`."""
+    rows, columns = (_inside(side).astype(taps.dtype) for side in (h, w))
+    # Sums, not products of matrices: they become a part of the loop that adds the
+    # shift, where a map in memory would take more of it and more time.
+    across = [columns[v, None, :, None] * taps[:, v, None] for v in range(3)]
+    along = across[0] + across[1] + across[2]  # [3, w, c]
+    down = [rows[u, :, None, None] * along[u][None] for u in range(3)]
+    return down[0] + down[1] + down[2]
 
 
 def _inside(side: int) -> np.ndarray:
@@ -123,15 +125,15 @@ def _fold_backbone(params: dict, stats: dict) -> dict:
     }
     for name in params.keys() - {"stem_conv", "stem_norm", "stem_prelu"}:
         folded[name] = _fold_unit(params[name], stats[name])
-    return jax.tree.map(np.float32, folded)
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), folded)
 
 
 def _fold_unit(params: dict, stats: dict) -> dict:
     a, d = _affine(params["norm1"], stats["norm1"])
-    kernel1 = np.float64(params["conv1"]["kernel"])  # [3, 3, c_in, c]
+    kernel1 = np.asarray(params["conv1"]["kernel"])  # [3, 3, c_in, c]
     kernel2, bias = _after(params["conv2"], params["norm2"], stats["norm2"])
     folded = {
-        "conv1": {"kernel": a[:, None] * kernel1},
+        "conv1": {"kernel": kernel1 * a.astype(np.float32)[:, None]},
         "shift": {"taps": d @ kernel1},
         "prelu": params["prelu"],
         "conv2": {"kernel": kernel2, "bias": bias},
@@ -145,9 +147,10 @@ def _fold_unit(params: dict, stats: dict) -> dict:
 
 
 def _after(conv: dict, norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias, float64, of a convolution and the norm after it."""
+    """Kernel and bias of a convolution and the norm after it."""
     a, d = _affine(norm, stats)
-    return np.float64(conv["kernel"]) * a, d
+    # Kernels are large: in float64 this would take a good part of the time of loading.
+    return np.asarray(conv["kernel"]) * a.astype(np.float32), d
 
 
 def _affine(norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]:

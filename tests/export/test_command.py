@@ -17,7 +17,7 @@ from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, stablehlo
+from qcs_jax.export import check, savedmodel, stablehlo
 from qcs_jax.export.served import Served
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
@@ -47,6 +47,24 @@ def test_export(run, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     found = stablehlo.load(out)(small.pixels(2, 36, 36, 3))
     assert found["logits"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "format, collections",
+    [("stablehlo", {"params"}), ("tflite", {"params", "batch_stats"})],
+)
+def test_what_is_folded(run, tmp_path, monkeypatch, format, collections):
+    write, seen = stablehlo.write, []
+
+    def spy(served, folder):
+        seen.append(served.variables.keys())
+        write(served, folder)
+
+    monkeypatch.setattr(stablehlo, "write", spy)
+    monkeypatch.setattr(savedmodel, "import_tensorflow", lambda: None)
+    monkeypatch.setitem(command.FORMATS, format, stablehlo)
+    assert run(f"--out={tmp_path / 'out'}", format=format)[::2] == (0, "")
+    assert seen == [collections]
 
 
 def test_nopreprocess_and_accuracy(run, tmp_path):
