@@ -83,8 +83,11 @@ def _export(args: argparse.Namespace) -> None:
         savedmodel.import_tensorflow()
     compilation_cache.enable()
     trained = Trained.load(args.checkpoint, branch="base")
-    folded = args.format not in UNFOLDED
-    served = Served.of(trained, preprocess=args.preprocess, folded=folded)
+    # What the export is compared with is the network as it was trained.
+    network = Served.of(trained, preprocess=args.preprocess, folded=False)
+    served = network
+    if args.format not in UNFOLDED:
+        served = Served.of(trained, preprocess=args.preprocess)
     photographs = None
     if args.images:
         photographs = labelled_images(
@@ -100,13 +103,13 @@ def _export(args: argparse.Namespace) -> None:
     with files.new_folder(args.out) as folder:
         exporter.write(served, folder, **options)
         exported = exporter.load(folder)
-        difference = check.largest_difference(served, exported, tolerance)
+        difference = check.largest_difference(network, exported, tolerance)
         print(
             f"  check      {sum(check.BATCHES)} random images: logits differ by "
             f"at most {difference:.1e} (allowed {tolerance:.1e})"
         )
         if photographs:
-            accuracy = check.measure(served, exported, *photographs)
+            accuracy = check.measure(network, exported, *photographs)
             print(
                 f"  accuracy   {accuracy.exported:.2%} of {accuracy.count} images; "
                 f"the network {accuracy.network:.2%}; both give the same class for "

@@ -19,6 +19,7 @@ from qcs_jax.config import base_config
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, savedmodel, stablehlo
 from qcs_jax.export.served import Served
+from qcs_jax.models import folded
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 
@@ -90,6 +91,14 @@ def test_tampered_weights_are_refused(run, tmp_path, monkeypatch):
     assert status == 1 and "wrote" not in told
     assert error.startswith("error: the exported model is not the network")
     assert not any(tmp_path.iterdir())
+
+
+def test_wrong_folding_is_refused(run, tmp_path, monkeypatch):
+    """The oracle is the network as it was trained."""
+    monkeypatch.setattr(folded, "_shift", lambda taps, h, w: taps[:1, :1])
+    status, _, error = run(f"--out={tmp_path / 'out'}")
+    assert status == 1
+    assert error.startswith("error: the exported model is not the network")
 
 
 def test_nothing_is_left_of_a_failure(run, tmp_path, monkeypatch):
