@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pathlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -92,15 +94,18 @@ def digests_of(items: dict[str, Any]) -> dict[str, str]:
     Returns:
       Path -> hexadecimal digest, such as "params/base/vit/head/kernel".
     """
-    digests = {}
     trees = {name: tree for name, tree in items.items() if name != "config"}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(trees):
-        array = np.asarray(leaf)
-        sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-        sha.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
-        digests[name] = sha.hexdigest()
+    leaves = jax.tree_util.tree_leaves_with_path(trees)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        digests = dict(pool.map(lambda leaf: _digest(*leaf), leaves))
     if "config" in items:
         text = json.dumps(items["config"], sort_keys=True)
         digests["config"] = hashlib.sha256(text.encode()).hexdigest()
     return digests
+
+
+def _digest(path: tuple, leaf: Any) -> tuple[str, str]:
+    array = np.asarray(leaf)
+    sha = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
+    sha.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
+    return jax.tree_util.keystr(path, simple=True, separator="/"), sha.hexdigest()

@@ -14,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax import models
+from qcs_jax.checkpoint import Trained
 from qcs_jax.images import augment
+from qcs_jax.models.folded import fold
 from qcs_jax.predict.classifier import Classifier
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
@@ -44,18 +46,28 @@ class Served:
     preprocess: bool
 
     @classmethod
-    def of(cls, classifier: Classifier, *, preprocess: bool = True) -> Served:
-        """Takes a classifier; one of bfloat16 is served in float32.
+    def of(
+        cls,
+        source: Classifier | Trained,
+        *,
+        preprocess: bool = True,
+        folded: bool = True,
+    ) -> Served:
+        """Takes a base branch; one of bfloat16 is served in float32.
 
         Float32 is what all formats can do, and what can be compared to rounding.
+
+        Args:
+          source: Where the base branch is from.
+          preprocess: See above.
+          folded: Fold batch normalisation into the convolutions. That of a classifier
+            is folded already.
         """
-        return cls(
-            classifier.model.clone(dtype=jnp.float32),
-            jax.device_get(classifier.variables),
-            classifier.class_names,
-            classifier.resize,
-            preprocess,
-        )
+        model = source.model.clone(dtype=jnp.float32)
+        variables = jax.device_get(source.variables)
+        if folded:
+            model, variables = fold(model, variables)
+        return cls(model, variables, source.class_names, source.resize, preprocess)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

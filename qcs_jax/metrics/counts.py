@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import special
 
 BINS = 15  # of confidence, for the calibration error
 LEVEL = 0.95  # of intervals
@@ -143,7 +142,9 @@ def intervals(
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Returns float64 logarithms of the probabilities, over the last axis."""
-    return special.log_softmax(logits.astype(np.float64), axis=-1)
+    x = logits.astype(np.float64)
+    x = x - x.max(axis=-1, keepdims=True)  # the exponentials do not overflow
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
 def probabilities(logits: np.ndarray) -> np.ndarray:

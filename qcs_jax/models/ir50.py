@@ -63,20 +63,23 @@ class IR50(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """`[m, s, s, 3]` -> one `[m, s / 2**i, s / 2**i, widths[i - 1]]` per stage."""
-        x = x.astype(self.dtype)
-        x = convolution.conv(3, self.widths[0], dtype=self.dtype, name="stem_conv")(x)
-        x = self.norm(name="stem_norm")(x)
-        x = layers.PReLU(name="stem_prelu")(x)
+        x = layers.PReLU(name="stem_prelu")(self._stem(x.astype(self.dtype)))
         pyramid = []
         for stage, (width, count) in enumerate(
             zip(self.widths, self.units, strict=True), start=1
         ):
             for i in range(count):
                 stride = 2 if i == 0 else 1
-                name = f"stage{stage}_unit{i}"
-                x = Unit(width, stride, self.norm, self.dtype, name=name)(x)
+                x = self._unit(width, stride, name=f"stage{stage}_unit{i}")(x)
             pyramid.append(x)
         return pyramid
+
+    def _stem(self, x: jax.Array) -> jax.Array:
+        x = convolution.conv(3, self.widths[0], dtype=self.dtype, name="stem_conv")(x)
+        return self.norm(name="stem_norm")(x)
+
+    def _unit(self, features: int, stride: int, name: str) -> nn.Module:
+        return Unit(features, stride, self.norm, self.dtype, name=name)
 
 
 class PyramidTokens(nn.Module):

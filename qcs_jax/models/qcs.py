@@ -156,6 +156,7 @@ class QCS(nn.Module):
         "bilinear", or "none": refined tokens alone, averaged (Table 1).
       dtype: Compute precision; parameters, statistics and logits are float32.
       axis_name: Mapped axis that training splits the examples over, or None.
+      backbone: Constructor of the backbone; `folded.fold` puts in another one.
     """
 
     num_classes: int = 7
@@ -178,6 +179,7 @@ class QCS(nn.Module):
     connection: str = "vit"
     dtype: layers.Dtype = jnp.float32
     axis_name: str | None = None
+    backbone: Make = IR50
 
     def setup(self):
         vit = functools.partial(
@@ -190,7 +192,7 @@ class QCS(nn.Module):
         self.base = BaseBranch(
             subsample=self.subsample,
             backbone=functools.partial(
-                IR50, widths=self.widths, units=self.units, dtype=self.dtype
+                self.backbone, widths=self.widths, units=self.units, dtype=self.dtype
             ),
             tokens=functools.partial(
                 PyramidTokens, features=self.features, dtype=self.dtype

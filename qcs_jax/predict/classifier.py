@@ -14,12 +14,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import scipy.special
 from PIL import Image
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.metrics.counts import probabilities
+from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.explanation import Explanation, explain
 from qcs_jax.predict.faces import Face, expand, path_of, read
@@ -39,7 +40,8 @@ class Classifier:
 
     Attributes:
       class_names: k names, in the order of logits and probabilities.
-      model: The network.
+      model: The network, its batch normalisation folded into the convolutions; see
+        `folded.fold`.
       variables: Its base branch.
       resize: Faces are resized to this square before the centre crop, in pixels.
     """
@@ -56,19 +58,19 @@ class Classifier:
         """Puts a base branch on the default device.
 
         Args:
-          model: See above.
+          model: The network, folded or not.
           variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`; a cross
-            branch beside them is not used.
+            branch beside them is not used, nor are statistics if it is folded.
           class_names: See above.
           resize: See above.
           aligner: Finds the face in an image, such as `qcs_jax.predict.align.Aligner`;
             None takes the whole image for the face.
           load_interaction: Reads the rest of the network, which only `explain` needs.
         """
+        base = {name: {"base": tree["base"]} for name, tree in variables.items()}
+        model, base = fold(model, base)
         self.model = model
-        self.variables = jax.device_put(
-            {name: {"base": tree["base"]} for name, tree in variables.items()}
-        )
+        self.variables = jax.device_put(base)
         self.class_names = tuple(class_names)
         self.resize = resize
         self._aligner = aligner
@@ -144,7 +146,7 @@ class Classifier:
         self, faces: Iterator[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
         for pass_ in self._passes(faces):
-            rows = iter(scipy.special.softmax(np.float64(pass_.logits), axis=-1))
+            rows = iter(probabilities(pass_.logits))
             for face in pass_.faces:
                 if isinstance(face, Failure):
                     yield face

@@ -17,8 +17,9 @@ from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, stablehlo
+from qcs_jax.export import check, savedmodel, stablehlo
 from qcs_jax.export.served import Served
+from qcs_jax.models import folded
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 
@@ -27,7 +28,7 @@ ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 def run(monkeypatch, capsys):
     """Runs the command on a small network: exit status, output, errors."""
     monkeypatch.setattr(check, "BATCHES", (2,))  # to compile once
-    monkeypatch.setattr(qcs_jax, "load", lambda path: small.classifier(), raising=False)
+    monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
 
     def run(*argv, format="stablehlo"):
         status = command.main(["--checkpoint=run", f"--format={format}", *argv])
@@ -47,6 +48,24 @@ def test_export(run, tmp_path):
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     found = stablehlo.load(out)(small.pixels(2, 36, 36, 3))
     assert found["logits"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "format, collections",
+    [("stablehlo", {"params"}), ("tflite", {"params", "batch_stats"})],
+)
+def test_what_is_folded(run, tmp_path, monkeypatch, format, collections):
+    write, seen = stablehlo.write, []
+
+    def spy(served, folder):
+        seen.append(served.variables.keys())
+        write(served, folder)
+
+    monkeypatch.setattr(stablehlo, "write", spy)
+    monkeypatch.setattr(savedmodel, "import_tensorflow", lambda: None)
+    monkeypatch.setitem(command.FORMATS, format, stablehlo)
+    assert run(f"--out={tmp_path / 'out'}", format=format)[::2] == (0, "")
+    assert seen == [collections]
 
 
 def test_nopreprocess_and_accuracy(run, tmp_path):
@@ -72,6 +91,14 @@ def test_tampered_weights_are_refused(run, tmp_path, monkeypatch):
     assert status == 1 and "wrote" not in told
     assert error.startswith("error: the exported model is not the network")
     assert not any(tmp_path.iterdir())
+
+
+def test_wrong_folding_is_refused(run, tmp_path, monkeypatch):
+    """The oracle is the network as it was trained."""
+    monkeypatch.setattr(folded, "_shift", lambda taps, h, w: taps[:1, :1])
+    status, _, error = run(f"--out={tmp_path / 'out'}")
+    assert status == 1
+    assert error.startswith("error: the exported model is not the network")
 
 
 def test_nothing_is_left_of_a_failure(run, tmp_path, monkeypatch):

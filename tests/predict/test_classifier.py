@@ -72,6 +72,22 @@ def test_what_is_loaded(classifier):
         assert tree.keys() == {"base"}
 
 
+def test_the_network_is_folded_but_says_the_same(run, classifier):
+    assert classifier.variables.keys() == {"params"}
+    network = trained.Trained.load(run)
+    model, faces = network.model, small.pixels(3, 52, 52, 3)
+    images = augment.preprocess(jnp.asarray(faces), model.image_size)
+    expected = jax.jit(lambda v, x: model.apply(v, x, method="embed"))(
+        network.variables, images
+    )
+    for found, value in zip(classifier.classify(faces), expected, strict=True):
+        np.testing.assert_allclose(found, value, atol=2e-5)
+    np.testing.assert_allclose(classifier.logits(images), expected[0], atol=2e-5)
+    variables = classifier.variables  # fit the network that is shown beside them
+    logits = jax.jit(classifier.model.apply)(variables, images)
+    np.testing.assert_allclose(logits, expected[0], atol=2e-5)
+
+
 def test_one_face_one_answer(classifier, pictures, files):
     p = expected(classifier, pictures[0])
     image = Image.fromarray(pictures[0])

@@ -1,6 +1,7 @@
 """A network small enough to compile in seconds, and random input for it."""
 
 import io
+import types
 
 import jax
 import numpy as np
@@ -27,10 +28,14 @@ def create(name: str, **options) -> QCS:
 
 def variables(model: QCS, seed: int = 0) -> dict:
     """Random variables: weights of the usual scale, nothing at its initial value."""
-    shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+    return draw(jax.eval_shape(lambda: models.init(model, jax.random.key(0))), seed)
+
+
+def draw(shapes: dict, seed: int = 0) -> dict:
+    """Random variables of these shapes."""
     rng = np.random.default_rng(seed)
 
-    def draw(path, x):
+    def one(path, x):
         noise = rng.standard_normal(x.shape).astype(np.float32)
         name = path[-1].key
         if name == "kernel":
@@ -39,14 +44,24 @@ def variables(model: QCS, seed: int = 0) -> dict:
             return np.exp(0.3 * noise)
         return 0.3 * noise + np.float32(name in ("scale", "slope"))
 
-    return jax.tree_util.tree_map_with_path(draw, shapes)
+    return jax.tree_util.tree_map_with_path(one, shapes)
 
 
-def classifier(seed: int = 0, *, resize: int = 36, **options) -> Classifier:
-    """The base branch of a network of three classes."""
+def trained(seed: int = 0, *, resize: int = 36, **options) -> types.SimpleNamespace:
+    """The base branch of a network of three classes, as a checkpoint has it."""
     model = create("qcs", num_classes=3, **options)
     base = {name: {"base": x["base"]} for name, x in variables(model, seed).items()}
-    return Classifier(model, base, ("anger", "fear", "joy"), resize)
+    return types.SimpleNamespace(
+        model=model,
+        variables=base,
+        class_names=("anger", "fear", "joy"),
+        resize=resize,
+    )
+
+
+def classifier(seed: int = 0, **options) -> Classifier:
+    """The base branch that `trained` makes."""
+    return Classifier(**vars(trained(seed, **options)))
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:

@@ -1,0 +1,159 @@
+"""Inference without batch normalisation: it is folded into the convolutions.
+
+With running averages a norm is `a x + d`, with one a and one d per channel. After a
+convolution, a goes into the weights and d is a bias. Before one, a goes into the
+weights as well, but d is no bias: the zeros of the padding are put around what is
+normalised already, so a kernel that reaches over the border sees less of d than others.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qcs_jax.models import convolution, layers
+from qcs_jax.models.ir50 import IR50
+from qcs_jax.models.qcs import QCS
+
+_EPSILON = layers.BatchNorm.epsilon
+
+
+def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
+    """Folds the base branch of a trained network; what is folded stays as it is.
+
+    A bfloat16 network is left alone. Its norms subtract means in float32; folded, the
+    means would first go through the sums of a convolution, rounded to 8 bits.
+
+    Args:
+      model: The network.
+      variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`.
+
+    Returns:
+      A network with the same logits and features, to rounding, and its base branch:
+      `{"params": {"base": ...}}`, no larger, sharing all that is no convolution of the
+      backbone. It is for inference only: it has no statistics to train with.
+    """
+    if model.backbone is not IR50 or model.dtype == jnp.bfloat16:
+        return model, variables
+    params, stats = variables["params"]["base"], variables["batch_stats"]["base"]
+    backbone = _fold_backbone(params["backbone"], stats["backbone"])
+    variables = {"params": {"base": {**params, "backbone": backbone}}}
+    return model.clone(backbone=FoldedIR50), variables
+
+
+class FoldedIR50(IR50):
+    """IR-50 of folded units. Attributes and shapes are those of `IR50`; no `norm`."""
+
+    def _stem(self, x: jax.Array) -> jax.Array:
+        features, options = self.widths[0], dict(use_bias=True, dtype=self.dtype)
+        return convolution.conv(3, features, **options, name="stem_conv")(x)
+
+    def _unit(self, features: int, stride: int, name: str) -> nn.Module:
+        return FoldedUnit(features, stride, self.dtype, name=name)
+
+
+class FoldedUnit(nn.Module):
+    """Conv, shift, PReLU, strided conv with bias, plus the shortcut.
+
+    The shortcut is plain sub-sampling where the width stays, else a 1x1 conv, whose
+    bias is part of the other one.
+
+    Attributes:
+      features: Output channels c.
+      stride: Stride of the second convolution and of the shortcut.
+    """
+
+    features: int
+    stride: int
+    dtype: layers.Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[m, h, w, c_in]` -> `[m, h / stride, w / stride, c]`."""
+        width, c, s = x.shape[-1], self.features, self.stride
+        conv = functools.partial(convolution.conv, dtype=self.dtype)
+        h = conv(width, c, name="conv1")(x)
+        h = layers.PReLU(name="prelu")(Shift(name="shift")(h))
+        h = conv(c, c, stride=s, use_bias=True, name="conv2")(h)
+        if width == c:
+            return h + x[:, ::s, ::s]
+        return h + conv(width, c, 1, stride=s, name="shortcut_conv")(x)
+
+
+class Shift(nn.Module):
+    """Adds what a zero-padded 3x3 convolution makes of an image of one colour.
+
+    That is the sum of what each tap of the kernel makes of it, `taps [3, 3, c]`, over
+    the taps that are inside of the image.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[m, h, w, c]` -> `[m, h, w, c]`."""
+        taps = self.param("taps", nn.initializers.zeros, (3, 3, x.shape[-1]))
+        return x + _shift(taps, *x.shape[1:3])[None].astype(x.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))  # traced once for all units alike
+def _shift(taps: jax.Array, h: int, w: int) -> jax.Array:
+    """`[3, 3, c]` -> `[h, w, c]`."""
+    rows, columns = (_inside(side).astype(taps.dtype) for side in (h, w))
+    # Sums, not products of matrices: they become a part of the loop that adds the
+    # shift, where a map in memory would take more of it and more time.
+    across = [columns[v, None, :, None] * taps[:, v, None] for v in range(3)]
+    along = across[0] + across[1] + across[2]  # [3, w, c]
+    down = [rows[u, :, None, None] * along[u][None] for u in range(3)]
+    return down[0] + down[1] + down[2]
+
+
+def _inside(side: int) -> np.ndarray:
+    """Whether tap u of a kernel of 3 at position i is inside: bool `[3, side]`."""
+    position = np.arange(-1, 2)[:, None] + np.arange(side)
+    return (position >= 0) & (position < side)
+
+
+def _fold_backbone(params: dict, stats: dict) -> dict:
+    """Parameters of `FoldedIR50` from those of `IR50` and its running averages."""
+    kernel, bias = _after(params["stem_conv"], params["stem_norm"], stats["stem_norm"])
+    folded = {
+        "stem_conv": {"kernel": kernel, "bias": bias},
+        "stem_prelu": params["stem_prelu"],
+    }
+    for name in params.keys() - {"stem_conv", "stem_norm", "stem_prelu"}:
+        folded[name] = _fold_unit(params[name], stats[name])
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), folded)
+
+
+def _fold_unit(params: dict, stats: dict) -> dict:
+    a, d = _affine(params["norm1"], stats["norm1"])
+    kernel1 = np.asarray(params["conv1"]["kernel"])  # [3, 3, c_in, c]
+    kernel2, bias = _after(params["conv2"], params["norm2"], stats["norm2"])
+    folded = {
+        "conv1": {"kernel": kernel1 * a.astype(np.float32)[:, None]},
+        "shift": {"taps": d @ kernel1},
+        "prelu": params["prelu"],
+        "conv2": {"kernel": kernel2, "bias": bias},
+    }
+    if "shortcut_conv" in params:
+        norm = params["shortcut_norm"], stats["shortcut_norm"]
+        kernel, shortcut_bias = _after(params["shortcut_conv"], *norm)
+        folded["shortcut_conv"] = {"kernel": kernel}
+        folded["conv2"]["bias"] = bias + shortcut_bias
+    return folded
+
+
+def _after(conv: dict, norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a convolution and the norm after it."""
+    a, d = _affine(norm, stats)
+    # Kernels are large: in float64 this would take a good part of the time of loading.
+    return np.asarray(conv["kernel"]) * a.astype(np.float32), d
+
+
+def _affine(norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]:
+    """a and d of `a x + d`, float64 `[c]`: what a norm does at inference."""
+    a = np.float64(norm["scale"]) / np.sqrt(np.float64(stats["var"]) + _EPSILON)
+    return a, np.float64(norm["bias"]) - a * np.float64(stats["mean"])

@@ -1,0 +1,138 @@
+"""Networks without batch normalisation say what they said with it."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import published
+import pytest
+import small
+from flax.traverse_util import flatten_dict
+
+from qcs_jax import models
+from qcs_jax.models import folded, layers
+from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.models.ir50 import Unit
+
+
+def base(variables):
+    return {name: {"base": tree["base"]} for name, tree in variables.items()}
+
+
+def embed(model, variables, images):
+    """Logits and features."""
+    return jax.jit(functools.partial(model.apply, method="embed"))(variables, images)
+
+
+def difference(model, variables, images):
+    """Largest difference of logits, and of features, after folding."""
+    expected = embed(model, variables, images)
+    found = embed(*folded.fold(model, variables), images)
+    return [float(np.abs(f - e).max()) for f, e in zip(found, expected, strict=True)]
+
+
+@pytest.mark.parametrize("size", ["tiny", "full"])
+def test_logits_and_features(size):
+    model = models.create("baseline", size)
+    side = model.image_size
+    variables = small.variables(model)
+    assert max(difference(model, variables, small.images(2, side, side, 3))) < 2e-5
+
+
+def test_published_numbers():
+    golden = published.read("qcs_7")
+    images, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
+    images = images.reshape(-1, *images.shape[2:])
+    model, variables = folded.fold(
+        models.create("qcs"), base(published.variables("qcs_7"))
+    )
+    logits = jax.jit(model.apply)(variables, images)
+    expected = np.reshape(golden["eval_base_logits"], logits.shape)
+    np.testing.assert_allclose(logits, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("units", [(1, 1, 1), (2, 1, 3)])
+@pytest.mark.parametrize("image_size", [24, 30])  # odd maps on the way
+def test_sizes(units, image_size):
+    model = small.create("baseline", units=units, image_size=image_size)
+    images = small.images(3, image_size, image_size, 3)
+    assert max(difference(model, small.variables(model), images)) < 2e-5
+
+
+@pytest.mark.parametrize("side", [1, 2, 3, 8])
+@pytest.mark.parametrize("width, stride", [(6, 1), (6, 2), (4, 1), (4, 2)])
+def test_units(width, stride, side):
+    """With and without a convolution in the shortcut; down to a single pixel."""
+    unit = Unit(6, stride, eval_norm)
+    variables = unit_variables(unit, width)
+    x = small.images(2, side, side, width)
+    expected = unit.apply(variables, x)
+    params = folded._fold_unit(variables["params"], variables["batch_stats"])
+    assert ("shortcut_conv" in params) == (width != 6)
+    params = jax.tree.map(np.float32, params)
+    found = folded.FoldedUnit(6, stride).apply({"params": params}, x)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def eval_norm(name):
+    return layers.BatchNorm(BatchLayout(), train=False, name=name)
+
+
+def unit_variables(unit, width):
+    shapes = jax.eval_shape(
+        lambda: unit.init(jax.random.key(0), jnp.zeros((1, 4, 4, width)))
+    )
+    return small.draw(shapes)
+
+
+def test_the_shift_is_smaller_at_the_border():
+    """What a kernel of ones makes of a shift of 1: the number of taps inside."""
+    taps = jnp.ones((3, 3, 1))
+    found = folded.Shift().apply({"params": {"taps": taps}}, jnp.zeros((1, 3, 4, 1)))
+    expected = [[4, 6, 6, 4], [6, 9, 9, 6], [4, 6, 6, 4]]
+    np.testing.assert_array_equal(found[0, ..., 0], expected)
+
+
+def test_a_bias_instead_of_the_shift_is_seen(monkeypatch):
+    """The tolerances of this file can tell them apart."""
+    model = models.create("baseline", "tiny")
+    images = small.images(2, 48, 48, 3)
+    monkeypatch.setattr(
+        folded, "_shift", lambda taps, h, w: taps.sum(axis=(0, 1))[None, None]
+    )
+    assert min(difference(model, small.variables(model), images)) > 1e-2
+
+
+def test_a_channel_that_its_norm_switches_off():
+    model = small.create("baseline")
+    variables = small.variables(model)
+    norm = variables["params"]["base"]["backbone"]["stage2_unit0"]["norm1"]
+    norm["scale"] = np.zeros_like(norm["scale"])
+    assert max(difference(model, variables, small.images(2, 32, 32, 3))) < 2e-5
+
+
+def test_what_is_folded():
+    model = small.create("qcs")
+    variables = base(small.variables(model))
+    new, found = folded.fold(model, variables)
+    assert found.keys() == {"params"} and found["params"].keys() == {"base"}
+    old = flatten_dict(variables["params"]["base"])
+    for path, value in flatten_dict(found["params"]["base"]).items():
+        assert value.dtype == np.float32
+        assert not any("norm" in name for name in path if path[0] == "backbone")
+        if path[0] != "backbone":
+            assert value is old[path]  # shared
+    size = sum(x.nbytes for x in jax.tree.leaves(found))
+    shapes = jax.eval_shape(
+        lambda: new.init(jax.random.key(0), np.zeros((1, 32, 32, 3)))
+    )
+    assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, shapes)
+    assert folded.fold(new, found) == (new, found)  # once is enough
+    assert size < 1.1 * sum(x.nbytes for x in jax.tree.leaves(variables))
+
+
+def test_bfloat16_is_left_alone():
+    variables = small.variables(small.create("baseline"))
+    model = small.create("baseline", dtype=jnp.bfloat16)
+    assert folded.fold(model, variables) == (model, variables)
