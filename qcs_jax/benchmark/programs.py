@@ -26,12 +26,14 @@ class Program:
       function: Made by `jax.jit` or `jax.pmap`.
       args: Its arguments, or their shapes.
       calls: How often a step calls it.
+      divided: Whether each device does its part, or all of them the same.
     """
 
     name: str
     function: Callable
     args: tuple
     calls: int = 1
+    divided: bool = True
 
     def lower(self) -> jax.stages.Lowered:
         """Traces it."""
@@ -97,12 +99,12 @@ def programs_of(
     programs = [Program("prepare", step.prepare, drawn), last]
     if climbs:
         args = (state.params, last.result()[0])
-        programs.append(Program("climb", step.climb, args))
+        programs.append(Program("climb", step.climb, args, divided=False))
         if not shared:
             last = gradient("second gradient", 1, programs[-1].result(), 1)
             programs.append(last)
     final = (state.params, state.opt_state, last.result()[0], learning_rate)
-    return [*programs, Program("update", step.update, final)]
+    return [*programs, Program("update", step.update, final, divided=False)]
 
 
 @dataclasses.dataclass(frozen=True)

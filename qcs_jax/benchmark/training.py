@@ -178,7 +178,9 @@ def _time_steps(
 def _flops_of(
     programs: list[Program], compiled: list[jax.stages.Compiled], devices: int
 ) -> float:
-    """XLA's count of compiled programs, each of which is a device's part."""
-    counts = [x.cost_analysis() or {} for x in compiled]
-    pairs = zip(programs, counts, strict=True)
-    return devices * sum(p.calls * cost.get("flops", 0.0) for p, cost in pairs)
+    """XLA's count of compiled programs; what all devices repeat counts once."""
+    total = 0.0
+    for program, executable in zip(programs, compiled, strict=True):
+        flops = (executable.cost_analysis() or {}).get("flops", 0.0)
+        total += flops * program.calls * (devices if program.divided else 1)
+    return total
