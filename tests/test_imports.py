@@ -21,7 +21,7 @@ LAYERS = (
     ["input", "checkpoint", "compare"],
     ["predict", "convert", "experiment"],
     ["train", "export", "visualize"],
-    ["report"],
+    ["report", "benchmark"],
     ["main"],
 )
 LAYER = {module: i for i, modules in enumerate(LAYERS) for module in modules}
@@ -41,6 +41,7 @@ NEVER = {
     "visualize": ("tensorflow", "torch", "qcs_jax.train"),
     "report": ("tensorflow", "torch", "qcs_jax.train"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
+    "benchmark": ("tensorflow", "torch"),
 }
 # File -> what it imports itself must do without.
 NEVER_ITSELF = {
@@ -166,6 +167,7 @@ def modules_after(statement):
         ),
         ("import qcs_jax.config.flags", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.main", (*HEAVY, "jax", "flax", "numpy")),
+        ("import qcs_jax.benchmark.__main__", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
         ("import qcs_jax.input.pipeline", ("tensorflow", "torch", "flax")),
         (

@@ -11,15 +11,12 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import grain
 import jax
 import ml_collections
 
 from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, Checkpoints, choose_step
 from qcs_jax.checkpoint.description import check_same_data, differences
-from qcs_jax.input import pipeline
-from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache
@@ -28,14 +25,17 @@ from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.system.signals import Interrupt
 from qcs_jax.train.evaluate import EvalStep, predict_split
 from qcs_jax.train.initialize import initialize
-from qcs_jax.train.losses import JointLoss
-from qcs_jax.train.run import Run, create_augmentation, create_optimizer
+from qcs_jax.train.run import (
+    Run,
+    create_optimizer,
+    create_train_step,
+    open_batches,
+)
 from qcs_jax.train.sam import SAM
 from qcs_jax.train.step import (
     TrainState,
     TrainStep,
     make_eval_step,
-    make_train_step,
     replicate,
 )
 from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
@@ -142,21 +142,6 @@ def _open_writer(run: Run, workdir: pathlib.Path, start: int) -> Writer:
     )
 
 
-def _open_batches(run: Run, start: int) -> grain.DatasetIterator:
-    c, train = run.config, run.splits.train
-    index = LabelIndex(train.labels, len(run.splits.class_names))
-    batches = pipeline.train_batches(
-        train,
-        Draw(index, run.model.branches, c.data.anchors, c.data.negatives),
-        batch_size=c.train.batch_size,
-        side=c.data.resize,
-        seed=c.seed,
-        epoch_fraction=c.data.epoch_fraction,
-        topology=run.topology,
-    )
-    return pipeline.iterate(batches, start, workers=c.data.workers)
-
-
 @dataclasses.dataclass(frozen=True)
 class _Loop:
     """Takes steps, reports them one step late, and saves what was reached."""
@@ -169,7 +154,7 @@ class _Loop:
     def take_steps(self, state: TrainState) -> None:
         """From `state` to the last step of the run, or until a signal."""
         step, reports = int(state.step), None
-        state, batches = replicate(state), _open_batches(self.run, step)
+        state, batches = replicate(state), open_batches(self.run, step)
         with contextlib.closing(batches), Interrupt() as interrupt:
             while step < self.run.total_steps and interrupt.signum is None:
                 try:
@@ -194,15 +179,8 @@ class _Loop:
 
     @functools.cached_property
     def _train_step(self) -> TrainStep:
-        config, model = self.run.config, self.run.model
-        return make_train_step(
-            model,
-            self.optimizer,
-            loss=JointLoss(**config.loss.to_dict()),
-            augment_fn=create_augmentation(config, model.image_size),
-            seed=config.seed,
-            local_climb=config.optimizer.local_climb,
-        )
+        run = self.run
+        return create_train_step(run.config, run.model, self.optimizer)
 
     @functools.cached_property
     def _eval_step(self) -> EvalStep:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
+import grain
 import jax
 import ml_collections
 
@@ -13,11 +14,15 @@ from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import validate
 from qcs_jax.config.network import create_model
 from qcs_jax.images.augment import Augmentation, augment
+from qcs_jax.input import pipeline
 from qcs_jax.input.pipeline import Topology, steps_per_epoch
+from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.input.splits import Splits
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
+from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM, adam
+from qcs_jax.train.step import TrainStep, make_train_step
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,3 +106,44 @@ def create_augmentation(
     """Makes `(keys, uint8 images) -> normalised crops` as `config.augment` says."""
     drawn = Augmentation(size=image_size, **config.augment.to_dict())
     return functools.partial(augment, augmentation=drawn)
+
+
+def create_train_step(
+    config: ml_collections.ConfigDict,
+    model: QCS,
+    optimizer: SAM,
+    devices: Sequence[jax.Device] | None = None,
+) -> TrainStep:
+    """Makes the step that trains a network as a configuration says.
+
+    Args:
+      config: See `base_config`.
+      model: Its network.
+      optimizer: From `create_optimizer`.
+      devices: To map over; default all.
+    """
+    return make_train_step(
+        model,
+        optimizer,
+        loss=JointLoss(**config.loss.to_dict()),
+        augment_fn=create_augmentation(config, model.image_size),
+        seed=config.seed,
+        local_climb=config.optimizer.local_climb,
+        devices=devices,
+    )
+
+
+def open_batches(run: Run, start: int) -> grain.DatasetIterator:
+    """Iterates over the batches of a run from a step on; the caller closes it."""
+    c, train = run.config, run.splits.train
+    index = LabelIndex(train.labels, len(run.splits.class_names))
+    batches = pipeline.train_batches(
+        train,
+        Draw(index, run.model.branches, c.data.anchors, c.data.negatives),
+        batch_size=c.train.batch_size,
+        side=c.data.resize,
+        seed=c.seed,
+        epoch_fraction=c.data.epoch_fraction,
+        topology=run.topology,
+    )
+    return pipeline.iterate(batches, start, workers=c.data.workers)

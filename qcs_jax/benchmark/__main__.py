@@ -1,0 +1,87 @@
+"""Measures a configuration on this machine: compilation, steps, memory and input.
+
+python -m qcs_jax.benchmark --config=configs/raf.py
+python -m qcs_jax.benchmark --config=configs/raf.py --mode=infer
+python -m qcs_jax.benchmark --config=configs/demo.py --mode=input --json
+
+Any field of the configuration can be set: --config.train.batch_size=48.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from qcs_jax.config import flags
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
+
+MODES = ("train", "infer", "input", "count")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m qcs_jax.benchmark",
+        description="Measures a configuration on the devices of this machine, in "
+        "float32 and in bfloat16, on random weights: the train step and the input "
+        "pipeline (train), the base branch (infer), the input pipeline alone (input); "
+        "or counts the operations of a step and runs nothing (count).",
+        epilog=flags.EPILOG,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--config", required=True, metavar="FILE", help=flags.HELP)
+    add("--mode", choices=MODES, default="train", help="default: train")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+    add("--steps", type=_count, default=10, metavar="N", help="at most; default: 10")
+    add(
+        "--seconds",
+        type=_positive,
+        default=60.0,
+        metavar="S",
+        help="no further step after so many in each precision; default: 60",
+    )
+    add(
+        "--link",
+        type=_positive,
+        metavar="GB/S",
+        help="between devices, for the model of several; default: 25",
+    )
+    args, overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
+    try:
+        config = flags.read_config(args.config, overrides)
+    except UserError as error:
+        parser.error(str(error))
+
+    def measure() -> None:
+        # What computes is imported where it is used: --help answers at once.
+        from qcs_jax.benchmark import printing, report, scaling
+        from qcs_jax.benchmark.timing import Limits
+
+        limits, link = Limits(args.steps, args.seconds), args.link or scaling.LINK
+        found = report.create(args.mode, config, limits, link)
+        if args.json:
+            print(json.dumps(found.to_json(), indent=2))
+        else:
+            print(printing.text_of(found))
+
+    return command.run(measure)
+
+
+def _count(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise ValueError
+    return value
+
+
+def _positive(text: str) -> float:
+    if not 0 < (value := float(text)) < float("inf"):
+        raise ValueError
+    return value
+
+
+if __name__ == "__main__":
+    command.start(main)

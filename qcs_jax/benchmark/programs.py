@@ -1,0 +1,172 @@
+"""The programs of a train step: what they compute, and how long they compile."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from qcs_jax.system.errors import UserError
+from qcs_jax.train.step import TrainState, TrainStep
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled function and what it is called with.
+
+    Attributes:
+      name: What it is for.
+      function: Made by `jax.jit` or `jax.pmap`.
+      args: Its arguments, or their shapes.
+      calls: How often a step calls it.
+      divided: Whether each device does its part, or all of them the same.
+    """
+
+    name: str
+    function: Callable
+    args: tuple
+    calls: int = 1
+    divided: bool = True
+
+    def lower(self) -> jax.stages.Lowered:
+        """Traces it."""
+        return self.function.lower(*self.args)  # type: ignore[attr-defined]
+
+    def result(self) -> Any:
+        """Shapes of what it returns."""
+        return jax.eval_shape(self.function, *self.args)
+
+    def flops(self) -> float:
+        """XLA's count for the calls of a step, before anything is optimised.
+
+        The count of what was compiled would leave out the calls of libraries, which
+        on a GPU are all that matters.
+
+        Raises:
+          UserError: where XLA counts nothing, see `counting_device`.
+        """
+        cost = self.lower().cost_analysis()
+        if cost is None:
+            raise UserError(f"XLA does not count on {jax.default_backend()}")
+        return self.calls * cost["flops"]
+
+
+def counting_device() -> jax.Device:
+    """The CPU, where XLA counts the operations of any device.
+
+    The plugins of GPUs and TPUs offer no count of what is not compiled.
+
+    Raises:
+      UserError: if JAX was told to do without.
+    """
+    try:
+        return jax.devices("cpu")[0]
+    except RuntimeError as error:
+        raise UserError(
+            "operations are counted on a CPU, which JAX was told to do without: add "
+            "it to the others, as in JAX_PLATFORMS=cuda,cpu"
+        ) from error
+
+
+def programs_of(
+    step: TrainStep, state: TrainState, batch: dict, learning_rate: float
+) -> list[Program]:
+    """The programs that a step calls, in their order.
+
+    Args:
+      step: The step.
+      state: What it would be called with, or shapes.
+      batch: Likewise.
+      learning_rate: Likewise.
+    """
+    drawn = step.seed, state.step, batch["image"]
+    images, key, _ = jax.eval_shape(step.prepare, *drawn)
+
+    def gradient(name: str, number: int, params: Any, calls: int) -> Program:
+        inputs = images, batch["label"], key, np.int32(number)
+        args = (params, state.batch_stats, *inputs)
+        return Program(name, step.gradients[number], args, calls)
+
+    climbs, shared = step.optimizer.rho > 0, step.gradients[0] is step.gradients[1]
+    last = gradient("gradient", 0, state.params, 2 if climbs and shared else 1)
+    programs = [Program("prepare", step.prepare, drawn), last]
+    if climbs:
+        args = (state.params, last.result()[0])
+        programs.append(Program("climb", step.climb, args, divided=False))
+        if not shared:
+            last = gradient("second gradient", 1, programs[-1].result(), 1)
+            programs.append(last)
+    final = (state.params, state.opt_state, last.result()[0], learning_rate)
+    return [*programs, Program("update", step.update, final, divided=False)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Compilation:
+    """Seconds that programs take before they run.
+
+    Attributes:
+      trace: From Python to what XLA reads; with and without a cache.
+      cold: In XLA, with nothing kept.
+      cached: The same programs, read from JAX's persistent cache.
+    """
+
+    trace: float
+    cold: float
+    cached: float
+
+
+def compile_twice(
+    programs: Sequence[Program],
+) -> tuple[Compilation, list[jax.stages.Compiled]]:
+    """Compiles with an empty cache, forgets all, and compiles from the cache.
+
+    Call it inside `empty_cache`; what is run afterwards is read from there, too.
+    """
+    _, cold, _ = _compile(programs)
+    jax.clear_caches()
+    trace, cached, compiled = _compile(programs)
+    return Compilation(trace, cold, cached), compiled
+
+
+def _compile(
+    programs: Sequence[Program],
+) -> tuple[float, float, list[jax.stages.Compiled]]:
+    """Seconds of tracing and of compiling, and what was compiled."""
+    began = time.perf_counter()
+    lowered = [program.lower() for program in programs]
+    traced = time.perf_counter()
+    compiled = [x.compile() for x in lowered]
+    return traced - began, time.perf_counter() - traced, compiled
+
+
+@contextlib.contextmanager
+def empty_cache() -> Iterator[str]:
+    """Inside, JAX keeps every compiled program in a new folder; yields its path."""
+    config: Any = jax.config
+    with tempfile.TemporaryDirectory() as folder:
+        settings = {
+            "jax_enable_compilation_cache": True,
+            "jax_compilation_cache_dir": folder,
+            "jax_persistent_cache_min_compile_time_secs": 0.0,
+            "jax_persistent_cache_min_entry_size_bytes": -1,
+        }
+        before = {name: getattr(config, name) for name in settings}
+        jax.clear_caches()
+        try:
+            _apply(settings)
+            yield folder
+        finally:
+            _apply(before)
+
+
+def _apply(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # JAX looks at the folder once
