@@ -144,6 +144,8 @@ FIELDS = {
     "train.eval_batch_size": Field(64, NEUTRAL, range=_COUNT),
     # Epochs between evaluations and checkpoints.
     "train.eval_every": Field(1, range=_COUNT),
+    # Computes units of the backbone once more for the gradient: less memory.
+    "train.remat": Field(False, NEUTRAL),
     # Newest ones kept, beside the best.
     "train.keep_checkpoints": Field(2, NEUTRAL, range=_COUNT),
     "train.log_every": Field(10, NEUTRAL, range=(1, 10**9)),  # steps

@@ -53,11 +53,14 @@ class IR50(nn.Module):
       norm: Constructor of a normalisation layer.
       widths: Channels of the stages; the stem has those of the first.
       units: Units per stage.
+      remat: Keep the input of each unit alone for the gradient, which computes the unit
+        once more: less memory for more time.
     """
 
     norm: Norm
     widths: Sequence[int] = (64, 128, 256)
     units: Sequence[int] = (3, 4, 14)
+    remat: bool = False
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -79,7 +82,8 @@ class IR50(nn.Module):
         return self.norm(name="stem_norm")(x)
 
     def _unit(self, features: int, stride: int, name: str) -> nn.Module:
-        return Unit(features, stride, self.norm, self.dtype, name=name)
+        unit = nn.remat(Unit) if self.remat else Unit
+        return unit(features, stride, self.norm, self.dtype, name=name)
 
 
 class PyramidTokens(nn.Module):

@@ -155,6 +155,7 @@ class QCS(nn.Module):
       connection: How base and refined tokens become cross logits: "vit", "gap",
         "bilinear", or "none": refined tokens alone, averaged (Table 1).
       dtype: Compute precision; parameters, statistics and logits are float32.
+      remat: See `IR50`.
       axis_name: Mapped axis that training splits the examples over, or None.
       backbone: Constructor of the backbone; `folded.fold` puts in another one.
     """
@@ -177,6 +178,7 @@ class QCS(nn.Module):
     gamma: float = 1.0
     residual: str = "normalized"
     connection: str = "vit"
+    remat: bool = False
     dtype: layers.Dtype = jnp.float32
     axis_name: str | None = None
     backbone: Make = IR50
@@ -192,7 +194,11 @@ class QCS(nn.Module):
         self.base = BaseBranch(
             subsample=self.subsample,
             backbone=functools.partial(
-                self.backbone, widths=self.widths, units=self.units, dtype=self.dtype
+                self.backbone,
+                widths=self.widths,
+                units=self.units,
+                remat=self.remat,
+                dtype=self.dtype,
             ),
             tokens=functools.partial(
                 PyramidTokens, features=self.features, dtype=self.dtype

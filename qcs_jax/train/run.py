@@ -123,7 +123,7 @@ def create_train_step(
       devices: To map over; default all.
     """
     return make_train_step(
-        model,
+        model.clone(remat=config.train.remat),
         optimizer,
         loss=JointLoss(**config.loss.to_dict()),
         augment_fn=create_augmentation(config, model.image_size),

@@ -80,6 +80,7 @@ def test_roles():
     tested = {"data.name", "data.test_split", "data.test_list", "data.label_map"}
     assert set(fields_with(Role.TESTED)) == tested
     told = {"train.keep_checkpoints", "train.log_every", "train.tensorboard"}
+    told |= {"train.remat"}
     neutral = free | told | {"name", "train.eval_batch_size"}
     assert set(fields_with(Role.NEUTRAL)) == neutral
 

@@ -160,3 +160,27 @@ def test_evaluation_is_the_base_branch_of_centre_crops():
     logits = make_eval_step(model)(replicate(variables), images)
     expected = model.apply(variables, preprocess(images.reshape(24, 36, 36, 3), 32))
     np.testing.assert_allclose(logits.reshape(24, -1), expected, atol=1e-5)
+
+
+def test_rematerialised_units_give_the_same_step(on_one_device):
+    options = dict(dropout=0.1, cross_dropout=0.1)
+    result = take_step(1, model=small.create("qcs", **options, remat=True))
+    close(result, jax.device_get(on_one_device), rtol=1e-4, atol=2e-5)
+
+
+def test_rematerialised_units_keep_less():
+    def kept(remat):
+        """Numbers that the forward pass leaves to the gradient."""
+        model = small.create("baseline", units=(3, 3, 3), remat=remat)
+        variables = small.variables(model)
+        images = np.zeros((1, 8, 32, 32, 3), np.float32)
+
+        def forward(params):
+            state = {**variables, "params": params}
+            options = dict(train=True, method="interact", mutable=["batch_stats"])
+            return model.apply(state, images, **options)[0][0]
+
+        saved = jax.eval_shape(lambda p: jax.vjp(forward, p)[1], variables["params"])
+        return sum(x.size for x in jax.tree.leaves(saved))
+
+    assert kept(True) < 0.6 * kept(False)
