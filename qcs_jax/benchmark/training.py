@@ -28,6 +28,9 @@ from qcs_jax.models.qcs import QCS
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate
 
+# The first step loads the programs, the second is the first to meet its own results.
+_WARM_UP = 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Training:
@@ -161,8 +164,11 @@ def _time_steps(
     As in training, a step is handed to the devices while the one before runs.
     """
     began = time.perf_counter()
-    state, reports = step(state, batch, rate)  # loads the programs
-    jax.block_until_ready((state, reports))
+    for _ in range(_WARM_UP):
+        state, reports = step(state, batch, rate)
+        jax.block_until_ready((state, reports))
+        if limits.reached(0, began):  # too slow to take another
+            break
     ends = [time.perf_counter()]
     state, reports = step(state, batch, rate)
     while not limits.reached(len(ends), began):

@@ -55,6 +55,9 @@ def test_train(run, monkeypatch):
     measured, create = [], report.create
     keep = lambda *args: measured.append(create(*args)) or measured[0]  # noqa: E731
     monkeypatch.setattr(report, "create", keep)
+    # Compiling is slow: that there are two precisions, the other modes show.
+    monkeypatch.setattr(report, "DTYPES", ("float32",))
+    monkeypatch.setattr(printing, "_COLUMNS", ("float32",))
     found = json.loads(run("--json"))
     check_text(printing.text_of(measured[0]))
     assert found.keys() == KEYS
@@ -62,7 +65,7 @@ def test_train(run, monkeypatch):
     assert found["batch"] == {"anchors": 8, "images": 8}
     assert found["devices"]["count"] == 8
     assert not found["notes"] and not found["inference"]
-    assert found["training"].keys() == found["flops"].keys() == DTYPES
+    assert found["training"].keys() == found["flops"].keys() == {"float32"}
     for dtype, x in found["training"].items():
         speed, compilation = x["speed"], x["compilation"]
         assert speed["steps"] == 2
@@ -72,7 +75,7 @@ def test_train(run, monkeypatch):
         total = sum(x["flops"].values())
         assert total == pytest.approx(found["flops"][dtype])
         assert x["flops_per_second"] == pytest.approx(total / speed["median"])
-        assert x["compiled_flops"] == pytest.approx(total, rel=0.2)
+        assert x["compiled_flops"] == pytest.approx(total, rel=0.3)
         assert x["matmul"]["flops_per_second"] > 0
         assert x["memory"]["peak"] is None  # CPUs do not count
         assert 0 < x["memory"]["programs"] < x["memory"]["process"]
@@ -134,7 +137,7 @@ def test_the_model_of_one_device_is_the_measured_step():
 
 def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     monkeypatch.undo()
-    words = ["--config=configs/raf.py:qcs,tiny", f"--config.data.dir={tmp_path}"]
+    words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
     assert main([*words, "--mode=input"]) == 1
     told = capsys.readouterr().err
     assert told.startswith("error: data set 'raf_db' is not prepared")
