@@ -217,7 +217,7 @@ def make_train_step(
         in_axes, out_axes = (params, None, 0, 0, None, None), (grads, None, None)
         return mapped(function, in_axes, out_axes, donate=1)
 
-    if local_climb:
+    if local_climb and optimizer.rho > 0:
         gradients = mapped_gradient(grads=0), mapped_gradient(params=0)
         climb = jax.vmap(optimizer.climb, (None, 0))
     else:

@@ -153,6 +153,15 @@ def test_local_climb_is_the_same_on_one_device_and_another_on_two():
     assert max(jax.tree.leaves(differences)) > 1e-6
 
 
+def test_without_a_climb_there_is_none_to_be_local():
+    model = small.create("baseline")
+    plain = sam.SAM(optax.sgd(1.0), rho=0.0)
+    shared, _ = take_step(2, model=model, optimizer=plain)
+    local, reports = take_step(2, model=model, optimizer=plain, local_climb=True)
+    assert reports.keys() == {"pass1"}
+    close(local.params, shared.params, rtol=0, atol=0)
+
+
 def test_evaluation_is_the_base_branch_of_centre_crops():
     model = small.create("qcs")
     variables = small.variables(model)
