@@ -16,7 +16,7 @@ demo: $(READY)
 	$(BIN)/python -m qcs_jax.main --config=configs/demo.py --mode=eval
 
 test: lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 lint: $(READY)
 	$(BIN)/ruff check .
