@@ -62,6 +62,7 @@ def train_and_evaluate(
     compilation_cache.enable()  # a resumed run or another seed compiles nothing again
     began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
     splits, keep = run.splits, config.train.keep_checkpoints
+    total = run.total_steps  # reads the data set: a run without one leaves nothing
     optimizer = create_optimizer(config)
     with (
         _alone_in(workdir),
@@ -78,7 +79,7 @@ def train_and_evaluate(
     assert scores is not None, "a finished run was evaluated"
     chosen = workdir / FOLDER / str(choose_step(workdir)[0])
     seconds = time.perf_counter() - began
-    return Summary(config.train.epochs, run.total_steps, seconds, scores, chosen)
+    return Summary(config.train.epochs, total, seconds, scores, chosen)
 
 
 def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:

@@ -69,9 +69,8 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     classifier = qcs_jax.load(out)
     assert classifier.class_names == RAF_DB
     images = small.images(2, 48, 48, 3)
-    np.testing.assert_allclose(
-        classifier.logits(images), jax.jit(model.apply)(variables, images), atol=1e-6
-    )
+    expected = jax.jit(model.apply)(variables, images)  # about 30
+    np.testing.assert_allclose(classifier.logits(images), expected, rtol=2e-5)
     assert {child.name for child in out.parent.iterdir()} == {"out"}
 
 
