@@ -79,6 +79,11 @@ class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
     published: Mapping[str, Sequence[int]]
     how_to_obtain: str
 
+    @property
+    def choices(self) -> str:
+        """What the user chose beside the copy, in words."""
+        return ""
+
     @abc.abstractmethod
     def scan(self, root: pathlib.Path) -> Copy:
         """Finds and checks a copy without opening its images.
@@ -96,7 +101,8 @@ class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager  # nothing to download
         # Written among the data, it appears and disappears together with them.
-        (self.data_path / _ORIGIN_FILE).write_text(f"{self.copy.root}\n")
+        origin = f"{self.copy.root}\n{self.choices}\n"
+        (self.data_path / _ORIGIN_FILE).write_text(origin)
         self.unreadable = list(self.copy.unreadable)
         self._stored: dict[str, collections.Counter[int]] = {}
         return {split: self._generate_examples(split) for split in self.copy.examples}
@@ -215,21 +221,25 @@ def _store(builder: OfficialBuilder, root: pathlib.Path, max_unreadable: int) ->
 
 def _check_origin(builder: OfficialBuilder, root: pathlib.Path | None) -> str:
     """Refuses to pass off one copy as another."""
-    origin = (builder.data_path / _ORIGIN_FILE).read_text().strip()
-    if root is not None and str(root) != origin:
+    text = (builder.data_path / _ORIGIN_FILE).read_text()
+    origin, _, choices = text.rstrip("\n").partition("\n")
+    description = " ".join(filter(None, (origin, choices)))
+    same_copy = root is None or str(root) == origin
+    if not same_copy or choices != builder.choices:
         raise UserError(
-            f"{builder.title} is already prepared, from {origin}: replace it with "
+            f"{builder.title} is already prepared, from {description}: replace it with "
             f"--overwrite, or choose another --data_dir"
         )
-    return origin
+    return description
 
 
 def _differences(
     builder: OfficialBuilder, counts: Mapping[str, collections.Counter[int]]
 ) -> Iterator[str]:
     """Compares what was stored with the original, one warning per split."""
-    for split, published in builder.published.items():
-        found, names = counts[split], builder.class_names
+    for split in builder.published.keys() & counts.keys():
+        published, found = builder.published[split], counts[split]
+        names = builder.class_names
         odd = [
             f"{name} {found[label]:,} instead of {published[label]:,}"
             for label, name in enumerate(names)

@@ -3,6 +3,7 @@
     python data/prepare.py synthetic_faces
     python data/prepare.py synthetic_faces/biased
     python data/prepare.py image_folder --manual_dir=~/pictures/pets
+    python data/prepare.py fer2013 --manual_dir=~/downloads/fer2013
     python data/prepare.py raf_db --manual_dir=~/downloads/raf-db
     python data/prepare.py affectnet/8 --manual_dir=~/downloads/affectnet
 
@@ -24,6 +25,7 @@ import generation
 import integrity
 import official
 from affectnet import affectnet_dataset_builder
+from fer2013 import fer2013_dataset_builder
 from ferplus import ferplus_dataset_builder
 from image_folder import folder as image_folder
 from image_folder import image_folder_dataset_builder
@@ -48,6 +50,8 @@ def _prepare(args: argparse.Namespace) -> None:
         raise UserError(
             f"unknown dataset {args.dataset!r}: choose one of {', '.join(_DATASETS)}"
         )
+    if args.drop_duplicates and dataset != "fer2013":
+        raise UserError("--drop_duplicates is for fer2013: leave it out")
     try:
         _DATASETS[dataset](args, config)
     except KeyboardInterrupt:
@@ -78,6 +82,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         type=int,
         default=10,
         help="stop when more images than this are unreadable (default: 10)",
+    )
+    parser.add_argument(
+        "--drop_duplicates",
+        action="store_true",
+        help="leave training images out that are in another split, too (fer2013)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="prepare again what is prepared"
@@ -120,8 +129,11 @@ def _official(
     """Checks and stores a copy of a data set that others distribute."""
     if args.name:
         raise UserError(f"{builder_class.name} keeps its name: leave out --name")
+    builder = _builder(builder_class, args, config)
+    if args.drop_duplicates:
+        builder.drop_duplicates = True
     official.prepare(
-        _builder(builder_class, args, config),
+        builder,
         args.manual_dir,
         max_unreadable=args.max_unreadable,
         overwrite=args.overwrite,
@@ -241,6 +253,7 @@ _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {
     "synthetic_faces": _synthetic_faces,
     "image_folder": _image_folder,
     "raf_db": functools.partial(_official, raf_db_dataset_builder.Builder, "raf"),
+    "fer2013": functools.partial(_official, fer2013_dataset_builder.Builder, "fer2013"),
     "ferplus": functools.partial(_official, ferplus_dataset_builder.Builder, "ferplus"),
     "affectnet": functools.partial(
         _official, affectnet_dataset_builder.Builder, "affectnet{config}"

@@ -2,45 +2,34 @@
 
 import collections
 import functools
-import io
 import pathlib
 from collections.abc import Iterator
 
 import tqdm
+from fer2013 import original
+from fer2013.original import SPLITS
 from integrity import Unreadable
 from official import Copy, Example, csv_lines, missing
-from PIL import Image
 
 from ferplus import votes
 from ferplus.votes import Row
 from qcs_jax.system.errors import UserError
 
-SIDE = 48
-SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
 PUBLISHED = {
     "train": (8740, 7287, 3149, 3014, 2100, 119, 532, 119),
     "validation": (1182, 865, 415, 351, 287, 24, 62, 13),
     "test": (1090, 893, 396, 384, 273, 18, 83, 16),
 }
-HOW_TO_OBTAIN = """\
+HOW_TO_OBTAIN = f"""\
 Expected are the images of FER2013 and the votes of FER+, side by side:
   FOLDER/fer2013.csv     (or FOLDER/fer2013/fer2013.csv, as it is unpacked)
   FOLDER/fer2013new.csv  (or FOLDER/FERPlus/fer2013new.csv, as it is cloned)
-fer2013.csv is in fer2013.tar.gz of https://www.kaggle.com/c/\
-challenges-in-representation-learning-facial-expression-recognition-challenge
+fer2013.csv is in fer2013.tar.gz of {original.KAGGLE}
 fer2013new.csv is in https://github.com/microsoft/FERPlus"""
 
 _HEADER = ("emotion", "pixels", "Usage")
-# What FER2013's own labels, which FER+ replaces, stand for.
-_FER2013_CLASSES = {
-    "0": "anger",
-    "1": "disgust",
-    "2": "fear",
-    "3": "happiness",
-    "4": "sadness",
-    "5": "surprise",
-    "6": "neutral",
-}
+# FER2013's own labels, which FER+ replaces.
+_FER2013_CLASSES = {str(n): name for n, name in enumerate(original.CLASS_NAMES)}
 # Both name the same class for most images; for rows in another order, chance leaves
 # about a fifth.
 _LEAST_AGREEMENT = 0.4
@@ -78,7 +67,7 @@ def scan(root: pathlib.Path) -> Copy:
         agreements.append(_FER2013_CLASSES.get(emotion) == votes.CLASS_NAMES[label])
         source = pathlib.Path(f"{images}, line {number + 2}")
         try:
-            load = functools.partial(_png, _pixels(text))
+            load = functools.partial(bytes, original.png(text))
         except ValueError as error:
             copy.unreadable.append(Unreadable(source, str(error)))
             continue
@@ -129,19 +118,3 @@ def _joined(images: pathlib.Path, rows: list[Row]) -> Iterator[tuple[int, str, s
             f"{images} and fer2013new.csv are not in the same order, {stray}, but they "
             f"are joined row by row: use the original files"
         )
-
-
-def _pixels(text: str) -> bytes:
-    try:
-        pixels = bytes(map(int, text.split()))
-    except ValueError:
-        raise ValueError("pixels that are not numbers in 0..255") from None
-    if len(pixels) != SIDE * SIDE:
-        raise ValueError(f"{len(pixels):,} pixels instead of {SIDE * SIDE:,}")
-    return pixels
-
-
-def _png(pixels: bytes) -> bytes:
-    buffer = io.BytesIO()
-    Image.frombytes("L", (SIDE, SIDE), pixels).save(buffer, "PNG")
-    return buffer.getvalue()

@@ -18,7 +18,7 @@ from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
 _READ_AT_ONCE = 1024
-_LICENSED = ("affectnet", "ferplus", "raf_db")  # given out by their authors alone
+_LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # agree to their terms
 
 
 @dataclasses.dataclass(frozen=True)

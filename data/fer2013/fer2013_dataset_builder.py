@@ -1,0 +1,83 @@
+"""TFDS builder of FER2013."""
+
+import pathlib
+
+import official
+from integrity import Unreadable
+
+from fer2013 import duplicates, folders, original, table
+from qcs_jax.system.errors import UserError
+
+_HOW_TO_OBTAIN = f"""\
+Expected is one of:
+  FOLDER/fer2013.csv         (or FOLDER/fer2013/fer2013.csv, as it is unpacked)
+  FOLDER/icml_face_data.csv
+  FOLDER/train/CLASS/*.jpg, FOLDER/test/CLASS/PublicTest_*.jpg and PrivateTest_*.jpg
+The tables are in {original.KAGGLE}"""
+
+
+class Builder(official.OfficialBuilder):
+    """FER2013: grey faces from the web, 48 x 48 pixels, with one of 7 expressions.
+
+    Attributes:
+      drop_duplicates: Whether training images that are in another split, too, are left
+        out.
+    """
+
+    class_names = original.CLASS_NAMES
+    published = original.PUBLISHED
+    how_to_obtain = _HOW_TO_OBTAIN
+    drop_duplicates = False
+
+    @property
+    def choices(self) -> str:
+        return "without duplicates" if self.drop_duplicates else ""
+
+    def scan(self, root: pathlib.Path) -> official.Copy:
+        found = table.find(root)
+        if found:
+            rows = table.read(found)
+        elif folders.is_in(root):
+            rows = folders.read(root)
+        else:
+            what = f"{root} has no {' or '.join(table.NAMES)}, and no folder train."
+            raise official.missing(what, self.how_to_obtain)
+        copy = official.Copy(root, {split: [] for split in self.published})
+        for split, row in rows:
+            if isinstance(row, Unreadable):
+                copy.unreadable.append(row)
+            else:
+                copy.examples[split].append(row)
+        self._check_splits(copy)
+        self._compare_splits(copy)
+        return copy
+
+    def _check_splits(self, copy: official.Copy) -> None:
+        """Training needs two splits; PrivateTest may be missing."""
+        for split in [split for split, rows in copy.examples.items() if not rows]:
+            if split != "test":
+                what = f"{copy.root} has no image of the split {split!r}."
+                raise official.missing(what, self.how_to_obtain)
+            del copy.examples[split]
+            copy.remarks.append(
+                "warning: there is no image of PrivateTest: the data set is prepared "
+                "without the split test; add --config.data.test_split=validation"
+            )
+
+    def _compare_splits(self, copy: official.Copy) -> None:
+        doubled = duplicates.in_training(copy.examples)
+        for split, examples in sorted(doubled.items()):
+            copy.remarks.append(
+                f"{len(examples):,} training images are in the split {split}, too"
+            )
+        if self.drop_duplicates:
+            drop = {example.id for rows in doubled.values() for example in rows}
+            kept = [x for x in copy.examples["train"] if x.id not in drop]
+            if not kept:
+                raise UserError(
+                    f"{copy.root}: every training image is in another split, too"
+                )
+            copy.examples["train"] = kept
+            copy.remarks.append(f"left out of training: {len(drop):,} of them")
+        elif any(doubled.values()):
+            copy.remarks.append("--drop_duplicates leaves them out of training")
