@@ -44,9 +44,13 @@ def versions() -> dict[str, str]:
 def differences(
     found: dict, wanted: dict, fields: Iterable[str] = tuple(FIELDS)
 ) -> list[tuple[str, Any, Any]]:
-    """Returns which of the fields differ: name, value found and value wanted."""
+    """Returns which of the fields differ: name, value found and value wanted.
+
+    A field that did not exist yet had, in effect, its default.
+    """
     theirs, ours = flatten(found["config"]), flatten(wanted["config"])
-    values = [(name, theirs.get(name), ours.get(name)) for name in fields]
+    defaults = [(name, FIELDS[name].default) for name in fields]
+    values = [(name, theirs.get(name, d), ours.get(name, d)) for name, d in defaults]
     return [(name, there, here) for name, there, here in values if there != here]
 
 

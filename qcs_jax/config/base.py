@@ -76,6 +76,8 @@ FIELDS = {
     "data.test_split": Field("test", FIXED | TESTED | PAPER),
     # Part of every training class held out to choose an epoch.
     "data.val_fraction": Field(0.0, FIXED | HELD_OUT, range=(0, 0.9)),
+    # Split that chooses an epoch, where the data set has one for that.
+    "data.val_split": Field("", FIXED | HELD_OUT),
     # Added to training: DATASET:CLASS,CLASS+DATASET:CLASS, or nothing.
     "data.extra": Field("", FIXED),
     # Part of every class that is trained on.
@@ -121,6 +123,8 @@ FIELDS = {
     "loss.distillation": Field("none", choices=("none", "kl", "mse")),
     "loss.distillation_weight": Field(1.0, PAPER, range=(0, 1e6)),
     "loss.temperature": Field(1.0, PAPER, range=(1e-3, 1e3)),  # of "kl"
+    # Probability that is spread evenly over all classes.
+    "loss.label_smoothing": Field(0.0, PAPER, range=_RATE),
     "augment.flip": Field(0.5, range=_UNIT),  # probability
     "augment.rotation": Field(0.0, range=(0, 180)),  # degrees, +-
     # Factors are drawn from 1 - x to 1 + x.
@@ -130,9 +134,14 @@ FIELDS = {
     "augment.hue": Field(0.0, range=(0, 0.5)),  # turns of the colour circle, +-
     "augment.erase": Field(0.5, range=_UNIT),  # probability
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
-    # Of Adam, in the first epoch.
+    # Of Adam: the largest that is reached.
     "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),
-    "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # factor per epoch
+    # How it falls: see `train/schedule.py`.
+    "optimizer.schedule": Field(
+        "exponential", PAPER, choices=("exponential", "cosine")
+    ),
+    "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
+    "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
     # Radius of SAM; 0 is plain Adam in one pass.
     "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),
     # m-SAM: each device climbs along its own gradient.

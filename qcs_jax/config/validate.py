@@ -98,6 +98,20 @@ def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
             f"data.label_map={c.data.label_map!r}: is for --mode=eval, where a trained "
             f"network meets other classes; leave it out"
         )
+    if c.data.val_split and c.data.val_fraction:
+        wrong.append(
+            f"data.val_split={c.data.val_split}: data.val_fraction holds out images, "
+            f"too; give one of them"
+        )
+    if c.data.val_split and c.data.val_split == c.data.train_split:
+        wrong.append(
+            f"data.val_split={c.data.val_split}: is trained on; give another split"
+        )
+    if c.optimizer.warmup >= c.train.epochs:
+        wrong.append(
+            f"optimizer.warmup={c.optimizer.warmup}: leaves nothing of "
+            f"train.epochs={c.train.epochs}; give fewer epochs"
+        )
     if not c.data.name:
         wrong.append("data.name: give the name that data/prepare.py printed")
     if not c.name:

@@ -12,7 +12,7 @@ from qcs_jax import models
 from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
 
-FLAGS = ("finetune", "tiny")
+FLAGS = ("finetune", "tiny", "small")
 T = TypeVar("T")
 
 
@@ -22,19 +22,22 @@ class Variant:
 
     Attributes:
       network: A name of `models.BRANCHES`.
-      finetune: Whether it starts from a QCS that was trained on AffectNet-8 ("‡" in
-        the paper).
-      tiny: Whether it is the small network from scratch, to try a data set on two CPU
-        cores; its numbers are not the paper's.
+      flag: The word behind it, or "". "finetune" starts from a trained network, in the
+        paper from a QCS of AffectNet-8 ("‡"). A name of `models.SIZES` is a network of
+        this size; its numbers are not the paper's.
     """
 
     network: str
-    finetune: bool = False
-    tiny: bool = False
+    flag: str = ""
+
+    @property
+    def finetune(self) -> bool:
+        """Whether it starts from a trained network."""
+        return self.flag == "finetune"
 
     @classmethod
     def parse(cls, text: str, flags: Sequence[str] = FLAGS) -> Variant:
-        """Reads "baseline", "dcs" or "qcs", with ",finetune" or ",tiny".
+        """Reads "baseline", "dcs" or "qcs", with ",finetune", ",tiny" or ",small".
 
         Args:
           text: What follows the colon.
@@ -55,13 +58,12 @@ class Variant:
             )
         if given == ["finetune"] and networks != ["qcs"]:
             raise UserError(f"no variant {text!r}: the paper fine-tunes qcs alone")
-        return cls(networks[0], finetune="finetune" in given, tiny="tiny" in given)
+        return cls(networks[0], *given)
 
     def config(self, name: str) -> ml_collections.ConfigDict:
         """Returns `base_config()` with this network, called "raf_qcs_tiny" or so."""
         c = base_config()
-        flag = "_finetune" * self.finetune + "_tiny" * self.tiny
-        c.name = f"{name}_{self.network}{flag}"
+        c.name = "_".join(filter(None, (name, self.network, self.flag)))
         c.model.name = self.network
         return c
 
@@ -81,10 +83,10 @@ class Variant:
         """Turns a finished published recipe into the one of this variant."""
         if self.finetune:
             c.init_from = "runs/affectnet8_qcs"
-        if self.tiny:
-            small, full = (models.SIZES[s]["image_size"] for s in ("tiny", "full"))
-            c.data.resize = max(round(c.data.resize * small / full), small)
-            _shrink(c)
+        if self.flag in models.SIZES:
+            ours, full = (models.SIZES[s]["image_size"] for s in (self.flag, "full"))
+            c.data.resize = max(round(c.data.resize * ours / full), ours)
+            from_scratch(c, self.flag)
         return c
 
 
@@ -102,12 +104,13 @@ def small_config(name: str, variant: str) -> ml_collections.ConfigDict:
     c = base_config()
     c.name = name if network == "qcs" else f"{name}_{network}"
     c.model.name = network
-    _shrink(c)
+    from_scratch(c, "tiny")
     return c
 
 
-def _shrink(c: ml_collections.ConfigDict) -> None:
-    c.model.size = "tiny"
+def from_scratch(c: ml_collections.ConfigDict, size: str) -> None:
+    """Turns a recipe into one of a small network that starts from fresh weights."""
+    c.model.size = size
     c.optimizer.learning_rate = 6e-4
     c.optimizer.decay = 0.88
     c.train.batch_size = 16

@@ -65,13 +65,16 @@ class Splits:
 
     @functools.cached_property
     def held_out(self) -> Source | None:
-        """Training images that choose the epoch; as badly labelled as the others."""
-        source = self._divided[1]
+        """Images that choose the epoch; as badly labelled as those trained on."""
+        data, source = self._data, self._divided[1]
         if source is None:
             return None
-        noise, whole = self._data.label_noise, len(self.whole_train)
-        source = selection.with_label_noise(source, noise, self._seed)
-        note = f"{len(source)} of {whole} training images held out"
+        source = selection.with_label_noise(source, data.label_noise, self._seed)
+        note = f"{len(source)} of {len(self.whole_train)} training images held out"
+        if data.val_split:
+            note = f"{len(source)} images of split {source.split!r} choose the epoch"
+            if data.val_split == data.test_split:
+                note += ", and are those of the test: its numbers are optimistic"
         return dataclasses.replace(source, notes=(note,))
 
     @functools.cached_property
@@ -101,8 +104,10 @@ class Splits:
 
     @functools.cached_property
     def _divided(self) -> tuple[Source, Source | None]:
-        """The training split: what is left to train on, and what is held out."""
+        """What is left to train on, and what is held out."""
         source, fraction = self.whole_train, self._data.val_fraction
+        if split := self._data.val_split:
+            return source, self._open(self._data.name, split)
         if not fraction:
             return source, None
         return selection.held_out(source, fraction, self._seed)

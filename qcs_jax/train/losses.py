@@ -46,12 +46,15 @@ class JointLoss:
       distillation: "none" or a name of `DISTILLATION`.
       distillation_weight: Factor of the distillation term.
       temperature: Temperature of "kl".
+      label_smoothing: Probability that cross entropies spread evenly over all classes
+        (Szegedy et al., 2016).
     """
 
     alpha: float = 1.0
     distillation: str = "none"
     distillation_weight: float = 1.0
     temperature: float = 1.0
+    label_smoothing: float = 0.0
 
     def __call__(
         self, outputs: Outputs, labels: jax.Array
@@ -66,8 +69,8 @@ class JointLoss:
           The scalar loss, and its terms: "base" `[n]`, "cross" `[n or 0]`: the mean
           cross entropy of each branch; "distillation", scalar, only where it is used.
         """
-        base = _cross_entropy(outputs.base_logits, labels)
-        cross = _cross_entropy(
+        base = self._cross_entropy(outputs.base_logits, labels)
+        cross = self._cross_entropy(
             outputs.cross_logits, labels[: len(outputs.cross_logits)]
         )
         total = jnp.sum(base) + self.alpha * jnp.sum(cross)
@@ -83,8 +86,10 @@ class JointLoss:
             loss = loss + self.distillation_weight * terms["distillation"]
         return loss, terms
 
-
-def _cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
-    """`[n, b, k]`, `[n, b]` -> mean over b, `[n]`."""
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return jnp.mean(losses, axis=1)
+    def _cross_entropy(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
+        """`[n, b, k]`, `[n, b]` -> mean over b, `[n]`."""
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        if self.label_smoothing:
+            even = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
+            losses = (1 - self.label_smoothing) * losses + self.label_smoothing * even
+        return jnp.mean(losses, axis=1)

@@ -22,6 +22,7 @@ from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM, adam
+from qcs_jax.train.schedule import learning_rate
 from qcs_jax.train.step import TrainStep, make_train_step
 
 
@@ -90,9 +91,17 @@ class Run:
         return self.config.train.epochs * self.epoch_steps
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step: `learning_rate * decay ** epoch`."""
-        o = self.config.optimizer
-        return o.learning_rate * o.decay ** (step // self.epoch_steps)
+        """The learning rate of a step."""
+        optimizer = self.config.optimizer
+        return learning_rate(
+            step,
+            optimizer.learning_rate,
+            epoch_steps=self.epoch_steps,
+            epochs=self.config.train.epochs,
+            schedule=optimizer.schedule,
+            decay=optimizer.decay,
+            warmup=optimizer.warmup,
+        )
 
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:

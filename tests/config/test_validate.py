@@ -76,6 +76,7 @@ def test_roles():
     assert set(fields_with(Role.NETWORK)) == network
     assert set(fields_with(Role.INPUT)) == {"dtype", "data.resize"}
     held_out = {"seed", "data.name", "data.train_split", "data.val_fraction"}
+    held_out |= {"data.val_split"}
     assert set(fields_with(Role.HELD_OUT)) == held_out
     tested = {"data.name", "data.test_split", "data.test_list", "data.label_map"}
     assert set(fields_with(Role.TESTED)) == tested
@@ -184,6 +185,15 @@ def test_all_errors_are_told_at_once():
         (dict(augment__erase_area=None), ("augment.erase_area=()", "low <=")),
         (dict(data__name=""), ("data.name", "data/prepare.py")),
         (dict(data__label_map="by_name"), ("data.label_map", "--mode=eval")),
+        (
+            dict(data__val_split="validation", data__val_fraction=0.1),
+            ("data.val_split=validation", "give one of them"),
+        ),
+        (dict(data__val_split="train"), ("data.val_split=train", "is trained on")),
+        (
+            dict(optimizer__warmup=2.0, train__epochs=2),
+            ("optimizer.warmup=2.0", "give fewer epochs"),
+        ),
     ],
     ids=str,
 )

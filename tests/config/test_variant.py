@@ -10,6 +10,7 @@ import pytest
 from qcs_jax.config import FIELDS, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.config.variant import Variant
+from qcs_jax.models import SIZES
 from qcs_jax.system.errors import UserError
 
 CONFIGS = pathlib.Path(__file__).parents[2] / "configs"
@@ -82,13 +83,30 @@ def test_recipes_are_those_of_the_paper(name, variant):
 
 @pytest.mark.parametrize("name", DATA)
 @pytest.mark.parametrize("network", NETWORKS)
-def test_every_recipe_has_a_baseline_and_a_tiny_form(name, network):
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_every_recipe_has_a_baseline_and_smaller_forms(name, network, size):
     validate(get_config(name, network))
-    tiny = get_config(name, f"{network},tiny")
-    validate(tiny)
-    assert tiny.model.size == "tiny" and 48 <= tiny.data.resize <= 51
-    names = {get_config(name, text).name for text in (network, f"{network},tiny")}
-    assert names == {f"{name}_{network}", f"{name}_{network}_tiny"}
+    c, side = get_config(name, f"{network},{size}"), SIZES[size]["image_size"]
+    validate(c)
+    assert c.model.size == size and side <= c.data.resize <= side + 3
+    names = {get_config(name, text).name for text in (network, f"{network},{size}")}
+    assert names == {f"{name}_{network}", f"{name}_{network}_{size}"}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_fer2013_trains_the_small_network_or_a_tiny_one(network):
+    c = get_config("fer2013", network)
+    validate(c)
+    assert (c.model.size, c.data.val_split) == ("small", "validation")
+    assert get_config("fer2013", f"{network},tiny").model.size == "tiny"
+    assert c.init_from == ""
+
+
+def test_fer2013_goes_on_with_quadruplets_where_the_baseline_ended():
+    c = get_config("fer2013", "qcs,finetune")
+    validate(c)
+    assert c.init_from == f"runs/{get_config('fer2013', 'baseline').name}"
+    assert c.optimizer.rho > 0 == get_config("fer2013", "baseline").optimizer.rho
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -97,7 +115,7 @@ def test_qcs_is_what_is_meant_without_a_variant(name):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "vgg", "qcs,small", "qcs,dcs", "tiny", "qcs,", "qcs,tiny,finetune"]
+    "text", ["", "vgg", "qcs,large", "qcs,dcs", "tiny", "qcs,", "qcs,tiny,finetune"]
 )
 def test_unknown_variants_say_what_there_is(text):
     with pytest.raises(UserError, match="give baseline, dcs, qcs"):

@@ -11,7 +11,7 @@ from qcs_jax.input import sources
 from qcs_jax.input.splits import Splits
 from qcs_jax.system.errors import UserError
 
-LABELS = {"train": [0, 1, 2] * 20, "test": [0, 1, 2, 2]}
+LABELS = {"train": [0, 1, 2] * 20, "test": [0, 1, 2, 2], "valid": [0, 1, 1, 2, 2]}
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def in_memory(monkeypatch):
         sources,
         "open_split",
         lambda name, split, dir: dataclasses.replace(
-            memory_source.create(LABELS[split]), name=name
+            memory_source.create(LABELS[split]), name=name, split=split
         ),
     )
 
@@ -68,6 +68,19 @@ def test_held_out_images_are_no_better_labelled_and_none_are_added():
     wrong = spoiled.held_out.labels != plain.held_out.labels
     assert wrong.sum() == 6 and len(wrong) == 30
     assert len(spoiled.train) == 50
+
+
+def test_a_split_of_the_data_set_may_choose_the_epoch():
+    found = splits(val_split="valid")
+    assert (len(found.train), len(found.held_out), len(found.test)) == (60, 5, 4)
+    assert found.held_out.notes == ("5 images of split 'valid' choose the epoch",)
+    noisy = splits(val_split="valid", label_noise=0.4).held_out
+    assert np.sum(noisy.labels != found.held_out.labels) == 2
+
+
+def test_a_test_that_chooses_is_called_optimistic():
+    [note] = splits(val_split="test").held_out.notes
+    assert note.endswith("are those of the test: its numbers are optimistic")
 
 
 def test_wrong_labels_depend_on_the_seed_alone():

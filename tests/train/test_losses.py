@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from qcs_jax.models.qcs import Outputs
@@ -152,3 +153,16 @@ def test_extreme_logits_stay_finite(distillation):
     )
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in gradients)
+
+
+@pytest.mark.parametrize("smoothing", [0.1, 0.9])
+def test_smoothed_labels_are_those_of_optax(smoothing):
+    base, cross, labels = logits_and_labels()
+    said = outputs(base, cross)
+    loss, terms = JointLoss(label_smoothing=smoothing)(said, labels)
+    soft = optax.smooth_labels(np.eye(K, dtype=np.float32)[labels], smoothing)
+    for name, logits in (("base", base), ("cross", cross)):
+        expected = optax.softmax_cross_entropy(logits, soft).mean(axis=1)
+        np.testing.assert_allclose(terms[name], expected, rtol=1e-5)
+    assert float(loss) == pytest.approx(float(np.mean([*terms.values()])), rel=1e-5)
+    assert float(loss) != pytest.approx(float(JointLoss()(said, labels)[0]), rel=1e-3)

@@ -1,0 +1,37 @@
+"""FER2013: 28,709 training, 3,589 validation and 3,589 test images, 7 classes.
+
+python data/prepare.py fer2013 --manual_dir=FOLDER --drop_duplicates
+python -m qcs_jax.main --config=configs/fer2013.py:baseline
+python -m qcs_jax.main --config=configs/fer2013.py:qcs,finetune
+
+The first run trains a small network on single faces, the second goes on from
+runs/fer2013_baseline with quadruplets and SAM. PublicTest (validation) chooses the
+epoch, PrivateTest (test) is what is reported.
+"""
+
+from qcs_jax.config.variant import Variant, from_scratch
+
+
+def get_config(variant="qcs"):
+    v = Variant.parse(variant, flags=("finetune", "tiny"))
+    c = v.config("fer2013")
+    c.data.name = "fer2013"
+    c.data.val_split = "validation"
+    from_scratch(c, v.flag if v.flag == "tiny" else "small")
+    c.data.resize = 48
+    c.augment.rotation = 10.0
+    c.augment.brightness = c.augment.contrast = 0.2
+    c.augment.erase_area = (0.02, 0.2)
+    c.loss.label_smoothing = 0.1
+    c.optimizer.schedule = "cosine"
+    c.optimizer.warmup = 0.5
+    if v.network == "baseline":
+        c.optimizer.learning_rate = 1e-3
+        c.optimizer.rho = 0.0
+        c.train.batch_size = 64
+        c.train.epochs = 30
+    if v.finetune:
+        c.init_from = "runs/fer2013_baseline"
+        c.optimizer.learning_rate = 1e-4
+        c.train.epochs = 4
+    return c
