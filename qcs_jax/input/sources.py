@@ -18,7 +18,7 @@ from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
 _READ_AT_ONCE = 1024
-_LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # agree to their terms
+_LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # on terms to agree to
 
 
 @dataclasses.dataclass(frozen=True)
