@@ -10,8 +10,8 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8")
 )
-# The same programs are compiled again and again, most of them single operations: all are
-# kept, however small, for the other modules, workers and commands.
+# The same programs are compiled again and again, most of them single operations: all
+# are kept, however small, for the other modules, workers and commands.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",
     str(pathlib.Path(tempfile.gettempdir()) / f"qcs_jax_tests_{os.getuid()}"),

@@ -11,9 +11,10 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax.convert import layout, names, reader, recognise
-from qcs_jax.convert.layout import Sizes, Transform
+from qcs_jax.convert import names, reader, recognise
 from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.models import torch_layout
+from qcs_jax.models.torch_layout import Sizes, Transform
 from qcs_jax.system.errors import UserError
 
 _SHOWN = 20  # of each kind of error
@@ -90,10 +91,10 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     problems.told[_TWICE] += map(shorten, twice)
     flat, mapped, ignored, ignored_parameters = {}, {}, [], 0
     for name, value in arrays.items():
-        key, (path, transform) = keys[name], layout.path_of(name)
-        if layout.is_dead(name):
+        key, (path, transform) = keys[name], torch_layout.path_of(name)
+        if torch_layout.is_dead(name):
             ignored.append(key)
-            if not name.endswith(layout.STATISTICS):
+            if not name.endswith(torch_layout.STATISTICS):
                 ignored_parameters += np.size(value)
         elif path not in wanted:
             problems.told[_UNKNOWN].append(shorten(key))
@@ -101,7 +102,7 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
             mapped[key] = path
             flat[path] = problems.check(key, value, transform, wanted[path])
     absent = wanted.keys() - flat.keys()
-    problems.told[_MISSING] += sorted(layout.key_of(path)[0] for path in absent)
+    problems.told[_MISSING] += sorted(torch_layout.key_of(path)[0] for path in absent)
     problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
     return Conversion(
         network=network,
@@ -132,7 +133,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
     problems, state_dict = _Problems(), {}
     for path, value in flat.items():
-        key, transform = layout.key_of(path)
+        key, transform = torch_layout.key_of(path)
         if not key:
             problems.told[_UNKNOWN].append(path)
         elif transform.axes and len(transform.axes) != np.ndim(value):
@@ -144,8 +145,8 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     read = convert_state_dict(state_dict)  # what is written can be read: same checks
     if read.network != recognise.BACKBONE:
         cross = read.network != "baseline"
-        state_dict |= layout.dead_arrays(read.sizes, cross=cross)
-    return state_dict | layout.counters(state_dict)
+        state_dict |= torch_layout.dead_arrays(read.sizes, cross=cross)
+    return state_dict | torch_layout.counters(state_dict)
 
 
 _MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (

@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.convert.layout import Sizes
 from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.models.torch_layout import Sizes
 from qcs_jax.system.errors import UserError
 
 BACKBONE = "backbone"  # beside the names of `models.BRANCHES`

@@ -12,7 +12,7 @@ import weights
 
 from qcs_jax import convert, models
 from qcs_jax.convert.conversion import default_residual
-from qcs_jax.convert.layout import Sizes
+from qcs_jax.models.torch_layout import Sizes
 from qcs_jax.system.errors import UserError
 
 LIVE_PARAMETERS = {7: 66_810_513, 8: 66_812_051}

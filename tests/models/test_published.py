@@ -16,7 +16,7 @@ import pytest
 from jax import lax
 
 from qcs_jax import models
-from qcs_jax.convert import layout
+from qcs_jax.models import torch_layout
 from qcs_jax.train import sam
 from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.step import TrainState, make_train_step
@@ -108,7 +108,7 @@ def _check_pass(report, expected, rtol):
 def _check_arrays(variables, expected, **tolerance):
     flat = flax.traverse_util.flatten_dict(variables, sep="/")
     for key, first in expected.items():
-        path, transform = layout.path_of(key)
+        path, transform = torch_layout.path_of(key)
         ours = transform.to_torch(flat[path]).reshape(-1)[: len(first)]
         np.testing.assert_allclose(ours, first, **tolerance, err_msg=key)
 
@@ -122,8 +122,8 @@ def test_shapes_are_those_of_the_published_checkpoints(name, classes):
     ours = flax.traverse_util.flatten_dict(ours, sep="/")
     theirs = {}
     for key, shape in published.read(f"layout_{name}_{classes}").items():
-        if not layout.is_dead(key):
-            path, transform = layout.path_of(key)
+        if not torch_layout.is_dead(key):
+            path, transform = torch_layout.path_of(key)
             theirs[path] = transform.to_jax(np.empty(shape)).shape
     assert {path: x.shape for path, x in ours.items()} == theirs
 

@@ -11,7 +11,7 @@ import zlib
 import flax.traverse_util
 import numpy as np
 
-from qcs_jax.convert import layout
+from qcs_jax.models import torch_layout
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 
@@ -53,8 +53,8 @@ def variables(name: str, dtype=np.float32) -> dict:
     """The live ones of them, as variables of the network here."""
     flat = {}
     for key, array in state_dict(name, dtype).items():
-        if not layout.is_dead(key):
-            path, transform = layout.path_of(key)
+        if not torch_layout.is_dead(key):
+            path, transform = torch_layout.path_of(key)
             flat[path] = np.asarray(transform.to_jax(array))
     return flax.traverse_util.unflatten_dict(flat, sep="/")
 
