@@ -21,15 +21,14 @@ def get_config(variant="qcs"):
     c.data.resize = 48
     c.augment.rotation = 10.0
     c.augment.brightness = c.augment.contrast = 0.2
-    c.augment.erase_area = (0.02, 0.2)
     c.loss.label_smoothing = 0.1
     c.optimizer.schedule = "cosine"
     c.optimizer.warmup = 0.5
     if v.network == "baseline":
-        c.optimizer.learning_rate = 1e-3
+        c.optimizer.learning_rate = 5e-4
         c.optimizer.rho = 0.0
-        c.train.batch_size = 64
-        c.train.epochs = 30
+        c.train.batch_size = 32
+        c.train.epochs = 24
     if v.finetune:
         c.init_from = "runs/fer2013_baseline"
         c.optimizer.learning_rate = 1e-4

@@ -1,19 +1,28 @@
 """Checkpoints: saved with Orbax, verified when read, restorable on any device count.
 
+What is loaded may also be one file of weights, see `weights`.
+
 A step's directory has the items `params` and `batch_stats` (all that inference reads),
 `train` (step and optimizer state), `config` (what the checkpoint says about itself) and
 `digests`, the SHA-256 of every array as it was in memory. Orbax returns flipped bits
 without a word; the digests, written in the same atomic commit, do not let them pass.
 """
 
-from qcs_jax.checkpoint.saving import Checkpoints
-from qcs_jax.checkpoint.storage import FOLDER, CheckpointError
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.checkpoint.trained import (
     AS_NAMED,
+    FOLDER,
     Trained,
     choose_step,
     load_variables,
 )
+
+if TYPE_CHECKING:
+    from qcs_jax.checkpoint.saving import Checkpoints
 
 __all__ = [
     "AS_NAMED",
@@ -24,3 +33,11 @@ __all__ = [
     "choose_step",
     "load_variables",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Checkpoints":  # needs Orbax, which takes a second to import
+        from qcs_jax.checkpoint.saving import Checkpoints
+
+        return Checkpoints
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

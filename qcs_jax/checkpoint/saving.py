@@ -12,16 +12,15 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import check_same_network
+from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.checkpoint.storage import (
-    FOLDER,
     ITEMS,
-    CheckpointError,
-    DamagedError,
     digests_of,
     open_manager,
     read_config,
     read_items,
 )
+from qcs_jax.checkpoint.trained import FOLDER
 
 logger = logging.getLogger(__name__)
 

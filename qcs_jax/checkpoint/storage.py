@@ -13,18 +13,9 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from qcs_jax.system.errors import UserError
+from qcs_jax.checkpoint.errors import DamagedError
 
-FOLDER = "checkpoints"
 ITEMS = ("params", "batch_stats", "train")
-
-
-class CheckpointError(UserError):
-    """A checkpoint is missing, damaged, or of something else."""
-
-
-class DamagedError(CheckpointError):
-    """One step cannot be read back as it was saved."""
 
 
 def open_manager(

@@ -10,21 +10,15 @@ import pathlib
 from collections.abc import Iterator
 
 import ml_collections
-import orbax.checkpoint as ocp
 from absl import logging as absl_logging
 
-from qcs_jax.checkpoint.storage import (
-    FOLDER,
-    CheckpointError,
-    open_manager,
-    read_config,
-    read_items,
-    shapes_of_variables,
-)
+from qcs_jax.checkpoint import weights
+from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.config.network import create_model
 from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 from qcs_jax.models.qcs import QCS
 
+FOLDER = "checkpoints"  # of a workdir
 AS_NAMED, NEWEST = "as named", "newest"
 
 
@@ -36,7 +30,7 @@ class Trained:
       variables: `{"params": ..., "batch_stats": ...}`, NumPy arrays.
       description: What the checkpoint says about itself, see `describe`.
       step: Number of steps that were taken.
-      workdir: The run's workdir.
+      workdir: The run's workdir; the folder of a file of weights.
     """
 
     variables: dict
@@ -50,8 +44,9 @@ class Trained:
     ) -> Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
         variables, description, step = load_variables(path, step=step, branch=branch)
-        directory, _ = _locate(pathlib.Path(path))
-        return cls(variables, description, step, directory.parent)
+        file = weights.find(path)
+        workdir = file.parent if file else _locate(pathlib.Path(path))[0].parent
+        return cls(variables, description, step, workdir)
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
@@ -80,8 +75,9 @@ def load_variables(
     """Reads parameters and running statistics, verified, as NumPy arrays.
 
     Args:
-      path: A run's workdir, its `checkpoints` folder, or one step's folder.
-      step: Which step; default what `choose_step` chooses.
+      path: A run's workdir, its `checkpoints` folder, or one step's folder; or a file
+        of weights, or the name of one that comes with the package, see `weights`.
+      step: Which step of a run; default what `choose_step` chooses.
       branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
         inference needs. Default: all.
 
@@ -91,7 +87,24 @@ def load_variables(
     Raises:
       CheckpointError: if there is none, or it is damaged.
     """
-    directory, _ = _locate(pathlib.Path(path))
+    if file := weights.find(path):
+        return weights.load(file, branch=branch)
+    return _load_orbax(pathlib.Path(path), step, branch)
+
+
+def _load_orbax(
+    path: pathlib.Path, step: int | None, branch: str
+) -> tuple[dict, dict, int]:
+    import orbax.checkpoint as ocp  # a second, which files of weights do not cost
+
+    from qcs_jax.checkpoint.storage import (
+        open_manager,
+        read_config,
+        read_items,
+        shapes_of_variables,
+    )
+
+    directory, _ = _locate(path)
     step = choose_step(path)[0] if step is None else step
     options = ocp.CheckpointManagerOptions(
         read_only=True, create=False, save_interval_steps=0
@@ -112,13 +125,15 @@ def load_variables(
 def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     """Says which checkpoint a path means, wherever a run is used, and why.
 
-    That of one step's folder is "as named". Of a run it is the one that was best on
-    held-out images, where there were any and it is still there; else the newest, which
-    is that of the last epoch once a run is finished.
+    That of one step's folder or of a file of weights is "as named". Of a run it is the
+    one that was best on held-out images, where there were any and it is still there;
+    else the newest, which is that of the last epoch once a run is finished.
 
     Raises:
       CheckpointError: if there is none.
     """
+    if file := weights.find(path):
+        return weights.load(file)[2], AS_NAMED
     directory, named = _locate(pathlib.Path(path))
     if named is not None:
         return named, AS_NAMED
@@ -154,7 +169,8 @@ def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
         return path.parent, int(path.name)
     if path.is_dir() and any(child.name.isdecimal() for child in path.iterdir()):
         return path, None
+    names = " or ".join(weights.pretrained())
     raise CheckpointError(
-        f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, or "
-        f"the folder of one step"
+        f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, the "
+        f"folder of one step, or a file of weights{names and ', or ' + names}"
     )
