@@ -59,12 +59,14 @@ def read_run(workdir: pathlib.Path) -> Run:
     try:
         config = flatten(json.loads(path.read_text(encoding="utf-8"))["config"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        config = {}
-    if different := sorted(FIELDS.keys() ^ config.keys()):
+        config = {CONFIG_FILE: None}
+    if different := sorted(config.keys() - FIELDS.keys()):
         raise UserError(
             f"{path} is not that of a run of this version: they differ in the field "
             f"{different[0]}. Leave this folder out"
         )
+    # What did not exist yet had, in effect, its default.
+    config = {name: field.default for name, field in FIELDS.items()} | config
     return Run(workdir, config, Scores.of(read_log(workdir)))
 
 

@@ -16,6 +16,7 @@ from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 from qcs_jax.system import files
 
 _NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
+_WITHOUT_LOOKING = ("most_frequent", "chance")
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -68,6 +69,9 @@ class Line:
       accuracy: Accuracy by the name of each number that there is, `run_log.LAST`, ...
       mean_class_accuracy: The same for the mean accuracy of classes.
       paper: What the paper reports.
+      most_frequent: Accuracy of always answering the most frequent class, a fraction;
+        None for runs of versions that did not log it.
+      chance: Likewise, of a random answer.
     """
 
     dataset: str
@@ -76,6 +80,8 @@ class Line:
     accuracy: dict[str, Statistic]
     mean_class_accuracy: dict[str, Statistic]
     paper: published.Result | None
+    most_frequent: float | None = None
+    chance: float | None = None
 
     @classmethod
     def of(cls, group: Group, table: int | None = None) -> Line:
@@ -93,6 +99,7 @@ class Line:
             over_runs(METRIC),
             over_runs("mean_class_accuracy"),
             published.find(group.runs[0].config, table),
+            *(runs[0][LAST].get(x) if runs else None for x in _WITHOUT_LOOKING),
         )
 
 
@@ -119,16 +126,26 @@ def show(
 def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
     """Returns a table for every data set, aligned, and what to know about it."""
     finished = [line for line in lines if line.accuracy]
-    parts = [
-        f"## {dataset}\n\n{_aligned(_cells(list(members)))}"
-        for dataset, members in groupby(finished, key=lambda line: line.dataset)
-    ]
+    parts = []
+    for dataset, group in groupby(finished, key=lambda line: line.dataset):
+        members = list(group)
+        parts.append(f"## {dataset}\n\n{_aligned(_cells(members))}")
+        parts += sorted({text for x in members if (text := _without_looking(x))})
     parts.append(_ABOUT if parts else "No run is finished.")
     if any(line.paper for line in lines):
         parts.append(_ABOUT_PAPER)
     if notes:
         parts.append("\n".join(f"- {note}" for note in notes))
     return "\n\n".join(parts) + "\n"
+
+
+def _without_looking(line: Line) -> str:
+    if line.most_frequent is None or line.chance is None:
+        return ""
+    return (
+        f"Always the most frequent class: {100 * line.most_frequent:.2f}. "
+        f"Chance: {100 * line.chance:.2f}."
+    )
 
 
 def _cells(lines: list[Line]) -> list[list[str]]:

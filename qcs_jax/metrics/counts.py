@@ -62,7 +62,9 @@ class Counts:
 
         accuracy; mean_class_accuracy (recall averaged over the classes that have
         examples); macro_f1 (averaged over classes that have examples or predictions);
-        nll; brier; ece (expected calibration error); examples.
+        nll; brier; ece (expected calibration error); examples. And what accuracy is to
+        be seen beside: most_frequent (that of always answering the class with most
+        examples) and chance (1 / k).
 
         Raises:
           ValueError: if nothing was counted.
@@ -76,6 +78,8 @@ class Counts:
             "brier": float(self.brier * UNIT / total),
             "ece": float(gaps / total),
             "examples": total,
+            "most_frequent": float(self.confusion.sum(1).max() / total),
+            "chance": 1 / len(self.confusion),
         }
 
     def per_class(self) -> list[dict[str, float | int | None]]:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import optimize
 
 from qcs_jax.metrics.counts import LEVEL, Counts, intervals, log_softmax, probabilities
+from qcs_jax.metrics.run_log import METRIC
 
 METRICS_FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature
@@ -110,6 +111,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(optimize.fminbound(nll, *bounds, xtol=1e-6)))
 
 
+def without_looking(metrics: dict) -> str:
+    """What accuracy is to be seen beside, in words."""
+    return (
+        f"always the most frequent class {metrics['most_frequent']:.4f}, "
+        f"chance {metrics['chance']:.4f}"
+    )
+
+
 def table(measured: dict) -> str:
     """Returns what the terminal shows of `Results.to_json`."""
     width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
@@ -120,6 +129,8 @@ def table(measured: dict) -> str:
             low, high = measured["intervals"][key]
             found += f"  95 % interval {low:.4f} to {high:.4f}"
         rows.append((text, found))
+        if key == METRIC:
+            rows.append(("", without_looking(measured["metrics"])))
     both = f"{measured['flip']['accuracy']:.4f}"
     rows.append(
         ("with flip", f"{both}  accuracy of an image and its mirror image together")

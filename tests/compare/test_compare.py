@@ -14,7 +14,7 @@ import pytest
 from qcs_jax.compare import __main__ as command
 from qcs_jax.compare import published
 from qcs_jax.compare.groups import group_runs
-from qcs_jax.compare.runs import find_runs
+from qcs_jax.compare.runs import find_runs, read_run
 from qcs_jax.compare.table import Line, Statistic, markdown
 from qcs_jax.metrics import predictions
 
@@ -185,11 +185,30 @@ def test_a_folder_of_something_else(tmp_path, capsys):
 def test_a_run_with_other_fields(tmp_path, capsys):
     path = add(tmp_path / "a") / "config.json"
     description = json.loads(path.read_text())
-    del description["config"]["data"]["label_noise"]
+    description["config"]["data"]["label_quality"] = 1.0
     path.write_text(json.dumps(description))
     err = compared(capsys, tmp_path, status=1).err
     assert err.startswith(f"error: {path} is not that of a run of this version")
-    assert "data.label_noise" in err
+    assert "data.label_quality" in err
+
+
+def test_a_run_of_a_version_without_some_fields(tmp_path):
+    path = add(tmp_path / "a") / "config.json"
+    wanted = read_run(path.parent).config
+    description = json.loads(path.read_text())
+    del description["config"]["data"]["label_noise"]
+    del description["config"]["optimizer"]["schedule"]
+    path.write_text(json.dumps(description))
+    assert read_run(path.parent).config == wanted
+
+
+def test_accuracy_is_shown_beside_answers_without_looking(tmp_path):
+    log = add(tmp_path / "a") / "log.jsonl"
+    lines = [json.loads(text) for text in log.read_text().splitlines()]
+    told = {"most_frequent": 0.25, "chance": 1 / 7}
+    log.write_text("".join(json.dumps(x | told) + "\n" for x in lines))
+    text = markdown([Line.of(group) for group in groups_in(tmp_path)])
+    assert "\n\nAlways the most frequent class: 25.00. Chance: 14.29.\n" in text
 
 
 def published_config(dataset="raf_db", **fields):

@@ -16,6 +16,8 @@ NAMES = {
     "nll",
     "brier",
     "ece",
+    "most_frequent",
+    "chance",
     "examples",
 }
 
@@ -59,6 +61,8 @@ def naive(logits, labels):
             ece += len(members) / m * abs(confidence - accuracy)
 
     return {
+        "most_frequent": max(sum(e[0] == c for e in examples) for c in range(k)) / m,
+        "chance": 1 / k,
         "accuracy": sum(e[0] == e[1] for e in examples) / m,
         "mean_class_accuracy": sum(recalls) / len(recalls),
         "macro_f1": sum(f1s) / len(f1s),
