@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
+import numpy as np
 
 from qcs_jax import checkpoint, convert
+from qcs_jax.checkpoint import weights
 from qcs_jax.system.errors import UserError
 
 _CSA = tuple(f"cross/csa{level}" for level in (1, 2, 3))
@@ -26,14 +28,19 @@ _SHOWN = 20  # misfits of a kind in a message
 
 
 def initialize(
-    variables: Mapping[str, Any], path: str | os.PathLike[str]
+    variables: Mapping[str, Any],
+    path: str | os.PathLike[str],
+    class_names: Sequence[str],
 ) -> tuple[dict[str, Any], list[str]]:
     """Replaces fresh variables by those of a checkpoint, as far as it has them.
 
     Args:
       variables: `{"params": ..., "batch_stats": ...}`, as `models.init` gives them.
-      path: An Orbax checkpoint (a run, its checkpoints, or one step), or a PyTorch
-        file of a whole network or of the backbone alone.
+      path: A checkpoint (see `checkpoint.load_variables`), or a PyTorch file of a whole
+        network or of the backbone alone.
+      class_names: In the order of the logits. The last layers of a checkpoint that has
+        the same classes in another order are put into this one; those of a PyTorch
+        file, which does not name its classes, are taken as they are.
 
     Returns:
       Variables of the same shapes, and notes for the user: which parts came from the
@@ -43,13 +50,23 @@ def initialize(
       UserError: if the checkpoint cannot be read, or its parts are of another size.
     """
     ours = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    if pathlib.Path(path).is_dir():
-        read = checkpoint.load_variables(path)[0]
+    their_names = tuple(class_names)
+    if pathlib.Path(path).is_dir() or weights.find(path):
+        read, description, _ = checkpoint.load_variables(path)
+        their_names = tuple(description["class_names"])
     else:
         read = convert.read_pth(path).variables
     theirs = flax.traverse_util.flatten_dict(read, sep="/")
     here, there = set(map(_part, ours)), set(map(_part, theirs))
-    heads = {head for head in HEADS if _other_classes(head, ours, theirs)}
+    same_classes = sorted(their_names) == sorted(class_names)
+    heads = {
+        head
+        for head in HEADS
+        if head in here & there and _other_classes(head, ours, theirs, same_classes)
+    }
+    if same_classes:
+        order = [their_names.index(name) for name in class_names]
+        theirs |= _reordered(_within(set(HEADS) - heads, theirs), order)
     shared = (here & there) - heads
     _check_fit(path, _within(shared, ours), _within(shared, theirs))
     merged = {**ours, **_within(shared, theirs)}
@@ -73,10 +90,15 @@ def _within(parts: set[str], flat: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if _part(name) in parts}
 
 
-def _other_classes(head: str, ours: Mapping, theirs: Mapping) -> bool:
-    """Whether both have a head, of different numbers of classes."""
+def _other_classes(head: str, ours: Mapping, theirs: Mapping, same: bool) -> bool:
+    """Whether a head of both is of different classes, by their names or number."""
     bias = f"params/{head}/bias"
-    return bias in ours and bias in theirs and len(ours[bias]) != len(theirs[bias])
+    return not same or len(ours[bias]) != len(theirs[bias])
+
+
+def _reordered(heads: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
+    """The classes of kernels `[C, k]` and biases `[k]` in another order."""
+    return {name: np.asarray(value)[..., order] for name, value in heads.items()}
 
 
 def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:

@@ -115,7 +115,8 @@ def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
         return TrainState(**items, **train)
     state = fresh_state()
     if run.config.init_from:
-        variables, notes = initialize(state.variables, run.config.init_from)
+        names = run.splits.class_names
+        variables, notes = initialize(state.variables, run.config.init_from, names)
         _tell(notes)
         state = state.replace(**variables)
     return state

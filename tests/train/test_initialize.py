@@ -9,7 +9,8 @@ import small
 import weights
 
 from qcs_jax import convert
-from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.checkpoint import Checkpoints, load_variables
+from qcs_jax.checkpoint import weights as weights_file
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.convert.pth_writer import save_pth
@@ -19,6 +20,10 @@ from qcs_jax.train.initialize import PARTS, initialize
 from qcs_jax.train.run import create_optimizer
 
 FRESH, SAVED = 1, 2  # seeds
+
+
+def names(k=7):
+    return tuple(f"class {i}" for i in range(k))
 
 
 def pth(path, model):
@@ -33,9 +38,8 @@ def orbax(path, model):
     variables = weights.of(model, SAVED)
     config = base_config()
     items = {**variables, "train": {"step": np.int32(3)}}
-    names = tuple(f"class {k}" for k in range(model.num_classes))
     with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
-        description = describe(config, names, model.image_size)
+        description = describe(config, names(model.num_classes), model.image_size)
         checkpoints.save(3, items, description, {"accuracy": 0.5})
         checkpoints.wait()
     return variables
@@ -54,7 +58,7 @@ def assert_only_fresh(merged, saved, fresh, *parts):
 def test_whole_checkpoint(tmp_path, save):
     model, path = small.create("qcs"), tmp_path / "saved"
     saved, fresh = save(path, model), weights.of(model, FRESH)
-    merged, notes = initialize(fresh, path)
+    merged, notes = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh)
     assert notes == [
         "base/backbone, base/tokens, base/vit, cross/csa1, cross/csa2, cross/csa3, "
@@ -67,11 +71,39 @@ def test_other_classes_have_fresh_heads(tmp_path, save):
     path = tmp_path / "saved"
     saved = save(path, small.create("qcs", num_classes=8))
     fresh = weights.of(small.create("qcs", num_classes=7), FRESH)
-    merged, notes = initialize(fresh, path)
+    merged, notes = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh, "base/vit/head", "cross/vit/head")
     assert notes[1:] == [
         "base/vit/head, cross/vit/head: fresh, the checkpoint has other classes"
     ]
+
+
+@pytest.mark.parametrize("form", ["run", "file"])
+def test_the_same_classes_in_another_order(tmp_path, form):
+    model, path = small.create("qcs", num_classes=7), tmp_path / "saved"
+    saved, fresh = orbax(path, model), weights.of(model, FRESH)
+    if form == "file":
+        variables, description, _ = load_variables(path)
+        path = tmp_path / "saved.safetensors"
+        weights_file.save(path, variables, description | {"step": 3})
+    order = [3, 0, 6, 1, 5, 2, 4]
+    ours = [names()[i] for i in order]
+    merged, notes = initialize(fresh, path, ours)
+    assert len(notes) == 1
+    for branch in ("base", "cross"):
+        head, before = (x["params"][branch]["vit"]["head"] for x in (merged, saved))
+        np.testing.assert_array_equal(head["bias"], before["bias"][order])
+        np.testing.assert_array_equal(head["kernel"], before["kernel"][:, order])
+    assert_only_fresh(merged, saved, merged, "base/vit/head", "cross/vit/head")
+
+
+def test_as_many_other_classes_have_fresh_heads(tmp_path):
+    saved = orbax(tmp_path, small.create("qcs"))
+    fresh = weights.of(small.create("qcs"), FRESH)
+    ours = [*names()[:-1], "contempt"]
+    merged, notes = initialize(fresh, tmp_path, ours)
+    assert_only_fresh(merged, saved, fresh, "base/vit/head", "cross/vit/head")
+    assert "fresh, the checkpoint has other classes" in notes[1]
 
 
 def test_backbone_alone(tmp_path):
@@ -80,7 +112,7 @@ def test_backbone_alone(tmp_path):
     saved, fresh = weights.of(model, SAVED), weights.of(model, FRESH)
     state_dict = convert.to_torch(saved)
     save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
-    merged, notes = initialize(fresh, path)
+    merged, notes = initialize(fresh, path, names())
     others = [part for part in PARTS if part != "base/backbone"]
     assert_only_fresh(merged, saved, fresh, *others)
     assert notes == [
@@ -93,7 +125,7 @@ def test_backbone_alone(tmp_path):
 def test_qcs_from_dcs_has_fresh_thetas(tmp_path):
     saved = pth(tmp_path / "x.pth", small.create("dcs"))
     fresh = weights.of(small.create("qcs"), FRESH)
-    merged, notes = initialize(fresh, tmp_path / "x.pth")
+    merged, notes = initialize(fresh, tmp_path / "x.pth", names())
     thetas = [f"cross/csa{level}/theta" for level in (1, 2, 3)]
     assert_only_fresh(merged, saved, fresh, *thetas)
     assert notes[1:] == [f"{', '.join(thetas)}: fresh, the checkpoint has none"]
@@ -102,7 +134,7 @@ def test_qcs_from_dcs_has_fresh_thetas(tmp_path):
 def test_what_the_network_has_not_is_not_used(tmp_path):
     saved = pth(tmp_path / "x.pth", small.create("qcs"))
     fresh = weights.of(small.create("baseline"), FRESH)
-    merged, notes = initialize(fresh, tmp_path / "x.pth")
+    merged, notes = initialize(fresh, tmp_path / "x.pth", names())
     assert_only_fresh(merged, saved, fresh)
     assert notes[1:] == [
         "cross/csa1, cross/csa2, cross/csa3, cross/vit: not used, this network has none"
@@ -112,7 +144,7 @@ def test_what_the_network_has_not_is_not_used(tmp_path):
 def test_other_connection(tmp_path):
     saved = orbax(tmp_path, small.create("dcs"))
     fresh = weights.of(small.create("dcs", connection="gap"), FRESH)
-    merged, notes = initialize(fresh, tmp_path)
+    merged, notes = initialize(fresh, tmp_path, names())
     assert_only_fresh(merged, saved, fresh, "cross/head")
     assert "cross/head: fresh, the checkpoint has none" in notes
     assert "cross/vit: not used, this network has none" in notes
@@ -131,7 +163,7 @@ def test_another_size_is_one_error(tmp_path, options, fault):
     pth(tmp_path / "x.pth", small.create("qcs"))
     fresh = weights.of(small.create("qcs", **options), FRESH)
     with pytest.raises(UserError) as error:
-        initialize(fresh, tmp_path / "x.pth")
+        initialize(fresh, tmp_path / "x.pth", names())
     assert f"{tmp_path / 'x.pth'} is of a network of another size" in str(error.value)
     assert fault in str(error.value)
     assert len(str(error.value)) < 6000
@@ -140,9 +172,9 @@ def test_another_size_is_one_error(tmp_path, options, fault):
 def test_no_checkpoint(tmp_path):
     fresh = weights.of(small.create("baseline"), FRESH)
     with pytest.raises(UserError, match="no such file"):
-        initialize(fresh, tmp_path / "none")
+        initialize(fresh, tmp_path / "none", names())
     with pytest.raises(UserError, match="no checkpoint at"):
-        initialize(fresh, tmp_path)
+        initialize(fresh, tmp_path, names())
 
 
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
@@ -153,13 +185,16 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
     config = base_config()
     optimizer = create_optimizer(config)
-    names = tuple(f"class {k}" for k in range(model.num_classes))
+    class_names = names(model.num_classes)
 
     def start(workdir, init_from=""):
         config.init_from = str(init_from)
-        description = describe(config, names, model.image_size)
         run = types.SimpleNamespace(
-            config=config, model=model, description=description, total_steps=9
+            config=config,
+            model=model,
+            splits=types.SimpleNamespace(class_names=class_names),
+            description=describe(config, class_names, model.image_size),
+            total_steps=9,
         )
         with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
             return loop._start(run, optimizer, checkpoints)
@@ -181,7 +216,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
     with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
-        description = describe(config, names, model.image_size)
+        description = describe(config, names(model.num_classes), model.image_size)
         checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
     resumed = start(tmp_path / "a", path)
