@@ -66,7 +66,8 @@ FIELDS = {
     "seed": Field(0, FIXED | HELD_OUT, range=(0, 2**32 - 1)),
     # Compute precision; parameters stay float32.
     "dtype": Field("float32", INPUT, choices=("float32", "bfloat16")),
-    # Checkpoint to start from: Orbax or .pth, whole or the backbone alone.
+    # What to start from: Orbax, .safetensors or .pth, whole or the backbone alone; or
+    # the name of a network that comes with the package.
     "init_from": Field(""),
     # DATASET/CONFIG, as data/prepare.py printed it.
     "data.name": Field("", FIXED | HELD_OUT | TESTED),

@@ -1,5 +1,6 @@
 """`python -m qcs_jax.convert`."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import jax
 import numpy as np
 import pytest
+import saved
 import small
 import weights
 from absl import logging
@@ -19,6 +21,7 @@ from qcs_jax.config import base_config
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.metrics.counts import Counts
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
@@ -126,7 +129,7 @@ def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):
         (tiny(), ["--class_names=a,b"], "give 7 different names"),
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
         (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
-        (small.create("qcs"), [], "sizes are full, tiny"),
+        (small.create("qcs"), [], "sizes are full, small, tiny"),
     ],
 )
 def test_unusable_checkpoints_and_flags(tmp_path, capsys, model, flags, words):
@@ -240,7 +243,7 @@ def test_flags_that_do_not_go_together(capsys):
     with pytest.raises(SystemExit) as exit_:
         command.main(["run", "--to-torch", "--out=y.pth", "--residual=pre_norm"])
     assert exit_.value.code == 2
-    assert "not for --to-torch" in capsys.readouterr().err
+    assert "are for .pth files alone" in capsys.readouterr().err
 
 
 def test_pth_writer(tmp_path):
@@ -258,3 +261,68 @@ def test_pth_writer(tmp_path):
     data = path.read_bytes()
     assert data.index(arrays["matrix"].tobytes()) % 64 == 0
     assert data.index(np.array(2**40).tobytes()) % 64 == 0
+
+
+class TestToSafetensors:
+    """One file of weights, with what is known about the network."""
+
+    @pytest.fixture
+    def workdir(self, tmp_path):
+        return saved.run(tmp_path / "run", 5)
+
+    def evaluated(self, workdir, step=5, **changes):
+        counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
+        measured = {"step": step, "dataset": "toy", "split": "test", "examples": 9}
+        measured |= {"metrics": counts.metrics(), "intervals": {}, "per_class": []}
+        measured |= {"confusion": counts.confusion.tolist()}
+        measured |= {"calibrated": {"temperature": 1.5}} | changes
+        (workdir / "metrics.json").write_text(json.dumps(measured))
+        return measured
+
+    def test_it_loads_as_the_run_does(self, workdir, tmp_path, capsys):
+        out = tmp_path / "new" / "x.safetensors"
+        told = run(capsys, workdir, "--to-safetensors", f"--out={out}")
+        assert told[0] == 0 and not told[2]
+        assert "step 5 (newest): qcs, tiny size, 3 classes" in told[1]
+        wanted, before, _ = checkpoint.load_variables(workdir)
+        found, description, step = checkpoint.load_variables(out)
+        weights.assert_equal(found, wanted)
+        assert step == 5 and description == before | {"step": 5, "chosen": "newest"}
+        again = run(capsys, workdir, "--to-safetensors", f"--out={out}")
+        assert again[0] == 1 and "exists: give another --out" in again[2]
+        half = (workdir, "--to-safetensors", f"--out={out}", "--float16", "--overwrite")
+        size = out.stat().st_size
+        assert run(capsys, *half)[0] == 0 and out.stat().st_size < 0.56 * size
+
+    def test_its_evaluation_and_temperature_go_with_it(self, workdir, tmp_path, capsys):
+        measured, out = self.evaluated(workdir), tmp_path / "x.safetensors"
+        status, told, _ = run(
+            capsys, workdir, "--to-safetensors", f"--out={out}", "--calibrate"
+        )
+        assert status == 0 and "logits divided by temperature 1.500" in told
+        _, description, _ = checkpoint.load_variables(out)
+        del measured["step"]
+        assert description["evaluation"] == measured
+        assert description["temperature"] == 1.5
+        pixels = small.pixels(2, 52, 52, 3)
+        logits, scaled = (qcs_jax.load(x).classify(pixels)[0] for x in (workdir, out))
+        np.testing.assert_allclose(scaled, logits / 1.5, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("evaluation", ["none", "of another step", "no held-out"])
+    def test_no_temperature(self, workdir, tmp_path, capsys, evaluation):
+        if evaluation == "of another step":
+            self.evaluated(workdir, step=4)
+        elif evaluation == "no held-out":
+            self.evaluated(workdir, calibrated=None)
+        out = tmp_path / "x.safetensors"
+        argv = (workdir, "--to-safetensors", f"--out={out}", "--calibrate")
+        status, _, error = run(capsys, *argv)
+        assert status == 1 and "has no temperature: evaluate the run" in error
+        assert not out.exists()
+
+    def test_another_suffix_and_flags_of_others(self, workdir, tmp_path, capsys):
+        status, _, error = run(capsys, workdir, "--to-safetensors", "--out=x.pth")
+        assert status == 1 and "give a name that ends in .safetensors" in error
+        for flag in ("--float16", "--calibrate"):
+            with pytest.raises(SystemExit):
+                run(capsys, workdir, "--to-torch", flag, f"--out={tmp_path / 'x.pth'}")
