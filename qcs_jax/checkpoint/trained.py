@@ -15,6 +15,7 @@ from absl import logging as absl_logging
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.config.network import create_model
+from qcs_jax.images.datasets import DRAWN
 from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
 from qcs_jax.models.qcs import QCS
 
@@ -62,6 +63,11 @@ class Trained:
     def resize(self) -> int:
         """Side of the square that images are resized to before the crop, in pixels."""
         return self.description["preprocessing"]["resize"]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether it was trained on drawings, not on photographs."""
+        return self.config.data.name.partition("/")[0] in DRAWN
 
     @functools.cached_property
     def model(self) -> QCS:

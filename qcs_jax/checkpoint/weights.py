@@ -76,10 +76,10 @@ def save(
         if not key:
             raise CheckpointError(f"{name} has no name in PyTorch's code")
         with np.errstate(over="ignore"):  # becomes infinite
-            array = transform.to_torch(np.asarray(value)).astype(dtype)
+            array = np.array(transform.to_torch(np.asarray(value)), dtype, order="C")
         if not np.isfinite(array).all():
             raise CheckpointError(f"{name} has values that are no finite {dtype}")
-        arrays[key] = np.ascontiguousarray(array)
+        arrays[key] = array
     text = json.dumps(description, sort_keys=True)
     metadata = {"format": "pt", _DESCRIPTION: text, _DIGEST: _digest(arrays, text)}
     data = safetensors.numpy.save(arrays, metadata)

@@ -1,4 +1,4 @@
-"""Class names of published data sets, in the order of their labels."""
+"""What is known of data sets: class names, in the order of the labels."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ _NAMES = {
     "affectnet/7": "neutral happiness sadness surprise fear disgust anger",
     "affectnet/8": "neutral happiness sadness surprise fear disgust anger contempt",
 }
+DRAWN = ("synthetic_faces",)  # those without photographs
 CLASS_NAMES = {data_set: tuple(names.split()) for data_set, names in _NAMES.items()}

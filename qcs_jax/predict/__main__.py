@@ -1,6 +1,6 @@
 """Classifies image files.
 
-python -m qcs_jax.predict --checkpoint=RUN faces/*.jpg
+python -m qcs_jax.predict faces/*.jpg
 find . -name '*.jpg' | python -m qcs_jax.predict --checkpoint=RUN - --out=faces.csv
 
 Exit status: 0 if every image was classified, 1 if some were not, 2 if the command
@@ -40,7 +40,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="a file, a pattern in quotes, a folder; or - to read them from standard "
         "input, one a line",
     )
-    add("--checkpoint", required=True, metavar="RUN", help="a run, or one of its steps")
+    add(
+        "--checkpoint",
+        metavar="RUN",
+        help="a run, one of its steps, or a file of weights; default: the network for "
+        "photographs that comes with the package",
+    )
     add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
     add(
         "--align",
@@ -59,7 +64,8 @@ def _classify(args: argparse.Namespace) -> int:
     if args.out is not None:
         output.check(args.out)
     aligner = None if args.align is None else align.Aligner(args.align)
-    loaded = classifier.load(args.checkpoint, aligner=aligner)
+    checkpoint = args.checkpoint or classifier.PRETRAINED
+    loaded = classifier.load(checkpoint, aligner=aligner)
     names = loaded.class_names
     answers = output.with_progress(loaded.predict_each(_paths(args.images)))
     with contextlib.ExitStack() as stack:

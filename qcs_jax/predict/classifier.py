@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -29,7 +30,12 @@ from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 
+PRETRAINED = "fer2013"  # see `checkpoint.weights`
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
+
+NOT_PHOTOGRAPHS = (
+    "was trained on drawn faces: what it says about photographs means nothing"
+)
 
 # Upright RGB image and side -> the face in it, as a square of that side.
 Aligner = Callable[[Image.Image, int], Image.Image]
@@ -273,7 +279,10 @@ def _raise_first_failure(faces: Iterable[_Decoded | Failure]) -> list[_Decoded]:
 
 
 def load(
-    path: str | os.PathLike, *, step: int | None = None, aligner: Aligner | None = None
+    path: str | os.PathLike = PRETRAINED,
+    *,
+    step: int | None = None,
+    aligner: Aligner | None = None,
 ) -> Classifier:
     """Loads the base branch of a checkpoint.
 
@@ -281,7 +290,8 @@ def load(
 
     Args:
       path: A run's workdir, its `checkpoints` folder, one step's folder, or what
-        `python -m qcs_jax.convert` wrote.
+        `python -m qcs_jax.convert` wrote. Default: the network for photographs that
+        comes with the package, "fer2013".
       step: Which step; default see `checkpoint.choose_step`.
       aligner: See `Classifier`.
 
@@ -290,6 +300,8 @@ def load(
     """
     compilation_cache.enable()
     trained = Trained.load(path, step=step, branch="base")
+    if trained.drawn:
+        print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}", file=sys.stderr)
     rest = functools.partial(Interaction.load, path, step=trained.step)
     network = trained.model, trained.variables, trained.class_names
     return Classifier(*network, trained.resize, aligner, rest)

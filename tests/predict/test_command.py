@@ -158,12 +158,24 @@ def test_mistakes_are_told_before_any_work(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("trained_on", ["synthetic_faces/balanced", "raf_db"])
+def test_a_network_of_drawings_says_so_once(tmp_path, faces, capsys, trained_on):
+    run = saved.run(tmp_path / "run", 1, trained_on=trained_on)
+    assert command.main([f"--checkpoint={run}", str(faces)]) == 0
+    err = capsys.readouterr().err
+    if trained_on == "raf_db":
+        assert not err
+    else:
+        assert err.startswith(f"note: {run} was trained on drawn faces: what it says")
+        assert err.count("\n") == 1
+
+
 def test_no_checkpoint(capsys):
     assert command.main(["--checkpoint=nowhere", "x.jpg"]) == 2
     assert "error: no checkpoint at" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("argv", [[], ["--checkpoint=x"], ["x.jpg"], ["--nonsense"]])
+@pytest.mark.parametrize("argv", [[], ["--checkpoint=x"], ["--nonsense"]])
 def test_wrong_arguments(argv, capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(argv)

@@ -13,10 +13,17 @@ from qcs_jax.config.network import create_model
 CLASS_NAMES = ("anger", "joy", "neutral")
 
 
-def run(workdir: pathlib.Path, *seeds: int, size: str = "tiny", resize: int = 52):
+def run(
+    workdir: pathlib.Path,
+    *seeds: int,
+    size: str = "tiny",
+    resize: int = 52,
+    trained_on: str = "toy",
+):
     """A run whose checkpoint of step i has random weights of seed i; its workdir."""
     config = base_config()
     config.model.size = size
+    config.data.name = trained_on
     config.data.resize = resize
     model = create_model(config, len(CLASS_NAMES))
     description = describe(config, CLASS_NAMES, model.image_size)

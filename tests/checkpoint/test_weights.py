@@ -1,0 +1,133 @@
+"""A network in one file: what is read is what was saved, or there is an error."""
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+import saved
+import small
+import weights as random_weights
+
+import qcs_jax
+from qcs_jax.checkpoint import (
+    CheckpointError,
+    Trained,
+    choose_step,
+    load_variables,
+    weights,
+)
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A run with a step 5, and the same as a file: workdir, file."""
+    run, file = saved.run(tmp_path / "run", 5), tmp_path / "x.safetensors"
+    variables, description, step = load_variables(run)
+    weights.save(file, variables, description | {"step": step})
+    return run, file
+
+
+def test_a_file_is_the_checkpoint_that_it_was_made_of(network):
+    run, file = network
+    wanted, description, _ = load_variables(run)
+    found, told, step = load_variables(file)
+    random_weights.assert_equal(found, wanted)
+    assert step == 5 and told == description | {"step": 5}
+    assert choose_step(file) == (5, "as named")
+    trained = Trained.load(file, branch="base")
+    assert trained.workdir == file.parent and trained.model == Trained.load(run).model
+    assert trained.variables["params"].keys() == {"base"}
+    pixels = small.pixels(3, 52, 52, 3)
+    np.testing.assert_array_equal(
+        qcs_jax.load(file).classify(pixels)[0], qcs_jax.load(run).classify(pixels)[0]
+    )
+
+
+def test_arrays_have_the_published_names_and_layouts(network):
+    run, file = network
+    arrays = safetensors.numpy.load_file(file)
+    kernel = load_variables(run)[0]["params"]["base"]["backbone"]["stem_conv"]["kernel"]
+    stem = arrays["ir_back.input_layer.0.weight"]
+    np.testing.assert_array_equal(stem, kernel.transpose(3, 2, 0, 1))
+    assert {x.dtype for x in arrays.values()} == {np.dtype("float32")}
+    with safetensors.safe_open(file, framework="numpy") as opened:
+        assert opened.metadata()["format"] == "pt"
+
+
+def test_half_precision_halves_the_file(network, tmp_path):
+    run, file = network
+    variables, description, _ = load_variables(run)
+    half = tmp_path / "half.safetensors"
+    weights.save(half, variables, description | {"step": 5}, dtype="float16")
+    assert half.stat().st_size < 0.56 * file.stat().st_size
+    found = random_weights.flat(load_variables(half)[0])
+    for name, x in random_weights.flat(variables).items():
+        assert found[name].dtype == np.float32
+        np.testing.assert_array_equal(found[name], x.astype(np.float16), name)
+
+
+def test_half_precision_that_does_not_suffice_is_refused(tmp_path):
+    variables = small.variables(small.create("baseline"))
+    variables["params"]["base"]["vit"]["head"]["bias"][0] = 1e6
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(CheckpointError, match="head/bias has values that are no"):
+        weights.save(path, variables, {"step": 0}, dtype="float16")
+    assert not path.exists()
+
+
+def test_what_pytorchs_code_has_no_place_for_is_refused(tmp_path):
+    variables = small.variables(small.create("dcs", connection="gap"))
+    with pytest.raises(CheckpointError, match="cross/head/.* has no name in PyTorch"):
+        weights.save(tmp_path / "x.safetensors", variables, {"step": 0})
+
+
+def change(file, damage):
+    data = bytearray(file.read_bytes())
+    file.write_bytes(damage(data))
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (lambda data: data[:-1], "is no whole safetensors file"),
+        (lambda data: data[: len(data) // 2], "is no whole safetensors file"),
+        (lambda data: data[:5], "is no whole safetensors file"),
+        (lambda data: b"", "is no whole safetensors file"),
+        (lambda data: b"\xff" * 1000, "is no whole safetensors file"),
+        (lambda data: data + b"\0", "is no whole safetensors file"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "is damaged: it is not what"),
+        (lambda data: data.replace(b"anger", b"angry"), "is damaged: it is not what"),
+    ],
+)
+def test_damage_is_one_error(network, damage, message):
+    _, file = network
+    change(file, damage)
+    for read in (load_variables, qcs_jax.load, choose_step):
+        with pytest.raises(CheckpointError, match=message) as error:
+            read(file)
+        assert str(file) in str(error.value)
+
+
+def test_a_file_of_another_origin_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
+    safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, path)
+    with pytest.raises(CheckpointError, match="does not say which network it is of"):
+        load_variables(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError, match="there is no file .*none.safetensors"):
+        qcs_jax.load(tmp_path / "none.safetensors")
+
+
+def test_what_exists_goes_before_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "PRETRAINED", tmp_path / "pretrained")
+    (tmp_path / "pretrained").mkdir()
+    (tmp_path / "pretrained/mine.safetensors").touch()
+    assert weights.pretrained().keys() == {"mine"}
+    assert weights.find("mine") == tmp_path / "pretrained/mine.safetensors"
+    (tmp_path / "mine").mkdir()
+    assert weights.find("mine") is None
+    with pytest.raises(CheckpointError, match="or a file of weights, or mine$"):
+        load_variables(tmp_path / "nothing")
