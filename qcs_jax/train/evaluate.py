@@ -15,7 +15,7 @@ import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
 
-from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
+from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step, weights
 from qcs_jax.checkpoint.description import check_same_network, differences, versions
 from qcs_jax.config import Role, fields_with
 from qcs_jax.input.pipeline import eval_batches
@@ -69,7 +69,9 @@ def evaluate_run(
 
     Args:
       config: The run's configuration; may name another data set, see `data.label_map`.
-      workdir: The run's workdir, or one of its checkpoints, which is evaluated then.
+      workdir: The run's workdir, or one of its checkpoints, which is evaluated then. Or
+        a file of weights, or the name of a network that comes with the package: what is
+        measured goes into a folder of `runs/NAME`.
 
     Raises:
       UserError: if there is no checkpoint, or it is of another network.
@@ -82,7 +84,9 @@ def evaluate_run(
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     results = _measure(run, trained.variables, held_out)
     test, root = run.splits.test, pathlib.Path(workdir)
-    if root.resolve() != trained.workdir:  # one of its checkpoints was given
+    if file := weights.find(workdir):  # which may lie where nothing should be written
+        root = pathlib.Path("runs") / file.stem
+    elif root.resolve() != trained.workdir:  # one of its checkpoints was given
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
     own = folder == root
@@ -100,7 +104,7 @@ def evaluate_run(
         "versions": versions(),
     }
     if not jax.process_index():  # every process has measured the same
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         predictions.write(
             folder / PREDICTIONS_FILE,
             test.ids(range(len(test))),

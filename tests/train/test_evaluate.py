@@ -1,6 +1,7 @@
 """Evaluating a run: every image once, the right checkpoint, nothing overwritten."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ import toy
 from scipy import stats
 
 from qcs_jax import main
-from qcs_jax.checkpoint import choose_step, load_variables
+from qcs_jax.checkpoint import choose_step, load_variables, weights
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import read_log
@@ -160,3 +161,18 @@ def test_intervals_are_those_of_the_test_images(finished):
 def test_without_a_run_says_so(tmp_path, capsys):
     assert main.run("eval", toy.config(), tmp_path / "none", "command") == 1
     assert "no checkpoint at" in capsys.readouterr().err
+
+
+def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variables, description, step = load_variables(finished / "plain")
+    (tmp_path / "files").mkdir()
+    file = tmp_path / "files" / "mine.safetensors"
+    weights.save(file, variables, description | {"step": step})
+    wanted = evaluate_run(toy.config(), finished / "plain").measured["metrics"]
+    evaluation = evaluate_run(toy.config(), file)
+    assert evaluation.measured["metrics"] == wanted
+    assert (evaluation.measured["chosen"], evaluation.own) == ("as named", False)
+    assert evaluation.folder == pathlib.Path("runs/mine/at_12")
+    assert written(tmp_path / evaluation.folder)[0] == evaluation.measured
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
