@@ -51,7 +51,9 @@ NEVER_ITSELF = {
     "images/folder.py": ("jax",),
     "metrics/*.py": ("ml_collections", "jax"),
     "predict/align.py": ("jax",),
+    "predict/detector.py": ("jax",),
     "predict/faces.py": ("jax",),
+    "predict/yunet.py": ("jax",),
     "train/sam.py": ("ml_collections", "flax"),
 }
 

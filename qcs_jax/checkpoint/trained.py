@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 from collections.abc import Iterator
@@ -16,7 +17,13 @@ from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.config.network import create_model
 from qcs_jax.images.datasets import DRAWN
-from qcs_jax.metrics.run_log import BEST_ON_HELD_OUT, LAST, Scores, read_log
+from qcs_jax.metrics.run_log import (
+    BEST_ON_HELD_OUT,
+    LAST,
+    METRICS_FILE,
+    Scores,
+    read_log,
+)
 from qcs_jax.models.qcs import QCS
 
 FOLDER = "checkpoints"  # of a workdir
@@ -63,6 +70,21 @@ class Trained:
     def resize(self) -> int:
         """Side of the square that images are resized to before the crop, in pixels."""
         return self.description["preprocessing"]["resize"]
+
+    @functools.cached_property
+    def landmarks(self) -> list | None:
+        """Where the landmarks of a face are in the training images, if it was measured.
+
+        `[4, 2]`, as parts of the side before the crop; see `predict.align.Aligner`. An
+        evaluation measures it.
+        """
+        if found := self.description["preprocessing"].get("landmarks"):
+            return found
+        try:
+            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
+            return json.loads(text)["landmarks"]
+        except (OSError, ValueError, KeyError):
+            return None
 
     @property
     def drawn(self) -> bool:

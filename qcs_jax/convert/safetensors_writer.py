@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from qcs_jax.checkpoint import Trained, choose_step, weights
-from qcs_jax.metrics.results import METRICS_FILE
+from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.system.errors import UserError
 
 # Of `metrics.json`: what a file of weights tells about its network.
@@ -46,6 +46,7 @@ def save_safetensors(
     evaluation = _evaluation_of(trained)
     if evaluation:
         description["evaluation"] = {name: evaluation[name] for name in _TOLD}
+        description["preprocessing"]["landmarks"] = evaluation.get("landmarks")
     variables = trained.variables
     if calibrate:
         calibrated = evaluation and evaluation["calibrated"]

@@ -14,8 +14,7 @@ from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.experiment.rows import Row
-from qcs_jax.metrics.results import METRICS_FILE
-from qcs_jax.metrics.run_log import LOG_FILE
+from qcs_jax.metrics.run_log import LOG_FILE, METRICS_FILE
 from qcs_jax.system.errors import UserError
 
 

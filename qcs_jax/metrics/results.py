@@ -10,7 +10,6 @@ from scipy import optimize
 from qcs_jax.metrics.counts import LEVEL, Counts, intervals, log_softmax, probabilities
 from qcs_jax.metrics.run_log import METRIC
 
-METRICS_FILE = "metrics.json"  # where `Results.to_json` goes, in the workdir
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature
 
 NAMES = {

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 # What training writes into the workdir.
 CONFIG_FILE = "config.json"
 LOG_FILE = "log.jsonl"
+METRICS_FILE = "metrics.json"  # by evaluation
 METRIC = "accuracy"  # its largest value marks the best epoch
 
 # How the three numbers are called wherever they are shown.

@@ -49,9 +49,14 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
     add(
         "--align",
+        action="store_true",
+        help="find the largest face of each image first, and set it straight; needs "
+        "the extra qcs_jax[align]",
+    )
+    add(
+        "--detector",
         metavar="YUNET.onnx",
-        help="find the largest face of each image first, and set it straight, with "
-        "this detector; needs the extra qcs_jax[align]",
+        help="find faces with this detector, and set them straight",
     )
     return parser.parse_args(argv)
 
@@ -59,11 +64,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _classify(args: argparse.Namespace) -> int:
     """Returns 1 if an image could not be classified, else 0."""
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import align, classifier, output
+    from qcs_jax.predict import align, classifier, output, yunet
 
     if args.out is not None:
         output.check(args.out)
-    aligner = None if args.align is None else align.Aligner(args.align)
+    detect = None if args.detector is None else yunet.YuNet(args.detector)
+    aligner = align.Aligner(detect) if args.align or detect else None
     checkpoint = args.checkpoint or classifier.PRETRAINED
     loaded = classifier.load(checkpoint, aligner=aligner)
     names = loaded.class_names

@@ -1,40 +1,26 @@
-"""Finds the face in a photograph and sets it straight, as in the training images.
+"""Sets the face of a photograph straight, as in the training images.
 
-    classifier = qcs_jax.load("runs/x", aligner=align.Aligner("yunet.onnx"))
+classifier = qcs_jax.load(aligner=align.Aligner())
 
-Needs the extra `qcs_jax[align]` (OpenCV) and the file of a YuNet face detector,
-`face_detection_yunet_*.onnx` of the OpenCV model zoo, which no package brings along.
+Needs the extra `qcs_jax[align]` (OpenCV), which runs the detector.
 """
 
 from __future__ import annotations
 
-import os
-import threading
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from qcs_jax.predict.detector import BlazeFace, Detection
 from qcs_jax.system.errors import UserError
 
-# Where the usual alignment for face recognition (ArcFace) puts eyes, tip of the nose
-# and corners of the mouth, left to right as seen, in an image of 112 x 112 pixels.
-TEMPLATE = np.array(
-    [
-        (38.2946, 51.6963),
-        (73.5318, 51.5014),
-        (56.0252, 71.7366),
-        (41.5493, 92.3655),
-        (70.7299, 92.2041),
-    ]
-)
-_TEMPLATE_SIDE = 112
-
-# YuNet is made for faces of 10 to 300 pixels. An image is looked at with its longer
-# side at most this long, and again smaller if that shows no face.
-_LOOKS = (640, 320)
-_CANVAS = _LOOKS[0]  # one input size, since some YuNet files allow no other
-
-_CONFIDENCE = 0.6
+# Where the usual alignment for face recognition (ArcFace) puts the landmarks, as parts
+# of the side of the image: eyes, tip of the nose, and the middle of its two corners of
+# the mouth.
+TEMPLATE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)])
+TEMPLATE = np.concatenate([TEMPLATE, [(56.1397, 92.2848)]]) / 112
 
 
 class NoFaceFound(UserError):
@@ -42,43 +28,29 @@ class NoFaceFound(UserError):
 
 
 class Aligner:
-    """Photograph -> its largest face, turned, scaled and moved to the template."""
+    """Photograph -> its largest face, turned, scaled and moved to a template.
 
-    def __init__(self, detector: str | os.PathLike):
+    Attributes:
+      template: Where its landmarks go, as parts of the side, float64 `[4, 2]`.
+    """
+
+    def __init__(
+        self,
+        detect: Callable[[Image.Image], list[Detection]] | None = None,
+        template: np.ndarray = TEMPLATE,
+    ):
         """Loads the detector.
 
         Args:
-          detector: A YuNet file.
+          detect: Upright RGB image -> faces, the largest first; such as a
+            `qcs_jax.predict.yunet.YuNet`. Default: a `BlazeFace`.
+          template: See above.
 
         Raises:
-          UserError: if it is not one, or OpenCV is not installed.
+          UserError: if OpenCV is not installed.
         """
-        path = os.fspath(detector)
-        if not os.path.isfile(path):
-            raise UserError(
-                f"there is no face detector {path}: download "
-                f"face_detection_yunet_*.onnx from the OpenCV model zoo and name it"
-            )
-        try:
-            import cv2
-        except ImportError as error:
-            raise UserError(
-                "face alignment needs OpenCV: pip install 'qcs_jax[align]'"
-            ) from error
-        size = (_CANVAS, _CANVAS)
-        logs = cv2.utils.logging
-        level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # it warns of its own defaults
-        try:
-            self._detector = cv2.FaceDetectorYN.create(path, "", size, _CONFIDENCE)
-            self._detector.detect(np.zeros((*size, 3), np.uint8))
-        except cv2.error as error:
-            raise UserError(
-                f"{path} is not a YuNet face detector that OpenCV {cv2.__version__} "
-                f"can run: try face_detection_yunet_2023mar.onnx or a later one"
-            ) from error
-        finally:
-            logs.setLogLevel(level)
-        self._lock = threading.Lock()  # a detector keeps state while it runs
+        self.detect = BlazeFace() if detect is None else detect
+        self.template = template
 
     def __call__(self, image: Image.Image, side: int = 224) -> Image.Image:
         """Cuts out the largest face.
@@ -94,38 +66,37 @@ class Aligner:
           NoFaceFound: if there is none.
         """
         image = image.convert("RGB")
-        matrix = similarity(self.landmarks(image), TEMPLATE * (side / _TEMPLATE_SIDE))
-        return warp(image, matrix, side)
+        faces = self.detect(image)
+        if not faces:
+            raise NoFaceFound("no face found")
+        return self.cut(image, faces[0], side)
 
-    def landmarks(self, image: Image.Image) -> np.ndarray:
-        """Eyes, nose, corners of the mouth of the largest face, as in `TEMPLATE`.
+    def to(self, template: Any) -> Aligner:
+        """Returns the same with another template."""
+        return Aligner(self.detect, np.asarray(template, np.float64))
 
-        Args:
-          image: Upright RGB.
+    def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
+        """Cuts out one face; see `__call__`."""
+        return warp(image, similarity(face.landmarks, self.template * side), side)
 
-        Returns:
-          float64 `[5, 2]`: x and y in pixels.
 
-        Raises:
-          NoFaceFound: if there is none.
-        """
-        for longest in _LOOKS:
-            shrink = min(1.0, longest / max(image.size))
-            faces = self._detect(image, shrink)
-            if len(faces):
-                # A row: x, y, width, height, five points, confidence.
-                largest = faces[np.argmax(faces[:, 2] * faces[:, 3])]
-                return largest[4:14].reshape(5, 2).astype(np.float64) / shrink
-        raise NoFaceFound("no face found")
+def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:
+    """Measures where the landmarks are in faces that are cut out already.
 
-    def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
-        w, h = (max(1, round(length * shrink)) for length in image.size)
-        canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
-        small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
-        canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
-        with self._lock:
-            _, faces = self._detector.detect(canvas)
-        return np.zeros((0, 15)) if faces is None else faces
+    Args:
+      faces: Upright RGB squares, such as a few hundred training images.
+
+    Returns:
+      The median over those in which one face is found, as a `template`; None if that
+      is less than a third of them, or less than ten.
+
+    Raises:
+      UserError: if OpenCV is not installed.
+    """
+    detect = BlazeFace()
+    seen = [(face.width, detect.upright(face)) for face in faces]
+    found = [one[0].landmarks / side for side, one in seen if len(one) == 1]
+    return np.median(found, axis=0) if len(found) >= max(10, len(seen) / 3) else None
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

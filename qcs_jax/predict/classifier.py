@@ -23,6 +23,7 @@ from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.metrics.counts import probabilities
 from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
+from qcs_jax.predict.align import Aligner
 from qcs_jax.predict.explanation import Explanation, explain
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Interaction, fill_up
@@ -38,7 +39,7 @@ NOT_PHOTOGRAPHS = (
 )
 
 # Upright RGB image and side -> the face in it, as a square of that side.
-Aligner = Callable[[Image.Image, int], Image.Image]
+Align = Callable[[Image.Image, int], Image.Image]
 
 
 class Classifier:
@@ -58,7 +59,7 @@ class Classifier:
         variables: dict,
         class_names: Sequence[str],
         resize: int,
-        aligner: Aligner | None = None,
+        aligner: Align | None = None,
         load_interaction: Callable[[], Interaction] | None = None,
     ):
         """Puts a base branch on the default device.
@@ -282,7 +283,7 @@ def load(
     path: str | os.PathLike = PRETRAINED,
     *,
     step: int | None = None,
-    aligner: Aligner | None = None,
+    aligner: Align | None = None,
 ) -> Classifier:
     """Loads the base branch of a checkpoint.
 
@@ -293,7 +294,8 @@ def load(
         `python -m qcs_jax.convert` wrote. Default: the network for photographs that
         comes with the package, "fer2013".
       step: Which step; default see `checkpoint.choose_step`.
-      aligner: See `Classifier`.
+      aligner: See `Classifier`. An `Aligner` sets faces as they are in the training
+        images, if an evaluation of the run has measured that.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
@@ -302,6 +304,8 @@ def load(
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
         print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}", file=sys.stderr)
+    if isinstance(aligner, Aligner) and trained.landmarks:
+        aligner = aligner.to(trained.landmarks)
     rest = functools.partial(Interaction.load, path, step=trained.step)
     network = trained.model, trained.variables, trained.class_names
     return Classifier(*network, trained.resize, aligner, rest)

@@ -10,7 +10,8 @@ from qcs_jax import checkpoint, report
 from qcs_jax.config import base_config, flatten
 from qcs_jax.input import sources
 from qcs_jax.metrics import predictions
-from qcs_jax.metrics.results import METRICS_FILE, NAMES
+from qcs_jax.metrics.results import NAMES
+from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.report import pictures
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text

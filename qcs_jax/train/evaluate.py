@@ -14,21 +14,26 @@ import jax
 import ml_collections
 import numpy as np
 from jax.experimental import multihost_utils
+from PIL import Image
 
 from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step, weights
 from qcs_jax.checkpoint.description import check_same_network, differences, versions
 from qcs_jax.config import Role, fields_with
+from qcs_jax.images.decode import decode
 from qcs_jax.input.pipeline import eval_batches
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
-from qcs_jax.metrics.results import METRICS_FILE, Results, table
-from qcs_jax.metrics.run_log import Scores, read_log
+from qcs_jax.metrics.results import Results, table
+from qcs_jax.metrics.run_log import METRICS_FILE, Scores, read_log
+from qcs_jax.predict.align import template_of
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
+
+_MEASURED = 300  # training images in which landmarks are looked for
 
 EvalStep = Callable[[dict, Any], jax.Array]
 
@@ -100,6 +105,7 @@ def evaluate_run(
         **results.to_json(),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
+        "landmarks": _landmarks(run, trained),
         "seed": trained.config.seed,
         "versions": versions(),
     }
@@ -114,6 +120,24 @@ def evaluate_run(
         )
         write_json(folder / METRICS_FILE, measured)
     return Evaluation(folder, measured, own)
+
+
+def _landmarks(run: Run, trained: Trained) -> list | None:
+    """Where landmarks are in training images, see `align.template_of`.
+
+    None where OpenCV is not installed, or the training images are not those of the run.
+    """
+    if _changed(Role.HELD_OUT, run, trained):
+        return trained.landmarks
+    train, side = run.splits.whole_train, run.config.data.resize
+    count = min(_MEASURED, len(train))
+    some = np.random.default_rng(0).choice(len(train), count, replace=False)
+    faces = (Image.fromarray(decode(x, side)) for x in train.encoded(some.tolist()))
+    try:
+        template = template_of(faces)
+    except UserError:  # no OpenCV
+        return None
+    return None if template is None else template.round(4).tolist()
 
 
 def predict_split(

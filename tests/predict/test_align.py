@@ -1,5 +1,6 @@
 """Face alignment: the geometry on its own, and through OpenCV where it is installed."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -11,9 +12,10 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.predict import __main__ as command
-from qcs_jax.predict import align
+from qcs_jax.predict import align, yunet
 from qcs_jax.system.errors import UserError
 
+TEMPLATE = align.TEMPLATE * 112
 FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 DETECTOR = FIXTURES / "bright_spot_detector.onnx"
 
@@ -33,26 +35,26 @@ def draw_similarity(seed):
 @pytest.mark.parametrize("seed", range(20))
 def test_a_similarity_is_found_again(seed):
     matrix = draw_similarity(seed)
-    found = align.similarity(align.TEMPLATE, apply(matrix, align.TEMPLATE))
+    found = align.similarity(TEMPLATE, apply(matrix, TEMPLATE))
     np.testing.assert_allclose(found, matrix, rtol=1e-9, atol=1e-9)
-    back = align.similarity(apply(matrix, align.TEMPLATE), align.TEMPLATE)
-    moved = apply(back, apply(matrix, align.TEMPLATE))
-    np.testing.assert_allclose(moved, align.TEMPLATE, atol=1e-9)
+    back = align.similarity(apply(matrix, TEMPLATE), TEMPLATE)
+    moved = apply(back, apply(matrix, TEMPLATE))
+    np.testing.assert_allclose(moved, TEMPLATE, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_it_is_the_best_similarity_and_never_mirrors(seed):
     rng = np.random.default_rng(seed)
-    points = rng.uniform(0, 200, (5, 2))
+    points = rng.uniform(0, 200, (4, 2))
     if seed % 2:  # a mirrored face
-        points = align.TEMPLATE * (-1, 1)
-    found = align.similarity(points, align.TEMPLATE)
+        points = TEMPLATE * (-1, 1)
+    found = align.similarity(points, TEMPLATE)
     a, b = found[:, 0]
     np.testing.assert_allclose(found[:, 1], (-b, a))
     assert a * a + b * b == pytest.approx(np.linalg.det(found[:, :2]))
 
     def error(matrix):
-        return np.sum((apply(matrix, points) - align.TEMPLATE) ** 2)
+        return np.sum((apply(matrix, points) - TEMPLATE) ** 2)
 
     for change in rng.normal(0, 1e-3, (20, 4)):
         c, s = a + change[0], b + change[1]
@@ -63,7 +65,7 @@ def test_it_is_the_best_similarity_and_never_mirrors(seed):
 
 def test_landmarks_in_one_place_are_no_face():
     with pytest.raises(align.NoFaceFound, match="coincide"):
-        align.similarity(np.ones((5, 2)), align.TEMPLATE)
+        align.similarity(np.ones((4, 2)), TEMPLATE)
 
 
 def dots(points, size, radius):
@@ -89,11 +91,11 @@ def center(image, near, reach):
 @pytest.mark.parametrize("degrees", [0, 35, -170])
 def test_landmarks_of_any_photograph_come_to_the_template(side, scale, degrees):
     turn = scale * np.exp(1j * np.deg2rad(degrees))
-    p = (align.TEMPLATE - 56) @ (1, 1j) * turn
+    p = (TEMPLATE - 56) @ (1, 1j) * turn
     span = int(160 * scale)
     points = np.stack([p.real, p.imag], axis=1) + span / 2 + (3.3, -2.1)
     photograph = dots(points, (span, span + 9), radius=4 * scale)
-    targets = align.TEMPLATE * side / 112
+    targets = TEMPLATE * side / 112
     aligned = align.warp(photograph, align.similarity(points, targets), side)
     assert aligned.size == (side, side)
     found = [center(aligned, near, reach=8 * side / 112) for near in targets]
@@ -116,24 +118,23 @@ def test_it_is_black_where_the_photograph_ends():
         assert found[5, :19].max() == 0 and found[5, 22:38].min() == 255
 
 
-def test_without_the_extra_the_message_names_it(monkeypatch, capsys):
+@pytest.mark.parametrize("flag", ["--align", f"--detector={DETECTOR}"])
+def test_without_the_extra_the_message_names_it(monkeypatch, capsys, flag):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(UserError, match=r"pip install 'qcs_jax\[align\]'"):
-        align.Aligner(DETECTOR)
-    argv = ["--checkpoint=nowhere", "x.jpg", f"--align={DETECTOR}"]
-    assert command.main(argv) == 2
-    assert "error: face alignment needs OpenCV" in capsys.readouterr().err
+    assert command.main(["--checkpoint=nowhere", "x.jpg", flag]) == 2
+    error = capsys.readouterr().err
+    assert error == "error: finding faces needs OpenCV: pip install 'qcs_jax[align]'\n"
 
 
 def test_a_missing_detector_file_says_so(tmp_path):
     with pytest.raises(UserError, match="there is no face detector .*x.onnx"):
-        align.Aligner(tmp_path / "x.onnx")
+        yunet.YuNet(tmp_path / "x.onnx")
 
 
 @pytest.fixture
 def aligner():
     pytest.importorskip("cv2", reason="the extra [align] is not installed")
-    return align.Aligner(DETECTOR)
+    return align.Aligner(yunet.YuNet(DETECTOR))
 
 
 def spot(size, x, y, side=8):
@@ -145,6 +146,7 @@ def spot(size, x, y, side=8):
 
 # As make_bright_spot_detector.py has them.
 POINTS = np.array([(-1.0, -1.0), (2.0, -0.5), (0.5, 0.75), (-0.75, 2.0), (1.5, 2.25)])
+POINTS = np.concatenate([POINTS[:3], [POINTS[3:].mean(axis=0)]])
 
 
 @pytest.mark.parametrize(
@@ -157,13 +159,14 @@ POINTS = np.array([(-1.0, -1.0), (2.0, -0.5), (0.5, 0.75), (-0.75, 2.0), (1.5, 2
     ],
 )
 def test_landmarks_are_in_pixels_of_the_photograph(aligner, size, x, y, side):
-    found = aligner.landmarks(spot(size, x, y, side))
-    np.testing.assert_allclose(found, (x, y) + POINTS * side, atol=0.01 * side)
+    [found] = aligner.detect(spot(size, x, y, side))
+    points = found.landmarks
+    np.testing.assert_allclose(points, (x, y) + POINTS * side, atol=0.01 * side)
 
 
 def test_an_aligned_face_has_its_landmarks_at_the_template(aligner):
     image = spot((300, 200), 80, 96)
-    targets = align.TEMPLATE * 2
+    targets = TEMPLATE * 2
     matrix = align.similarity((80, 96) + POINTS * 8, targets)
     aligned = aligner(image)
     assert aligned.size == (224, 224) and aligned.mode == "RGB"
@@ -176,9 +179,11 @@ def test_an_aligned_face_has_its_landmarks_at_the_template(aligner):
 def test_the_largest_face_is_taken(aligner, monkeypatch):
     small, large = np.arange(15.0), np.arange(15.0) + 100
     small[2:4], large[2:4] = (30, 10), (20, 20)
-    monkeypatch.setattr(aligner, "_detect", lambda *_: np.stack([small, large]))
-    found = aligner.landmarks(Image.new("RGB", (10, 10)))
-    np.testing.assert_array_equal(found, large[4:14].reshape(5, 2))
+    rows = np.stack([small, large])
+    monkeypatch.setattr(aligner.detect, "_detect", lambda *_: rows)
+    found, other = aligner.detect(Image.new("RGB", (10, 10)))
+    assert (found.area, other.area) == (400, 300)
+    np.testing.assert_array_equal(found.landmarks[:3], large[4:10].reshape(3, 2))
 
 
 def test_no_face_fails_alone(aligner, tmp_path, capsys):
@@ -196,7 +201,7 @@ def test_no_face_fails_alone(aligner, tmp_path, capsys):
     np.testing.assert_allclose(answers[0].probabilities, cut.probabilities, atol=1e-6)
     face.save(tmp_path / "a.png")
     none.save(tmp_path / "b.png")
-    argv = [f"--checkpoint={run}", f"--align={DETECTOR}", f"{tmp_path}/?.png"]
+    argv = [f"--checkpoint={run}", f"--detector={DETECTOR}", f"{tmp_path}/?.png"]
     assert command.main(argv) == 1
     out, err = capsys.readouterr()
     assert len(out.splitlines()) == 2 and "b.png: no face found" in err
@@ -206,11 +211,26 @@ def test_what_is_no_detector_says_so(aligner, tmp_path):
     path = tmp_path / "x.onnx"
     path.write_text("nothing")
     with pytest.raises(UserError, match="x.onnx is not a YuNet face detector"):
-        align.Aligner(path)
+        yunet.YuNet(path)
 
 
 def test_loading_a_detector_is_silent(aligner):
-    code = f"from qcs_jax.predict import align; align.Aligner({str(DETECTOR)!r})"
+    code = (
+        "from qcs_jax.predict import align, yunet; align.Aligner();"
+        f"yunet.YuNet({str(DETECTOR)!r})"
+    )
     command_line = [sys.executable, "-c", code]
     done = subprocess.run(command_line, capture_output=True, text=True, check=True)
     assert not done.stdout and not done.stderr
+
+
+def test_faces_are_set_as_in_the_training_images(aligner, tmp_path):
+    """Where an evaluation found the landmarks; of one that found none, as ArcFace's."""
+    run, measured = saved.run(tmp_path / "run", 1), (TEMPLATE / 112 * 0.9).tolist()
+    image = spot((300, 200), 80, 96)
+    for landmarks in (None, measured):
+        (run / "metrics.json").write_text(json.dumps({"landmarks": landmarks}))
+        template = measured if landmarks else align.TEMPLATE
+        wanted = qcs_jax.load(run).predict(aligner.to(template)(image, 52))
+        found = qcs_jax.load(run, aligner=aligner).predict(image)
+        np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)

@@ -144,7 +144,7 @@ def test_json_of_stopped_work_is_whole(predict, faces, tmp_path, monkeypatch):
         ("--out=x.txt", "ends in .csv or .json"),
         ("--out=nowhere/x.csv", "there is no folder nowhere"),
         ("--out=folder.csv", "is a folder"),
-        ("--align=nowhere.onnx", "nowhere.onnx"),
+        ("--detector=nowhere.onnx", "nowhere.onnx"),
     ],
 )
 def test_mistakes_are_told_before_any_work(

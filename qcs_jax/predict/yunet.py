@@ -1,0 +1,96 @@
+"""Another face detector: YuNet, for who has a file of it.
+
+aligner = align.Aligner(yunet.YuNet("face_detection_yunet_2023mar.onnx"))
+
+Needs the extra `qcs_jax[align]` (OpenCV) and the file `face_detection_yunet_*.onnx` of
+the OpenCV model zoo, which no package brings along.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import numpy as np
+from PIL import Image
+
+from qcs_jax.predict.detector import Detection
+from qcs_jax.system.errors import UserError
+
+# YuNet is made for faces of 10 to 300 pixels. An image is looked at with its longer
+# side at most this long, and again smaller if that shows no face.
+_LOOKS = (640, 320)
+_CANVAS = _LOOKS[0]  # one input size, since some YuNet files allow no other
+
+_CONFIDENCE = 0.6
+
+
+class YuNet:
+    """Photograph -> its faces; may be called by several threads."""
+
+    def __init__(self, path: str | os.PathLike):
+        """Loads the detector.
+
+        Args:
+          path: A YuNet file.
+
+        Raises:
+          UserError: if it is not one, or OpenCV is not installed.
+        """
+        path = os.fspath(path)
+        if not os.path.isfile(path):
+            raise UserError(
+                f"there is no face detector {path}: download "
+                f"face_detection_yunet_*.onnx from the OpenCV model zoo and name it"
+            )
+        try:
+            import cv2
+        except ImportError as error:
+            raise UserError(
+                "finding faces needs OpenCV: pip install 'qcs_jax[align]'"
+            ) from error
+        size = (_CANVAS, _CANVAS)
+        logs = cv2.utils.logging
+        level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # it warns of its own defaults
+        try:
+            self._detector = cv2.FaceDetectorYN.create(path, "", size, _CONFIDENCE)
+            self._detector.detect(np.zeros((*size, 3), np.uint8))
+        except cv2.error as error:
+            raise UserError(
+                f"{path} is not a YuNet face detector that OpenCV {cv2.__version__} "
+                f"can run: try face_detection_yunet_2023mar.onnx or a later one"
+            ) from error
+        finally:
+            logs.setLogLevel(level)
+        self._lock = threading.Lock()  # a detector keeps state while it runs
+
+    def __call__(self, image: Image.Image) -> list[Detection]:
+        """Finds all faces; the largest comes first.
+
+        Args:
+          image: Upright RGB, of any size.
+        """
+        for longest in _LOOKS:
+            shrink = min(1.0, longest / max(image.size))
+            rows = self._detect(image, shrink)
+            if len(rows):
+                faces = [_detection(row, shrink) for row in rows.astype(np.float64)]
+                return sorted(faces, key=lambda face: -face.area)
+        return []
+
+    def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
+        w, h = (max(1, round(length * shrink)) for length in image.size)
+        canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
+        small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
+        canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
+        with self._lock:
+            _, faces = self._detector.detect(canvas)
+        return np.zeros((0, 15)) if faces is None else faces
+
+
+def _detection(row: np.ndarray, shrink: float) -> Detection:
+    """A row: x, y, width, height, eyes, nose, corners of the mouth, confidence."""
+    x, y, width, height = row[:4] / shrink
+    points = row[4:14].reshape(5, 2) / shrink
+    landmarks = np.concatenate([points[:3], points[3:].mean(axis=0, keepdims=True)])
+    return Detection(np.array((x, y, x + width, y + height)), landmarks, float(row[14]))
