@@ -14,6 +14,8 @@ def get_config(variant="qcs"):
     c.data.val_fraction = 0.1
     c.data.resize = 56
     c.augment.erase = 0.0
-    c.optimizer.decay = 0.72
-    c.train.epochs = 8
+    c.optimizer.learning_rate = 1e-3
+    c.optimizer.schedule = "cosine"
+    c.optimizer.warmup = 0.5
+    c.train.epochs = 6
     return c

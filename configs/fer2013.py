@@ -4,31 +4,39 @@ python data/prepare.py fer2013 --manual_dir=FOLDER --drop_duplicates
 python -m qcs_jax.main --config=configs/fer2013.py:baseline
 python -m qcs_jax.main --config=configs/fer2013.py:qcs,finetune
 
-The first run trains a small network on single faces, the second goes on from
-runs/fer2013_baseline with quadruplets and SAM. PublicTest (validation) chooses the
+The first run trains a small network on single faces with plain Adam, the second goes on
+from runs/fer2013_baseline with quadruplets and SAM. PublicTest (validation) chooses the
 epoch, PrivateTest (test) is what is reported.
+
+An epoch of each network sees as many images, and so does a step. What the networks give
+from scratch, with SAM each:
+
+python -m qcs_jax.experiment --config=configs/fer2013.py:qcs,tiny --table=networks \\
+    --seeds=0,1,2 --workdir=runs/fer2013_networks --config.optimizer.rho=0.05
 """
 
 from qcs_jax.config.variant import Variant, from_scratch
+from qcs_jax.models import BRANCHES
 
 
 def get_config(variant="qcs"):
     v = Variant.parse(variant, flags=("finetune", "tiny"))
+    images = BRANCHES[v.network]
     c = v.config("fer2013")
+    from_scratch(c, v.flag if v.flag == "tiny" else "small")
     c.data.name = "fer2013"
     c.data.val_split = "validation"
-    from_scratch(c, v.flag if v.flag == "tiny" else "small")
     c.data.resize = 48
+    c.data.epoch_fraction = 1 / images
     c.augment.rotation = 10.0
     c.augment.brightness = c.augment.contrast = 0.2
     c.loss.label_smoothing = 0.1
     c.optimizer.schedule = "cosine"
     c.optimizer.warmup = 0.5
-    if v.network == "baseline":
-        c.optimizer.learning_rate = 5e-4
-        c.optimizer.rho = 0.0
-        c.train.batch_size = 32
-        c.train.epochs = 24
+    c.optimizer.learning_rate = 5e-4
+    c.optimizer.rho = 0.0 if v.network == "baseline" else 0.05
+    c.train.batch_size = 32 // images
+    c.train.epochs = 24
     if v.finetune:
         c.init_from = "runs/fer2013_baseline"
         c.optimizer.learning_rate = 1e-4
