@@ -71,7 +71,8 @@ def _classify(args: argparse.Namespace) -> int:
     detect = None if args.detector is None else yunet.YuNet(args.detector)
     aligner = align.Aligner(detect) if args.align or detect else None
     checkpoint = args.checkpoint or classifier.PRETRAINED
-    loaded = classifier.load(checkpoint, aligner=aligner)
+    with contextlib.redirect_stdout(sys.stderr):  # notes; the table alone goes there
+        loaded = classifier.load(checkpoint, aligner=aligner)
     names = loaded.class_names
     answers = output.with_progress(loaded.predict_each(_paths(args.images)))
     with contextlib.ExitStack() as stack:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -287,7 +286,8 @@ def load(
 ) -> Classifier:
     """Loads the base branch of a checkpoint.
 
-    Also turns on JAX's cache of compiled programs, see `compilation_cache`.
+    Turns on JAX's cache of compiled programs, too, see `compilation_cache`. Prints a
+    note if the network was trained on drawings.
 
     Args:
       path: A run's workdir, its `checkpoints` folder, one step's folder, or what
@@ -303,7 +303,7 @@ def load(
     compilation_cache.enable()
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
-        print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}", file=sys.stderr)
+        print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}")
     if isinstance(aligner, Aligner) and trained.landmarks:
         aligner = aligner.to(trained.landmarks)
     rest = functools.partial(Interaction.load, path, step=trained.step)

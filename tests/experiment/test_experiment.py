@@ -288,7 +288,7 @@ def test_runs_that_saved_nothing_may_be_changed(world):
         (dict(more=["--config.model.name=dcs"]), "the rows of the table set this"),
         (dict(more=["--config.model.gama=1"]), "gama"),
         (dict(more=["--config.train.epochs=many"]), "many"),
-        (dict(more=["--config.model.size=huge"]), "choose from full, tiny"),
+        (dict(more=["--config.model.size=huge"]), "choose from full, small"),
         (dict(config=RAF + ":vgg"), "no variant"),
         (dict(config=DEMO + ":qcs,tiny"), "no variant"),
         (dict(config="plain.py"), "takes no variant"),

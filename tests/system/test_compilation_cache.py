@@ -27,7 +27,8 @@ WORK = "sum(jax.numpy.sin(x + i) for i in range(1000))"
 
 def enable(tmp_path, before="", work="x", **environment):
     """The cache directory and the threshold of a fresh process."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("JAX_COMPIL")}
+    ours = ("JAX_COMPIL", "JAX_PERSISTENT")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     for name, value in {"HOME": str(tmp_path / "home"), **environment}.items():
         kept[name] = value
     kept.setdefault("XDG_CACHE_HOME", "")
