@@ -38,7 +38,8 @@ class Trained:
       variables: `{"params": ..., "batch_stats": ...}`, NumPy arrays.
       description: What the checkpoint says about itself, see `describe`.
       step: Number of steps that were taken.
-      workdir: The run's workdir; the folder of a file of weights.
+      workdir: The run's workdir. For a file of weights, which may lie where nothing
+        should be written, a folder of its name in `runs`, which need not exist.
     """
 
     variables: dict
@@ -53,7 +54,10 @@ class Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
         variables, description, step = load_variables(path, step=step, branch=branch)
         file = weights.find(path)
-        workdir = file.parent if file else _locate(pathlib.Path(path))[0].parent
+        if file:
+            workdir = pathlib.Path("runs") / file.stem
+        else:
+            workdir = _locate(pathlib.Path(path))[0].parent
         return cls(variables, description, step, workdir)
 
     @functools.cached_property

@@ -16,7 +16,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from PIL import Image
 
-from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step, weights
+from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
 from qcs_jax.checkpoint.description import check_same_network, differences, versions
 from qcs_jax.config import Role, fields_with
 from qcs_jax.images.decode import decode
@@ -89,9 +89,7 @@ def evaluate_run(
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     results = _measure(run, trained.variables, held_out)
     test, root = run.splits.test, pathlib.Path(workdir)
-    if file := weights.find(workdir):  # which may lie where nothing should be written
-        root = pathlib.Path("runs") / file.stem
-    elif root.resolve() != trained.workdir:  # one of its checkpoints was given
+    if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
     own = folder == root
