@@ -14,13 +14,21 @@ from typing import Any
 from qcs_jax.system import runtime
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Failure", "Prediction", "__version__", "load"]
+__all__ = [
+    "Classifier",
+    "Failure",
+    "Photograph",
+    "Prediction",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
     "Classifier": "qcs_jax.predict.classifier",
     "Failure": "qcs_jax.predict.prediction",
     "Prediction": "qcs_jax.predict.prediction",
-    "load": "qcs_jax.predict.classifier",
+    "Photograph": "qcs_jax.predict.photograph",
+    "load": "qcs_jax.predict.loading",
 }
 
 runtime.guard()

@@ -64,15 +64,15 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _classify(args: argparse.Namespace) -> int:
     """Returns 1 if an image could not be classified, else 0."""
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import align, classifier, output, yunet
+    from qcs_jax.predict import align, loading, output, yunet
 
     if args.out is not None:
         output.check(args.out)
     detect = None if args.detector is None else yunet.YuNet(args.detector)
     aligner = align.Aligner(detect) if args.align or detect else None
-    checkpoint = args.checkpoint or classifier.PRETRAINED
+    checkpoint = args.checkpoint or loading.PRETRAINED
     with contextlib.redirect_stdout(sys.stderr):  # notes; the table alone goes there
-        loaded = classifier.load(checkpoint, aligner=aligner)
+        loaded = loading.load(checkpoint, aligner=aligner)
     names = loaded.class_names
     answers = output.with_progress(loaded.predict_each(_paths(args.images)))
     with contextlib.ExitStack() as stack:

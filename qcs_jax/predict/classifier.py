@@ -16,26 +16,20 @@ import jax
 import numpy as np
 from PIL import Image
 
-from qcs_jax.checkpoint import Trained
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.metrics.counts import probabilities
 from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
-from qcs_jax.predict.align import Aligner
+from qcs_jax.predict.align import TEMPLATE, Aligner
 from qcs_jax.predict.explanation import Explanation, explain
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Interaction, fill_up
+from qcs_jax.predict.photograph import Photograph, examine
 from qcs_jax.predict.prediction import Failure, Prediction
-from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 
-PRETRAINED = "fer2013"  # see `checkpoint.weights`
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
-
-NOT_PHOTOGRAPHS = (
-    "was trained on drawn faces: what it says about photographs means nothing"
-)
 
 # Upright RGB image and side -> the face in it, as a square of that side.
 Align = Callable[[Image.Image, int], Image.Image]
@@ -60,6 +54,7 @@ class Classifier:
         resize: int,
         aligner: Align | None = None,
         load_interaction: Callable[[], Interaction] | None = None,
+        landmarks: np.ndarray = TEMPLATE,
     ):
         """Puts a base branch on the default device.
 
@@ -72,6 +67,8 @@ class Classifier:
           aligner: Finds the face in an image, such as `qcs_jax.predict.align.Aligner`;
             None takes the whole image for the face.
           load_interaction: Reads the rest of the network, which only `explain` needs.
+          landmarks: Where the landmarks of a face are in the training images; the
+            template of `align.Aligner`.
         """
         base = {name: {"base": tree["base"]} for name, tree in variables.items()}
         model, base = fold(model, base)
@@ -81,6 +78,7 @@ class Classifier:
         self.resize = resize
         self._aligner = aligner
         self._load_interaction = load_interaction
+        self._landmarks = landmarks
         self._logits = jax.jit(model.apply)
 
         def forward(variables: dict, pixels: jax.Array) -> Any:
@@ -157,9 +155,55 @@ class Classifier:
                 if isinstance(face, Failure):
                     yield face
                 else:
-                    p = next(rows)
-                    label = self.class_names[p.argmax()]
-                    yield Prediction(label, p, self.class_names, face.path)
+                    yield self._prediction(next(rows), face.path)
+
+    def predict_photo(self, photo: Face) -> Photograph:
+        """Finds every face of a photograph and classifies it.
+
+        Args:
+          photo: A path, a Pillow image or pixels, see `predict`; whatever it shows.
+
+        Raises:
+          UserError: if it is not an image, or OpenCV (the extra `align`) is missing.
+        """
+        [answer] = self.predict_photos([photo])
+        if isinstance(answer, Failure):
+            raise UserError(str(answer))
+        return answer
+
+    def predict_photos(
+        self, photos: Face | Iterable[Face]
+    ) -> Iterator[Photograph | Failure]:
+        """Finds and classifies the faces of any number of photographs.
+
+        Args:
+          photos: One or several, see `predict`; may have patterns and folders among
+            them.
+
+        Yields:
+          A `Photograph` for each, or a `Failure` for what is not an image.
+
+        Raises:
+          UserError: if OpenCV (the extra `align`) is missing.
+        """
+        given = expand(photos)[0]
+        yield from examine(given, self._photo_aligner, self.resize, self._of_crops)
+
+    @functools.cached_property
+    def _photo_aligner(self) -> Aligner:
+        if isinstance(self._aligner, Aligner):
+            return self._aligner
+        return Aligner(template=self._landmarks)
+
+    def _of_crops(self, crops: list[np.ndarray]) -> Iterator[Prediction]:
+        """Of uint8 `[resize, resize, 3]` each."""
+        for i in range(0, len(crops), BATCH):
+            faces = [_Decoded(None, crop) for crop in crops[i : i + BATCH]]
+            for p in probabilities(self._start([*faces]).fetch().logits):
+                yield self._prediction(p, None)
+
+    def _prediction(self, p: np.ndarray, path: str | None) -> Prediction:
+        return Prediction(self.class_names[p.argmax()], p, self.class_names, path)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns what the network computes: logits, and what they are linear in.
@@ -276,36 +320,3 @@ def _raise_first_failure(faces: Iterable[_Decoded | Failure]) -> list[_Decoded]:
             raise UserError(str(face))
         decoded.append(face)
     return decoded
-
-
-def load(
-    path: str | os.PathLike = PRETRAINED,
-    *,
-    step: int | None = None,
-    aligner: Align | None = None,
-) -> Classifier:
-    """Loads the base branch of a checkpoint.
-
-    Turns on JAX's cache of compiled programs, too, see `compilation_cache`. Prints a
-    note if the network was trained on drawings.
-
-    Args:
-      path: A run's workdir, its `checkpoints` folder, one step's folder, or what
-        `python -m qcs_jax.convert` wrote. Default: the network for photographs that
-        comes with the package, "fer2013".
-      step: Which step; default see `checkpoint.choose_step`.
-      aligner: See `Classifier`. An `Aligner` sets faces as they are in the training
-        images, if an evaluation of the run has measured that.
-
-    Raises:
-      UserError: if there is no checkpoint, or it is damaged.
-    """
-    compilation_cache.enable()
-    trained = Trained.load(path, step=step, branch="base")
-    if trained.drawn:
-        print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}")
-    if isinstance(aligner, Aligner) and trained.landmarks:
-        aligner = aligner.to(trained.landmarks)
-    rest = functools.partial(Interaction.load, path, step=trained.step)
-    network = trained.model, trained.variables, trained.class_names
-    return Classifier(*network, trained.resize, aligner, rest)

@@ -1,0 +1,113 @@
+"""Whole photographs: every face, in the pixels of the photograph."""
+
+import json
+import pathlib
+
+import matplotlib
+import numpy as np
+import pytest
+import saved
+import sklearn.datasets
+from PIL import Image
+
+import qcs_jax
+from qcs_jax.predict import align
+from qcs_jax.predict.photograph import FaceFound, Photograph
+
+pytest.importorskip("cv2", reason="the extra [align] is not installed")
+
+PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    run = saved.run(tmp_path_factory.mktemp("photograph") / "run", 1)
+    template = (align.TEMPLATE * 0.9).tolist()
+    (run / "metrics.json").write_text(json.dumps({"landmarks": template}))
+    return qcs_jax.load(run)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """A photograph of two people: the left one is larger."""
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    photograph = Image.new("RGB", (900, 640), (90, 110, 80))
+    photograph.paste(portrait, (20, 20))
+    photograph.paste(portrait.resize((256, 300)), (600, 300))
+    path = tmp_path_factory.mktemp("photographs") / "two.png"
+    photograph.save(path)
+    return path
+
+
+def test_every_face_is_classified_as_its_crop(classifier, two):
+    photo = classifier.predict_photo(two)
+    assert isinstance(photo, qcs_jax.Photograph) and photo.path == str(two)
+    left, right = photo.faces
+    assert left.box[2] < right.box[0] and left.detection.area > right.detection.area
+    aligner = align.Aligner(template=align.TEMPLATE * 0.9)
+    for face in photo.faces:
+        crop = aligner.cut(photo.image, face.detection, classifier.resize)
+        alone = classifier.predict(crop)
+        np.testing.assert_allclose(face.probabilities, alone.probabilities, atol=1e-6)
+        assert (face.label, face.confidence) == (
+            alone.label,
+            pytest.approx(alone.confidence),
+        )
+        assert alone.path is None and 0.6 <= face.score <= 1
+
+
+def test_photographs_come_one_by_one(classifier, two, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"no image")
+    flower = sklearn.datasets.load_sample_image("flower.jpg")
+    answers = classifier.predict_photos(
+        [two, tmp_path / "a.jpg", flower, tmp_path / "b"]
+    )
+    first = next(answers)  # before the others are opened
+    assert len(first.faces) == 2
+    broken, without, missing = answers
+    assert isinstance(broken, qcs_jax.Failure) and "not an image" in str(broken)
+    assert without.faces == () and str(without) == "photograph: no face"
+    assert isinstance(missing, qcs_jax.Failure) and missing.path == str(tmp_path / "b")
+
+
+def test_what_is_no_image_is_an_error_alone(classifier, tmp_path):
+    with pytest.raises(qcs_jax.system.errors.UserError, match="No such file"):
+        classifier.predict_photo(tmp_path / "none.jpg")
+
+
+def test_it_is_json(classifier, two):
+    photo = classifier.predict_photo(two)
+    found = json.loads(json.dumps(photo.to_dict()))
+    assert (found["path"], found["width"], found["height"]) == (str(two), 900, 640)
+    for face, told in zip(photo.faces, found["faces"], strict=True):
+        np.testing.assert_allclose(told["box"], face.box, atol=0.05)
+        assert list(told["landmarks"])[0] == "left eye" and told["label"] == face.label
+        assert told["probabilities"].keys() == set(classifier.class_names)
+        assert sum(told["probabilities"].values()) == pytest.approx(1)
+
+
+def test_boxes_and_labels_are_drawn(classifier, two, tmp_path):
+    photo = classifier.predict_photo(two)
+    before = np.asarray(photo.image).copy()
+    photo.save(tmp_path / "drawn.png")
+    drawn = np.asarray(Image.open(tmp_path / "drawn.png"))
+    np.testing.assert_array_equal(photo.image, before)  # a copy
+    changed = (drawn != before).any(axis=-1)
+    for face in photo.faces:
+        left, top, right, bottom = face.box.round().astype(int)
+        middle = (top + bottom) // 2
+        assert changed[middle - 5 : middle + 5, left - 2 : left + 3].any(axis=1).all()
+        assert not changed[middle, left + 10 : right - 10].any()
+    assert changed.mean() < 0.1
+    assert str(photo).count("\n") == 1 and f"{photo.faces[0].label} (" in str(photo)
+
+
+def test_labels_stay_inside(classifier):
+    small = Image.open(PORTRAIT).convert("RGB").crop((150, 110, 385, 345))
+    photo = classifier.predict_photo(small)
+    assert len(photo.faces) == 1
+    assert photo.draw().size == small.size
+    moved = [FaceFound(x.detection, x.prediction) for x in photo.faces]
+    for face in moved:
+        face.detection.box[:] += np.tile((300, -200), 2)  # far outside
+    Photograph(small, tuple(moved)).draw()
