@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -130,7 +131,10 @@ def _landmarks(run: Run, trained: Trained) -> list | None:
     train, side = run.splits.whole_train, run.config.data.resize
     count = min(_MEASURED, len(train))
     some = np.random.default_rng(0).choice(len(train), count, replace=False)
-    faces = (Image.fromarray(decode(x, side)) for x in train.encoded(some.tolist()))
+    faces = []
+    for data in train.encoded(some.tolist()):
+        with contextlib.suppress(OSError):  # training names what it cannot decode
+            faces.append(Image.fromarray(decode(data, side)))
     try:
         template = template_of(faces)
     except UserError:  # no OpenCV
