@@ -27,6 +27,7 @@ def get_config(variant="qcs"):
     c.data.name = "fer2013"
     c.data.val_split = "validation"
     c.data.resize = 48
+    c.model.grey = True
     c.data.epoch_fraction = 1 / images
     c.augment.rotation = 10.0
     c.augment.brightness = c.augment.contrast = 0.2

@@ -102,6 +102,8 @@ FIELDS = {
     "model.name": Field("qcs", NETWORK, choices=tuple(models.BRANCHES)),
     # As published, or small enough for a CPU.
     "model.size": Field("full", NETWORK | PAPER, choices=tuple(models.SIZES)),
+    # Sees all images in grey, as those of FER2013 are.
+    "model.grey": Field(False, NETWORK | PAPER),
     "model.dropout": Field(0.0, range=_RATE),  # in the base ViT
     "model.cross_dropout": Field(0.0, range=_RATE),  # in the cross ViT
     # Also after attention projections (8-class models).

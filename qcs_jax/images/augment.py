@@ -18,9 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax.images import ops
-
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
+from qcs_jax.models.pixels import MEAN, STD
 
 # Random erasing: height over width, log-uniform, and how often to look for a rectangle
 # that fits.

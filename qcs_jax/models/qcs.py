@@ -10,7 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.models import layers
+from qcs_jax.models import layers, pixels
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.csa import CrossAttention
 from qcs_jax.models.ir50 import IR50, PyramidTokens
@@ -40,12 +40,14 @@ class BaseBranch(nn.Module):
 
     Attributes:
       subsample: The backbone sees every `subsample`-th pixel.
+      grey: Whether it turns images into grey first.
       backbone: Constructor of the backbone, called with `norm`.
       tokens: Constructor of what makes tokens of its feature maps.
       vit: Constructor of the ViT.
     """
 
     subsample: int
+    grey: bool
     backbone: Make
     tokens: Make
     vit: Make
@@ -57,6 +59,7 @@ class BaseBranch(nn.Module):
         """Classifies images `[n * b, s, s, 3]`; the tokens are `[n * b, 3N, C]`."""
         norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
         x = images[:, :: self.subsample, :: self.subsample]
+        x = pixels.grey(x) if self.grey else x
         pyramid = self.backbone(norm=norm, name="backbone")(x)
         tokens = self.tokens(name="tokens")(pyramid)
         return self.vit(name="vit")(
@@ -136,6 +139,8 @@ class QCS(nn.Module):
         and two negatives of one other class).
       image_size: Side s of the images.
       subsample: The backbone sees every `subsample`-th pixel.
+      grey: Turn images into grey first: what has learned from grey images alone has no
+        idea of colour, and its answers about colour images would be arbitrary.
       widths: Channels of the backbone's stages.
       units: Units of the backbone's stages.
       features: Width C of the tokens.
@@ -164,6 +169,7 @@ class QCS(nn.Module):
     branches: int = 4
     image_size: int = 224
     subsample: int = 2
+    grey: bool = False
     widths: Sequence[int] = (64, 128, 256)
     units: Sequence[int] = (3, 4, 14)
     features: int = 768
@@ -193,6 +199,7 @@ class QCS(nn.Module):
         )
         self.base = BaseBranch(
             subsample=self.subsample,
+            grey=self.grey,
             backbone=functools.partial(
                 self.backbone,
                 widths=self.widths,
