@@ -1,0 +1,88 @@
+"""The network that comes with the package, as a user meets it."""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+
+import qcs_jax
+from qcs_jax import models
+from qcs_jax.checkpoint import Trained, weights
+from qcs_jax.images.datasets import CLASS_NAMES
+from qcs_jax.predict import __main__ as command
+
+PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
+CARD = (weights.PRETRAINED / "README.md").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return Trained.load("fer2013")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return qcs_jax.load()
+
+
+def test_it_is_small_and_says_what_it_is(trained):
+    assert weights.pretrained().keys() == {"fer2013"}
+    assert weights.pretrained()["fer2013"].stat().st_size < 12e6
+    assert trained.class_names == CLASS_NAMES["fer2013"] and not trained.drawn
+    base = {"params": {"base": trained.variables["params"]["base"]}}
+    assert 4 * models.count(base) < 12e6  # of float32
+    said = trained.description
+    assert said["config"]["model"]["size"] == "small"
+    assert said["command"].startswith("python -m qcs_jax.main --config=configs/fer2013")
+    assert re.fullmatch("[0-9a-f]{40}", said["versions"]["commit"])
+    assert np.shape(trained.landmarks) == (4, 2)
+    text = json.dumps(said)
+    assert not re.search(r"(?<![\w.])/(home|root|tmp|work|Users|usr)\b", text)
+
+
+def test_the_card_has_the_numbers_of_the_file(trained):
+    evaluation = trained.description["evaluation"]
+    assert evaluation["examples"] == 3589
+    assert f"**{100 * evaluation['metrics']['accuracy']:.1f} %**" in CARD
+    for row in evaluation["per_class"]:
+        assert (
+            f"| {row['class']} | {row['examples']:,} | {100 * row['recall']:.1f} "
+            in CARD
+        )
+    assert f"calibration error is {100 * evaluation['metrics']['ece']:.1f} %" in CARD
+
+
+def test_the_portrait_is_found_and_moves_little(classifier):
+    """Under small shifts, scales and turns of the photograph."""
+    pytest.importorskip("cv2", reason="the extra [align] is not installed")
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    [face] = classifier.predict_photo(portrait).faces
+    for factor, degrees, shift in ((0.8, 0, 0), (1.0, 6, 9), (1.2, -6, -7)):
+        size = tuple(round(factor * side) for side in portrait.size)
+        moved = portrait.resize(size).rotate(
+            degrees, Image.Resampling.BICUBIC, translate=(shift, shift)
+        )
+        [again] = classifier.predict_photo(moved).faces
+        distance = np.abs(again.probabilities - face.probabilities).sum() / 2
+        assert distance < 0.3
+
+
+def test_the_command_uses_it(classifier, capsys):
+    assert command.main([str(PORTRAIT)]) == 0
+    assert classifier.predict(PORTRAIT).label in capsys.readouterr().out
+
+
+PREDICT = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"
+
+
+def test_a_fresh_process_needs_no_orbax(classifier):
+    code = f"{PREDICT}; assert not [m for m in sys.modules if m.startswith('orbax')]"
+    argv = [sys.executable, "-W", "error", "-c", code, str(PORTRAIT)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == classifier.predict(PORTRAIT).label
