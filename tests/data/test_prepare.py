@@ -179,6 +179,7 @@ def test_interrupted_preparation_leaves_nothing_finished(run, tmp_path, how):
     deadline = time.monotonic() + 60
     while not list(place.glob("incomplete.*")) and time.monotonic() < deadline:
         time.sleep(0.02)
+    time.sleep(0.5)  # tqdm complains about a bar that is interrupted while it is made
     process.send_signal(how)
     _, stderr = process.communicate(timeout=60)
     assert not finished(tmp_path / "prepared")

@@ -9,12 +9,12 @@ import small
 from absl import logging
 from PIL import Image
 
+import qcs_jax
 from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.input import sources
-from qcs_jax.predict import classifier as inference
 from qcs_jax.visualize import FIGURES, figures, style
 from qcs_jax.visualize import __main__ as command
 from qcs_jax.visualize.scene import Scene
@@ -143,7 +143,7 @@ def test_a_dataset_of_the_run_is_the_default(qcs, images, tmp_path, monkeypatch)
 
 def test_confusion_is_what_the_classifier_says(qcs, images):
     scene = Scene(qcs, folder=str(images))
-    classifier = inference.load(qcs)
+    classifier = qcs_jax.load(qcs)
     expected = np.zeros((3, 3), int)
     for label, name in enumerate(CLASSES):
         for answer in classifier.predict(sorted((images / name).iterdir())):
