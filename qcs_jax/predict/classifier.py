@@ -166,7 +166,10 @@ class Classifier:
         Raises:
           UserError: if it is not an image, or OpenCV (the extra `align`) is missing.
         """
-        [answer] = self.predict_photos([photo])
+        items, one = expand(photo)
+        if not one:
+            raise UserError("this is not one photograph: predict_photos takes several")
+        [answer] = self.predict_photos(items)
         if isinstance(answer, Failure):
             raise UserError(str(answer))
         return answer

@@ -13,6 +13,7 @@ from PIL import Image
 import qcs_jax
 from qcs_jax.predict import align
 from qcs_jax.predict.photograph import FaceFound, Photograph
+from qcs_jax.system.errors import UserError
 
 pytest.importorskip("cv2", reason="the extra [align] is not installed")
 
@@ -71,8 +72,14 @@ def test_photographs_come_one_by_one(classifier, two, tmp_path):
 
 
 def test_what_is_no_image_is_an_error_alone(classifier, tmp_path):
-    with pytest.raises(qcs_jax.system.errors.UserError, match="No such file"):
+    with pytest.raises(UserError, match="No such file"):
         classifier.predict_photo(tmp_path / "none.jpg")
+
+
+def test_several_are_not_one(classifier, two):
+    for several in (two.parent, [two, two], f"{two.parent}/*.png"):
+        with pytest.raises(UserError, match="predict_photos takes several"):
+            classifier.predict_photo(several)
 
 
 def test_it_is_json(classifier, two):
