@@ -166,10 +166,9 @@ class Classifier:
         Raises:
           UserError: if it is not an image, or OpenCV (the extra `align`) is missing.
         """
-        items, one = expand(photo)
-        if not one:
+        if not expand(photo)[1]:
             raise UserError("this is not one photograph: predict_photos takes several")
-        [answer] = self.predict_photos(items)
+        [answer] = self.predict_photos([photo])
         if isinstance(answer, Failure):
             raise UserError(str(answer))
         return answer
