@@ -2,8 +2,8 @@
 
 import qcs_jax
 
-classifier = qcs_jax.load("runs/demo")
-print(classifier.predict("face.jpg"))
+classifier = qcs_jax.load()
+print(classifier.predict_photo("photo.jpg"))
 """
 
 from __future__ import annotations
@@ -17,18 +17,22 @@ __version__ = "0.1.0"
 __all__ = [
     "Classifier",
     "Failure",
+    "Frame",
     "Photograph",
     "Prediction",
     "__version__",
     "load",
+    "to_pandas",
 ]
 
 _HOMES = {
     "Classifier": "qcs_jax.predict.classifier",
     "Failure": "qcs_jax.predict.prediction",
+    "Frame": "qcs_jax.predict.video",
     "Prediction": "qcs_jax.predict.prediction",
     "Photograph": "qcs_jax.predict.photograph",
     "load": "qcs_jax.predict.loading",
+    "to_pandas": "qcs_jax.predict.rows",
 }
 
 runtime.guard()

@@ -75,19 +75,30 @@ class Trained:
         """Side of the square that images are resized to before the crop, in pixels."""
         return self.description["preprocessing"]["resize"]
 
-    @functools.cached_property
+    @property
     def landmarks(self) -> list | None:
         """Where the landmarks of a face are in the training images, if it was measured.
 
         `[4, 2]`, as parts of the side before the crop; see `predict.align.Aligner`. An
         evaluation measures it.
         """
-        if found := self.description["preprocessing"].get("landmarks"):
+        found = self.description["preprocessing"].get("landmarks")
+        return found or (self._metrics or {}).get("landmarks")
+
+    @property
+    def evaluation(self) -> dict | None:
+        """What an evaluation of this step found, see `metrics.results`; or None."""
+        if found := self.description.get("evaluation"):
             return found
+        metrics = self._metrics
+        return metrics if metrics and metrics.get("step") == self.step else None
+
+    @functools.cached_property
+    def _metrics(self) -> dict | None:
+        """What is in the file of the run's last evaluation."""
         try:
-            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
-            return json.loads(text)["landmarks"]
-        except (OSError, ValueError, KeyError):
+            return json.loads((self.workdir / METRICS_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             return None
 
     @property

@@ -1,21 +1,26 @@
-"""Classifies image files.
+"""Finds the faces in image files and classifies them.
 
-python -m qcs_jax.predict faces/*.jpg
-find . -name '*.jpg' | python -m qcs_jax.predict --checkpoint=RUN - --out=faces.csv
+qcs-jax predict party.jpg --draw=drawn
+qcs-jax predict faces/*.jpg --crops --out=faces.csv
+find . -name '*.jpg' | qcs-jax predict --checkpoint=RUN - --json
 
-Exit status: 0 if every image was classified, 1 if some were not, 2 if the command
-could not do its work, 130 after Ctrl-C.
+Exit status: 0 if every image was read, 1 if some were not, 2 if the command could not
+do its work, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
+import pathlib
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -24,12 +29,43 @@ def main(argv: list[str] | None = None) -> int:
     return command.run(lambda: _classify(args), failure=2)
 
 
+def add_network(add: Any) -> None:
+    """Adds the flags that say how faces are found and classified."""
+    add(
+        "--checkpoint",
+        metavar="RUN",
+        help="a run, one of its steps, or a file of weights; default: the network for "
+        "photographs that comes with the package",
+    )
+    add(
+        "--flip",
+        action="store_true",
+        help="the mean of what a face and its mirror image give; twice the time",
+    )
+    add(
+        "--detector",
+        metavar="YUNET.onnx",
+        help="find faces with this detector instead of BlazeFace",
+    )
+
+
+def load(args: argparse.Namespace) -> Any:
+    """Loads what the flags of `add_network` say; notes go to standard error."""
+    from qcs_jax.predict import loading, yunet
+
+    detector = None if args.detector is None else yunet.YuNet(args.detector)
+    checkpoint = args.checkpoint or loading.PRETRAINED
+    with contextlib.redirect_stdout(sys.stderr):
+        return loading.load(checkpoint, flip=args.flip, detector=detector)
+
+
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.predict",
-        description="Classifies image files.",
-        epilog="Exit status: 0 if every image was classified, 1 if some were not, 2 if "
-        "the command could not do its work.",
+        prog=command.name("predict"),
+        description="Finds the faces in image files and classifies them. An image that "
+        "is cropped to a face, as training images are, is taken whole.",
+        epilog="Exit status: 0 if every image was read, 1 if some were not, 2 if the "
+        "command could not do its work.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -40,46 +76,65 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="a file, a pattern in quotes, a folder; or - to read them from standard "
         "input, one a line",
     )
+    add_network(add)
     add(
-        "--checkpoint",
-        metavar="RUN",
-        help="a run, one of its steps, or a file of weights; default: the network for "
-        "photographs that comes with the package",
-    )
-    add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
-    add(
-        "--align",
+        "--crops",
         action="store_true",
-        help="find the largest face of each image first, and set it straight; needs "
-        "the extra qcs_jax[align]",
+        help="look for no faces: each image is one, and taken whole (always so for "
+        "networks that were trained on drawings)",
     )
-    add(
-        "--detector",
-        metavar="YUNET.onnx",
-        help="find faces with this detector, and set them straight",
-    )
-    return parser.parse_args(argv)
+    add("--json", action="store_true", help="print all of it as JSON, not a table")
+    add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
+    add("--draw", metavar="FOLDER", help="write each photograph with boxes and labels")
+    args = parser.parse_intermixed_args(argv)  # flags may stand between images
+    if args.crops and args.draw:
+        parser.error("--draw needs faces in photographs: leave out --crops")
+    return args
 
 
 def _classify(args: argparse.Namespace) -> int:
-    """Returns 1 if an image could not be classified, else 0."""
+    """Returns 1 if an image could not be read, else 0."""
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import align, loading, output, yunet
+    from qcs_jax.predict import output, rows
 
     if args.out is not None:
         output.check(args.out)
-    detect = None if args.detector is None else yunet.YuNet(args.detector)
-    aligner = align.Aligner(detect) if args.align or detect else None
-    checkpoint = args.checkpoint or loading.PRETRAINED
-    with contextlib.redirect_stdout(sys.stderr):  # notes; the table alone goes there
-        loaded = loading.load(checkpoint, aligner=aligner)
-    names = loaded.class_names
-    answers = output.with_progress(loaded.predict_each(_paths(args.images)))
+    classifier = load(args)
+    crops = args.crops or classifier.drawn
+    find = classifier.predict_each if crops else classifier.predict_photos
+    answers = output.with_progress(find(_paths(args.images)))
+    if args.draw is not None:
+        if crops:
+            raise UserError(
+                "--draw: a network of drawings finds no faces: leave it out"
+            )
+        answers = _drawn(answers, pathlib.Path(args.draw))
+    names = classifier.class_names
     with contextlib.ExitStack() as stack:
         record = None
         if args.out is not None:
-            record = stack.enter_context(output.writer(args.out, names))
-        return output.tell(answers, max(map(len, ("label", *names))), record)
+            columns = rows.OF_CROPS if crops else rows.OF_PHOTOGRAPHS
+            record = stack.enter_context(output.writer(args.out, names, columns))
+        if args.json:
+            return output.print_json(answers, record)
+        width = max(map(len, ("label", *names)))
+        return output.print_table(answers, width, record, photographs=not crops)
+
+
+def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
+    """Draws every photograph that passes into a file of its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    taken: set[str] = set()
+    for answer in answers:
+        if hasattr(answer, "draw"):
+            stem = name = pathlib.Path(answer.path).stem
+            for i in itertools.count(2):
+                if name not in taken:
+                    break
+                name = f"{stem}-{i}"
+            taken.add(name)
+            answer.draw().save(folder / f"{name}.jpg", quality=90)
+        yield answer
 
 
 def _paths(given: list[str]) -> Iterator[str]:

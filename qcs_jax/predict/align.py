@@ -1,19 +1,19 @@
 """Sets the face of a photograph straight, as in the training images.
 
-classifier = qcs_jax.load(aligner=align.Aligner())
+aligner = align.Aligner()
+face = aligner(Image.open("photo.jpg"))
 
 Needs the extra `qcs_jax[align]` (OpenCV), which runs the detector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
 
-from qcs_jax.predict.detector import BlazeFace, Detection
+from qcs_jax.predict.detector import BlazeFace, Detection, Detector, overlap
 from qcs_jax.system.errors import UserError
 
 # Where the usual alignment for face recognition (ArcFace) puts the landmarks, as parts
@@ -21,6 +21,11 @@ from qcs_jax.system.errors import UserError
 # the mouth.
 TEMPLATE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)])
 TEMPLATE = np.concatenate([TEMPLATE, [(56.1397, 92.2848)]]) / 112
+
+
+# Overlap (IoU) of a crop with what would be cut out of it. Of 487 crops of two data
+# sets nine of ten have more; a face that is 0.7 times as wide as theirs has 0.49.
+_CROPPED = 0.5
 
 
 class NoFaceFound(UserError):
@@ -36,20 +41,19 @@ class Aligner:
 
     def __init__(
         self,
-        detect: Callable[[Image.Image], list[Detection]] | None = None,
+        detect: Detector | None = None,
         template: np.ndarray = TEMPLATE,
     ):
         """Loads the detector.
 
         Args:
-          detect: Upright RGB image -> faces, the largest first; such as a
-            `qcs_jax.predict.yunet.YuNet`. Default: a `BlazeFace`.
+          detect: Finds faces; default: a `BlazeFace`.
           template: See above.
 
         Raises:
           UserError: if OpenCV is not installed.
         """
-        self.detect = BlazeFace() if detect is None else detect
+        self.detect: Detector = BlazeFace() if detect is None else detect
         self.template = template
 
     def __call__(self, image: Image.Image, side: int = 224) -> Image.Image:
@@ -71,9 +75,13 @@ class Aligner:
             raise NoFaceFound("no face found")
         return self.cut(image, faces[0], side)
 
-    def to(self, template: Any) -> Aligner:
-        """Returns the same with another template."""
-        return Aligner(self.detect, np.asarray(template, np.float64))
+    def fits(self, image: Image.Image, face: Detection) -> bool:
+        """Whether an image is cut out around its face already, as it would be cut."""
+        matrix = similarity(face.landmarks, self.template)
+        half = 0.5 / np.hypot(*matrix[:, 0])  # in pixels of the image
+        center = np.linalg.solve(matrix[:, :2], 0.5 - matrix[:, 2])
+        would = np.concatenate([center - half, center + half])
+        return overlap(would, np.array((0, 0, *image.size))) >= _CROPPED
 
     def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
         """Cuts out one face; see `__call__`."""

@@ -9,30 +9,23 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image
 
-from qcs_jax.images.augment import preprocess
-from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.metrics.counts import probabilities
-from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.align import TEMPLATE, Aligner
+from qcs_jax.predict.base_branch import BaseBranch, Decoded
+from qcs_jax.predict.detector import Detector
 from qcs_jax.predict.explanation import Explanation, explain
-from qcs_jax.predict.faces import Face, expand, path_of, read
-from qcs_jax.predict.interaction import Interaction, fill_up
+from qcs_jax.predict.faces import Face, expand
+from qcs_jax.predict.interaction import Interaction
 from qcs_jax.predict.photograph import Photograph, examine
 from qcs_jax.predict.prediction import Failure, Prediction
+from qcs_jax.predict.video import Frame, Video, watch
 from qcs_jax.system.errors import UserError
-
-BATCH = 32  # faces in a pass; fewer are filled up to a power of two
-
-# Upright RGB image and side -> the face in it, as a square of that side.
-Align = Callable[[Image.Image, int], Image.Image]
 
 
 class Classifier:
@@ -40,10 +33,9 @@ class Classifier:
 
     Attributes:
       class_names: k names, in the order of logits and probabilities.
-      model: The network, its batch normalisation folded into the convolutions; see
-        `folded.fold`.
-      variables: Its base branch.
       resize: Faces are resized to this square before the centre crop, in pixels.
+      about: What network it is, and how good; also what `print` says of it.
+      drawn: Whether it was trained on drawings, not on photographs.
     """
 
     def __init__(
@@ -52,9 +44,13 @@ class Classifier:
         variables: dict,
         class_names: Sequence[str],
         resize: int,
-        aligner: Align | None = None,
-        load_interaction: Callable[[], Interaction] | None = None,
+        *,
+        flip: bool = False,
+        detector: Detector | None = None,
         landmarks: np.ndarray = TEMPLATE,
+        load_interaction: Callable[[], Interaction] | None = None,
+        about: str = "",
+        drawn: bool = False,
     ):
         """Puts a base branch on the default device.
 
@@ -64,28 +60,36 @@ class Classifier:
             branch beside them is not used, nor are statistics if it is folded.
           class_names: See above.
           resize: See above.
-          aligner: Finds the face in an image, such as `qcs_jax.predict.align.Aligner`;
-            None takes the whole image for the face.
-          load_interaction: Reads the rest of the network, which only `explain` needs.
+          flip: Give the mean of what a face and its mirror image give; takes twice the
+            time.
+          detector: Finds the faces of photographs; default: a `BlazeFace`.
           landmarks: Where the landmarks of a face are in the training images; the
             template of `align.Aligner`.
+          load_interaction: Reads the rest of the network, which only `explain` needs.
+          about: See above.
+          drawn: See above.
         """
-        base = {name: {"base": tree["base"]} for name, tree in variables.items()}
-        model, base = fold(model, base)
-        self.model = model
-        self.variables = jax.device_put(base)
         self.class_names = tuple(class_names)
         self.resize = resize
-        self._aligner = aligner
+        self.about = about or type(model).__name__
+        self.drawn = drawn
+        self._base = BaseBranch(model, variables, resize, flip=flip)
         self._load_interaction = load_interaction
+        self._detector = detector
         self._landmarks = landmarks
-        self._logits = jax.jit(model.apply)
 
-        def forward(variables: dict, pixels: jax.Array) -> Any:
-            images = preprocess(pixels, model.image_size)
-            return model.apply(variables, images, method="embed")
+    def __repr__(self) -> str:
+        return self.about
 
-        self._forward = jax.jit(forward)
+    @property
+    def model(self) -> QCS:
+        """The network, its batch normalisation folded into the convolutions."""
+        return self._base.model
+
+    @property
+    def variables(self) -> dict:
+        """Weights of the base branch of `model`."""
+        return self._base.variables
 
     @property
     def image_size(self) -> int:
@@ -102,7 +106,7 @@ class Classifier:
         Returns:
           float32 `[b, k]`.
         """
-        return self._logits(self.variables, normalized_images)
+        return self._base.logits(normalized_images)
 
     def predict(
         self, faces: Face | Iterable[Face]
@@ -149,13 +153,13 @@ class Classifier:
     def _predict(
         self, faces: Iterator[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
-        for pass_ in self._passes(faces):
+        for pass_ in self._base.passes(faces):
             rows = iter(probabilities(pass_.logits))
             for face in pass_.faces:
                 if isinstance(face, Failure):
                     yield face
                 else:
-                    yield self._prediction(next(rows), face.path)
+                    yield Prediction.of(next(rows), self.class_names, face.path)
 
     def predict_photo(self, photo: Face) -> Photograph:
         """Finds every face of a photograph and classifies it.
@@ -189,23 +193,38 @@ class Classifier:
           UserError: if OpenCV (the extra `align`) is missing.
         """
         given = expand(photos)[0]
-        yield from examine(given, self._photo_aligner, self.resize, self._of_crops)
+        yield from examine(given, self._aligner, self.resize, self._of_crops)
+
+    def predict_video(
+        self, video: str | os.PathLike | int, *, every: int = 1
+    ) -> Iterator[Frame]:
+        """Finds, follows and classifies the faces of a video.
+
+        Args:
+          video: A file, or the number of a camera, from 0.
+          every: Look at each n-th frame only.
+
+        Yields:
+          A `Frame` for each, in memory that does not grow with their number.
+
+        Raises:
+          UserError: if it cannot be opened, or OpenCV (the extra `align`) is missing.
+        """
+        with Video(video, every) as frames:
+            yield from self.watch(frames)
+
+    def watch(self, frames: Iterable) -> Iterator[Frame]:
+        """The same for a `Video`, or whatever gives index, seconds and RGB image."""
+        return watch(frames, self._aligner, self.resize, self._of_crops)
 
     @functools.cached_property
-    def _photo_aligner(self) -> Aligner:
-        if isinstance(self._aligner, Aligner):
-            return self._aligner
-        return Aligner(template=self._landmarks)
+    def _aligner(self) -> Aligner:
+        return Aligner(self._detector, self._landmarks)
 
     def _of_crops(self, crops: list[np.ndarray]) -> Iterator[Prediction]:
         """Of uint8 `[resize, resize, 3]` each."""
-        for i in range(0, len(crops), BATCH):
-            faces = [_Decoded(None, crop) for crop in crops[i : i + BATCH]]
-            for p in probabilities(self._start([*faces]).fetch().logits):
-                yield self._prediction(p, None)
-
-    def _prediction(self, p: np.ndarray, path: str | None) -> Prediction:
-        return Prediction(self.class_names[p.argmax()], p, self.class_names, path)
+        for p in probabilities(self._base.logits_of(crops)):
+            yield Prediction.of(p, self.class_names)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns what the network computes: logits, and what they are linear in.
@@ -221,7 +240,7 @@ class Classifier:
         """
         logits = [np.zeros((0, len(self.class_names)), np.float32)]
         features = [np.zeros((0, self.model.features), np.float32)]
-        for pass_ in self._passes(expand(faces)[0]):
+        for pass_ in self._base.passes(expand(faces)[0]):
             _raise_first_failure(pass_.faces)
             logits.append(pass_.logits)
             features.append(pass_.features)
@@ -245,7 +264,7 @@ class Classifier:
             which compares nothing.
         """
         faces = itertools.chain(expand(anchor)[0], expand(others)[0])
-        decoded = [self._decode(face) for face in faces]
+        decoded = [self._base.decode(face) for face in faces]
         pixels = [face.pixels for face in _raise_first_failure(decoded)]
         if len(pixels) < 2:
             raise UserError("there is no other face to compare the anchor with")
@@ -260,62 +279,8 @@ class Classifier:
             )
         return self._load_interaction()
 
-    def _passes(self, faces: Iterator[Face | Failure]) -> Iterator[_Pass]:
-        """Runs the network on `BATCH` faces at a time, in order.
 
-        Threads decode a batch while the network is busy with the one before.
-        """
-        running: _Pass | None = None
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            while batch := list(itertools.islice(faces, BATCH)):
-                started = self._start(list(pool.map(self._decode, batch)))
-                if running:
-                    yield running.fetch()
-                running = started
-        if running:
-            yield running.fetch()
-
-    def _decode(self, face: Face | Failure) -> _Decoded | Failure:
-        if isinstance(face, Failure):
-            return face
-        try:
-            if self._aligner is None:
-                image = read(face, self.resize)
-            else:
-                image = self._aligner(upright(read(face)), self.resize)
-        except UserError as error:
-            return Failure(str(error), path_of(face))
-        return _Decoded(path_of(face), to_pixels(image, self.resize))
-
-    def _start(self, faces: list[_Decoded | Failure]) -> _Pass:
-        pixels = [face.pixels for face in faces if isinstance(face, _Decoded)]
-        if not pixels:
-            k, c = len(self.class_names), self.model.features
-            return _Pass(faces, np.zeros((0, k)), np.zeros((0, c)))
-        return _Pass(faces, *self._forward(self.variables, fill_up(np.stack(pixels))))
-
-
-class _Decoded(NamedTuple):
-    path: str | None
-    pixels: np.ndarray  # uint8 [resize, resize, 3]
-
-
-class _Pass(NamedTuple):
-    """Faces that go through the network together; filled up at the end."""
-
-    faces: list[_Decoded | Failure]
-    logits: Any  # [at least the number of faces that are no failures, k]
-    features: Any  # [likewise, C]
-
-    def fetch(self) -> _Pass:
-        """Waits for the network; drops what the batch was filled up with."""
-        count = sum(isinstance(face, _Decoded) for face in self.faces)
-        # Slicing on the device would compile for every count.
-        logits, features = jax.device_get((self.logits, self.features))
-        return _Pass(self.faces, logits[:count], features[:count])
-
-
-def _raise_first_failure(faces: Iterable[_Decoded | Failure]) -> list[_Decoded]:
+def _raise_first_failure(faces: Iterable[Decoded | Failure]) -> list[Decoded]:
     decoded = []
     for face in faces:
         if isinstance(face, Failure):

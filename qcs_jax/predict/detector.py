@@ -11,6 +11,7 @@ import dataclasses
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -58,6 +59,16 @@ class Detection:
     def area(self) -> float:
         """Of the box, in square pixels."""
         return float(np.prod(self.box[2:] - self.box[:2]))
+
+
+class Detector(Protocol):
+    """Finds faces; may be called by several threads."""
+
+    def __call__(self, image: Image.Image) -> list[Detection]:
+        """Finds all faces of an upright RGB image; the largest comes first."""
+
+    def upright(self, image: Image.Image) -> list[Detection]:
+        """Finds the faces that stand upright, as in a video, and takes less time."""
 
 
 class BlazeFace:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import pathlib
 
 import jax.numpy as jnp
 import numpy as np
+from PIL import Image
 
 from qcs_jax.images import augment
 from qcs_jax.predict.interaction import Interaction, on_image
+
+_FACE = 192  # pixels, at least, that a face is wide in a picture
+_OPACITY = 0.6  # of a map over a face
+# Dark blue, green, yellow: brighter is more, also without colour vision.
+_COLORS = np.array([(60, 30, 100), (40, 100, 140), (50, 170, 120), (250, 230, 40)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,6 +40,44 @@ class Explanation:
     anchor_maps: np.ndarray
     other_maps: np.ndarray
     similarities: np.ndarray
+
+    def draw(self) -> Image.Image:
+        """Returns a picture: a row for each other face.
+
+        Anchor, its map over it, the map over the other face, and that face. Yellow is
+        important, blue is not; all maps have one scale.
+        """
+        low, high = np.percentile([self.anchor_maps, self.other_maps], [1, 99])
+        width = max(high - low, 1e-6)
+        rows = []
+        for other, *maps in zip(
+            self.others, self.anchor_maps, self.other_maps, strict=True
+        ):
+            over = zip((self.anchor, other), maps, strict=True)
+            drawn = [_overlay(face, (m - low) / width) for face, m in over]
+            rows.append(np.concatenate([self.anchor, *drawn, other], axis=1))
+        picture = Image.fromarray(np.concatenate(rows))
+        scale = -(-_FACE // len(self.anchor))  # so that small faces can be seen
+        size = (scale * picture.width, scale * picture.height)
+        return picture.resize(size, Image.Resampling.BICUBIC)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes what `draw` returns; the suffix says in which format.
+
+        Raises:
+          OSError: if it cannot be written.
+          ValueError: for a suffix that Pillow does not know.
+        """
+        self.draw().save(pathlib.Path(path))
+
+
+def _overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A map over the grey face; values of 0 to 1 go from blue to yellow."""
+    grey = (face @ np.array([0.299, 0.587, 0.114]))[..., None]
+    stops = np.linspace(0, 1, len(_COLORS))
+    colors = [np.interp(values, stops, channel) for channel in _COLORS.T]
+    mixed = (1 - _OPACITY) * grey + _OPACITY * np.stack(colors, axis=-1)
+    return mixed.round().astype(np.uint8)
 
 
 def explain(

@@ -8,8 +8,9 @@ import os
 import numpy as np
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.predict.align import TEMPLATE, Aligner
-from qcs_jax.predict.classifier import Align, Classifier
+from qcs_jax.predict.align import TEMPLATE
+from qcs_jax.predict.classifier import Classifier
+from qcs_jax.predict.detector import Detector
 from qcs_jax.predict.interaction import Interaction
 from qcs_jax.system import compilation_cache
 
@@ -23,7 +24,8 @@ def load(
     path: str | os.PathLike = PRETRAINED,
     *,
     step: int | None = None,
-    aligner: Align | None = None,
+    flip: bool = False,
+    detector: Detector | None = None,
 ) -> Classifier:
     """Loads the base branch of a checkpoint.
 
@@ -35,8 +37,9 @@ def load(
         `python -m qcs_jax.convert` wrote. Default: the network for photographs that
         comes with the package, "fer2013".
       step: Which step; default see `checkpoint.choose_step`.
-      aligner: See `Classifier`. An `Aligner` sets faces as they are in the training
-        images, if an evaluation of the run has measured that.
+      flip: See `Classifier`.
+      detector: See `Classifier`. Faces of photographs are set as they are in the
+        training images, if an evaluation of the run has measured that.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
@@ -45,9 +48,34 @@ def load(
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
         print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}")
-    landmarks = np.asarray(trained.landmarks or TEMPLATE, np.float64)
-    if isinstance(aligner, Aligner):
-        aligner = aligner.to(landmarks)
-    rest = functools.partial(Interaction.load, path, step=trained.step)
-    network = trained.model, trained.variables, trained.class_names
-    return Classifier(*network, trained.resize, aligner, rest, landmarks)
+    return Classifier(
+        trained.model,
+        trained.variables,
+        trained.class_names,
+        trained.resize,
+        flip=flip,
+        detector=detector,
+        landmarks=np.asarray(trained.landmarks or TEMPLATE, np.float64),
+        load_interaction=functools.partial(Interaction.load, path, step=trained.step),
+        about=_about(path, trained),
+        drawn=trained.drawn,
+    )
+
+
+def _about(path: str | os.PathLike, trained: Trained) -> str:
+    config, names = trained.config, trained.class_names
+    lines = [
+        f"Classifier {os.fspath(path)}",
+        f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
+        f"{config.data.name}",
+        f"  classes   {', '.join(names)}",
+        f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
+        f"{trained.model.image_size} x {trained.model.image_size}",
+    ]
+    if found := trained.evaluation:
+        low, high = found["intervals"]["accuracy"]
+        lines.append(
+            f"  accuracy  {found['metrics']['accuracy']:.3f} ({low:.3f} to {high:.3f}) "
+            f"of {found['examples']} images, {found['dataset']} {found['split']}"
+        )
+    return "\n".join(lines)

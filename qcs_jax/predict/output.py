@@ -1,4 +1,4 @@
-"""Answers as they come: a table on standard output, all probabilities in a file."""
+"""Answers as they come: a table or JSON on standard output, all of it in files."""
 
 from __future__ import annotations
 
@@ -9,84 +9,80 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
+from qcs_jax.predict.photograph import Photograph
 from qcs_jax.predict.prediction import Failure, Prediction
+from qcs_jax.predict.rows import NO_FACE, OF_CROPS, Answer, header, rows
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
-Record = Callable[[Prediction | Failure], None]
+Record = Callable[[Any], None]
 
 _ROWS = 32  # of the table that are set in columns together
 
 
-def check(path: str | os.PathLike) -> None:
-    """Raises UserError unless `path` is a .csv or .json file that can be made."""
+def check(path: str | os.PathLike, suffixes: Sequence[str] = (".csv", ".json")) -> None:
+    """Raises UserError unless `path` is a file of such a name that can be made."""
     path = pathlib.Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise UserError(f"--out={path}: give a name that ends in .csv or .json")
+    if path.suffix.lower() not in suffixes:
+        raise UserError(f"{path}: give a name that ends in {' or '.join(suffixes)}")
     if path.is_dir():
-        raise UserError(f"--out={path} is a folder: give a file")
+        raise UserError(f"{path} is a folder: give a file")
     if not path.absolute().parent.is_dir():
-        raise UserError(f"--out={path}: there is no folder {path.parent}")
+        raise UserError(f"{path}: there is no folder {path.parent}")
 
 
 @contextlib.contextmanager
-def writer(path: str | os.PathLike, class_names: Sequence[str]) -> Iterator[Record]:
+def writer(
+    path: str | os.PathLike,
+    class_names: Sequence[str],
+    columns: Sequence[str] = OF_CROPS,
+) -> Iterator[Record]:
     """Opens a file and gives the function that writes an answer into it.
 
     What was written so far is a whole file also when the work is interrupted.
 
     Args:
-      path: Ends in `.csv` (columns file, label, one a class, error) or `.json` (a list
-        of objects with the fields file, label, probabilities, error).
+      path: Ends in `.csv` (the table of `rows`) or `.json` (a list of what `to_dict`
+        gives).
       class_names: In the order of the probabilities.
+      columns: Of CSV, before those of the classes; see `rows`.
     """
     path = pathlib.Path(path)
-    with (
-        # The names of files need not be valid text.
-        path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
-        _WRITERS[path.suffix.lower()](file, class_names) as record,
-    ):
-        yield record
-
-
-@contextlib.contextmanager
-def _csv(file: TextIO, class_names: Sequence[str]) -> Iterator[Record]:
-    rows = csv.writer(file, lineterminator="\n")
-    rows.writerow(["file", "label", *class_names, "error"])
-
-    def record(answer: Prediction | Failure) -> None:
-        if isinstance(answer, Failure):
-            blank = [""] * (1 + len(class_names))
-            rows.writerow([answer.path, *blank, answer.error])
+    # The names of files need not be valid text.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            yield _csv(file, class_names, columns)
         else:
-            p = (f"{p:.6g}" for p in answer.probabilities)
-            rows.writerow([answer.path, answer.label, *p, ""])
+            with json_writer(file) as record:
+                yield record
 
-    yield record
+
+def _csv(file: TextIO, class_names: Sequence[str], columns: Sequence[str]) -> Record:
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(header(columns, class_names))
+
+    def record(answer: Answer) -> None:
+        for row in rows(answer, columns, len(class_names)):
+            table.writerow([f"{x:.6g}" if isinstance(x, float) else x for x in row])
+
+    return record
 
 
 @contextlib.contextmanager
-def _json(file: TextIO, class_names: Sequence[str]) -> Iterator[Record]:
+def json_writer(file: TextIO) -> Iterator[Record]:
+    """Gives the function that writes an answer into a list in JSON."""
     file.write("[")
     separator = "\n"
 
-    def record(answer: Prediction | Failure) -> None:
+    def record(answer: Prediction | Photograph | Failure) -> None:
         nonlocal separator
-        fields: dict[str, Any] = dict(
-            file=answer.path, label=None, probabilities=None, error=None
-        )
-        if isinstance(answer, Failure):
-            fields |= dict(error=answer.error)
-        else:
-            p = (float(f"{p:.6g}") for p in answer.probabilities)
-            probabilities = dict(zip(class_names, p, strict=True))
-            fields |= dict(label=answer.label, probabilities=probabilities)
-        file.write(separator + json.dumps(fields))
+        text = json.dumps({**answer.to_dict(), "error": getattr(answer, "error", None)})
+        file.write(separator + text)
         separator = ",\n"
 
     try:
@@ -95,50 +91,67 @@ def _json(file: TextIO, class_names: Sequence[str]) -> Iterator[Record]:
         file.write("\n]\n")
 
 
-_WRITERS = {".csv": _csv, ".json": _json}
-
-
 def with_progress(
-    answers: Iterator[Prediction | Failure],
-) -> Iterator[Prediction | Failure]:
+    answers: Iterator[Any], unit: str = " images", total: int | None = None
+) -> Iterator[Any]:
     """A bar where somebody looks and rows of the table do not show it already."""
-    watched = sys.stderr.isatty() and not sys.stdout.isatty()
+    watched = sys.stderr.isatty() and (total or not sys.stdout.isatty())
+    bar = tqdm(answers, disable=not watched, unit=unit, total=total, delay=2)
     # One iterator, because every iter() of a bar would start a new one.
-    return iter(tqdm(answers, disable=not watched, unit=" images", delay=2))
+    return iter(bar)
 
 
-def tell(
-    answers: Iterator[Prediction | Failure],
+def print_json(answers: Iterable[Any], record: Record | None) -> int:
+    """Prints a list in JSON, failures to standard error, too; see `print_table`."""
+    count = failed = 0
+    with json_writer(sys.stdout) as write:
+        for answer in answers:
+            if record is not None:
+                record(answer)
+            write(answer)
+            if isinstance(answer, Failure):
+                _say(f"error: {answer}", sys.stderr)
+                failed += 1
+            count += 1
+    return _sum_up(failed, count)
+
+
+def print_table(
+    answers: Iterator[Any],
     label_width: int,
     record: Record | None,
+    *,
+    photographs: bool = False,
 ) -> int:
-    """Prints the table, failures to standard error.
+    """Prints the two most probable classes of each face, failures to standard error.
 
     Args:
       answers: Any number of them.
       label_width: Width of the column of labels.
       record: Writes each answer into a file, or None.
+      photographs: Whether the answers are photographs: they have a column for where
+        the face is.
 
     Returns:
-      1 if an image could not be classified, else 0.
+      1 if an image could not be read, else 0.
     """
-    file_width, count, failed = len("file"), 0, 0
+    widths = [len("file"), label_width, 5, label_width, 5]
+    heads = ["file", "label", "p", "second", "p", *(["where"] if photographs else [])]
+    count = failed = 0
     while block := list(itertools.islice(answers, _ROWS)):
-        file_width = max(file_width, *(len(str(answer.path)) for answer in block))
+        widths[0] = max(widths[0], *(len(str(answer.path)) for answer in block))
         if record is not None:
             for answer in block:
                 record(answer)
         try:
             if not count:
-                header = ("file", "label", "p", "second", "p")
-                _say(_row(header, file_width, label_width))
+                _say(_line(heads, widths))
             for answer in block:
                 if isinstance(answer, Failure):
                     _say(f"error: {answer}", sys.stderr)
                 else:
-                    (first, p1), (second, p2) = answer.top(2)
-                    cells = (answer.path, first, f"{p1:.3f}", second, f"{p2:.3f}")
-                    _say(_row(cells, file_width, label_width))
+                    for cells in _cells(answer):
+                        _say(_line(cells, widths))
             sys.stdout.flush()
         except BrokenPipeError:  # `| head` has seen enough; the file wants the rest
             if record is None:
@@ -146,15 +159,35 @@ def tell(
             command.discard_output()
         failed += sum(isinstance(answer, Failure) for answer in block)
         count += len(block)
-    if failed:
-        _say(f"{failed} of {count} could not be classified", sys.stderr)
-    return 1 if failed else 0
+    return _sum_up(failed, count)
 
 
-def _row(cells: tuple, file_width: int, label_width: int) -> str:
-    widths = (file_width, label_width, 5, label_width, 5)
-    padded = (f"{cell:{w}}" for cell, w in zip(cells, widths, strict=True))
+def _cells(answer: Prediction | Photograph) -> Iterator[list]:
+    if isinstance(answer, Prediction):
+        yield [answer.path, *_two_best(answer)]
+    elif not answer.faces:
+        yield [answer.path, NO_FACE]
+    else:
+        for face in answer.faces:
+            place = ", ".join(f"{x:.0f}" for x in face.box)
+            where = "taken whole" if answer.whole else place
+            yield [answer.path, *_two_best(face.prediction), where]
+
+
+def _two_best(prediction: Prediction) -> list[str]:
+    (first, p1), (second, p2) = prediction.top(2)
+    return [first, f"{p1:.3f}", second, f"{p2:.3f}"]
+
+
+def _line(cells: Sequence, widths: Sequence[int]) -> str:
+    padded = [f"{c!s:{w}}" for c, w in zip(cells, [*widths, 0], strict=False)]
     return "  ".join(padded).rstrip()
+
+
+def _sum_up(failed: int, count: int) -> int:
+    if failed:
+        _say(f"{failed} of {count} could not be read", sys.stderr)
+    return 1 if failed else 0
 
 
 def _say(line: str, stream=None) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from qcs_jax.images.decode import upright
+from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.predict.align import Aligner
-from qcs_jax.predict.detector import LANDMARKS, Detection
+from qcs_jax.predict.detector import LANDMARKS
+from qcs_jax.predict.drawing import draw_boxes
 from qcs_jax.predict.faces import Face, path_of, read
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.system.errors import UserError
 
-_COLOR, _INK = (0, 158, 115), (255, 255, 255)
+# No photograph is so small, in pixels: an image without a face that the detector would
+# know is a crop that it does not know.
+_THUMBNAIL = 128
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,27 +29,19 @@ class FaceFound:
     """One face of a photograph.
 
     Attributes:
-      detection: Where it is.
       prediction: What it shows.
+      box: float64 `[4]`: left, top, right and bottom, in pixels of the photograph.
+      landmarks: float64 `[4, 2]`: x and y of eyes, nose and mouth, see `Detection`;
+        None if the detector did not see them.
+      score: How sure the detector is that it is a face, 0.6 to 1, or None.
+      pixels: uint8 `[resize, resize, 3]`, what the classifier was given.
     """
 
-    detection: Detection
     prediction: Prediction
-
-    @property
-    def box(self) -> np.ndarray:
-        """float64 `[4]`: left, top, right and bottom, in pixels."""
-        return self.detection.box
-
-    @property
-    def landmarks(self) -> np.ndarray:
-        """float64 `[4, 2]`: x and y of eyes, nose and mouth, see `Detection`."""
-        return self.detection.landmarks
-
-    @property
-    def score(self) -> float:
-        """How sure the detector is that it is a face."""
-        return self.detection.score
+    box: np.ndarray
+    landmarks: np.ndarray | None
+    score: float | None
+    pixels: np.ndarray
 
     @property
     def label(self) -> str:
@@ -65,15 +59,17 @@ class FaceFound:
         return self.prediction.probabilities
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as JSON has it; pixels to a tenth."""
-        points = zip(LANDMARKS, self.landmarks.round(1).tolist(), strict=True)
-        names = self.prediction.class_names
+        """Returns all of it but the pixels as JSON has it; places to a tenth."""
+        landmarks = None
+        if self.landmarks is not None:
+            points = self.landmarks.round(1).tolist()
+            landmarks = dict(zip(LANDMARKS, points, strict=True))
         return {
             "box": self.box.round(1).tolist(),
-            "landmarks": dict(points),
-            "score": round(self.score, 4),
+            "landmarks": landmarks,
+            "score": None if self.score is None else round(self.score, 4),
             "label": self.label,
-            "probabilities": dict(zip(names, self.probabilities.tolist(), strict=True)),
+            "probabilities": self.prediction.to_dict()["probabilities"],
         }
 
     def __str__(self) -> str:
@@ -88,41 +84,56 @@ class Photograph:
     Attributes:
       image: Upright RGB, in whose pixels boxes and landmarks are.
       faces: The largest first; none where there is none.
+      whole: Whether the image is a face already, cut out as the training images are,
+        and was given to the network whole.
       path: Path of the file, or None if it was not a file.
     """
 
     image: Image.Image
     faces: tuple[FaceFound, ...]
+    whole: bool = False
     path: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns path, size and faces as JSON has them."""
+        """Returns file, size and faces as JSON has them."""
         width, height = self.image.size
         return {
-            "path": self.path,
+            "file": self.path,
             "width": width,
             "height": height,
+            "whole": self.whole,
             "faces": [face.to_dict() for face in self.faces],
         }
 
+    def to_pandas(self) -> Any:
+        """Returns a pandas.DataFrame with a row for each face; see `rows`."""
+        from qcs_jax.predict.rows import to_pandas
+
+        return to_pandas([self])
+
     def draw(self) -> Image.Image:
         """Returns a copy with a box around every face, and its label above."""
-        image = self.image.copy()
-        pen = ImageDraw.Draw(image)
-        width = max(2, round(max(image.size) / 300))
-        for face in reversed(self.faces):  # the largest on top
-            left, top, right, bottom = face.box.tolist()
-            pen.rectangle((left, top, right, bottom), outline=_COLOR, width=width)
-            text = f"{face.label} {100 * face.confidence:.0f} %"
-            size = max(12, min(round((right - left) / 8), 48))
-            spot = _inside(image.size, (left, top - 1.4 * size))
-            box = pen.textbbox(spot, text, _font(size))
-            pen.rectangle(
-                (box[0] - width, box[1] - width, box[2] + width, box[3] + width),
-                fill=_COLOR,
-            )
-            pen.text(spot, text, _INK, _font(size))
-        return image
+        texts = [f"{face.label} {100 * face.confidence:.0f} %" for face in self.faces]
+        boxes = [face.box for face in self.faces]
+        return draw_boxes(self.image, zip(boxes, texts, strict=True))
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draws into matplotlib's axes, by default of a new figure; returns them.
+
+        Raises:
+          UserError: if matplotlib (the extra `report`) is missing.
+        """
+        if axes is None:
+            try:
+                from matplotlib import pyplot
+            except ModuleNotFoundError as error:
+                raise UserError(
+                    'plots need matplotlib: pip install "qcs_jax[report]"'
+                ) from error
+            axes = pyplot.figure().add_subplot()
+        axes.imshow(self.draw())
+        axes.set_axis_off()
+        return axes
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes what `draw` returns; the suffix says in which format.
@@ -135,9 +146,9 @@ class Photograph:
 
     def __str__(self) -> str:
         what = self.path or "photograph"
-        if not self.faces:
-            return f"{what}: no face"
-        return "\n".join(f"{what}: {face}" for face in self.faces)
+        if self.whole:
+            return f"{what}: {self.faces[0].prediction}, taken whole"
+        return "\n".join(f"{what}: {face}" for face in self.faces) or f"{what}: no face"
 
 
 def examine(
@@ -147,6 +158,9 @@ def examine(
     classify: Callable[[list[np.ndarray]], Iterable[Prediction]],
 ) -> Iterator[Photograph | Failure]:
     """Finds the faces of photographs, one after another, and classifies them.
+
+    An image that is a face already is taken whole: one whose only face lies where faces
+    lie in the training images, or a thumbnail in which none is found.
 
     Args:
       photos: From `faces.expand`.
@@ -167,17 +181,20 @@ def examine(
             yield Failure(str(error), path_of(photo))
             continue
         found = aligner.detect(image)
-        crops = [np.asarray(aligner.cut(image, face, side)) for face in found]
-        faces = map(FaceFound, found, classify(crops))
-        yield Photograph(image, tuple(faces), path_of(photo))
-
-
-@functools.cache
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
-
-
-def _inside(size: tuple[int, int], spot: tuple[float, float]) -> tuple[float, float]:
-    """A place for text that begins inside of the image."""
-    x, y = (min(max(at, 0), 0.9 * side) for at, side in zip(spot, size, strict=True))
-    return x, y
+        whole = len(found) == 1 and aligner.fits(image, found[0])
+        whole |= not found and max(image.size) <= _THUMBNAIL
+        if whole:
+            crops = [to_pixels(image, side)]
+        else:
+            crops = [np.asarray(aligner.cut(image, face, side)) for face in found]
+        if whole and not found:
+            frame = np.array((0, 0, *image.size), np.float64)
+            where: list[Any] = [(frame, None, None)]
+        else:
+            where = [(face.box, face.landmarks, face.score) for face in found]
+        cut = zip(classify(crops), where, crops, strict=True)
+        faces = tuple(
+            FaceFound(prediction, box, landmarks, score, pixels)
+            for prediction, (box, landmarks, score), pixels in cut
+        )
+        yield Photograph(image, faces, whole, path_of(photo))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +24,17 @@ class Prediction:
     class_names: tuple[str, ...]
     path: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        class_names: tuple[str, ...],
+        path: str | None = None,
+    ) -> Prediction:
+        """Names the most probable class."""
+        label = class_names[probabilities.argmax()]
+        return cls(label, probabilities, class_names, path)
+
     @property
     def confidence(self) -> float:
         """Probability of the label."""
@@ -32,6 +44,11 @@ class Prediction:
         """Returns the n most probable classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, kind="stable")[:n]
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns file, label and probabilities as JSON has them."""
+        p = dict(zip(self.class_names, self.probabilities.tolist(), strict=True))
+        return {"file": self.path, "label": self.label, "probabilities": p}
 
     def __str__(self) -> str:
         return f"{self.label} ({self.confidence:.3f})"
@@ -48,6 +65,10 @@ class Failure:
 
     error: str
     path: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns file and error as JSON has them."""
+        return {"file": self.path, "error": self.error}
 
     def __str__(self) -> str:
         return self.error if self.path is None else f"{self.path}: {self.error}"

@@ -1,6 +1,6 @@
 """Another face detector: YuNet, for who has a file of it.
 
-aligner = align.Aligner(yunet.YuNet("face_detection_yunet_2023mar.onnx"))
+classifier = qcs_jax.load(detector=yunet.YuNet("face_detection_yunet_2023mar.onnx"))
 
 Needs the extra `qcs_jax[align]` (OpenCV) and the file `face_detection_yunet_*.onnx` of
 the OpenCV model zoo, which no package brings along.
@@ -77,6 +77,10 @@ class YuNet:
                 faces = [_detection(row, shrink) for row in rows.astype(np.float64)]
                 return sorted(faces, key=lambda face: -face.area)
         return []
+
+    def upright(self, image: Image.Image) -> list[Detection]:
+        """The same: it does not turn photographs."""
+        return self(image)
 
     def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
         w, h = (max(1, round(length * shrink)) for length in image.size)

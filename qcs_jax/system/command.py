@@ -11,6 +11,18 @@ from absl import logging
 
 from qcs_jax.system.errors import Interrupted, UserError
 
+_called: list[str] = []
+
+
+def name(module: str) -> str:
+    """How a command is called: `python -m qcs_jax.MODULE`, unless `called_as` says."""
+    return " ".join(_called) or f"python -m qcs_jax.{module}"
+
+
+def called_as(*words: str) -> None:
+    """Says how a command was called, such as "qcs-jax", "predict"."""
+    _called[:] = words
+
 
 def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
     """Does the work of a command; what the user can act on is told in one message.

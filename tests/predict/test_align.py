@@ -118,12 +118,13 @@ def test_it_is_black_where_the_photograph_ends():
         assert found[5, :19].max() == 0 and found[5, 22:38].min() == 255
 
 
-@pytest.mark.parametrize("flag", ["--align", f"--detector={DETECTOR}"])
-def test_without_the_extra_the_message_names_it(monkeypatch, capsys, flag):
+def test_without_opencv_the_message_says_so(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert command.main(["--checkpoint=nowhere", "x.jpg", flag]) == 2
-    error = capsys.readouterr().err
-    assert error == "error: finding faces needs OpenCV: pip install 'qcs_jax[align]'\n"
+    run = saved.run(tmp_path / "run", 1)
+    for flags in ([], [f"--detector={DETECTOR}"]):
+        assert command.main([f"--checkpoint={run}", "x.jpg", *flags]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: finding faces needs OpenCV: pip install")
 
 
 def test_a_missing_detector_file_says_so(tmp_path):
@@ -186,25 +187,18 @@ def test_the_largest_face_is_taken(aligner, monkeypatch):
     np.testing.assert_array_equal(found.landmarks[:3], large[4:10].reshape(3, 2))
 
 
-def test_no_face_fails_alone(aligner, tmp_path, capsys):
+def test_no_face_is_an_answer(aligner, tmp_path, capsys):
     run = saved.run(tmp_path / "run", 1)
-    face, none = spot((100, 80), 40, 32), Image.new("RGB", (100, 80))
-    classifier = qcs_jax.load(run, aligner=aligner)
-    answers = classifier.predict([face, none, face])
-    assert [type(a) for a in answers] == [
-        qcs_jax.Prediction,
-        qcs_jax.Failure,
-        qcs_jax.Prediction,
-    ]
-    assert answers[1].error == "no face found"
-    cut = qcs_jax.load(run).predict(aligner(face, classifier.resize))
-    np.testing.assert_allclose(answers[0].probabilities, cut.probabilities, atol=1e-6)
-    face.save(tmp_path / "a.png")
-    none.save(tmp_path / "b.png")
+    spot((200, 160), 80, 64).save(tmp_path / "a.png")
+    Image.new("RGB", (200, 160)).save(tmp_path / "b.png")
+    with pytest.raises(align.NoFaceFound):
+        aligner(Image.open(tmp_path / "b.png"))
     argv = [f"--checkpoint={run}", f"--detector={DETECTOR}", f"{tmp_path}/?.png"]
-    assert command.main(argv) == 1
+    assert command.main(argv) == 0
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 2 and "b.png: no face found" in err
+    _, face, none = out.splitlines()
+    assert face.endswith("  68, 52, 100, 84") and not err
+    assert none.split() == [str(tmp_path / "b.png"), "no", "face"]
 
 
 def test_what_is_no_detector_says_so(aligner, tmp_path):
@@ -230,7 +224,9 @@ def test_faces_are_set_as_in_the_training_images(aligner, tmp_path):
     image = spot((300, 200), 80, 96)
     for landmarks in (None, measured):
         (run / "metrics.json").write_text(json.dumps({"landmarks": landmarks}))
-        template = measured if landmarks else align.TEMPLATE
-        wanted = qcs_jax.load(run).predict(aligner.to(template)(image, 52))
-        found = qcs_jax.load(run, aligner=aligner).predict(image)
+        template = np.array(measured) if landmarks else align.TEMPLATE
+        cut = align.Aligner(aligner.detect, template)(image, 52)
+        wanted = qcs_jax.load(run).predict(cut)
+        classifier = qcs_jax.load(run, detector=aligner.detect)
+        [found] = classifier.predict_photo(image).faces
         np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)

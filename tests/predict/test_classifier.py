@@ -1,5 +1,6 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
+import json
 import subprocess
 import sys
 
@@ -130,7 +131,7 @@ def test_few_programs_for_all_sizes(run, pictures):
     for count in (1, 2, 3, 5, 8, 9, 16, 21, 31, 32, 33, 39, 40):
         assert len(classifier.predict(pictures[:count])) == count
     classifier.features(pictures)
-    assert classifier._forward._cache_size() <= 6  # 1, 2, 4, ... 32
+    assert classifier._base.forward._cache_size() <= 6  # 1, 2, 4, ... 32
 
 
 def test_nothing_in_nothing_out(classifier):
@@ -288,19 +289,34 @@ def test_loading_reads_the_base_branch_alone(run, monkeypatch):
     assert asked == ["base"]
 
 
-def test_an_aligner_sees_the_upright_image(run, pictures):
-    def left_half(image, side):
-        assert image.mode == "RGB" and side == 52
-        if image.width > 50:
-            raise UserError("no face")
-        return image.crop((0, 0, 25, 60))
+def test_flips_are_averaged(run, classifier, pictures):
+    mirrored = [np.ascontiguousarray(pixels[:, ::-1]) for pixels in pictures[:5]]
+    both = [classifier.classify(faces) for faces in (pictures[:5], mirrored)]
+    flipping = qcs_jax.load(run, flip=True)
+    for found, *each in zip(flipping.classify(pictures[:5]), *both, strict=True):
+        np.testing.assert_allclose(found, np.mean(each, axis=0), atol=2e-5)
+        assert np.abs(each[0] - each[1]).max() > 1e-3
+    answers = [flipping.predict(faces) for faces in (pictures[:5], mirrored)]
+    for one, other in zip(*answers, strict=True):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
 
-    classifier = qcs_jax.load(run, aligner=left_half)
-    p = expected(classifier, pictures[0][:, :25])
-    wide = np.concatenate([pictures[0]] * 2, axis=1)
-    answers = classifier.predict([pictures[0], wide])
-    assert_same(answers[:1], [p])
-    assert answers[1] == qcs_jax.Failure("no face")
+
+def test_it_says_what_it_is(run, classifier, tmp_path):
+    said = str(classifier).splitlines()
+    assert said[0] == f"Classifier {run}"
+    assert said[1:] == [
+        "  network   tiny qcs, step 2 on toy",
+        "  classes   anger, joy, neutral",
+        "  faces     52 x 52 pixels, of which the middle 48 x 48",
+    ]
+    copy = saved.run(tmp_path / "run", 1)
+    found = dict(metrics=dict(accuracy=0.9), intervals=dict(accuracy=[0.87, 0.92]))
+    found |= dict(step=1, examples=700, dataset="toy", split="test")
+    (copy / "metrics.json").write_text(json.dumps(found))
+    last = str(qcs_jax.load(copy)).splitlines()[-1]
+    assert last == "  accuracy  0.900 (0.870 to 0.920) of 700 images, toy test"
+    (copy / "metrics.json").write_text(json.dumps(found | dict(step=7)))
+    assert "accuracy" not in str(qcs_jax.load(copy))  # of another step
 
 
 PREDICT = """

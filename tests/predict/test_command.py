@@ -4,17 +4,21 @@ import csv
 import io
 import json
 import os
+import pathlib
 import subprocess
 import sys
 
+import matplotlib
 import pytest
 import saved
+import sklearn.datasets
 import small
 from PIL import Image
 
 import qcs_jax
 from qcs_jax.predict import __main__ as command
 
+PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 HEADER = ["file", "label", "p", "second", "p"]
 
 
@@ -39,7 +43,7 @@ def predict(run, capsys):
     """Runs the command: exit status, lines of standard output and of error."""
 
     def call(*argv):
-        status = command.main([f"--checkpoint={run}", *map(str, argv)])
+        status = command.main([f"--checkpoint={run}", "--crops", *map(str, argv)])
         out, err = capsys.readouterr()
         return status, out.splitlines(), err.splitlines()
 
@@ -85,7 +89,7 @@ def test_a_corrupt_image_among_a_hundred_costs_one_line(predict, faces, tmp_path
     assert status == 1
     assert len(lines) == 101
     assert errors[0].startswith(f"error: {bad}: ")
-    assert errors[1:] == ["1 of 101 could not be classified"]
+    assert errors[1:] == ["1 of 101 could not be read"]
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [i for i, row in enumerate(rows) if row["error"]] == [60]
 
@@ -116,7 +120,7 @@ def test_json_has_all_probabilities(predict, faces, run, tmp_path):
     for row, answer in zip(rows, qcs_jax.load(run).predict(faces), strict=True):
         assert row["file"] == answer.path
         if isinstance(answer, qcs_jax.Failure):
-            assert row["label"] is row["probabilities"] is None
+            assert row.keys() == {"file", "error"}
             assert row["error"] == answer.error
         else:
             assert row["label"] == answer.label and row["error"] is None
@@ -136,6 +140,62 @@ def test_json_of_stopped_work_is_whole(predict, faces, tmp_path, monkeypatch):
     status, _, errors = predict(faces, f"--out={out}")
     assert (status, errors) == (130, ["stopped"])
     assert len(json.loads(out.read_text())) == 32  # rows come 32 at a time
+
+
+@pytest.fixture
+def photographs(run, tmp_path, capsys):
+    """Runs the command on a portrait, a photograph without a face, and no image."""
+    pytest.importorskip("cv2", reason="OpenCV is not installed")
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    portrait.save(folder / "a.png")
+    flower = sklearn.datasets.load_sample_image("flower.jpg")
+    Image.fromarray(flower).save(folder / "b.png")
+    (folder / "c.png").write_bytes(b"")
+
+    def call(*argv):
+        argv = [f"--checkpoint={run}", str(folder), *map(str, argv)]
+        status = command.main(argv)
+        out, err = capsys.readouterr()
+        return status, out, err.splitlines(), qcs_jax.load(run).predict_photos(folder)
+
+    return call
+
+
+def test_photographs_have_a_row_for_each_face(photographs, tmp_path):
+    status, out, errors, (portrait, _, _) = photographs(f"--out={tmp_path}/x.csv")
+    [face] = portrait.faces
+    heads, first, second = out.splitlines()
+    assert status == 1 and heads.split() == [*HEADER, "where"]
+    assert face.label in first
+    assert first.endswith("  " + ", ".join(f"{x:.0f}" for x in face.box))
+    assert second.split("  ", 1)[1].strip() == "no face"
+    assert "c.png: " in errors[0] and errors[1:] == ["1 of 3 could not be read"]
+    rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
+    assert [row["face"] for row in rows] == ["1", "", ""]
+    assert [row["taken"] for row in rows] == ["face", "", ""]
+    assert float(rows[0]["left"]) == pytest.approx(face.box[0], abs=0.06)
+    assert rows[1]["error"] == "no face" and "not an image" in rows[2]["error"]
+
+
+def test_json_on_standard_output(photographs):
+    status, out, errors, (portrait, without, _) = photographs("--json")
+    found = json.loads(out)
+    assert status == 1 and len(errors) == 2
+    assert found[0] == {**json.loads(json.dumps(portrait.to_dict())), "error": None}
+    assert found[1]["faces"] == without.to_dict()["faces"] == []
+    assert found[2].keys() == {"file", "error"}
+
+
+def test_photographs_are_drawn_into_a_folder(photographs, tmp_path, run):
+    drawn = tmp_path / "new" / "drawn"
+    photographs(f"--draw={drawn}", tmp_path / "photographs" / "a.png")
+    assert sorted(x.name for x in drawn.iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg"]
+    with Image.open(drawn / "a.jpg") as image:
+        assert image.size == (512, 600)
+    with pytest.raises(SystemExit):
+        command.main(["x.jpg", "--crops", f"--draw={drawn}"])
 
 
 @pytest.mark.parametrize(
@@ -184,7 +244,12 @@ def test_wrong_arguments(argv, capsys):
 
 def test_the_file_is_whole_though_nobody_reads(run, faces, tmp_path):
     out = tmp_path / "all.csv"
-    arguments = [f"--checkpoint={run}", f"--out={out}", *[str(faces / "a.png")] * 200]
+    arguments = [
+        f"--checkpoint={run}",
+        "--crops",
+        f"--out={out}",
+        *[str(faces / "a.png")] * 200,
+    ]
     command_line = [sys.executable, "-m", "qcs_jax.predict", *arguments]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -197,7 +262,14 @@ def test_nobody_need_read_to_the_end(run, faces):
     """As `python -m qcs_jax.predict ... | head -1`, and a name that is no text."""
     strange = os.fsencode(faces) + b"/\xff.png"
     os.rename(faces / "a.png", strange)
-    command_line = [sys.executable, "-m", "qcs_jax.predict", f"--checkpoint={run}", "-"]
+    command_line = [
+        sys.executable,
+        "-m",
+        "qcs_jax.predict",
+        f"--checkpoint={run}",
+        "--crops",
+        "-",
+    ]
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     with subprocess.Popen(command_line, **pipes) as process:
         process.stdin.write((strange + b"\n") * 64)

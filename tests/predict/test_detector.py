@@ -117,7 +117,7 @@ def test_an_aligned_face_is_the_same_wherever_it_was(find, portrait):
 
 def test_the_template_of_aligned_faces_is_the_one_they_were_aligned_to(portrait):
     template = align.TEMPLATE * 0.8 + 0.1
-    aligner = align.Aligner().to(template)
+    aligner = align.Aligner(template=template)
     turned = [portrait.rotate(degrees) for degrees in range(-11, 12, 2)]
     found = align.template_of(aligner(image, 96) for image in turned)
     np.testing.assert_allclose(found, template, atol=0.04)
@@ -127,6 +127,20 @@ def test_there_is_no_template_where_no_faces_are(portrait):
     grey = [Image.new("RGB", (48, 48), (g, g, g)) for g in range(20)]
     assert align.template_of(grey) is None
     assert align.template_of([portrait] * 9) is None  # too few to tell
+
+
+@pytest.mark.parametrize("size,fits", [(0.6, False), (1.0, True), (1.2, True)])
+def test_an_image_that_is_cut_already_fits(find, portrait, size, fits):
+    aligner = align.Aligner(find)
+    side = 200
+    crop = aligner.cut(portrait, find(portrait)[0], side)
+    around = round(side / size)  # the same face in a wider or narrower frame
+    corner = (around - side) // 2
+    image = Image.new("RGB", (around, around), (90, 110, 80))
+    image.paste(crop, (corner, corner))
+    [face] = find(image)
+    assert aligner.fits(image, face) == fits
+    assert not aligner.fits(portrait, find(portrait)[0])
 
 
 def test_overlap():

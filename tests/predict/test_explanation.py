@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import saved
 import small
+from PIL import Image
 
 import qcs_jax
 from qcs_jax.images import augment
@@ -59,6 +60,30 @@ def test_maps_turn_around_with_the_question(classifier):
     forth = classifier.explain(FACES[0], FACES[1])
     back = classifier.explain(FACES[1], FACES[0])
     np.testing.assert_allclose(forth.anchor_maps, back.other_maps, rtol=1e-4)
+
+
+def test_it_is_drawn_a_row_for_each_face(classifier, tmp_path):
+    faces = [Image.fromarray(small.pixels(3, 3, 3, seed=i)) for i in range(3)]
+    faces = [face.resize((52, 52), Image.Resampling.BICUBIC) for face in faces]
+    explained = classifier.explain(faces[0], faces[1:])
+    explained.save(tmp_path / "x.png")
+    drawn = np.asarray(Image.open(tmp_path / "x.png"), float)
+    side = drawn.shape[0] // 2
+    assert drawn.shape == (2 * side, 4 * side, 3) and side % 48 == 0 and side >= 192
+    cells = drawn.reshape(2, side, 4, side, 3).transpose(0, 2, 1, 3, 4)
+    inside = np.s_[8:-8, 8:-8]
+    np.testing.assert_array_equal(cells[0, 0][inside], cells[1, 0][inside])  # anchor
+    step = side // 48  # pixels that one pixel became; those at the borders are mixed
+    for row, other in enumerate(explained.others):
+        averaged = cells[row, 3].reshape(48, step, 48, step, 3).mean(axis=(1, 3))
+        assert np.abs(averaged - other).mean() < 4
+        over = ((1, explained.anchor, explained.anchor_maps[row]),)
+        over += ((2, other, explained.other_maps[row]),)
+        for column, face, values in over:
+            # The greener, the more important; beside the green of the grey face.
+            cell = cells[row, column].reshape(48, step, 48, step, 3).mean(axis=(1, 3))
+            green = cell[..., 1] - 0.4 * (face @ np.array([0.299, 0.587, 0.114]))
+            assert np.corrcoef(green.ravel(), values.ravel())[0, 1] > 0.95
 
 
 def test_what_cannot_be_explained(classifier, tmp_path):

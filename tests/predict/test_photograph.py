@@ -4,6 +4,7 @@ import json
 import pathlib
 
 import matplotlib
+import matplotlib.figure
 import numpy as np
 import pytest
 import saved
@@ -12,7 +13,6 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.predict import align
-from qcs_jax.predict.photograph import FaceFound, Photograph
 from qcs_jax.system.errors import UserError
 
 pytest.importorskip("cv2", reason="the extra [align] is not installed")
@@ -40,14 +40,23 @@ def two(tmp_path_factory):
     return path
 
 
+def same(box, other):
+    return np.array_equal(box, other)
+
+
+def area(box):
+    return np.prod(box[2:] - box[:2])
+
+
 def test_every_face_is_classified_as_its_crop(classifier, two):
     photo = classifier.predict_photo(two)
     assert isinstance(photo, qcs_jax.Photograph) and photo.path == str(two)
     left, right = photo.faces
-    assert left.box[2] < right.box[0] and left.detection.area > right.detection.area
+    assert left.box[2] < right.box[0] and area(left.box) > area(right.box)
     aligner = align.Aligner(template=align.TEMPLATE * 0.9)
     for face in photo.faces:
-        crop = aligner.cut(photo.image, face.detection, classifier.resize)
+        [detection] = [x for x in aligner.detect(photo.image) if same(x.box, face.box)]
+        crop = aligner.cut(photo.image, detection, classifier.resize)
         alone = classifier.predict(crop)
         np.testing.assert_allclose(face.probabilities, alone.probabilities, atol=1e-6)
         assert (face.label, face.confidence) == (
@@ -55,6 +64,8 @@ def test_every_face_is_classified_as_its_crop(classifier, two):
             pytest.approx(alone.confidence),
         )
         assert alone.path is None and 0.6 <= face.score <= 1
+        np.testing.assert_array_equal(face.pixels, crop)
+    assert not photo.whole
 
 
 def test_photographs_come_one_by_one(classifier, two, tmp_path):
@@ -85,7 +96,7 @@ def test_several_are_not_one(classifier, two):
 def test_it_is_json(classifier, two):
     photo = classifier.predict_photo(two)
     found = json.loads(json.dumps(photo.to_dict()))
-    assert (found["path"], found["width"], found["height"]) == (str(two), 900, 640)
+    assert (found["file"], found["width"], found["height"]) == (str(two), 900, 640)
     for face, told in zip(photo.faces, found["faces"], strict=True):
         np.testing.assert_allclose(told["box"], face.box, atol=0.05)
         assert list(told["landmarks"])[0] == "left eye" and told["label"] == face.label
@@ -114,7 +125,35 @@ def test_labels_stay_inside(classifier):
     photo = classifier.predict_photo(small)
     assert len(photo.faces) == 1
     assert photo.draw().size == small.size
-    moved = [FaceFound(x.detection, x.prediction) for x in photo.faces]
-    for face in moved:
-        face.detection.box[:] += np.tile((300, -200), 2)  # far outside
-    Photograph(small, tuple(moved)).draw()
+    photo.faces[0].box[:] += np.tile((300, -200), 2)  # far outside
+    photo.draw()
+
+
+def test_a_crop_is_taken_whole_and_said_to_be(classifier, two):
+    crop = Image.fromarray(classifier.predict_photo(two).faces[0].pixels)
+    crop = crop.resize((220, 220), Image.Resampling.BICUBIC)
+    photo = classifier.predict_photo(crop)
+    [face] = photo.faces
+    assert photo.whole and photo.to_dict()["whole"] and face.landmarks.shape == (4, 2)
+    alone = classifier.predict(crop)
+    np.testing.assert_allclose(face.probabilities, alone.probabilities, atol=1e-6)
+    assert str(photo).endswith(", taken whole")
+
+
+def test_only_of_thumbnails_it_is_assumed(classifier):
+    for side, whole in ((48, True), (128, True), (129, False)):
+        photo = classifier.predict_photo(Image.new("RGB", (side, 40), (200, 90, 20)))
+        assert (photo.whole, len(photo.faces)) == (whole, whole)
+        if whole:
+            [face] = photo.faces
+            assert (face.landmarks, face.score) == (None, None)
+            assert face.to_dict()["box"] == [0, 0, side, 40]
+            assert json.dumps(photo.to_dict()) and photo.draw()
+
+
+def test_it_is_plotted(classifier, two):
+    axes = matplotlib.figure.Figure().add_subplot()
+    photo = classifier.predict_photo(two)
+    assert photo.plot(axes) is axes
+    [shown] = axes.get_images()
+    np.testing.assert_array_equal(shown.get_array(), np.asarray(photo.draw()))

@@ -74,8 +74,10 @@ def test_the_portrait_is_found_and_moves_little(classifier):
 
 
 def test_the_command_uses_it(classifier, capsys):
-    assert command.main([str(PORTRAIT)]) == 0
-    assert classifier.predict(PORTRAIT).label in capsys.readouterr().out
+    assert command.main([str(PORTRAIT), "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)
+    expected = classifier.predict_photo(PORTRAIT).to_dict()
+    assert told == {**json.loads(json.dumps(expected)), "error": None}
 
 
 PREDICT = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"

@@ -1,0 +1,55 @@
+"""Draws what a face shares with other faces, as Figure 8 of the paper.
+
+qcs-jax explain a.jpg b.jpg --out=shared.png
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from qcs_jax.predict.__main__ import add_network, load
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parse(argv)
+    return command.run(lambda: _explain(args), failure=2)
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=command.name("predict.explain_command"),
+        description="Draws what a face shares with other faces, position by position "
+        "(Figure 8 of the paper): of each photograph, its largest face.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("anchor", metavar="IMAGE", help="a photograph or a cropped face")
+    add("others", metavar="OTHER", nargs="+", help="what it is compared with")
+    add_network(add)
+    add("--crops", action="store_true", help="each image is a face, and taken whole")
+    add("--out", metavar="FILE.png", required=True, help="picture to write")
+    return parser.parse_intermixed_args(argv)
+
+
+def _explain(args: argparse.Namespace) -> None:
+    # Imported here, so that --help and a wrong flag answer at once.
+    from qcs_jax.predict import output
+
+    output.check(args.out, [".png", ".jpg"])
+    classifier = load(args)
+    faces = [args.anchor, *args.others]
+    if not (args.crops or classifier.drawn):
+        photos = list(map(classifier.predict_photo, faces))
+        for photo in photos:
+            if not photo.faces:
+                raise UserError(f"{photo.path}: no face found; if it is one, --crops")
+        faces = [photo.faces[0].pixels for photo in photos]
+    classifier.explain(faces[0], faces[1:]).save(args.out)
+    print(f"wrote {args.out}")
+
+
+if __name__ == "__main__":
+    command.start(main)

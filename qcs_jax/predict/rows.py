@@ -1,0 +1,87 @@
+"""Answers as rows of a table, for CSV files and pandas: one row a face."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from qcs_jax.predict.photograph import Photograph
+from qcs_jax.predict.prediction import Failure, Prediction
+from qcs_jax.predict.video import Frame
+
+Answer = Prediction | Photograph | Frame | Failure
+
+# Columns before those of the classes.
+OF_CROPS = ("file", "label")
+_PLACE = ("left", "top", "right", "bottom", "score", "label")
+OF_PHOTOGRAPHS = ("file", "face", "taken", *_PLACE)
+OF_FRAMES = ("frame", "seconds", "face", *_PLACE)
+
+FACE, WHOLE = "face", "whole image"  # how a face was `taken` from its photograph
+NO_FACE = "no face"
+
+
+def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    """Returns the names of all columns: the last one says why a row is empty."""
+    return [*columns, *class_names, "error"]
+
+
+def rows(answer: Answer, columns: Sequence[str], k: int) -> list[list]:
+    """Returns the rows of an answer; those of k classes have k probabilities.
+
+    A frame without a face has no row; a photograph without one has a row, whose error
+    is "no face".
+    """
+    if isinstance(answer, Prediction):
+        return [[answer.path, answer.label, *answer.probabilities, None]]
+    if isinstance(answer, Frame):
+        at = (answer.index, round(answer.seconds, 3))
+        return [[*at, face.id, *_cells(face), None] for face in answer.faces]
+    error = answer.error if isinstance(answer, Failure) else NO_FACE
+    empty = [answer.path, *[None] * (len(columns) - 1 + k), error]
+    if isinstance(answer, Failure) or not answer.faces:
+        return [empty]
+    taken = WHOLE if answer.whole else FACE
+    return [
+        [answer.path, i, taken, *_cells(face), None]
+        for i, face in enumerate(answer.faces, start=1)
+    ]
+
+
+def to_pandas(answers: Iterable[Answer]) -> Any:
+    """Returns a pandas.DataFrame with a row for each face.
+
+    Args:
+      answers: Of one kind: from `Classifier.predict`, `predict_photos` or
+        `predict_video`; failures may be among those of the first two.
+
+    Raises:
+      ImportError: if pandas is not installed.
+    """
+    import pandas
+
+    answers = list(answers)
+    columns, names = _kind(answers)
+    cells = itertools.chain.from_iterable(rows(x, columns, len(names)) for x in answers)
+    return pandas.DataFrame(cells, columns=header(columns, names))
+
+
+def _kind(answers: list[Answer]) -> tuple[Sequence[str], Sequence[str]]:
+    """Columns and class names, which the first face tells."""
+    columns: Sequence[str] = OF_CROPS
+    for answer in answers:
+        if isinstance(answer, Prediction):
+            return OF_CROPS, answer.class_names
+        if isinstance(answer, Photograph | Frame):
+            columns = OF_FRAMES if isinstance(answer, Frame) else OF_PHOTOGRAPHS
+            if answer.faces:
+                return columns, answer.faces[0].prediction.class_names
+    return columns, ()
+
+
+def _cells(face: Any) -> list:
+    """Of `_PLACE`, and the probabilities."""
+    box = face.box.round(1)
+    score = None if face.score is None else round(face.score, 4)
+    return [*box, score, face.prediction.label, *face.prediction.probabilities]

@@ -1,0 +1,81 @@
+"""Which face of a frame is which of the frames before."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from qcs_jax.predict.detector import overlap
+
+_SAME = 0.3  # boxes of consecutive frames that overlap by more (IoU) are of one face
+_PATIENCE = 1.0  # seconds that a face may be unseen and still be itself
+_SMOOTH = 0.5  # seconds in which the weight of what was seen falls to 1 / e
+
+
+@dataclasses.dataclass
+class _Track:
+    id: int
+    box: np.ndarray
+    probabilities: np.ndarray  # smoothed
+    seconds: float  # when it was seen last
+
+
+class Tracker:
+    """Follows faces through a video and smooths what they show."""
+
+    def __init__(self) -> None:
+        self._tracks: list[_Track] = []
+        self._ids = itertools.count(1)
+
+    def update(
+        self,
+        boxes: Sequence[np.ndarray],
+        probabilities: Sequence[np.ndarray],
+        seconds: float,
+    ) -> list[tuple[int, np.ndarray]]:
+        """Takes the faces of the next frame.
+
+        A face is that of the frame before whose box it overlaps most. Its probabilities
+        are an exponential mean over time, so that they do not depend on the number of
+        frames in a second.
+
+        Args:
+          boxes: `[4]` each: left, top, right and bottom in pixels.
+          probabilities: `[k]` each.
+          seconds: When the frame is seen; not before the last one.
+
+        Returns:
+          For each face its id, 1, 2, ..., and its smoothed probabilities.
+        """
+        lost_before = seconds - _PATIENCE
+        self._tracks = [t for t in self._tracks if t.seconds >= lost_before]
+        before = self._matches(boxes)
+        answers = []
+        for i, (box, p) in enumerate(zip(boxes, probabilities, strict=True)):
+            if track := before.get(i):
+                kept = np.exp((track.seconds - seconds) / _SMOOTH)
+                track.probabilities = kept * track.probabilities + (1 - kept) * p
+                track.box, track.seconds = box, seconds
+            else:
+                track = _Track(next(self._ids), box, p, seconds)
+                self._tracks.append(track)
+            answers.append((track.id, track.probabilities))
+        return answers
+
+    def _matches(self, boxes: Sequence[np.ndarray]) -> dict[int, _Track]:
+        """Index of a box -> its track; the largest overlaps first."""
+        pairs = [
+            (overlap(box, track.box), i, j)
+            for i, box in enumerate(boxes)
+            for j, track in enumerate(self._tracks)
+        ]
+        matches: dict[int, _Track] = {}
+        taken: set[int] = set()
+        for same, i, j in sorted(pairs, reverse=True):
+            if same > _SAME and i not in matches and j not in taken:
+                matches[i] = self._tracks[j]
+                taken.add(j)
+        return matches

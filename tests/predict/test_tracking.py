@@ -1,0 +1,54 @@
+"""Faces that are followed from frame to frame."""
+
+import numpy as np
+import pytest
+
+from qcs_jax.predict.tracking import Tracker
+
+
+def box(x, y=0.0, side=100.0):
+    return np.array((x, y, x + side, y + side))
+
+
+P, Q = np.array((0.9, 0.1)), np.array((0.1, 0.9))
+
+
+def test_ids_stay_with_their_faces_though_they_come_in_another_order():
+    tracker = Tracker()
+    assert [i for i, _ in tracker.update([box(0), box(300)], [P, Q], 0.0)] == [1, 2]
+    for step in range(1, 6):  # they pass each other, one above the other
+        left, right = box(60 * step, y=150), box(300 - 60 * step)
+        if step == 1:
+            left = box(60)
+        order = [right, left] if step % 2 else [left, right]
+        tracker.update(order, [P, P], 0.04 * step)
+    [(third, _)] = tracker.update([box(900)], [P], 0.3)
+    assert third > 2
+
+
+def test_the_nearest_box_wins():
+    tracker = Tracker()
+    tracker.update([box(0)], [P], 0.0)
+    answers = tracker.update([box(40), box(10)], [Q, P], 0.04)
+    assert [i for i, _ in answers] == [2, 1]
+
+
+def test_a_face_may_be_unseen_for_a_second():
+    for gap, same in ((0.9, True), (1.1, False)):
+        tracker = Tracker()
+        tracker.update([box(0)], [P], 5.0)
+        assert tracker.update([], [], 5.0 + gap / 2) == []
+        [(i, p)] = tracker.update([box(5)], [Q], 5.0 + gap)
+        assert (i == 1) == same
+        if not same:
+            np.testing.assert_array_equal(p, Q)
+
+
+@pytest.mark.parametrize("rate", [10, 25, 100])
+def test_smoothing_does_not_depend_on_the_rate(rate):
+    tracker = Tracker()
+    tracker.update([box(0)], [P], 0.0)
+    for frame in range(1, rate + 1):
+        [(_, p)] = tracker.update([box(0)], [Q], frame / rate)
+        assert p.sum() == pytest.approx(1)
+    np.testing.assert_allclose(p, Q + (P - Q) * np.exp(-1 / 0.5), rtol=1e-9)

@@ -1,0 +1,151 @@
+"""A clip that is made by panning over a portrait."""
+
+import csv
+import pathlib
+import subprocess
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import saved
+from PIL import Image
+
+import qcs_jax
+from qcs_jax.predict import video, video_command
+from qcs_jax.predict.detector import overlap
+from qcs_jax.system.errors import UserError
+
+cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+
+PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
+BOX = np.array((165.0, 135.0, 370.0, 330.0))  # of the face, drawn by hand
+FRAMES, RATE, SIZE = 16, 20, (400, 400)
+
+
+def corner(index):
+    """Of the frame, in the portrait; in the last four nothing is seen."""
+    return (10 + 6 * index, 20 + 5 * index) if index < FRAMES - 4 else (112, 2000)
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    with video.writer(path, SIZE, RATE) as write:
+        for i in range(FRAMES):
+            x, y = corner(i)
+            write(portrait.crop((x, y, x + SIZE[0], y + SIZE[1])))
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return saved.run(tmp_path_factory.mktemp("video") / "run", 1)
+
+
+@pytest.fixture(scope="module")
+def frames(run, clip):
+    return list(qcs_jax.load(run).predict_video(clip))
+
+
+def test_one_face_is_followed(frames):
+    assert [frame.index for frame in frames] == list(range(FRAMES))
+    assert frames[-1].seconds == pytest.approx((FRAMES - 1) / RATE)
+    for frame in frames[:-4]:
+        [face] = frame.faces
+        assert face.id == 1
+        assert overlap(face.box, BOX - np.tile(corner(frame.index), 2)) > 0.5
+        assert frame.image.size == SIZE and frame.detecting > 0 < frame.classifying
+    assert not any(frame.faces for frame in frames[-4:])
+
+
+def test_probabilities_are_smoothed(run, frames):
+    classifier = qcs_jax.load(run)
+    now = [classifier.predict(frame.faces[0].pixels) for frame in frames[:-4]]
+    p = now[0].probabilities
+    kept = np.exp(-1 / RATE / 0.5)
+    for frame, prediction in zip(frames, now, strict=False):
+        p = kept * p + (1 - kept) * prediction.probabilities
+        np.testing.assert_allclose(frame.faces[0].probabilities, p, atol=1e-5)
+        assert frame.faces[0].label == classifier.class_names[p.argmax()]
+
+
+def test_frames_come_one_by_one_and_may_be_left_out(run, clip, frames):
+    some = qcs_jax.load(run).predict_video(clip, every=5)
+    first = next(some)
+    assert [first.index, *(frame.index for frame in some)] == [0, 5, 10, 15]
+    np.testing.assert_array_equal(first.image, frames[0].image)
+
+
+def test_the_command_writes_a_table_and_a_video(run, clip, frames, tmp_path, capsys):
+    out, drawn = tmp_path / "x.csv", tmp_path / "x.mp4"
+    argv = [str(clip), f"--checkpoint={run}", f"--out={out}", f"--draw={drawn}"]
+    assert video_command.main(argv) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "16 frames, 1 face, seen 12 times"
+    assert "frames a second" in said[-1] and "ms to find faces" in said[-1]
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [int(row["frame"]) for row in rows] == list(range(12))
+    for row, frame in zip(rows, frames, strict=False):
+        [face] = frame.faces
+        assert (row["face"], row["label"], row["error"]) == ("1", face.label, "")
+        p = [float(row[name]) for name in saved.CLASS_NAMES]
+        np.testing.assert_allclose(p, face.probabilities, atol=1e-5)
+    with video.Video(drawn) as read:
+        assert (read.rate, read.size, read.count) == (RATE, SIZE, FRAMES)
+        for (_, _, image), frame in zip(read, frames, strict=True):
+            wanted = np.asarray(frame.draw(), float)
+            assert np.abs(np.asarray(image, float) - wanted).mean() < 6
+
+
+def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch):
+    watch = qcs_jax.Classifier.watch
+
+    def interrupted(self, frames):
+        for frame in watch(self, frames):
+            if frame.index == 7:
+                raise KeyboardInterrupt
+            yield frame
+
+    monkeypatch.setattr(qcs_jax.Classifier, "watch", interrupted)
+    drawn = tmp_path / "x.mp4"
+    argv = [str(clip), f"--checkpoint={run}", f"--draw={drawn}"]
+    assert video_command.main(argv) == 130
+    assert capsys.readouterr().out.startswith("7 frames, 1 face, seen 7 times")
+    with video.Video(drawn) as read:
+        assert len(list(read)) == 7
+
+
+@pytest.mark.parametrize(
+    "argv,message",
+    [
+        (["nowhere.mp4"], "there is no video nowhere.mp4"),
+        (["broken.mp4"], "broken.mp4 is not a video that OpenCV"),
+        (["77"], "there is no camera 77, or it is in use"),
+        (["clip", "--out=x.json"], "x.json: give a name that ends in .csv"),
+        (["clip", "--draw=x.avi"], "x.avi: give a name that ends in .mp4"),
+        (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(tmp_path, clip, argv, message):
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    argv = [str(clip) if x == "clip" else x for x in argv]
+    command_line = [sys.executable, "-m", "qcs_jax", "video", *argv]
+    done = subprocess.run(command_line, capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ") and message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_every_is_a_number_from_1(capsys):
+    for value in ("0", "-3", "x"):
+        with pytest.raises(SystemExit):
+            video_command.main(["x.mp4", f"--every={value}"])
+        assert "argument --every" in capsys.readouterr().err
+
+
+def test_a_video_that_cannot_be_written_says_so(tmp_path):
+    with pytest.raises(UserError, match="cannot be written"):
+        with video.writer(tmp_path / "x.mp4", (0, 0), RATE):
+            pass
