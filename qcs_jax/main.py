@@ -24,18 +24,27 @@ if TYPE_CHECKING:
     from qcs_jax.train.evaluate import Evaluation
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
+    """Runs the command line; returns the exit status.
+
+    Where the name of the command says the mode, "train" or "eval", there is no flag for
+    it.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.main",
-        description="Trains or evaluates a configuration.",
+        prog=command.name("main"),
+        description={
+            None: "Trains or evaluates a configuration.",
+            "train": "Trains a configuration, or goes on with its run.",
+            "eval": "Evaluates a run, and writes the page about it.",
+        }[mode],
         epilog=flags.EPILOG,
         allow_abbrev=False,
     )
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help=flags.HELP)
     add("--workdir", metavar="DIR", help="default: runs/<name>")
-    add("--mode", choices=("train", "eval"), default="train", help="default: train")
+    if mode is None:
+        add("--mode", choices=("train", "eval"), default="train", help="default: train")
     add("--multihost", action="store_true", help="this is one of several processes")
     argv = sys.argv[1:] if argv is None else argv
     args, overrides = parser.parse_known_args(argv)
@@ -48,23 +57,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         jax.distributed.initialize()
     workdir = args.workdir or f"runs/{config.name}"
-    return run(args.mode, config, workdir, f"{parser.prog} {shlex.join(argv)}")
+    flags_given = shlex.join(argv)
+    if mode is None:
+        evaluate = f"{parser.prog} {flags_given} --mode=eval"
+    else:
+        evaluate = f"{parser.prog.partition(' ')[0]} evaluate {flags_given}"
+    return run(mode or args.mode, config, workdir, evaluate)
 
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
 def run(
-    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, again: str
+    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, then: str
 ) -> int:
     """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
-    `again` is the command line, of which the next one to run is made.
+    `then` is the command that evaluates what was trained.
     """
 
     def train() -> None:
         from qcs_jax.train.loop import train_and_evaluate
 
         print(train_and_evaluate(config, workdir))
-        print(f"  next              {again} --mode=eval")
+        print(f"  next              {then}")
 
     def evaluate() -> None:
         from qcs_jax.train.evaluate import evaluate_run

@@ -24,7 +24,7 @@ MODES = ("train", "infer", "input", "count")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.benchmark",
+        prog=command.name("benchmark"),
         description="Measures a configuration on the devices of this machine, in "
         "float32 and in bfloat16, on random weights: the train step and the input "
         "pipeline (train), the base branch (infer), the input pipeline alone (input); "

@@ -22,7 +22,7 @@ from qcs_jax.system.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.compare",
+        prog=command.name("compare"),
         description="Groups runs that differ in nothing but the seed and shows mean, "
         "spread and best of their test accuracy; of two prediction files, whether "
         "their networks differ (McNemar's exact test).",

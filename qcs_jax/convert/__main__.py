@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.convert",
+        prog=command.name("convert"),
         description="Converts checkpoints between Orbax, PyTorch and safetensors.",
         allow_abbrev=False,
     )

@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
 
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.experiment",
+        prog=command.name("experiment"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.export",
+        prog=command.name("export"),
         description="Exports the base branch of a checkpoint.",
         allow_abbrev=False,
     )

@@ -14,7 +14,7 @@ from qcs_jax.system import command
 def main(argv: list[str] | None = None) -> int:
     """Runs the command; returns its exit status, 1 after an error of the user's."""
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.report", description=__doc__.partition("\n")[0]
+        prog=command.name("report"), description=__doc__.partition("\n")[0]
     )
     parser.add_argument("run", type=pathlib.Path, help="workdir of an evaluated run")
     parser.add_argument("--data_dir", default="", help="root of prepared data sets")

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     names = "\n".join(f"  {name:<14}{what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.visualize",
+        prog=command.name("visualize"),
         description="Draws the paper's figures from a checkpoint and images.",
         epilog=f"figures:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
