@@ -3,6 +3,7 @@
     python data/prepare.py synthetic_faces
     python data/prepare.py synthetic_faces/biased
     python data/prepare.py image_folder --manual_dir=~/pictures/pets
+    python data/prepare.py image_folder --manual_dir=~/faces --test_fraction=0.2
     python data/prepare.py fer2013 --manual_dir=~/downloads/fer2013
     python data/prepare.py raf_db --manual_dir=~/downloads/raf-db
     python data/prepare.py affectnet/8 --manual_dir=~/downloads/affectnet
@@ -52,6 +53,8 @@ def _prepare(args: argparse.Namespace) -> None:
         )
     if args.drop_duplicates and dataset != "fer2013":
         raise UserError("--drop_duplicates is for fer2013: leave it out")
+    if args.test_fraction is not None and dataset != "image_folder":
+        raise UserError("--test_fraction is for image_folder: leave it out")
     try:
         _DATASETS[dataset](args, config)
     except KeyboardInterrupt:
@@ -77,6 +80,12 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         "~/tensorflow_datasets)",
     )
     parser.add_argument("--name", help="of an image folder (default: that folder's)")
+    parser.add_argument(
+        "--test_fraction",
+        type=float,
+        help="part of every class to set apart for testing (image_folder, where the "
+        "folder itself has no train and test)",
+    )
     parser.add_argument(
         "--max_unreadable",
         type=int,
@@ -164,7 +173,7 @@ def _image_folder(args: argparse.Namespace, config: str) -> None:
     if not args.manual_dir:
         raise UserError(
             "image_folder needs --manual_dir=FOLDER, the folder that holds train and "
-            "test"
+            "test, or the classes"
         )
     if config and args.name and config != args.name:
         raise UserError(f"two names, {config!r} and --name={args.name}: give only one")
@@ -173,7 +182,7 @@ def _image_folder(args: argparse.Namespace, config: str) -> None:
         raise UserError(
             f"the name {name!r} must consist of a-z, 0-9 and _: choose another --name"
         )
-    folder = image_folder.scan(args.manual_dir)
+    folder = image_folder.scan(args.manual_dir, args.test_fraction)
     builder = _folder_builder(args, name, folder)
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not args.overwrite:
@@ -181,6 +190,8 @@ def _image_folder(args: argparse.Namespace, config: str) -> None:
             print(f"{builder.title} is already prepared.\n")
         else:
             readable = _leave_out_unreadable(args, builder, folder)
+            if readable.division:
+                print(readable.division)
             builder = _folder_builder(args, name, readable)
             generation.generate(builder)
     generation.summarize(builder)
@@ -202,13 +213,18 @@ def _check_unchanged(
 ) -> None:
     """Refuses to pass off an older state of a folder as prepared."""
     path = builder.data_path / image_folder_dataset_builder.FINGERPRINT_FILE
-    fingerprint, root = path.read_text().split("\n", 1)
+    fingerprint, root, fraction = (path.read_text() + "\n").split("\n")[:3]
     if fingerprint == folder.fingerprint:
         return
-    if root.strip() != str(folder.root):
+    other = ""
+    if root != str(folder.root):
+        other = f"from {root}"
+    elif fraction and fraction != str(folder.test_fraction):
+        other = f"with --test_fraction={fraction}"
+    if other:
         raise UserError(
-            f"{builder.title} is already prepared, from {root.strip()}: choose another "
-            f"--name, or replace it with --overwrite"
+            f"{builder.title} is already prepared, {other}: choose another --name, or "
+            f"replace it with --overwrite"
         )
     raise UserError(
         f"{folder.root} has changed since {builder.title} was prepared: prepare it "

@@ -1,19 +1,28 @@
-"""Reads the layout `train/CLASS/*.jpg`, `test/CLASS/*.jpg`."""
+"""Reads the layouts `train/CLASS/*.jpg`, `test/CLASS/*.jpg` and `CLASS/*.jpg`."""
 
+import collections
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import re
+import shlex
 
 from integrity import Unreadable
 
+from image_folder.dividing import Division, divide
 from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
 from qcs_jax.system.errors import UserError
 
 SPLITS = ("train", "test")
 
-_LAYOUT = "expected train/CLASS/*.jpg and test/CLASS/*.jpg"
+_LAYOUT = (
+    "expected train/CLASS/*.jpg and test/CLASS/*.jpg, or CLASS/*.jpg and "
+    "--test_fraction=0.2"
+)
+
+_Pair = tuple[str, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,15 +34,20 @@ class Folder:
       class_names: Sorted names of the class folders.
       images: Per split, (path relative to `root` with forward slashes, label).
       ignored: Files in class folders that are not images by their extension.
-      fingerprint: Changes when the folder moves, or an image is added, removed,
-        renamed or changes its size.
+      fingerprint: Changes when the folder moves, an image is added, removed, renamed
+        or changes its size, or another part is for testing.
+      test_fraction: Part of every class that is for testing, where the folder itself
+        has no splits.
+      division: How the images were divided, where the folder itself has no splits.
     """
 
     root: pathlib.Path
     class_names: tuple[str, ...]
-    images: dict[str, tuple[tuple[str, int], ...]]
+    images: dict[str, tuple[_Pair, ...]]
     ignored: tuple[str, ...]
     fingerprint: str
+    test_fraction: float | None = None
+    division: Division | None = None
 
     @property
     def paths(self) -> list[pathlib.Path]:
@@ -51,10 +65,11 @@ class Folder:
           unreadable: Images that cannot be used.
 
         Returns:
-          The folder with the rest; same classes, same fingerprint.
+          The folder with the rest, divided anew where it has no splits of its own;
+          same classes, same fingerprint.
 
         Raises:
-          UserError: if a class has no image left.
+          UserError: if a class has no image left, or a single one to divide.
         """
         bad = {found.path for found in unreadable}
         images = {
@@ -62,6 +77,8 @@ class Folder:
             for split, pairs in self.images.items()
         }
         rest = dataclasses.replace(self, images=images)
+        if self.test_fraction is not None:
+            return rest._divide()
         for split in SPLITS:
             for label, name in enumerate(self.class_names):
                 if not rest.count(split, label):
@@ -70,6 +87,28 @@ class Folder:
                         f"readable ones, or remove the class from train and test"
                     )
         return rest
+
+    def _divide(self) -> "Folder":
+        """Divides all images anew into training and test images."""
+        assert self.test_fraction is not None
+        pairs = sorted(pair for pairs in self.images.values() for pair in pairs)
+        count = collections.Counter(label for _, label in pairs)
+        for label, name in enumerate(self.class_names):
+            if count[label] < 2:
+                raise UserError(
+                    f"{self.root / name} has too few images, {count[label]}: a class "
+                    f"needs 2 or more, one of them for testing; add some, or remove it"
+                )
+        names, labels = zip(*pairs, strict=True)
+        division = divide(names, labels, self.test_fraction)
+        images: dict[str, list[_Pair]] = {split: [] for split in SPLITS}
+        for pair, is_test in zip(pairs, division.test.tolist(), strict=True):
+            images[SPLITS[is_test]].append(pair)
+        return dataclasses.replace(
+            self,
+            images={split: tuple(pairs) for split, pairs in images.items()},
+            division=division,
+        )
 
 
 def default_name(root: pathlib.Path) -> str:
@@ -84,11 +123,13 @@ def default_name(root: pathlib.Path) -> str:
     return name
 
 
-def scan(root: pathlib.Path) -> Folder:
+def scan(root: pathlib.Path, test_fraction: float | None = None) -> Folder:
     """Lists the images of a folder without opening them.
 
     Args:
-      root: Holds `train` and `test`, each with one folder per class.
+      root: Holds `train` and `test`, each with one folder per class; or these folders
+        themselves, with `test_fraction`.
+      test_fraction: Part of every class that is for testing, in (0, 1).
 
     Returns:
       What was found.
@@ -100,35 +141,54 @@ def scan(root: pathlib.Path) -> Folder:
     if not root.is_dir():
         raise UserError(
             f"{root} is not a folder: give --manual_dir the folder that holds train "
-            f"and test"
+            f"and test, or the classes"
         )
     root = root.resolve()
-    names = _class_names(root)
-    images: dict[str, list[tuple[str, int]]] = {split: [] for split in SPLITS}
+    if test_fraction is None:
+        parents, names = [f"{split}/" for split in SPLITS], _common_classes(root)
+    else:
+        parents, names = [""], _undivided_classes(root, test_fraction)
+    found: dict[str, list[_Pair]] = {parent: [] for parent in parents}
     ignored: list[str] = []
     digest = hashlib.sha256(os.fsencode(root))
-    for split in SPLITS:
-        for label, name in enumerate(names):
-            files = _images(root / split / name)
-            found = {path.name for path in (root / split / name).iterdir()}
-            others = sorted(found - {path.name for path in files})
-            ignored += [f"{split}/{name}/{x}" for x in others if x[0] != "."]
-            for file in files:
-                relative = f"{split}/{name}/{file.name}"
-                images[split].append((relative, label))
-                # A dangling link has no size; opening it will report it.
-                size = file.stat().st_size if file.exists() else -1
-                digest.update(os.fsencode(f"\0{relative}\0{size}"))
-    return Folder(
+    if test_fraction is not None:
+        digest.update(f"\0{test_fraction}".encode())
+    for parent, (label, name) in itertools.product(parents, enumerate(names)):
+        folder = root / parent / name
+        files = _images(folder)
+        others = {path.name for path in folder.iterdir()}
+        others -= {path.name for path in files}
+        ignored += [f"{parent}{name}/{x}" for x in sorted(others) if x[0] != "."]
+        for file in files:
+            relative = f"{parent}{name}/{file.name}"
+            found[parent].append((relative, label))
+            # A dangling link has no size; opening it will report it.
+            size = file.stat().st_size if file.exists() else -1
+            digest.update(os.fsencode(f"\0{relative}\0{size}"))
+    listed = Folder(
         root=root,
         class_names=names,
-        images={split: tuple(pairs) for split, pairs in images.items()},
+        images={parent[:-1]: tuple(pairs) for parent, pairs in found.items()},
         ignored=tuple(ignored),
         fingerprint=digest.hexdigest(),
+        test_fraction=test_fraction,
     )
+    return listed if test_fraction is None else listed._divide()
 
 
-def _class_names(root: pathlib.Path) -> tuple[str, ...]:
+def _common_classes(root: pathlib.Path) -> tuple[str, ...]:
+    """Names of the classes of a folder that has splits."""
+    if not any((root / split).is_dir() for split in SPLITS):
+        if any(images_in(root / name) for name in class_folders(root)):
+            raise UserError(
+                f"{root} has classes, but no train and test: add --test_fraction=0.2, "
+                f"which sets a fifth of every class apart for testing"
+            )
+    elif not (root / "test").is_dir():
+        raise UserError(
+            f"{root} has no folder 'test': {_LAYOUT}. To set a fifth of train apart "
+            f"for it: --manual_dir={shlex.quote(f'{root}/train')} --test_fraction=0.2"
+        )
     train, test = (_classes_of(root / split) for split in SPLITS)
     missing, extra = sorted(set(train) - set(test)), sorted(set(test) - set(train))
     if missing or extra:
@@ -137,6 +197,20 @@ def _class_names(root: pathlib.Path) -> tuple[str, ...]:
             f"has {missing or 'none'}, only test has {extra or 'none'}"
         )
     return tuple(train)
+
+
+def _undivided_classes(root: pathlib.Path, test_fraction: float) -> tuple[str, ...]:
+    """Names of the classes of a folder that is to be divided."""
+    if not 0 < test_fraction < 1:
+        raise UserError(
+            f"--test_fraction={test_fraction}: give a part between 0 and 1, such as 0.2"
+        )
+    if there := [split for split in SPLITS if (root / split).is_dir()]:
+        raise UserError(
+            f"{root} is divided already, it has {' and '.join(there)}: leave out "
+            f"--test_fraction"
+        )
+    return tuple(_classes_of(root))
 
 
 def _classes_of(folder: pathlib.Path) -> list[str]:
@@ -168,6 +242,6 @@ def _images(folder: pathlib.Path) -> list[pathlib.Path]:
     if not images:
         raise UserError(
             f"{folder} has no images ({', '.join(EXTENSIONS)}): add some, or remove "
-            f"the class from train and test"
+            f"the class, from train as well as from test"
         )
     return images

@@ -38,6 +38,8 @@ class Builder(generation.ImageBuilder):
         # Written among the data, it appears and disappears together with them.
         folder = self.builder_config.folder
         text = f"{folder.fingerprint}\n{folder.root}\n"
+        if folder.test_fraction is not None:
+            text += f"{folder.test_fraction}\n"
         (self.data_path / FINGERPRINT_FILE).write_text(text)
         return {split: self._generate_examples(split) for split in SPLITS}
 

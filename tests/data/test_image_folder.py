@@ -56,6 +56,87 @@ def test_lists_images_with_labels(pets):
     assert [folder.count("test", k) for k in (0, 1)] == [1, 1]
 
 
+@pytest.fixture
+def undivided(tmp_path):
+    """Two classes, ten images each, without train and test."""
+    root = tmp_path / "pets"
+    for name in ("cat", "dog"):
+        for number in range(10):
+            put(root, f"{name}/{number}.jpg")
+    return root
+
+
+def test_an_undivided_folder_is_divided(undivided):
+    folder = image_folder.scan(undivided, 0.2)
+    assert folder.class_names == ("cat", "dog")
+    counts = [[folder.count(split, k) for k in (0, 1)] for split in ("train", "test")]
+    assert counts == [[8, 8], [2, 2]]
+    every = sorted(name for pairs in folder.images.values() for name, _ in pairs)
+    found = undivided.rglob("*.jpg")
+    assert every == sorted(str(path.relative_to(undivided)) for path in found)
+
+
+def test_unreadable_images_are_not_divided(undivided):
+    """Or the only image for testing might be one of them."""
+    folder = image_folder.scan(undivided, 0.1)
+    (lost,) = [name for name, label in folder.images["test"] if label == 0]
+    rest = folder.without([integrity.Unreadable(undivided / lost, "cut")])
+    assert [rest.count("test", k) for k in (0, 1)] == [1, 1]
+    assert lost not in {name for pairs in rest.images.values() for name, _ in pairs}
+    assert rest.fingerprint == folder.fingerprint
+    cats = [undivided / f"cat/{number}.jpg" for number in range(9)]
+    with pytest.raises(UserError, match="pets/cat has too few images, 1: a class"):
+        folder.without([integrity.Unreadable(path, "cut") for path in cats])
+
+
+def test_fingerprint_follows_the_division(undivided):
+    fingerprint = image_folder.scan(undivided, 0.2).fingerprint
+    assert image_folder.scan(undivided, 0.2).fingerprint == fingerprint
+    assert image_folder.scan(undivided, 0.3).fingerprint != fingerprint
+    put(undivided, "cat/new.jpg")
+    assert image_folder.scan(undivided, 0.2).fingerprint != fingerprint
+
+
+def alone(folder):
+    for path in list(folder.iterdir())[1:]:
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "fraction", "message"),
+    [
+        (lambda root: None, None, "no train and test: add --test_fraction=0.2"),
+        (lambda root: None, 0.0, "--test_fraction=0.0: give a part between 0 and 1"),
+        (lambda root: None, 1.0, "--test_fraction=1.0: give a part between 0 and 1"),
+        (lambda root: None, float("nan"), "--test_fraction=nan: give a part"),
+        (lambda root: alone(root / "cat"), 0.2, "cat has too few images, 1: a class"),
+        (lambda root: remove(root / "cat"), 0.2, "only the class 'dog'"),
+        (lambda root: put(root, "a.jpg"), 0.2, "outside the class folders"),
+        (
+            lambda root: put(root, "train/cat/a.jpg"),
+            0.2,
+            "divided already, it has trai",
+        ),
+        (
+            lambda root: [
+                put(root, f"{split}/cat/a.jpg") for split in ("train", "test")
+            ],
+            0.2,
+            "it has train and test: leave out --test_fraction",
+        ),
+        (
+            lambda root: put(root, "train/cat/a.jpg"),
+            None,
+            "has no folder 'test'.*--manual_dir=/.*/pets/train --test_fraction=0.2$",
+        ),
+    ],
+)
+def test_what_cannot_be_divided(undivided, damage, fraction, message):
+    damage(undivided)
+    with pytest.raises(UserError, match=message):
+        image_folder.scan(undivided, fraction)
+
+
 def remove(folder):
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

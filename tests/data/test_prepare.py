@@ -84,6 +84,42 @@ def test_image_folder(run, pets):
     assert code == 0 and "already prepared" in out
 
 
+def test_an_undivided_folder(run, tmp_path, stored):
+    root = tmp_path / "moods"
+    for number in range(10):
+        for mood in ("glad", "sad"):
+            (root / mood).mkdir(parents=True, exist_ok=True)
+            image = Image.new("RGB", (9, 9))
+            image.save(root / mood / f"S{number:02}_{mood}.png")
+    command = ("image_folder", f"--manual_dir={root}")
+    code, _, error = run(*command)
+    assert code == 1 and "add --test_fraction=0.2" in error
+    command += ("--test_fraction=0.2",)
+    code, out, _ = run(*command)
+    assert code == 0
+    (line,) = [line for line in out.splitlines() if line.startswith("split by ")]
+    assert line == (
+        "split by person, since the file names seem to begin with persons, such as "
+        "'S00': 2 of 10 persons, 4 of 20 images are for testing"
+    )
+    assert out.splitlines()[-1] == (
+        "Next: python -m qcs_jax.main --config=configs/folder.py "
+        "--config.data.name=image_folder/moods"
+    )
+    people = [
+        {name.split("/")[1][:3] for name in stored("image_folder/moods", split)[1]}
+        for split in ("train", "test")
+    ]
+    assert [len(found) for found in people] == [8, 2] and not set.intersection(*people)
+    code, out, _ = run(*command)
+    assert code == 0 and "already prepared" in out
+    code, _, error = run(*command[:-1], "--test_fraction=0.3")
+    assert code == 1
+    assert "image_folder/moods is already prepared, with --test_fraction=0.2" in error
+    code, out, _ = run(*command[:-1], "--test_fraction=0.3", "--overwrite")
+    assert code == 0 and "3 of 10 persons, 6 of 20 images" in out
+
+
 def test_two_folders_live_side_by_side(run, pets, tmp_path):
     assert run("image_folder/mine", f"--manual_dir={pets}")[0] == 0
     assert run("image_folder", f"--manual_dir={pets}", "--name=yours")[0] == 0
@@ -145,6 +181,7 @@ def test_failed_overwrite_keeps_what_was_prepared(run, pets, tmp_path):
             "one of synthetic_faces/balanced, synthetic_faces/biased",
         ),
         (["synthetic_faces", "--manual_dir=x"], "needs no --manual_dir"),
+        (["synthetic_faces", "--test_fraction=0.2"], "is for image_folder: leave it"),
         (["image_folder"], "needs --manual_dir=FOLDER"),
         (["image_folder", "--manual_dir=/no/such"], "/no/such is not a folder"),
         (["image_folder/a", "--manual_dir=x", "--name=b"], "give only one"),

@@ -1,0 +1,166 @@
+"""Dividing a folder: who is recognised in file names, and who ends up where."""
+
+import random
+
+import numpy as np
+import pytest
+from image_folder.dividing import divide
+from image_folder.persons import persons
+
+CLASSES = 7
+
+
+def jaffe():
+    """Ten women, three images of each of seven faces; two letters in front."""
+    names, labels = [], []
+    for person in "KA KL KM KR MK NA NM TM UY YM".split():
+        for label in range(CLASSES):
+            for k in range(3):
+                names.append(f"{label}/{person}.{'ADFHNSX'[label]}{k}.{len(names)}.jpg")
+                labels.append(label)
+    return names, labels
+
+
+def cohn_kanade():
+    """Three images of a sequence, few sequences of a person, classes of all sizes."""
+    rng, names, labels = random.Random(0), [], []
+    for label, sequences in enumerate((45, 18, 59, 25, 69, 28, 83)):
+        for person in rng.sample(range(118), sequences):
+            for frame in range(3):
+                names.append(f"{label}/S{person:03}_00{label}_{frame:08}.png")
+                labels.append(label)
+    return names, labels
+
+
+def yale():
+    """One image of a person in each class."""
+    names = [f"{k}/subject{n:02}-{k}.jpg" for n in range(15) for k in range(CLASSES)]
+    return names, [k for _ in range(15) for k in range(CLASSES)]
+
+
+def numbered(pattern, images=30, anew=False):
+    """Names made of a number, which goes on or starts anew in each class."""
+    names, labels = [], []
+    for label in range(CLASSES):
+        for n in range(images):
+            number = n if anew else len(names)
+            names.append(f"{label}/" + pattern.format(n=number, label=label))
+            labels.append(label)
+    return names, labels
+
+
+def uuids():
+    rng = random.Random(0)
+    names, labels = numbered("{n}")
+    return [
+        f"{x.split('/')[0]}/{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}.jpg"
+        for x in names
+    ], labels
+
+
+def cameras():
+    """Nine kinds of names in all classes, most of them of one kind."""
+    kinds = ["IMG"] * 30 + "DSC PXL photo image scan web screenshot download".split()
+    names = [f"{k}/{x}_{n}.jpg" for n, x in enumerate(kinds * 3) for k in range(2)]
+    return names, [k for _ in kinds * 3 for k in range(2)]
+
+
+def read(names, labels):
+    return persons([name.split("/")[1] for name in names], labels)
+
+
+@pytest.mark.parametrize(
+    ("made", "count"), [(jaffe(), 10), (cohn_kanade(), 117), (yale(), 15)]
+)
+def test_persons_are_read_from_names(made, count):
+    names, labels = made
+    found = read(names, labels)
+    assert len(set(found)) == count
+    for name, person in zip(names, found, strict=True):
+        assert name.split("/")[1].startswith(person)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        numbered("{n:04}.jpg"),
+        numbered("{n:04}.jpg", anew=True),
+        numbered("{n:04}_aligned.jpg", anew=True),
+        numbered("{n}_class{label}.jpg", anew=True),
+        numbered("img_{n:03}.jpg"),
+        numbered("class{label}_{n:03}.jpg"),
+        numbered("Training_{n}.jpg"),
+        numbered("face-{n}_crop.png", anew=True),
+        numbered("photo{n}.jpg", anew=True),
+        uuids(),
+        cameras(),
+        ([f"{k}/{p}_{n}.jpg" for k in "01" for p in "abc" for n in "123"], [0, 1] * 9),
+        ([], []),
+    ],
+    ids=lambda made: made[0][0] if made[0] else "none",
+)
+def test_other_names_show_no_persons(made):
+    assert read(*made) is None
+
+
+def fractions(test, labels):
+    labels = np.asarray(labels)
+    return np.array([test[labels == label].mean() for label in np.unique(labels)])
+
+
+@pytest.mark.parametrize("made", [jaffe(), cohn_kanade(), yale()])
+def test_no_person_is_in_both_splits(made):
+    division = divide(*made, 0.2)
+    found = read(*made)
+    tested = set(np.array(found)[division.test])
+    trained = set(np.array(found)[~division.test])
+    assert tested and trained and not tested & trained and not division.divided
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.7])
+def test_persons_are_chosen_so_that_classes_keep_their_parts(fraction):
+    names, labels = cohn_kanade()
+    division = divide(names, labels, fraction)
+    np.testing.assert_allclose(fractions(division.test, labels), fraction, atol=0.04)
+
+
+@pytest.mark.parametrize(
+    ("images", "fraction", "tested"),
+    [(10, 0.2, 2), (10, 0.26, 3), (2, 0.01, 1), (2, 0.99, 1), (5, 0.99, 4)],
+)
+def test_images_are_divided_up_to_rounding(images, fraction, tested):
+    names, labels = numbered("{n}.jpg", images)
+    division = divide(names, labels, fraction)
+    counts = [division.test[k * images :][:images].sum() for k in range(CLASSES)]
+    assert counts == [tested] * CLASSES
+    assert "file names show no persons: " in str(division)
+    assert f"{tested * CLASSES} of {images * CLASSES} images are for tes" in str(
+        division
+    )
+
+
+@pytest.mark.parametrize("made", [cohn_kanade(), numbered("{n}.jpg")])
+def test_the_order_of_the_images_changes_nothing(made):
+    names, labels = made
+    order = random.Random(1).sample(range(len(names)), len(names))
+    shuffled = [names[i] for i in order], [labels[i] for i in order]
+    expected = divide(names, labels, 0.2).test
+    np.testing.assert_array_equal(divide(*shuffled, 0.2).test, expected[order])
+
+
+def test_a_draw_is_not_the_beginning_of_a_list():
+    names, labels = numbered("{n:04}.jpg", 100)
+    tested = np.flatnonzero(divide(names, labels, 0.5).test[:100])
+    assert 35 < tested.mean() < 65 and len(set(np.diff(tested))) > 3
+
+
+def test_a_class_of_one_person_is_in_both_splits():
+    names, labels = jaffe()
+    names += [f"7/KA.Y{k}.jpg" for k in range(5)]
+    division = divide(names, labels + [7] * 5, 0.2)
+    assert division.test[-5:].sum() == 1
+    assert division.divided == ["KA"]
+    assert str(division).endswith(
+        "; a class with too few persons needs KA in both splits"
+    )
+    np.testing.assert_allclose(fractions(division.test[:-5], labels), 0.2, atol=0.11)
