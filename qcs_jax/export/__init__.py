@@ -2,3 +2,5 @@
 
 python -m qcs_jax.export --checkpoint=RUN --format=savedmodel --out=models/fer/1
 """
+
+from qcs_jax.export import noise as noise  # before JAX: it looks at what JAX then sets

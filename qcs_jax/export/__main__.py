@@ -10,6 +10,7 @@ The result is read back from disk and compared with the network before it gets i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import jax
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.export import check, savedmodel, stablehlo, tflite
+from qcs_jax.export import check, noise, savedmodel, stablehlo, tflite
 from qcs_jax.export.served import Served
 from qcs_jax.images.folder import labelled_images
 from qcs_jax.system import command, compilation_cache, files
@@ -38,7 +39,8 @@ QUANTIZED = {"float16": 0.05, "int8": 0.5}
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    return command.run(lambda: _export(args))
+    with contextlib.nullcontext() if args.format == "stablehlo" else noise.left_out():
+        return command.run(lambda: _export(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

@@ -28,8 +28,7 @@ def import_tensorflow() -> ModuleType:
     Raises:
       UserError: if it is not installed.
     """
-    # It greets at length. oneDNN runs nothing of what is exported.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # oneDNN runs nothing of what is exported, and greets at length.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
         import tensorflow

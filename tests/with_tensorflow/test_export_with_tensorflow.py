@@ -168,6 +168,24 @@ def test_command(tmp_path, monkeypatch, capsys, format):
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("format", ["savedmodel", "tflite"])
+def test_screen_is_free_of_noise(tmp_path, format):
+    """TensorFlow greets, and its converter and interpreter talk, in a fresh process."""
+    hidden = ("TF_CPP", "TF_ENABLE", "JAX_NUMPY")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "qcs_jax.export", "--checkpoint=fer2013"),
+            *(f"--format={format}", f"--out={tmp_path / 'out'}"),
+        ],
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith(hidden)},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"wrote {tmp_path / 'out'}, ")
+
+
 def test_quantized_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check, "BATCHES", (2,))
     monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
