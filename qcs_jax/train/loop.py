@@ -41,6 +41,8 @@ from qcs_jax.train.step import (
 from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
 from qcs_jax.train.writer import Writer
 
+_COMPILING = "compiling the train step, about a minute the first time"
+
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict, workdir: str | os.PathLike
@@ -139,6 +141,7 @@ def _open_writer(run: Run, workdir: pathlib.Path, start: int) -> Writer:
         start=start,
         total=run.total_steps,
         images_per_step=run.config.train.batch_size * run.model.branches,
+        log_every=run.config.train.log_every,
         tensorboard=run.config.train.tensorboard,
         quiet=jax.process_index() > 0,
     )
@@ -156,6 +159,8 @@ class _Loop:
     def take_steps(self, state: TrainState) -> None:
         """From `state` to the last step of the run, or until a signal."""
         step, reports = int(state.step), None
+        if step < self.run.total_steps:
+            self.writer.say(_COMPILING)
         state, batches = replicate(state), open_batches(self.run, step)
         with contextlib.closing(batches), Interrupt() as interrupt:
             while step < self.run.total_steps and interrupt.signum is None:
@@ -189,13 +194,12 @@ class _Loop:
         return make_eval_step(self.run.model)
 
     def _report(self, step: int, reports: dict | None) -> None:
-        """Checks every step; writes those that `train.log_every` asks for."""
+        """Checks every step, and passes it on to the writer."""
         if reports is None:
             return
         scalars = scalars_of(reports)
         check_finite(step, scalars, self.checkpoints.directory)
-        if step % self.run.config.train.log_every == 0:
-            self.writer.train(step, scalars)
+        self.writer.train(step, scalars)
 
     def _is_due(self, step: int) -> bool:
         """Whether evaluation and checkpoint follow this step."""

@@ -39,6 +39,7 @@ class Writer:
         start: int,
         total: int,
         images_per_step: int,
+        log_every: int,
         tensorboard: bool,
         quiet: bool = False,
     ):
@@ -49,12 +50,14 @@ class Writer:
           start: Steps already taken; later lines of a killed run are dropped.
           total: Number of steps in the whole run.
           images_per_step: For the images per second.
+          log_every: Steps between lines about training.
           tensorboard: Also write event files to `workdir/tensorboard`.
           quiet: Write and show nothing (all processes but the first).
         """
-        self._quiet = quiet
-        self._images = images_per_step
-        self._tick = (time.perf_counter(), start)
+        self._start, self._total, self._quiet = start, total, quiet
+        self._images, self._log_every = images_per_step, log_every
+        self._tick: tuple[float, int] | None = None
+        self._bar: tqdm.tqdm | None = None
         self._log = self._events = None
         if not quiet:
             # What a killed run wrote after its checkpoint is going to be written again.
@@ -67,15 +70,6 @@ class Writer:
 
                 folder = str(workdir / "tensorboard")
                 self._events = SummaryWriter(folder, purge_step=start + 1)
-        disabled: Any = {"disable": True} if quiet else {}
-        self._bar = tqdm.tqdm(
-            total=total,
-            initial=start,
-            unit="step",
-            # Unless quiet it is the user's choice: TQDM_DISABLE=1, as in notebooks.
-            **disabled,
-            mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few
-        )
 
     def __enter__(self) -> Writer:
         return self
@@ -86,11 +80,35 @@ class Writer:
                 output.close()
 
     def advance(self) -> None:
-        """One more step was dispatched."""
-        self._bar.update(1)
+        """One more step was dispatched. The first one, which compiled, shows the bar.
+
+        A bar that counted the compilation would promise hours.
+        """
+        if self._bar is not None:
+            self._bar.update(1)
+            return
+        disabled: Any = {"disable": True} if self._quiet else {}
+        self._bar = tqdm.tqdm(
+            total=self._total,
+            initial=self._start + 1,
+            unit="step",
+            # Unless quiet it is the user's choice: TQDM_DISABLE=1, as in notebooks.
+            **disabled,
+            mininterval=0.5 if sys.stderr.isatty() else 60,  # a log file wants few
+        )
 
     def train(self, step: int, scalars: dict[str, float]) -> None:
-        """Writes what a train step reported, with its speed since the last time."""
+        """Takes what each train step reported; writes some, with the speed since.
+
+        The first step is left out of the speed, since it is compiled.
+        """
+        if self._tick is None:
+            self.restart_clock(step)
+        if step % self._log_every == 0:
+            self._write_train(step, scalars)
+
+    def _write_train(self, step: int, scalars: dict[str, float]) -> None:
+        assert self._tick
         now = time.perf_counter()
         seconds, steps = now - self._tick[0], step - self._tick[1]
         self._tick = now, step
@@ -98,7 +116,9 @@ class Writer:
             scalars = {**scalars, "steps_per_second": steps / seconds}
             scalars["images_per_second"] = self._images * steps / seconds
         shown = [text for name, text in _SHOWN.items() if name in scalars]
-        self._bar.set_postfix_str(", ".join(shown).format(**scalars), refresh=False)
+        if self._bar is not None:
+            text = ", ".join(shown).format(**scalars)
+            self._bar.set_postfix_str(text, refresh=False)
         self.write(step, "train", scalars)
 
     def restart_clock(self, step: int) -> None:
@@ -117,6 +137,7 @@ class Writer:
                     self._events.add_scalar(f"{kind}/{name}", value, step)
 
     def say(self, text: str) -> None:
-        """Prints above the progress bar."""
+        """Prints a line, above the progress bar where there is one."""
         if not self._quiet:
-            self._bar.write(text)
+            tqdm.tqdm.write(text)
+            sys.stdout.flush()  # what comes next may take long

@@ -134,17 +134,25 @@ def test_signal_saves_and_the_same_command_resumes(
     assert_same_run(tmp_path, reference)
 
 
-def test_finished_run_is_only_summarised(reference):
+def test_finished_run_is_only_summarised(reference, capsys):
     before = told(reference)
+    capsys.readouterr()
     summary = loop.train_and_evaluate(config(), reference)
     assert summary.steps == 12 and told(reference) == before
+    assert "compiling" not in capsys.readouterr().out
     assert "test, best epoch on test (optimistic)  accuracy" in str(summary)
 
 
 def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
     loop.train_and_evaluate(config(**{"train.epochs": 1}), tmp_path)
+    compiling = "compiling the train step, about a minute the first time"
+    assert capsys.readouterr().out.startswith(f"{compiling}\nepoch   1")
     loop.train_and_evaluate(config(), tmp_path)
-    assert "note: train.epochs was 1, is now 2" in capsys.readouterr().out
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "note: train.epochs was 1, is now 2",
+        "resuming after step 6 of 12",
+        compiling,
+    ]
     assert final(tmp_path)[0] == 12
 
 
