@@ -36,6 +36,7 @@ from synthetic_faces import synthetic_faces_dataset_builder
 from qcs_jax.system import command
 from qcs_jax.system.errors import Interrupted, UserError
 
+_CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 _ENTRY_POINT = "python -m qcs_jax.main"
 
 
@@ -123,10 +124,8 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
         else:
             generation.generate(builder)
     generation.summarize(builder)
-    flags = "--config=configs/demo.py"
-    if config != "balanced":
-        flags += f" --config.data.name={builder.title}"
-    _print_next_step(args, flags)
+    name = builder.title if config != "balanced" else ""
+    _print_next_step(args, "demo", name)
 
 
 def _official(
@@ -147,7 +146,7 @@ def _official(
         max_unreadable=args.max_unreadable,
         overwrite=args.overwrite,
     )
-    _print_next_step(args, f"--config=configs/{recipe.format(config=config)}.py")
+    _print_next_step(args, recipe.format(config=config))
 
 
 def _builder(
@@ -195,8 +194,7 @@ def _image_folder(args: argparse.Namespace, config: str) -> None:
             builder = _folder_builder(args, name, readable)
             generation.generate(builder)
     generation.summarize(builder)
-    flags = f"--config=configs/folder.py --config.data.name={builder.title}"
-    _print_next_step(args, flags)
+    _print_next_step(args, "folder", builder.title)
 
 
 def _folder_builder(
@@ -258,7 +256,12 @@ def _data_dir(args: argparse.Namespace) -> pathlib.Path:
     return args.data_dir.expanduser().resolve()
 
 
-def _print_next_step(args: argparse.Namespace, flags: str) -> None:
+def _print_next_step(args: argparse.Namespace, recipe: str, name: str = "") -> None:
+    """Prints the command that trains, for the folder that this one was typed in."""
+    file = os.path.relpath(_CHECKOUT / "configs" / f"{recipe}.py")
+    flags = f"--config={shlex.quote(file)}"
+    if name:
+        flags += f" --config.data.name={name}"
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
         flags += f" --config.data.dir={shlex.quote(str(where))}"

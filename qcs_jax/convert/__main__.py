@@ -24,8 +24,17 @@ from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, t
 from qcs_jax.convert.orbax_writer import ASSUMED, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.convert.safetensors_writer import save_safetensors
+from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
+
+# Data sets whose recipe trains networks of all sizes.
+_RECIPES = {
+    "raf_db": "raf",
+    "ferplus": "ferplus",
+    "affectnet/7": "affectnet7",
+    "affectnet/8": "affectnet8",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -106,8 +115,23 @@ def _write_orbax(args: argparse.Namespace) -> None:
     print(
         f"wrote {out}, next:\n"
         f"  qcs_jax.load({str(out)!r}).predict('face.jpg')\n"
-        f"  python -m qcs_jax.main --config=CONFIG "
-        f"--config.init_from={shlex.quote(str(out))}"
+        f"  {_how_to_train(out, conversion, class_names, resize)}"
+    )
+
+
+def _how_to_train(
+    out: pathlib.Path, c: Conversion, class_names: tuple[str, ...], resize: int
+) -> str:
+    """The command that goes on from a checkpoint; its flags, if there is no recipe."""
+    start = f"--config.init_from={shlex.quote(str(out))}"
+    for data_set, recipe in _RECIPES.items():
+        if CLASS_NAMES[data_set] == class_names:
+            size = "" if c.size_name == "full" else f",{c.size_name}"
+            recipe = f"configs/{recipe}.py:{c.network}{size}"
+            return f"python -m qcs_jax.main --config={recipe} {start}"
+    return (
+        f"to train from it: {start} --config.model.name={c.network} "
+        f"--config.model.size={c.size_name} --config.data.resize={resize}"
     )
 
 

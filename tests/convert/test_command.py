@@ -2,8 +2,10 @@
 
 import json
 import pathlib
+import shlex
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -17,15 +19,17 @@ import qcs_jax
 from qcs_jax import checkpoint, convert, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import base_config
+from qcs_jax.config import base_config, flags, validate
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
 RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
+ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 AFFECTNET = "neutral happiness sadness surprise fear disgust anger contempt"
 
 
@@ -63,7 +67,10 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     assert "prefix 'module.'" in told and "IRLinear1 (2)" in told
     assert "residual   normalized (as published" in told
     assert "assumed those of RAF-DB" in warned and "--class_names" in warned
-    assert f"--config.init_from={out}" in told
+    assert told.splitlines()[-1] == (
+        f"  python -m qcs_jax.main --config=configs/raf.py:qcs,tiny "
+        f"--config.init_from={out}"
+    )
 
     found, description, step = checkpoint.load_variables(out)
     assert step == 0
@@ -96,6 +103,29 @@ def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
         jax.tree.leaves(items["train"]), jax.tree.leaves(train), strict=True
     ):
         np.testing.assert_array_equal(restored, expected)
+
+
+@pytest.mark.parametrize("size", models.SIZES)
+@pytest.mark.parametrize("name", ["baseline", "dcs", "qcs"])
+@pytest.mark.parametrize("classes", [*command._RECIPES, "others"])
+def test_what_it_says_about_training_can_be_pasted(classes, name, size):
+    class_names = CLASS_NAMES.get(classes, ("a", "b"))
+    converted = types.SimpleNamespace(network=name, size_name=size)
+    told = command._how_to_train(
+        pathlib.Path("/my runs/x"), converted, class_names, 240
+    )
+    start, *words = shlex.split(told)
+    if classes == "others":
+        assert start == "to"
+        recipe, given = "configs/folder.py", words[3:]
+    else:
+        assert words[:2] == ["-m", "qcs_jax.main"]
+        recipe, given = words[2].removeprefix("--config="), words[3:]
+    config = flags.read_config(str(ROOT / recipe), given)
+    assert (config.model.name, config.model.size) == (name, size)
+    assert config.init_from == "/my runs/x"
+    config.data.name = config.data.name or "some"
+    validate(config)
 
 
 def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):

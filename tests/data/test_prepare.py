@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import prepare
 import pytest
 from PIL import Image
 from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+
+from qcs_jax.config import flags
+from qcs_jax.input import sources
 
 CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
 
@@ -70,6 +74,18 @@ def test_next_step_names_config_and_place(run, tmp_path):
         f"--config.data.dir={elsewhere}\n"
     ) in out
     assert finished(elsewhere) == ["synthetic_faces/biased/1.0.0"]
+
+
+def test_next_step_works_where_it_is_pasted(run, tmp_path, monkeypatch):
+    """With folders whose names have spaces, and from outside the checkout."""
+    monkeypatch.chdir(tmp_path)
+    _, out, _ = run("synthetic_faces", "--data_dir=my data")
+    _, command = out.splitlines()[-1].split("Next: ")
+    _, _, entry, recipe, *overrides = shlex.split(command)
+    assert entry == "qcs_jax.main"
+    config = flags.read_config(recipe.removeprefix("--config="), overrides)
+    opened = sources.open_split(config.data.name, "test", config.data.dir)
+    assert len(opened.labels) == 7
 
 
 def test_image_folder(run, pets):
