@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
+import ml_collections
 import numpy as np
 
 from qcs_jax import checkpoint, convert
@@ -25,6 +26,29 @@ PARTS = (
 )
 
 _SHOWN = 20  # misfits of a kind in a message
+
+# Above all learning rates of the paper, which are for a backbone that knows faces.
+_FOR_PRETRAINED = 1e-5
+
+
+def warnings_of(config: ml_collections.ConfigDict) -> list[str]:
+    """Says what will come of a new run that starts from random weights, if it is bad.
+
+    Args:
+      config: See `base_config`.
+
+    Returns:
+      A warning, or nothing.
+    """
+    rate, name = config.optimizer.learning_rate, config.model.name
+    if config.init_from or config.model.size != "full" or rate >= _FOR_PRETRAINED:
+        return []
+    return [
+        f"from random weights the full size hardly learns at "
+        f"optimizer.learning_rate={rate:g}: give --config.init_from=ir50.pth, a "
+        f"backbone that knows faces, or take a small network, "
+        f"--config=RECIPE:{name},small"
+    ]
 
 
 def initialize(

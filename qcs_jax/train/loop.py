@@ -24,7 +24,7 @@ from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.system.signals import Interrupt
 from qcs_jax.train.evaluate import EvalStep, predict_split
-from qcs_jax.train.initialize import initialize
+from qcs_jax.train.initialize import initialize, warnings_of
 from qcs_jax.train.run import (
     Run,
     create_optimizer,
@@ -115,6 +115,8 @@ def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
         train = items.pop("train")
         print(f"resuming after step {int(train['step'])} of {run.total_steps}")
         return TrainState(**items, **train)
+    for warning in warnings_of(run.config):
+        print(f"warning: {warning}", flush=True)
     state = fresh_state()
     if run.config.init_from:
         names = run.splits.class_names

@@ -1,5 +1,6 @@
 """Training that starts from another checkpoint."""
 
+import pathlib
 import types
 
 import jax
@@ -8,18 +9,20 @@ import pytest
 import small
 import weights
 
+import qcs_jax
 from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints, load_variables
 from qcs_jax.checkpoint import weights as weights_file
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import base_config
+from qcs_jax.config import base_config, flags
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
-from qcs_jax.train.initialize import PARTS, initialize
+from qcs_jax.train.initialize import PARTS, initialize, warnings_of
 from qcs_jax.train.run import create_optimizer
 
 FRESH, SAVED = 1, 2  # seeds
+ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 
 
 def names(k=7):
@@ -177,6 +180,30 @@ def test_no_checkpoint(tmp_path):
         initialize(fresh, tmp_path, names())
 
 
+@pytest.mark.parametrize(
+    ("recipe", "changed", "warned"),
+    [
+        ("raf.py", {}, True),
+        ("raf.py:dcs", {}, True),
+        ("affectnet7.py", {}, True),
+        ("affectnet8.py:dcs", {}, True),
+        ("ferplus.py", {}, True),
+        ("raf.py", {"init_from": "ir50.pth"}, False),
+        ("raf.py", {"optimizer.learning_rate": 1e-4}, False),
+        ("raf.py:qcs,finetune", {}, False),
+        ("raf.py:qcs,small", {}, False),
+        ("fer2013.py", {}, False),
+        ("demo.py", {}, False),
+        ("folder.py", {}, False),
+        ("folder.py", {"optimizer.learning_rate": 4e-6}, False),
+    ],
+)
+def test_full_size_from_random_weights(recipe, changed, warned):
+    overrides = [f"--config.{name}={value}" for name, value in changed.items()]
+    config = flags.read_config(f"{ROOT}/configs/{recipe}", overrides)
+    assert len(warnings_of(config)) == warned
+
+
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     """A run's own checkpoint, else init_from, else fresh weights."""
     model, path = small.create("baseline"), tmp_path / "x.pth"
@@ -201,12 +228,13 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
 
     saved = pth(path, model)
     fresh = start(tmp_path / "a")
+    assert capsys.readouterr().out.startswith("warning: from random weights the full")
     weights.assert_equal(fresh.variables, initial)
     started = start(tmp_path / "a", path)
     weights.assert_equal(started.variables, saved)
-    assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in (
-        capsys.readouterr().out
-    )
+    told = capsys.readouterr().out
+    assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in told
+    assert "warning" not in told
     assert int(started.step) == 0
     for ours, theirs in zip(
         jax.tree.leaves(started.opt_state),
@@ -219,5 +247,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         description = describe(config, names(model.num_classes), model.image_size)
         checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
+    resumed = start(tmp_path / "a")
+    assert "warning" not in capsys.readouterr().out  # it would come too late
     resumed = start(tmp_path / "a", path)
     weights.assert_equal(resumed.variables, initial)
