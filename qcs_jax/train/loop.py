@@ -115,8 +115,7 @@ def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
         train = items.pop("train")
         print(f"resuming after step {int(train['step'])} of {run.total_steps}")
         return TrainState(**items, **train)
-    for warning in warnings_of(run.config):
-        print(f"warning: {warning}", flush=True)
+    _tell(warnings_of(run.config), "warning")
     state = fresh_state()
     if run.config.init_from:
         names = run.splits.class_names
@@ -132,9 +131,10 @@ def _items(state: TrainState) -> dict[str, Any]:
     return {**state.variables, "train": train}
 
 
-def _tell(notes: Iterable[str]) -> None:
-    for note in notes:
-        print(f"note: {note}")
+def _tell(notes: Iterable[str], kind: str = "note") -> None:
+    """Prints lines, by one process alone."""
+    for note in () if jax.process_index() else notes:
+        print(f"{kind}: {note}", flush=True)
 
 
 def _open_writer(run: Run, workdir: pathlib.Path, start: int) -> Writer:
