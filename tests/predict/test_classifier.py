@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import saved
 import small
+from classified import assert_same, expected, picture
 from PIL import Image
 
 import qcs_jax
 from qcs_jax.checkpoint import trained
 from qcs_jax.images import augment
-from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.system.errors import UserError
 
 K = len(saved.CLASS_NAMES)
@@ -31,15 +31,6 @@ def classifier(run):
     return qcs_jax.load(run)
 
 
-def picture(seed, height=60, width=50, channels=3):
-    """Smooth colours, so that resizing keeps pictures apart."""
-    return np.asarray(
-        Image.fromarray(small.pixels(3, 3, channels, seed=seed)).resize(
-            (width, height), Image.Resampling.BICUBIC
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def pictures():
     return [picture(seed) for seed in range(40)]
@@ -51,19 +42,6 @@ def files(tmp_path, pictures):
     for path, pixels in zip(paths, pictures, strict=False):
         Image.fromarray(pixels).save(path)
     return paths
-
-
-def expected(classifier, pixels):
-    """Probabilities as training's own functions give them."""
-    square = to_pixels(Image.fromarray(pixels), 52)
-    ready = augment.preprocess(jnp.asarray(square)[None], classifier.image_size)
-    return np.asarray(jax.nn.softmax(classifier.logits(ready)))[0]
-
-
-def assert_same(answers, probabilities):
-    assert len(answers) == len(probabilities)
-    for answer, p in zip(answers, probabilities, strict=True):
-        np.testing.assert_allclose(answer.probabilities, p, atol=2e-6)
 
 
 def test_what_is_loaded(classifier):
@@ -138,50 +116,6 @@ def test_nothing_in_nothing_out(classifier):
     assert classifier.predict([]) == []
     assert classifier.predict(np.zeros((0, 8, 8, 3), np.uint8)) == []
     assert classifier.features([]).shape == (0, classifier.model.features)
-
-
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_every_mode_is_a_face(classifier, mode, tmp_path):
-    if mode == "I;16":
-        image = Image.fromarray(small.pixels(9, 9).astype(np.uint16) * 256)
-    else:
-        image = Image.fromarray(picture(1)).convert(mode)
-    path = tmp_path / f"x.{'tif' if mode == 'CMYK' else 'png'}"
-    image.save(path)
-    rgb = np.asarray(upright(image))
-    assert_same(classifier.predict([image, path]), [expected(classifier, rgb)] * 2)
-
-
-def test_alpha_is_ignored(classifier):
-    pixels = picture(2, channels=4)
-    p = expected(classifier, pixels[..., :3])
-    assert_same([classifier.predict(pixels)], [p])
-
-
-def test_grey_arrays_are_grey_images(classifier):
-    grey = picture(3)[..., 0]
-    p = expected(classifier, np.stack([grey] * 3, axis=-1))
-    assert_same([classifier.predict(grey)], [p])
-
-
-def test_turned_photographs_are_set_upright(classifier, pictures, tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    turned = Image.fromarray(pictures[0]).transpose(Image.Transpose.ROTATE_90)
-    turned.save(tmp_path / "turned.png", exif=exif)
-    p = expected(classifier, pictures[0])
-    assert_same([classifier.predict(tmp_path / "turned.png")], [p])
-
-
-def test_one_pixel_and_very_many(classifier, tmp_path):
-    dot = picture(4, 1, 1)
-    assert_same([classifier.predict(dot)], [expected(classifier, dot)])
-    huge = Image.fromarray(picture(5)).resize((3200, 2400), Image.Resampling.BICUBIC)
-    huge.save(tmp_path / "huge.jpg")
-    with Image.open(tmp_path / "huge.jpg") as whole:
-        p = expected(classifier, np.asarray(whole))
-    found = classifier.predict(tmp_path / "huge.jpg").probabilities
-    np.testing.assert_allclose(found, p, atol=0.02)  # reduced while decoded
 
 
 def test_what_is_no_image_fails_alone(classifier, pictures, tmp_path):
