@@ -22,6 +22,14 @@ import shlex
 import signal
 from collections.abc import Callable
 
+from qcs_jax.system import command
+
+if __name__ == "__main__":
+    # Which imports this file, too, and says what to install where that fails.
+    from qcs_jax import prepare
+
+    command.start(prepare.main)
+
 import generation
 import integrity
 import official
@@ -33,10 +41,8 @@ from image_folder import image_folder_dataset_builder
 from raf_db import raf_db_dataset_builder
 from synthetic_faces import synthetic_faces_dataset_builder
 
-from qcs_jax.system import command
 from qcs_jax.system.errors import Interrupted, UserError
 
-_CHECKOUT = pathlib.Path(__file__).resolve().parents[1]
 _ENTRY_POINT = "python -m qcs_jax.main"
 
 
@@ -65,7 +71,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="data/prepare.py", description="Prepares a dataset for training."
+        prog="python -m qcs_jax.prepare", description="Prepares a dataset for training."
     )
     parser.add_argument(
         "dataset", metavar="NAME[/CONFIG]", help=f"one of {', '.join(_DATASETS)}"
@@ -257,9 +263,8 @@ def _data_dir(args: argparse.Namespace) -> pathlib.Path:
 
 
 def _print_next_step(args: argparse.Namespace, recipe: str, name: str = "") -> None:
-    """Prints the command that trains, for the folder that this one was typed in."""
-    file = os.path.relpath(_CHECKOUT / "configs" / f"{recipe}.py")
-    flags = f"--config={shlex.quote(file)}"
+    """Prints the command that trains."""
+    flags = f"--config={recipe}"
     if name:
         flags += f" --config.data.name={name}"
     where = _data_dir(args)
@@ -278,6 +283,3 @@ _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {
         _official, affectnet_dataset_builder.Builder, "affectnet{config}"
     ),
 }
-
-if __name__ == "__main__":
-    command.start(main)

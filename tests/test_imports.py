@@ -22,7 +22,7 @@ LAYERS = (
     ["predict", "convert", "experiment"],
     ["train", "export", "visualize"],
     ["report", "benchmark"],
-    ["main"],
+    ["main", "prepare"],
 )
 LAYER = {module: i for i, modules in enumerate(LAYERS) for module in modules}
 
@@ -103,7 +103,7 @@ def starts_with(name, prefix):
 
 def test_every_module_has_a_layer():
     assert MODULES == LAYER.keys(), "put the new module into LAYERS"
-    assert len(MODULES) <= 17
+    assert len(MODULES) <= 18
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -169,6 +169,7 @@ def modules_after(statement):
         ),
         ("import qcs_jax.config.flags", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.main", (*HEAVY, "jax", "flax", "numpy")),
+        ("import qcs_jax.prepare", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.benchmark.__main__", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
         ("import qcs_jax.input.pipeline", ("tensorflow", "torch", "flax")),

@@ -43,7 +43,7 @@ def run(*arguments):
         (("--config=configs/demo.py", "--config.model.name=vgg"), "baseline, dcs, qcs"),
         (
             ("--config=configs/demo.py", "--config.data.dir=/nonexistent"),
-            "python data/prepare.py synthetic_faces",
+            "python -m qcs_jax.prepare synthetic_faces",
         ),
     ],
     ids=lambda told: "" if isinstance(told, str) else " ".join(told[-1:]) or "nothing",

@@ -69,7 +69,7 @@ FIELDS = {
     # What to start from: Orbax, .safetensors or .pth, whole or the backbone alone; or
     # the name of a network that comes with the package.
     "init_from": Field(""),
-    # DATASET/CONFIG, as data/prepare.py printed it.
+    # DATASET/CONFIG, as qcs_jax.prepare printed it.
     "data.name": Field("", FIXED | HELD_OUT | TESTED),
     # Root of prepared data sets; default $TFDS_DATA_DIR or TFDS's own.
     "data.dir": Field("", NEUTRAL),

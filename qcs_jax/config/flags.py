@@ -13,9 +13,10 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
+from qcs_jax.system import folders
 from qcs_jax.system.errors import UserError
 
-HELP = "a recipe such as configs/raf.py, or FILE:VARIANT"
+HELP = "a recipe such as raf, or a file of your own; with a variant, raf:dcs"
 EPILOG = "Any field of the configuration: --config.FIELD=VALUE"
 
 
@@ -23,7 +24,8 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
     """Runs a recipe and sets the fields that the command line overrides.
 
     Args:
-      config: `FILE` or `FILE:VARIANT`. The file defines `get_config(variant)`, or
+      config: `FILE` or `FILE:VARIANT`, or with the name of a recipe that comes along in
+        place of the file, as "raf". The file defines `get_config(variant)`, or
         `get_config()` where it has no variants.
       overrides: `--config.FIELD=VALUE`, each.
 
@@ -52,9 +54,11 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
 
 def _run(config: str) -> ml_collections.ConfigDict:
     """Returns what `get_config` of a recipe returns."""
-    path, colon, variant = config.partition(":")
-    if not pathlib.Path(path).is_file():
-        raise UserError(f"--config={config}: there is no file {path}")
+    given, colon, variant = config.partition(":")
+    try:
+        path = _file(given)
+    except UserError as error:
+        raise UserError(f"--config={config}: {error}") from error
     spec = importlib.util.spec_from_file_location("recipe", path)
     if spec is None or spec.loader is None:
         raise UserError(
@@ -82,6 +86,22 @@ def _run(config: str) -> ml_collections.ConfigDict:
     except Exception as error:  # a user's file may raise anything
         told = _one_line(f"{type(error).__name__}: {error}")
         raise UserError(f"--config={config}: {told}") from error
+
+
+def _file(given: str) -> pathlib.Path:
+    """The file of a recipe that comes along, for its name; else the file of that path.
+
+    A name has no ending, without which a file would not be taken.
+    """
+    recipes = {path.stem: path for path in folders.find("configs").glob("*.py")}
+    path = recipes.get(given, pathlib.Path(given))
+    if not path.is_file():
+        kind = "recipe" if given.isidentifier() else "file"
+        names = ", ".join(sorted(recipes))
+        raise UserError(
+            f"there is no {kind} {given}: give a file, or the name of a recipe: {names}"
+        )
+    return path
 
 
 def _told(error: Exception) -> str:

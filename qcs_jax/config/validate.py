@@ -113,7 +113,7 @@ def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
             f"train.epochs={c.train.epochs}; give fewer epochs"
         )
     if not c.data.name:
-        wrong.append("data.name: give the name that data/prepare.py printed")
+        wrong.append("data.name: give the name that qcs_jax.prepare printed")
     if not c.name:
         wrong.append("name: give the run a name")
     return wrong

@@ -1,4 +1,4 @@
-"""Opens data sets that `data/prepare.py` has written, without TensorFlow."""
+"""Opens data sets that `qcs_jax.prepare` has written, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from qcs_jax.system import folders
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
@@ -125,7 +126,7 @@ def _check_features(name: str, features: Any) -> None:
     if wrong:
         raise UserError(
             f"data set {name} has no feature {', '.join(wrong)}: prepare one with "
-            f"data/prepare.py, or give it these features"
+            f"qcs_jax.prepare, or give it these features"
         )
 
 
@@ -160,16 +161,19 @@ def _how_to_prepare(name: str, root: pathlib.Path) -> str:
     where = f" --data_dir={shlex.quote(str(root))}" if root != data_root() else ""
     known = f" (prepared there: {', '.join(prepared)})" if prepared else ""
     dataset = name.partition("/")[0]
+    manuals = folders.find("data")
     folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
-    steps = [f"python data/prepare.py {name}{folder}{where}"]
+    steps = [f"python -m qcs_jax.prepare {name}{folder}{where}"]
     if dataset in _LICENSED:
+        manual = manuals / dataset / "README.md"
         steps = [
-            f"request it from its authors: data/{dataset}/README.md says where",
+            f"request it from its authors: {manual} says where",
             "unpack what they send into a FOLDER",
             *steps,
         ]
     elif folder:
-        steps = ["see data/README.md for the FOLDER that it is made from", *steps]
+        manual = manuals / "README.md"
+        steps = [f"see {manual} for the FOLDER that it is made from", *steps]
     lines = [f"  {i}. {step}" for i, step in enumerate(steps, start=1)]
     return "\n".join([f"data set {name!r} is not prepared in {root}{known}:", *lines])
 

@@ -144,7 +144,7 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     assert main([*words, "--mode=count"]) == 0
     printed = capsys.readouterr().out
     (note,) = [x for x in printed.splitlines() if x.startswith("note: ")]
-    assert "7 classes are assumed" in note and "data/prepare.py raf_db" in note
+    assert "7 classes are assumed" in note and "qcs_jax.prepare raf_db" in note
     assert "1,000 steps (not a whole run)" in printed
 
 

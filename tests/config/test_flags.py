@@ -15,6 +15,7 @@ FILES = {
     "plain.py": "from qcs_jax.config import base_config as get_config\n",
     "text.txt": "",
 }
+RECIPES = "recipe: affectnet7, affectnet8, demo, fer2013, ferplus, folder, raf"
 
 
 def read(tmp_path, config, *overrides):
@@ -46,6 +47,9 @@ def read(tmp_path, config, *overrides):
         ("configs/demo.py stray --config.seed=3", "unknown argument stray; fields are"),
         ("configs/nothing.py", "there is no file configs/nothing.py"),
         ("configs/nothing.py:qcs", "there is no file configs/nothing.py"),
+        ("raff", f"there is no recipe raff: give a file, or the name of a {RECIPES}"),
+        ("raff:dcs", "there is no recipe raff: give a file"),
+        ("raf:foo", "no variant 'foo': give baseline, dcs, qcs, alone or"),
         ("text.txt", "give a Python file, whose name ends in .py"),
         ("zero.py", "ZeroDivisionError: division by zero"),
         ("syntax.py", "SyntaxError: invalid syntax (syntax.py, line 1)"),
@@ -76,3 +80,13 @@ def test_the_variant_goes_to_the_recipe():
     assert read_config("configs/demo.py", []).name == "demo"
     assert read_config("configs/demo.py:dcs", []).name == "demo_dcs"
     assert read_config("configs/raf.py:qcs,tiny", []).name == "raf_qcs_tiny"
+
+
+@pytest.mark.parametrize("text", ["raf", "raf:dcs", "fer2013:qcs,finetune"])
+def test_a_recipe_by_its_name_wherever_one_is(text, tmp_path, monkeypatch):
+    name, colon, variant = text.partition(":")
+    of_path = read_config(f"configs/{name}.py{colon}{variant}", [])
+    monkeypatch.chdir(tmp_path)
+    assert read_config(text, []) == of_path
+    (tmp_path / name).mkdir()
+    assert read_config(text, []) == of_path

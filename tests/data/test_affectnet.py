@@ -64,7 +64,7 @@ def test_published_counts_add_up():
 def test_newer_release(run, stored, newer, config):
     code, out, error = run(f"affectnet/{config}", f"--manual_dir={newer}")
     assert (code, error) == (0, "")
-    assert f"Next: python -m qcs_jax.main --config=configs/affectnet{config}.py" in out
+    assert f"Next: python -m qcs_jax.main --config=affectnet{config}" in out
     contempt = "3 contempt, " if config == 7 else ""
     left_out = f"left out, by their label: {contempt}3 none, 3 uncertain, 3 no face"
     assert left_out in out.splitlines()

@@ -80,7 +80,7 @@ def test_every_form_gives_the_same_images(run, stored, tmp_path, form):
     assert (code, error) == (0, "")
     assert "0 training images are in the split test, too" in out
     assert "warning: train has 14 images, the published set 28,709 (anger" in out
-    assert "Next: python -m qcs_jax.main --config=configs/fer2013.py\n" in out
+    assert "Next: python -m qcs_jax.main --config=fer2013\n" in out
     for usage, split in original.SPLITS.items():
         source, examples = stored("fer2013", split)
         assert source.class_names == original.CLASS_NAMES

@@ -130,7 +130,7 @@ def test_joins_by_position_and_stores_grey_png(run, stored, tmp_path):
     root = write(tmp_path / "fer", rows)
     code, out, error = run("ferplus", f"--manual_dir={root}")
     assert (code, error) == (0, "")
-    assert "Next: python -m qcs_jax.main --config=configs/ferplus.py\n" in out
+    assert "Next: python -m qcs_jax.main --config=ferplus\n" in out
     assert "1 images without a majority for one expression, 2 without a name" in out
     assert "have the same class" not in out
     # Miniature as it is, it differs from what is published.

@@ -53,7 +53,7 @@ def finished(root):
 def test_synthetic_faces(run, tmp_path):
     code, out, errors = run("synthetic_faces")
     assert (code, errors) == (0, "")
-    assert "python -m qcs_jax.main --config=configs/demo.py\n" in out
+    assert "python -m qcs_jax.main --config=demo\n" in out
     assert [line.split() for line in out.splitlines() if "surprise" in line] == [
         ["surprise", "2", "1"]
     ]
@@ -70,7 +70,7 @@ def test_next_step_names_config_and_place(run, tmp_path):
     elsewhere = tmp_path / "elsewhere"
     _, out, _ = run("synthetic_faces/biased", f"--data_dir={elsewhere}")
     assert (
-        "--config=configs/demo.py --config.data.name=synthetic_faces/biased "
+        "--config=demo --config.data.name=synthetic_faces/biased "
         f"--config.data.dir={elsewhere}\n"
     ) in out
     assert finished(elsewhere) == ["synthetic_faces/biased/1.0.0"]
@@ -91,7 +91,7 @@ def test_next_step_works_where_it_is_pasted(run, tmp_path, monkeypatch):
 def test_image_folder(run, pets):
     code, out, errors = run("image_folder", f"--manual_dir={pets}")
     assert (code, errors) == (0, "")
-    assert "--config=configs/folder.py --config.data.name=image_folder/pets\n" in out
+    assert "--config=folder --config.data.name=image_folder/pets\n" in out
     assert "warning: class 'dog' has a single training image" in out
     assert [line.split() for line in out.splitlines() if line.startswith("total")] == [
         ["total", "3", "2"]

@@ -73,7 +73,7 @@ def test_prepares_the_official_tree(run, stored, copy, monkeypatch):
     monkeypatch.setattr(generation, "_READ_AT_ONCE", 9)  # 28 are 3 blocks and one more
     code, out, error = run("raf_db", f"--manual_dir={copy}")
     assert (code, error) == (0, "")
-    assert "Next: python -m qcs_jax.main --config=configs/raf.py\n" in out
+    assert "Next: python -m qcs_jax.main --config=raf\n" in out
     assert "warning" not in out and "skipped" not in out
     table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     assert table["anger"] == ["4", "4", "5", "5"]

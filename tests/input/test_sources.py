@@ -1,4 +1,4 @@
-"""Opening what `data/prepare.py` has written, and what is said when it has not."""
+"""Opening what `qcs_jax.prepare` has written, and what is said when it has not."""
 
 import io
 import pathlib
@@ -119,17 +119,17 @@ def test_an_unknown_split_names_the_others(root):
 @pytest.mark.parametrize(
     "name,command",
     [
-        ("synthetic_faces", "data/prepare.py synthetic_faces"),
-        ("synthetic_faces/biased", "data/prepare.py synthetic_faces/biased"),
-        ("image_folder/cats", "data/prepare.py image_folder/cats --manual_dir=FOLDER"),
-        ("raf_db", "data/prepare.py raf_db --manual_dir=FOLDER"),
-        ("affectnet/8", "data/prepare.py affectnet/8 --manual_dir=FOLDER"),
+        ("synthetic_faces", "qcs_jax.prepare synthetic_faces"),
+        ("synthetic_faces/biased", "qcs_jax.prepare synthetic_faces/biased"),
+        ("image_folder/cats", "qcs_jax.prepare image_folder/cats --manual_dir=FOLDER"),
+        ("raf_db", "qcs_jax.prepare raf_db --manual_dir=FOLDER"),
+        ("affectnet/8", "qcs_jax.prepare affectnet/8 --manual_dir=FOLDER"),
     ],
 )
 def test_a_missing_dataset_tells_the_command(root, name, command):
     text = message(name)
     assert f"{name!r} is not prepared in {root}" in text
-    assert text.endswith(f". python {command}")
+    assert text.endswith(f". python -m {command}")
     assert "(prepared there: image_folder/faces):" in text
 
 
@@ -144,7 +144,7 @@ def test_a_licensed_dataset_takes_three_steps(root, name):
 def test_the_command_names_another_place(root, tmp_path):
     elsewhere = tmp_path / "my data"
     text = message("synthetic_faces", directory=elsewhere)
-    assert text.endswith(f"prepare.py synthetic_faces --data_dir='{elsewhere}'")
+    assert text.endswith(f"prepare synthetic_faces --data_dir='{elsewhere}'")
     assert "prepared there" not in text
 
 

@@ -1,0 +1,36 @@
+"""Preparation as a command of the package, from any folder."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qcs_jax.system import folders
+
+SCRIPT = str(folders.find("data") / "prepare.py")
+
+
+@pytest.mark.parametrize(
+    "program", [["-m", "qcs_jax.prepare"], [SCRIPT]], ids=["module", "script"]
+)
+def test_from_another_folder_with_files_of_the_same_names(program, tmp_path):
+    for name in ("prepare.py", "generation.py", "fer2013.py"):
+        (tmp_path / name).write_text("raise SystemExit('not this file')")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, *program, *arguments, f"--data_dir={tmp_path}"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    ended = run("raf_db")
+    assert ended.returncode == 1 and ended.stderr.startswith("error: ")
+    assert ended.stderr.count("error") == 1 and "--manual_dir" in ended.stderr
+    ended = run("--help")
+    assert ended.returncode == 0
+    assert ended.stdout.startswith("usage: python -m qcs_jax.prepare ")
