@@ -1,0 +1,102 @@
+"""What is installed: a wheel, built without a network, and used in an empty folder."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Folder -> its name once installed.
+FOLDERS = {"qcs_jax": "qcs_jax", "configs": "qcs_jax/configs", "data": "qcs_jax/data"}
+METADATA = "dist-info/"
+
+
+def sources(folder, pattern):
+    """Names that the files of a folder should have in a wheel."""
+    files = (ROOT / folder).rglob(pattern)
+    return {
+        f"{FOLDERS[folder]}/{f.relative_to(ROOT / folder).as_posix()}" for f in files
+    }
+
+
+def test_every_package_is_named():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    named = settings["tool"]["setuptools"]["packages"]
+    files = set().union(*(sources(folder, "*.py") for folder in FOLDERS))
+    packages = {os.path.dirname(file).replace("/", ".") for file in files}
+    assert packages == set(named) and len(named) == len(packages)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """A wheel, built from a copy, since setuptools leaves its files where it builds."""
+    pytest.importorskip("setuptools", "77", reason="setuptools 77 builds the wheel")
+    copy = tmp_path_factory.mktemp("copy") / "project"
+    copy.mkdir()
+    for name in FOLDERS:
+        shutil.copytree(ROOT / name, copy / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    code = "from setuptools import build_meta; build_meta.build_wheel('dist')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = (copy / "dist").glob("*.whl")
+    return built
+
+
+def test_what_is_in_it(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"qcs_jax"}
+    installed = {name for name in names if METADATA not in name}
+    wanted = {"qcs_jax/py.typed"}
+    for folder in FOLDERS:
+        wanted |= sources(folder, "*.py")
+    wanted |= sources("configs", "README.md") | sources("data", "README.md")
+    wanted |= sources("qcs_jax", "*.jinja") | sources("qcs_jax", "pretrained/*")
+    assert installed == wanted
+    assert {
+        "qcs_jax/configs/raf.py",
+        "qcs_jax/data/raf_db/README.md",
+        "qcs_jax/pretrained/face_detector.tflite",
+        "qcs_jax/pretrained/fer2013.safetensors",
+        "qcs_jax/report/page.html.jinja",
+    } <= installed
+
+
+@pytest.fixture(scope="module")
+def run(wheel, tmp_path_factory):
+    """Runs Python in an empty folder, with the wheel instead of the checkout."""
+    site, empty = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("empty")
+    zipfile.ZipFile(wheel).extractall(site)
+
+    def call(*arguments):
+        return subprocess.run(
+            [sys.executable, *arguments],
+            cwd=empty,
+            env={**os.environ, "PYTHONPATH": str(site), "TFDS_DATA_DIR": str(empty)},
+            capture_output=True,
+            text=True,
+        )
+
+    assert call("-c", "import qcs_jax; print(qcs_jax.__file__)").stdout == (
+        f"{site / 'qcs_jax' / '__init__.py'}\n"
+    )
+    return call
+
+
+def test_a_recipe_is_found_and_a_preparation_starts(run):
+    ended = run("-m", "qcs_jax.main", "--config=raf:dcs,tiny")
+    assert ended.returncode == 1
+    assert "-m qcs_jax.prepare raf_db --manual_dir=FOLDER" in ended.stderr
+    manual = ended.stderr.split("authors: ")[1].split(" says")[0]
+    assert pathlib.Path(manual).is_file()
+    ended = run("-m", "qcs_jax.prepare", "raf_db", "--manual_dir=nowhere")
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: ") and "nowhere" in ended.stderr
