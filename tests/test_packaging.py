@@ -8,12 +8,14 @@ import sys
 import tomllib
 import zipfile
 
+import matplotlib
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folder -> its name once installed.
 FOLDERS = {"qcs_jax": "qcs_jax", "configs": "qcs_jax/configs", "data": "qcs_jax/data"}
 METADATA = "dist-info/"
+PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
 
 def sources(folder, pattern):
@@ -75,12 +77,13 @@ def run(wheel, tmp_path_factory):
     """Runs Python in an empty folder, with the wheel instead of the checkout."""
     site, empty = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("empty")
     zipfile.ZipFile(wheel).extractall(site)
+    path = os.pathsep.join([str(site), str(ROOT / "tests/support")])
 
     def call(*arguments):
         return subprocess.run(
             [sys.executable, *arguments],
             cwd=empty,
-            env={**os.environ, "PYTHONPATH": str(site), "TFDS_DATA_DIR": str(empty)},
+            env={**os.environ, "PYTHONPATH": path, "TFDS_DATA_DIR": str(empty)},
             capture_output=True,
             text=True,
         )
@@ -100,3 +103,50 @@ def test_a_recipe_is_found_and_a_preparation_starts(run):
     ended = run("-m", "qcs_jax.prepare", "raf_db", "--manual_dir=nowhere")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ") and "nowhere" in ended.stderr
+
+
+@pytest.fixture
+def run_light(run):
+    """Runs a module as a program, without what extras bring."""
+
+    def call(module, *arguments):
+        code = "import light, runpy, sys; light.hide(); module = sys.argv.pop(1); "
+        code += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
+        return run("-c", code, module, *arguments)
+
+    return call
+
+
+def test_prediction_does_without_extras(run, run_light):
+    ended = run_light("qcs_jax.predict", str(PORTRAIT), "--align")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1].split()[1] == "happiness"
+    code = f"""
+import light
+light.hide()
+import qcs_jax
+print(qcs_jax.load().predict({str(PORTRAIT)!r}).label)
+print(len(qcs_jax.load().predict_photo({str(PORTRAIT)!r}).faces))
+"""
+    ended = run("-c", code)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == "happiness\n1\n"
+
+
+@pytest.mark.parametrize(
+    "extra, arguments",
+    [
+        ("train", "main --config=raf"),
+        ("train", "main --config=raf --mode=eval"),
+        ("train", "prepare synthetic_faces"),
+        ("train", "benchmark --config=demo"),
+        ("train", "experiment --config=demo --table=1 --seeds=0 --workdir=runs"),
+        ("report", "visualize --checkpoint=fer2013 --images=faces"),
+    ],
+)
+def test_other_commands_name_the_extra_in_one_line(extra, arguments, run_light):
+    module, *others = arguments.split()
+    ended = run_light(f"qcs_jax.{module}", *others)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
+    assert ended.stderr.endswith(f": pip install 'qcs_jax[{extra}]'\n")

@@ -25,6 +25,7 @@ from qcs_jax.metrics.run_log import (
     read_log,
 )
 from qcs_jax.models.qcs import QCS
+from qcs_jax.system import extras
 
 FOLDER = "checkpoints"  # of a workdir
 AS_NAMED, NEWEST = "as named", "newest"
@@ -129,6 +130,7 @@ def load_variables(
 
     Raises:
       CheckpointError: if there is none, or it is damaged.
+      UserError: if it is one of Orbax, which is not installed.
     """
     if file := weights.find(path):
         return weights.load(file, branch=branch)
@@ -138,14 +140,15 @@ def load_variables(
 def _load_orbax(
     path: pathlib.Path, step: int | None, branch: str
 ) -> tuple[dict, dict, int]:
-    import orbax.checkpoint as ocp  # a second, which files of weights do not cost
+    with extras.named():
+        import orbax.checkpoint as ocp  # a second, which files of weights do not cost
 
-    from qcs_jax.checkpoint.storage import (
-        open_manager,
-        read_config,
-        read_items,
-        shapes_of_variables,
-    )
+        from qcs_jax.checkpoint.storage import (
+            open_manager,
+            read_config,
+            read_items,
+            shapes_of_variables,
+        )
 
     directory, _ = _locate(path)
     step = choose_step(path)[0] if step is None else step

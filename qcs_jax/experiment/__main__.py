@@ -20,7 +20,7 @@ from qcs_jax.config import flags
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
 from qcs_jax.experiment.runner import MAIN, Runner
-from qcs_jax.system import command
+from qcs_jax.system import command, extras
 from qcs_jax.system.errors import UserError
 
 
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
 
 
 def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
+    extras.require("train")  # once, not in every run
     rows, folder = TABLES[args.table], pathlib.Path(args.workdir)
     jobs = make_plan(args.config, rows, _seeds(args.seeds), overrides, folder)
     print(_overview(jobs))

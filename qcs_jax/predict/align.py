@@ -2,8 +2,6 @@
 
 aligner = align.Aligner()
 face = aligner(Image.open("photo.jpg"))
-
-Needs the extra `qcs_jax[align]` (OpenCV), which runs the detector.
 """
 
 from __future__ import annotations
@@ -97,9 +95,6 @@ def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:
     Returns:
       The median over those in which one face is found, as a `template`; None if that
       is less than a third of them, or less than ten.
-
-    Raises:
-      UserError: if OpenCV is not installed.
     """
     detect = BlazeFace()
     seen = [(face.width, detect.upright(face)) for face in faces]

@@ -168,7 +168,7 @@ class Classifier:
           photo: A path, a Pillow image or pixels, see `predict`; whatever it shows.
 
         Raises:
-          UserError: if it is not an image, or OpenCV (the extra `align`) is missing.
+          UserError: if it is not an image.
         """
         if not expand(photo)[1]:
             raise UserError("this is not one photograph: predict_photos takes several")
@@ -188,9 +188,6 @@ class Classifier:
 
         Yields:
           A `Photograph` for each, or a `Failure` for what is not an image.
-
-        Raises:
-          UserError: if OpenCV (the extra `align`) is missing.
         """
         given = expand(photos)[0]
         yield from examine(given, self._aligner, self.resize, self._of_crops)

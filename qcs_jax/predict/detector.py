@@ -16,8 +16,6 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from qcs_jax.system.errors import UserError
-
 MODEL = pathlib.Path(__file__).parents[1] / "pretrained/face_detector.tflite"
 LANDMARKS = ("left eye", "right eye", "tip of the nose", "centre of the mouth")
 
@@ -75,17 +73,9 @@ class BlazeFace:
     """Photograph -> its faces; may be called by several threads."""
 
     def __init__(self) -> None:
-        """Loads the network.
+        """Loads the network."""
+        import cv2  # takes a while, and not everyone has photographs
 
-        Raises:
-          UserError: if OpenCV is not installed.
-        """
-        try:
-            import cv2
-        except ImportError as error:
-            raise UserError(
-                "finding faces needs OpenCV: pip install 'qcs_jax[align]'"
-            ) from error
         # The newer engine loses the output of the scores (OpenCV 5.0).
         engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
         options = () if engine is None else (engine,)

@@ -2,8 +2,8 @@
 
 classifier = qcs_jax.load(detector=yunet.YuNet("face_detection_yunet_2023mar.onnx"))
 
-Needs the extra `qcs_jax[align]` (OpenCV) and the file `face_detection_yunet_*.onnx` of
-the OpenCV model zoo, which no package brings along.
+Needs the file `face_detection_yunet_*.onnx` of the OpenCV model zoo, which no package
+brings along.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class YuNet:
           path: A YuNet file.
 
         Raises:
-          UserError: if it is not one, or OpenCV is not installed.
+          UserError: if it is not one.
         """
         path = os.fspath(path)
         if not os.path.isfile(path):
@@ -43,12 +43,8 @@ class YuNet:
                 f"there is no face detector {path}: download "
                 f"face_detection_yunet_*.onnx from the OpenCV model zoo and name it"
             )
-        try:
-            import cv2
-        except ImportError as error:
-            raise UserError(
-                "finding faces needs OpenCV: pip install 'qcs_jax[align]'"
-            ) from error
+        import cv2  # as the other detector does
+
         size = (_CANVAS, _CANVAS)
         logs = cv2.utils.logging
         level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # it warns of its own defaults

@@ -13,15 +13,14 @@ from qcs_jax.metrics import predictions
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.report import pictures
+from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
 from qcs_jax.visualize import FIGURES
 from qcs_jax.visualize.scene import Scene
 
-try:
+with extras.named():
     import jinja2
-except ModuleNotFoundError as error:
-    raise UserError('the report needs jinja2: pip install "qcs_jax[report]"') from error
 
 # What the page shows of an evaluation.
 _SHOWN = frozenset(

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from absl import logging
 
+from qcs_jax.system import extras
 from qcs_jax.system.errors import Interrupted, UserError
 
 _called: list[str] = []
@@ -37,7 +38,8 @@ def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
       reads the output any longer, as after `| head`.
     """
     try:
-        status = work() or 0
+        with extras.named():
+            status = work() or 0
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:

@@ -124,7 +124,7 @@ def evaluate_run(
 def _landmarks(run: Run, trained: Trained) -> list | None:
     """Where landmarks are in training images, see `align.template_of`.
 
-    None where OpenCV is not installed, or the training images are not those of the run.
+    None where too few show a face, or the training images are not those of the run.
     """
     if _changed(Role.HELD_OUT, run, trained):
         return trained.landmarks
@@ -135,10 +135,7 @@ def _landmarks(run: Run, trained: Trained) -> list | None:
     for data in train.encoded(some.tolist()):
         with contextlib.suppress(OSError):  # training names what it cannot decode
             faces.append(Image.fromarray(decode(data, side)))
-    try:
-        template = template_of(faces)
-    except UserError:  # no OpenCV
-        return None
+    template = template_of(faces)
     return None if template is None else template.round(4).tolist()
 
 

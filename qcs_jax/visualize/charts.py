@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.system.errors import UserError
+from qcs_jax.system import extras
 from qcs_jax.visualize import Unavailable, style
 
 
@@ -193,12 +193,8 @@ def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
       Unavailable: for fewer than 4.
       UserError: if scikit-learn is missing.
     """
-    try:
+    with extras.named():
         from sklearn.manifold import TSNE
-    except ModuleNotFoundError as error:
-        raise UserError(
-            'the embedding needs scikit-learn: pip install "qcs_jax[report]"'
-        ) from error
     m = len(embeddings)
     if m < 4:
         raise Unavailable(f"an embedding of {m} images shows nothing: give 4 or more")

@@ -14,17 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.system.errors import UserError
+from qcs_jax.system import extras
 
-try:
+with extras.named():
     import matplotlib as mpl
     from cycler import cycler
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
-except ModuleNotFoundError as error:
-    raise UserError('figures need matplotlib: pip install "qcs_jax[report]"') from error
 
 WIDTH = 7.0  # inches: the text of a page in two columns
 DPI = 300

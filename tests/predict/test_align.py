@@ -1,4 +1,4 @@
-"""Face alignment: the geometry on its own, and through OpenCV where it is installed."""
+"""Face alignment: the geometry on its own, and through OpenCV."""
 
 import json
 import pathlib
@@ -118,15 +118,6 @@ def test_it_is_black_where_the_photograph_ends():
         assert found[5, :19].max() == 0 and found[5, 22:38].min() == 255
 
 
-def test_without_opencv_the_message_says_so(monkeypatch, tmp_path, capsys):
-    monkeypatch.setitem(sys.modules, "cv2", None)
-    run = saved.run(tmp_path / "run", 1)
-    for flags in ([], [f"--detector={DETECTOR}"]):
-        assert command.main([f"--checkpoint={run}", "x.jpg", *flags]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: finding faces needs OpenCV: pip install")
-
-
 def test_a_missing_detector_file_says_so(tmp_path):
     with pytest.raises(UserError, match="there is no face detector .*x.onnx"):
         yunet.YuNet(tmp_path / "x.onnx")
@@ -134,7 +125,6 @@ def test_a_missing_detector_file_says_so(tmp_path):
 
 @pytest.fixture
 def aligner():
-    pytest.importorskip("cv2", reason="the extra [align] is not installed")
     return align.Aligner(yunet.YuNet(DETECTOR))
 
 

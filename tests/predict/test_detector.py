@@ -11,8 +11,6 @@ from PIL import Image
 from qcs_jax.predict import align
 from qcs_jax.predict.detector import BlazeFace, Detection, overlap
 
-cv2 = pytest.importorskip("cv2", reason="the extra [align] is not installed")
-
 # Grace Hopper, by the U.S. Navy: 512 x 600 pixels. Drawn by hand: the box of the face
 # from the brows to the chin, eyes, tip of the nose and mouth.
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"

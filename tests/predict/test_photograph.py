@@ -15,8 +15,6 @@ import qcs_jax
 from qcs_jax.predict import align
 from qcs_jax.system.errors import UserError
 
-pytest.importorskip("cv2", reason="the extra [align] is not installed")
-
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
 

@@ -60,7 +60,6 @@ def test_the_card_has_the_numbers_of_the_file(trained):
 
 def test_the_portrait_is_found_and_moves_little(classifier):
     """Under small shifts, scales and turns of the photograph."""
-    pytest.importorskip("cv2", reason="the extra [align] is not installed")
     portrait = Image.open(PORTRAIT).convert("RGB")
     [face] = classifier.predict_photo(portrait).faces
     for factor, degrees, shift in ((0.8, 0, 0), (1.0, 6, 9), (1.2, -6, -7)):

@@ -170,7 +170,7 @@ def test_without_the_extra_the_evaluation_is_there_and_says_so(
 
     def without(name, *arguments):
         if name == "jinja2":
-            raise ModuleNotFoundError(name)
+            raise ModuleNotFoundError(name=name)
         return imported(name, *arguments)
 
     monkeypatch.setattr(builtins, "__import__", without)
@@ -178,5 +178,5 @@ def test_without_the_extra_the_evaluation_is_there_and_says_so(
     monkeypatch.delattr("qcs_jax.report.page")
     assert main.run("eval", toy.config(**CONFIG), run, "command") == 0
     printed = capsys.readouterr().out
-    assert 'there is no report: the report needs jinja2: pip install "qcs' in printed
+    assert "there is no report: figures and the report need jinja2: pip" in printed
     assert (run / "metrics.json").exists() and not (run / "report").exists()

@@ -194,7 +194,7 @@ def test_three_images_are_no_embedding():
 
 def test_missing_packages_are_named_with_the_fix(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
-    with pytest.raises(UserError, match=r"scikit-learn: pip install .*\[report\]"):
+    with pytest.raises(UserError, match=r"sklearn: pip install .*\[report\]"):
         charts.project(small.images(8, 16))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "qcs_jax.visualize.style")
