@@ -137,7 +137,7 @@ def check_does_without(path, forbidden):
             assert not starts_with(name, prefix), f"{path} imports {name}"
 
 
-def test_the_builders_are_not_part_of_the_package():
+def test_nothing_in_the_package_imports_builders_or_recipes():
     builders = {path.stem for path in (ROOT.parent / "data").glob("*.py")}
     builders |= {path.parent.name for path in (ROOT.parent / "data").glob("*/*.py")}
     assert "prepare" in builders

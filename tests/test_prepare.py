@@ -34,3 +34,19 @@ def test_from_another_folder_with_files_of_the_same_names(program, tmp_path):
     ended = run("--help")
     assert ended.returncode == 0
     assert ended.stdout.startswith("usage: python -m qcs_jax.prepare ")
+
+
+def test_the_script_names_the_extra_it_needs(tmp_path):
+    code = "import runpy, sys; sys.modules['tensorflow_datasets'] = None; "
+    code += f"runpy.run_path({SCRIPT!r}, run_name='__main__')"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1
+    assert ended.stderr.startswith(
+        "error: training, its checkpoints and data sets need"
+    )

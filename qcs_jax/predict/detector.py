@@ -74,7 +74,7 @@ class BlazeFace:
 
     def __init__(self) -> None:
         """Loads the network."""
-        import cv2  # takes a while, and not everyone has photographs
+        import cv2  # takes a while, and crops of faces do without
 
         # The newer engine loses the output of the scores (OpenCV 5.0).
         engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)

@@ -43,7 +43,7 @@ class YuNet:
                 f"there is no face detector {path}: download "
                 f"face_detection_yunet_*.onnx from the OpenCV model zoo and name it"
             )
-        import cv2  # as the other detector does
+        import cv2  # takes a while, and crops of faces do without
 
         size = (_CANVAS, _CANVAS)
         logs = cv2.utils.logging

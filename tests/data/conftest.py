@@ -1,4 +1,4 @@
-"""Makes the builders importable, which live in the checkout and are never installed."""
+"""Makes the builders importable by bare names, as `qcs_jax.prepare` does."""
 
 import pathlib
 import sys

@@ -276,6 +276,15 @@ def test_runs_that_saved_nothing_may_be_changed(world):
     assert len(calls) == 6
 
 
+def test_a_recipe_by_its_name(monkeypatch, tmp_path):
+    of_path = plan(config=f"{RAF}:qcs,tiny")
+    monkeypatch.chdir(tmp_path)
+    jobs = plan(config="raf:qcs,tiny")
+    assert [job.config for job in jobs] == [job.config for job in of_path]
+    words = [job.arguments[0] for job in jobs]
+    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
