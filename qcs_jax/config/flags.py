@@ -55,19 +55,13 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
 def _run(config: str) -> ml_collections.ConfigDict:
     """Returns what `get_config` of a recipe returns."""
     given, colon, variant = config.partition(":")
-    try:
-        path = _file(given)
-    except UserError as error:
-        raise UserError(f"--config={config}: {error}") from error
-    spec = importlib.util.spec_from_file_location("recipe", path)
-    if spec is None or spec.loader is None:
-        raise UserError(
-            f"--config={config}: give a Python file, whose name ends in .py"
-        )
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # where dataclasses of the file look
     arguments = [variant] if colon else []
     try:
+        spec = importlib.util.spec_from_file_location("recipe", _file(given))
+        if spec is None or spec.loader is None:
+            raise UserError("give a Python file, whose name ends in .py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module  # where dataclasses of the file look
         spec.loader.exec_module(module)
         get_config: Any = getattr(module, "get_config", None)
         if get_config is None:
