@@ -43,8 +43,6 @@ from synthetic_faces import synthetic_faces_dataset_builder
 
 from qcs_jax.system.errors import Interrupted, UserError
 
-_ENTRY_POINT = "python -m qcs_jax.main"
-
 
 def main(argv: list[str] | None = None) -> int:
     """Prepares the dataset that the arguments name; returns the exit status."""
@@ -71,7 +69,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m qcs_jax.prepare", description="Prepares a dataset for training."
+        prog=command.name("prepare"), description="Prepares a dataset for training."
     )
     parser.add_argument(
         "dataset", metavar="NAME[/CONFIG]", help=f"one of {', '.join(_DATASETS)}"
@@ -270,7 +268,7 @@ def _print_next_step(args: argparse.Namespace, recipe: str, name: str = "") -> N
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
         flags += f" --config.data.dir={shlex.quote(str(where))}"
-    print(f"Next: {_ENTRY_POINT} {flags}")
+    print(f"Next: {command.line('train', 'main')} {flags}")
 
 
 _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {

@@ -57,11 +57,9 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
 
         jax.distributed.initialize()
     workdir = args.workdir or f"runs/{config.name}"
-    flags_given = shlex.join(argv)
+    evaluate = f"{command.line('evaluate', 'main')} {shlex.join(argv)}"
     if mode is None:
-        evaluate = f"{parser.prog} {flags_given} --mode=eval"
-    else:
-        evaluate = f"{parser.prog.partition(' ')[0]} evaluate {flags_given}"
+        evaluate += " --mode=eval"
     return run(mode or args.mode, config, workdir, evaluate)
 
 

@@ -120,9 +120,10 @@ def run_light(run):
 
 
 def test_prediction_does_without_extras(run, run_light):
-    ended = run_light("qcs_jax.predict", str(PORTRAIT), "--align")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.splitlines()[-1].split()[1] in CLASS_NAMES["fer2013"]
+    for module in (["qcs_jax.predict"], ["qcs_jax", "predict"]):
+        ended = run_light(*module, str(PORTRAIT))
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.splitlines()[-1].split()[1] in CLASS_NAMES["fer2013"]
     code = "import light, sys; light.hide(); import qcs_jax; c = qcs_jax.load(); "
     code += (
         "print(c.predict(sys.argv[1]).label, len(c.predict_photo(sys.argv[1]).faces))"

@@ -127,8 +127,8 @@ def _how_to_train(
     for data_set, recipe in _RECIPES.items():
         if CLASS_NAMES[data_set] == class_names:
             size = "" if c.size_name == "full" else f",{c.size_name}"
-            recipe = f"configs/{recipe}.py:{c.network}{size}"
-            return f"python -m qcs_jax.main --config={recipe} {start}"
+            train = command.line("train", "main")
+            return f"{train} --config={recipe}:{c.network}{size} {start}"
     return (
         f"to train from it: {start} --config.model.name={c.network} "
         f"--config.model.size={c.size_name} --config.data.resize={resize}"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from qcs_jax.system import folders
+from qcs_jax.system import command, folders
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
@@ -163,7 +163,7 @@ def _how_to_prepare(name: str, root: pathlib.Path) -> str:
     dataset = name.partition("/")[0]
     manuals = folders.find("data")
     folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
-    steps = [f"python -m qcs_jax.prepare {name}{folder}{where}"]
+    steps = [f"{command.line('prepare', 'prepare')} {name}{folder}{where}"]
     if dataset in _LICENSED:
         manual = manuals / dataset / "README.md"
         steps = [

@@ -205,7 +205,7 @@ class Classifier:
           A `Frame` for each, in memory that does not grow with their number.
 
         Raises:
-          UserError: if it cannot be opened, or OpenCV (the extra `align`) is missing.
+          UserError: if it cannot be opened.
         """
         with Video(video, every) as frames:
             yield from self.watch(frames)

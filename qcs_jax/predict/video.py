@@ -84,7 +84,7 @@ class Video:
           every: Take only each n-th frame.
 
         Raises:
-          UserError: if it cannot be opened, or OpenCV is missing.
+          UserError: if it cannot be opened.
         """
         cv2 = _opencv()
         self.live = isinstance(source, int)
@@ -194,10 +194,8 @@ def writer(
 def _opencv() -> Any:
     # What FFmpeg says of a broken file is said once, by this package.
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    try:
-        import cv2
-    except ImportError as error:
-        raise UserError("videos need OpenCV: pip install 'qcs_jax[align]'") from error
+    import cv2
+
     return cv2
 
 

@@ -20,6 +20,11 @@ def name(module: str) -> str:
     return " ".join(_called) or f"python -m qcs_jax.{module}"
 
 
+def line(name: str, module: str) -> str:
+    """How another command is called, in the way in which this one was."""
+    return f"{_called[0]} {name}" if _called else f"python -m qcs_jax.{module}"
+
+
 def called_as(*words: str) -> None:
     """Says how a command was called, such as "qcs-jax", "predict"."""
     _called[:] = words

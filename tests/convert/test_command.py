@@ -1,6 +1,5 @@
 """`python -m qcs_jax.convert`."""
 
-import json
 import pathlib
 import shlex
 import subprocess
@@ -10,7 +9,6 @@ import types
 import jax
 import numpy as np
 import pytest
-import saved
 import small
 import weights
 from absl import logging
@@ -24,7 +22,6 @@ from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.images.datasets import CLASS_NAMES
-from qcs_jax.metrics.counts import Counts
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
@@ -68,8 +65,7 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     assert "residual   normalized (as published" in told
     assert "assumed those of RAF-DB" in warned and "--class_names" in warned
     assert told.splitlines()[-1] == (
-        f"  python -m qcs_jax.main --config=configs/raf.py:qcs,tiny "
-        f"--config.init_from={out}"
+        f"  python -m qcs_jax.main --config=raf:qcs,tiny --config.init_from={out}"
     )
 
     found, description, step = checkpoint.load_variables(out)
@@ -117,11 +113,11 @@ def test_what_it_says_about_training_can_be_pasted(classes, name, size):
     start, *words = shlex.split(told)
     if classes == "others":
         assert start == "to"
-        recipe, given = "configs/folder.py", words[3:]
+        recipe, given = "folder", words[3:]
     else:
         assert words[:2] == ["-m", "qcs_jax.main"]
         recipe, given = words[2].removeprefix("--config="), words[3:]
-    config = flags.read_config(str(ROOT / recipe), given)
+    config = flags.read_config(recipe, given)
     assert (config.model.name, config.model.size) == (name, size)
     assert config.init_from == "/my runs/x"
     config.data.name = config.data.name or "some"
@@ -291,68 +287,3 @@ def test_pth_writer(tmp_path):
     data = path.read_bytes()
     assert data.index(arrays["matrix"].tobytes()) % 64 == 0
     assert data.index(np.array(2**40).tobytes()) % 64 == 0
-
-
-class TestToSafetensors:
-    """One file of weights, with what is known about the network."""
-
-    @pytest.fixture
-    def workdir(self, tmp_path):
-        return saved.run(tmp_path / "run", 5)
-
-    def evaluated(self, workdir, step=5, **changes):
-        counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
-        measured = {"step": step, "dataset": "toy", "split": "test", "examples": 9}
-        measured |= {"metrics": counts.metrics(), "intervals": {}, "per_class": []}
-        measured |= {"confusion": counts.confusion.tolist()}
-        measured |= {"calibrated": {"temperature": 1.5}} | changes
-        (workdir / "metrics.json").write_text(json.dumps(measured))
-        return measured
-
-    def test_it_loads_as_the_run_does(self, workdir, tmp_path, capsys):
-        out = tmp_path / "new" / "x.safetensors"
-        told = run(capsys, workdir, "--to-safetensors", f"--out={out}")
-        assert told[0] == 0 and not told[2]
-        assert "step 5 (newest): qcs, tiny size, 3 classes" in told[1]
-        wanted, before, _ = checkpoint.load_variables(workdir)
-        found, description, step = checkpoint.load_variables(out)
-        weights.assert_equal(found, wanted)
-        assert step == 5 and description == before | {"step": 5, "chosen": "newest"}
-        again = run(capsys, workdir, "--to-safetensors", f"--out={out}")
-        assert again[0] == 1 and "exists: give another --out" in again[2]
-        half = (workdir, "--to-safetensors", f"--out={out}", "--float16", "--overwrite")
-        size = out.stat().st_size
-        assert run(capsys, *half)[0] == 0 and out.stat().st_size < 0.56 * size
-
-    def test_its_evaluation_and_temperature_go_with_it(self, workdir, tmp_path, capsys):
-        measured, out = self.evaluated(workdir), tmp_path / "x.safetensors"
-        status, told, _ = run(
-            capsys, workdir, "--to-safetensors", f"--out={out}", "--calibrate"
-        )
-        assert status == 0 and "logits divided by temperature 1.500" in told
-        _, description, _ = checkpoint.load_variables(out)
-        del measured["step"]
-        assert description["evaluation"] == measured
-        assert description["temperature"] == 1.5
-        pixels = small.pixels(2, 52, 52, 3)
-        logits, scaled = (qcs_jax.load(x).classify(pixels)[0] for x in (workdir, out))
-        np.testing.assert_allclose(scaled, logits / 1.5, rtol=1e-5, atol=1e-6)
-
-    @pytest.mark.parametrize("evaluation", ["none", "of another step", "no held-out"])
-    def test_no_temperature(self, workdir, tmp_path, capsys, evaluation):
-        if evaluation == "of another step":
-            self.evaluated(workdir, step=4)
-        elif evaluation == "no held-out":
-            self.evaluated(workdir, calibrated=None)
-        out = tmp_path / "x.safetensors"
-        argv = (workdir, "--to-safetensors", f"--out={out}", "--calibrate")
-        status, _, error = run(capsys, *argv)
-        assert status == 1 and "has no temperature: evaluate the run" in error
-        assert not out.exists()
-
-    def test_another_suffix_and_flags_of_others(self, workdir, tmp_path, capsys):
-        status, _, error = run(capsys, workdir, "--to-safetensors", "--out=x.pth")
-        assert status == 1 and "give a name that ends in .safetensors" in error
-        for flag in ("--float16", "--calibrate"):
-            with pytest.raises(SystemExit):
-                run(capsys, workdir, "--to-torch", flag, f"--out={tmp_path / 'x.pth'}")

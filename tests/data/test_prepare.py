@@ -119,7 +119,7 @@ def test_an_undivided_folder(run, tmp_path, stored):
         "'S00': 2 of 10 persons, 4 of 20 images are for testing"
     )
     assert out.splitlines()[-1] == (
-        "Next: python -m qcs_jax.main --config=configs/folder.py "
+        "Next: python -m qcs_jax.main --config=folder "
         "--config.data.name=image_folder/moods"
     )
     people = [
