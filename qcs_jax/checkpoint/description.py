@@ -31,9 +31,17 @@ def describe(
         "class_names": class_names,
         "preprocessing": {"resize": config.data.resize, "crop": image_size},
         "versions": versions(),
-        "command": f"python {shlex.join(sys.orig_argv[1:])}",
+        "command": _command(),
     }
     return json.loads(json.dumps(description))
+
+
+def _command() -> str:
+    """The command line of this process, without the place of Python or of qcs-jax."""
+    words = sys.orig_argv[1:]
+    if words and pathlib.Path(words[0]).name == "qcs-jax":
+        return shlex.join(["qcs-jax", *words[1:]])
+    return f"python {shlex.join(words)}"
 
 
 def versions() -> dict[str, str]:

@@ -1,5 +1,7 @@
 """What a run has in common with the description of a checkpoint."""
 
+import sys
+
 import pytest
 
 from qcs_jax.checkpoint.description import check_same_data, describe, differences
@@ -27,3 +29,16 @@ def test_a_field_that_did_not_exist_yet_had_its_default():
     assert differences(before, changed) == [("data.val_split", "", "validation")]
     with pytest.raises(UserError, match="data.val_split was '', is now 'validation'"):
         check_same_data("runs/x", before, changed)
+
+
+@pytest.mark.parametrize(
+    "words,told",
+    [
+        (["/a/python", "-m", "qcs_jax.main", "--config=x y"], "python -m qcs_jax.main"),
+        (["/a/python", "/b/bin/qcs-jax", "train", "--config=x y"], "qcs-jax train"),
+    ],
+)
+def test_it_names_the_command_but_not_where_it_is(monkeypatch, words, told):
+    monkeypatch.setattr(sys, "orig_argv", words)
+    description = describe(base_config(), ("a", "b"), 48)
+    assert description["command"] == f"{told} '--config=x y'"
