@@ -124,10 +124,17 @@ def _classify(args: argparse.Namespace) -> int:
 def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
     """Draws every photograph that passes into a file of its name."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder = folder.resolve()
     taken: set[str] = set()
     for answer in answers:
         if hasattr(answer, "draw"):
-            stem = name = pathlib.Path(answer.path).stem
+            path = pathlib.Path(answer.path)
+            if path.resolve().parent == folder:
+                raise UserError(
+                    f"--draw={folder} has the photographs themselves, which would be "
+                    f"replaced: give another folder"
+                )
+            stem = name = path.stem
             for i in itertools.count(2):
                 if name not in taken:
                     break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -61,23 +60,26 @@ def to_pandas(answers: Iterable[Answer]) -> Any:
     """
     import pandas
 
-    answers = list(answers)
-    columns, names = _kind(answers)
-    cells = itertools.chain.from_iterable(rows(x, columns, len(names)) for x in answers)
-    return pandas.DataFrame(cells, columns=header(columns, names))
-
-
-def _kind(answers: list[Answer]) -> tuple[Sequence[str], Sequence[str]]:
-    """Columns and class names, which the first face tells."""
     columns: Sequence[str] = OF_CROPS
-    for answer in answers:
-        if isinstance(answer, Prediction):
-            return OF_CROPS, answer.class_names
+    names: Sequence[str] = ()
+    table: list[list] = []
+    for answer in answers:  # one at a time: photographs are large
         if isinstance(answer, Photograph | Frame):
             columns = OF_FRAMES if isinstance(answer, Frame) else OF_PHOTOGRAPHS
-            if answer.faces:
-                return columns, answer.faces[0].prediction.class_names
-    return columns, ()
+        names = names or _class_names(answer)
+        table += rows(answer, columns, len(names))
+    heads = header(columns, names)
+    # Rows without a face that came before the first one with a face are too short.
+    table = [[*x[:-1], *[None] * (len(heads) - len(x)), x[-1]] for x in table]
+    return pandas.DataFrame(table, columns=heads)
+
+
+def _class_names(answer: Answer) -> Sequence[str]:
+    """Which the first face tells."""
+    if isinstance(answer, Prediction):
+        return answer.class_names
+    faces = () if isinstance(answer, Failure) else answer.faces
+    return faces[0].prediction.class_names if faces else ()
 
 
 def _cells(face: Any) -> list:

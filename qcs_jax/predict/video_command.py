@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
 from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -53,6 +55,8 @@ def _watch(args: argparse.Namespace) -> None:
         output.check(args.out, [".csv"])
     if args.draw is not None:
         output.check(args.draw, [".mp4"])
+        if os.path.realpath(args.draw) == os.path.realpath(args.video):
+            raise UserError(f"--draw={args.draw} is the video itself: give another")
     source = int(args.video) if args.video.isdecimal() else args.video
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(video.Video(source, args.every))

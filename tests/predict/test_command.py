@@ -198,6 +198,15 @@ def test_photographs_are_drawn_into_a_folder(photographs, tmp_path, run):
         command.main(["x.jpg", "--crops", f"--draw={drawn}"])
 
 
+def test_photographs_are_never_drawn_over(photographs, tmp_path):
+    before = (tmp_path / "photographs" / "a.png").read_bytes()
+    status, _, errors, _ = photographs(f"--draw={tmp_path}/photographs")
+    assert status == 2 and "would be replaced: give another folder" in errors[-1]
+    names = sorted(x.name for x in (tmp_path / "photographs").iterdir())
+    assert names == ["a.png", "b.png", "c.png"]
+    assert (tmp_path / "photographs" / "a.png").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "argument,message",
     [

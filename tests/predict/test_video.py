@@ -125,6 +125,7 @@ def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch):
         (["77"], "there is no camera 77, or it is in use"),
         (["clip", "--out=x.json"], "x.json: give a name that ends in .csv"),
         (["clip", "--draw=x.avi"], "x.avi: give a name that ends in .mp4"),
+        (["broken.mp4", "--draw=./broken.mp4"], "is the video itself: give another"),
         (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
     ],
 )
