@@ -19,6 +19,7 @@ from qcs_jax.checkpoint.storage import (
     open_manager,
     read_config,
     read_items,
+    shapes_of_variables,
 )
 from qcs_jax.checkpoint.trained import FOLDER
 
@@ -84,12 +85,15 @@ class Checkpoints:
         """
         items = jax.tree.map(np.asarray, jax.device_get(items))
         trees = {name: ocp.args.PyTreeSave(items[name]) for name in ITEMS}
+        hashed = {**items, "config": description}
+        if metrics is not None:
+            hashed["metrics"] = metrics = {k: float(x) for k, x in metrics.items()}
         saved = self._manager.save(
             step,
             args=ocp.args.Composite(
                 **trees,
                 config=ocp.args.JsonSave(description),
-                digests=ocp.args.JsonSave(digests_of({**items, "config": description})),
+                digests=ocp.args.JsonSave(digests_of(hashed)),
             ),
             metrics=metrics,
         )
@@ -131,6 +135,7 @@ class Checkpoints:
                 found = read_config(self._manager, step)
                 fix = "Give this run a --workdir of its own."
                 check_same_network(self.directory, found, description, fix=fix)
+                shapes_of_variables(self._manager, step)  # as whoever loads it needs
                 items = read_items(self._manager, step, template)
             except DamagedError as error:
                 logger.warning("%s; trying an older one", error)

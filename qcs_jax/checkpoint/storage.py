@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import pathlib
 from concurrent.futures import ThreadPoolExecutor
@@ -17,13 +18,39 @@ from qcs_jax.checkpoint.errors import DamagedError
 
 ITEMS = ("params", "batch_stats", "train")
 
+logger = logging.getLogger(__name__)
+
+
+class _Manager(ocp.CheckpointManager):
+    """Checkpoints whose metrics count only as they were saved.
+
+    Orbax reads the metrics of all of them when it opens their folder. Damage there is
+    no reason to lose the arrays: such a checkpoint counts as one without metrics.
+    """
+
+    def metrics(self, step: int) -> Any:
+        where = f"metrics of checkpoint {self.directory}/{step}"
+        try:
+            found = super().metrics(step)
+            text = (self.directory / str(step) / "digests" / "metadata").read_text()
+            recorded = json.loads(text)
+        except (ValueError, OSError):
+            logger.warning("%s cannot be read: it counts as one without", where)
+            return None
+        # Checkpoints of earlier versions have no digest of their metrics.
+        digest = recorded.get("metrics") if isinstance(recorded, dict) else None
+        if found is not None and digest not in (None, _digest_of_json(found)):
+            logger.warning("%s are damaged: it counts as one without", where)
+            return None
+        return found
+
 
 def open_manager(
     directory: pathlib.Path, options: ocp.CheckpointManagerOptions
 ) -> ocp.CheckpointManager:
     handlers = {name: ocp.PyTreeCheckpointHandler() for name in ITEMS}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in ("config", "digests")}
-    return ocp.CheckpointManager(directory, options=options, item_handlers=handlers)
+    return _Manager(directory, options=options, item_handlers=handlers)
 
 
 def read_config(manager: ocp.CheckpointManager, step: int) -> dict:
@@ -66,9 +93,11 @@ def _restore(
 
 
 def shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
+    folder, handler = manager.directory / str(step), ocp.PyTreeCheckpointHandler()
     try:
-        metadata = manager.item_metadata(step)
-        return {name: metadata[name].tree for name in ("params", "batch_stats")}
+        # manager.item_metadata reads the metrics, too, which may be damaged.
+        names = ("params", "batch_stats")
+        return {name: handler.metadata(folder / name).tree for name in names}
     except Exception as error:
         raise DamagedError(
             f"checkpoint {manager.directory}/{step} cannot be read: its metadata is "
@@ -77,22 +106,25 @@ def shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
 
 
 def digests_of(items: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of every array with its shape and type, and of the JSON in "config".
+    """SHA-256 of every array with its shape and type, and of "config" and "metrics".
 
     Args:
-      items: Trees of arrays; under "config" what JSON can express.
+      items: Trees of arrays; under "config" and "metrics" what JSON can express.
 
     Returns:
       Path -> hexadecimal digest, such as "params/base/vit/head/kernel".
     """
-    trees = {name: tree for name, tree in items.items() if name != "config"}
+    texts = {name: items[name] for name in ("config", "metrics") if name in items}
+    trees = {name: tree for name, tree in items.items() if name not in texts}
     leaves = jax.tree_util.tree_leaves_with_path(trees)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         digests = dict(pool.map(lambda leaf: _digest(*leaf), leaves))
-    if "config" in items:
-        text = json.dumps(items["config"], sort_keys=True)
-        digests["config"] = hashlib.sha256(text.encode()).hexdigest()
-    return digests
+    return digests | {name: _digest_of_json(x) for name, x in texts.items()}
+
+
+def _digest_of_json(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(path: tuple, leaf: Any) -> tuple[str, str]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import json
+import logging
 import os
 import pathlib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import ml_collections
 from absl import logging as absl_logging
 
 from qcs_jax.checkpoint import weights
-from qcs_jax.checkpoint.errors import CheckpointError
+from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.config.network import create_model
 from qcs_jax.images.datasets import DRAWN
 from qcs_jax.metrics.run_log import (
@@ -26,6 +27,8 @@ from qcs_jax.metrics.run_log import (
 )
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import extras
+
+logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"  # of a workdir
 AS_NAMED, NEWEST = "as named", "newest"
@@ -121,7 +124,8 @@ def load_variables(
     Args:
       path: A run's workdir, its `checkpoints` folder, or one step's folder; or a file
         of weights, or the name of one that comes with the package, see `weights`.
-      step: Which step of a run; default what `choose_step` chooses.
+      step: Which step of a run; default what `choose_step` chooses, or the newest one
+        that is whole if that is damaged, with a warning.
       branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
         inference needs. Default: all.
 
@@ -150,22 +154,41 @@ def _load_orbax(
             shapes_of_variables,
         )
 
-    directory, _ = _locate(path)
-    step = choose_step(path)[0] if step is None else step
-    options = ocp.CheckpointManagerOptions(
-        read_only=True, create=False, save_interval_steps=0
-    )
-    with _quiet(), open_manager(directory, options) as manager:
-        steps = sorted(manager.all_steps())
-        if step not in steps:
-            raise CheckpointError(
-                f"{directory} has no checkpoint of step {step}: it has {steps}"
-            )
+    def read(manager: ocp.CheckpointManager, step: int) -> tuple[dict, dict, int]:
         description = read_config(manager, step)
         template = shapes_of_variables(manager, step)
         if branch:
             template = {name: {branch: tree[branch]} for name, tree in template.items()}
         return read_items(manager, step, template), description, step
+
+    directory, named = _locate(path)
+    wanted = choose_step(path)[0] if step is None else step
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+    )
+    with _quiet(), open_manager(directory, options) as manager:
+        steps = sorted(manager.all_steps())
+        if wanted not in steps:
+            raise CheckpointError(
+                f"{directory} has no checkpoint of step {wanted}: it has {steps}"
+            )
+        if step is not None or named is not None:
+            return read(manager, wanted)
+        # As a run resumes: from the newest that is whole.
+        others = [x for x in reversed(steps) if x != wanted]
+        for other in [wanted, *others]:
+            try:
+                found = read(manager, other)
+            except DamagedError as error:
+                logger.warning("%s", error)
+                continue
+            if other != wanted:
+                logger.warning("step %d is used in place of step %d", other, wanted)
+            return found
+        raise DamagedError(
+            f"every checkpoint in {directory} is damaged (steps {steps}): restore it "
+            f"from a backup"
+        )
 
 
 def choose_step(path: str | os.PathLike) -> tuple[int, str]:

@@ -106,6 +106,30 @@ def test_missing_item_is_damage(tmp_path, item):
     assert_equal(restore(tmp_path)[0], items(1))
 
 
+@pytest.mark.parametrize("text", ["", '{"accu', "[3", '{"accuracy": 0.1}', "7", None])
+def test_damaged_metrics_cost_the_metrics_alone(tmp_path, text, caplog):
+    save(tmp_path, 1, 2, accuracies=[0.6, 0.7])
+    metrics = tmp_path / "checkpoints" / "2" / "metrics" / "metrics"
+    if text is None:
+        metrics.unlink()
+    else:
+        metrics.write_text(text)
+    assert checkpoint.load_variables(tmp_path)[2] == 2
+    assert_equal(restore(tmp_path)[0], items(2))
+    assert text is None or "it counts as one without" in caplog.text
+    assert not (tmp_path / "damaged").exists()
+    save(tmp_path, 3, 4, accuracies=[0.3, 0.4])  # the best that is known stays
+    steps = {x.name for x in (tmp_path / "checkpoints").iterdir()}
+    assert steps == {"1", "3", "4"}
+
+
+def test_metadata_that_is_missing_is_damage_for_all(tmp_path):
+    save(tmp_path, 1, 2)
+    (tmp_path / "checkpoints" / "2" / "params" / "_METADATA").unlink()
+    assert checkpoint.load_variables(tmp_path)[2] == 1
+    assert_equal(restore(tmp_path)[0], items(1))
+
+
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):
     save(tmp_path, 1)
     damage(tmp_path / "checkpoints" / "1" / "params")
@@ -157,11 +181,21 @@ class TestLoadVariables:
             assert checkpoint.load_variables(path)[2] == step
         assert checkpoint.load_variables(tmp_path, step=1)[2] == 1
 
-    def test_damage_is_an_error(self, tmp_path):
+    def test_damage_falls_back_unless_a_step_is_named(self, tmp_path, caplog):
         save(tmp_path, 1, 2)
-        damage(tmp_path / "checkpoints" / "2" / "params")
-        with pytest.raises(CheckpointError, match="2 (is damaged|cannot be read)"):
+        folder = tmp_path / "checkpoints" / "2"
+        damage(folder / "params")
+        variables, _, step = checkpoint.load_variables(tmp_path)
+        assert step == 1
+        assert_equal(variables["params"], items(1)["params"])
+        assert "step 1 is used in place of step 2" in caplog.text
+        for path, given in ((tmp_path, 2), (folder, None)):
+            with pytest.raises(CheckpointError, match="2 (is damaged|cannot be read)"):
+                checkpoint.load_variables(path, step=given)
+        damage(tmp_path / "checkpoints" / "1" / "params")
+        with pytest.raises(CheckpointError, match="every checkpoint .* is damaged"):
             checkpoint.load_variables(tmp_path)
+        assert folder.is_dir()
 
     def test_missing_step_and_missing_checkpoint(self, tmp_path):
         with pytest.raises(CheckpointError, match="no checkpoint at"):
