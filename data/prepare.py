@@ -215,7 +215,8 @@ def _check_unchanged(
 ) -> None:
     """Refuses to pass off an older state of a folder as prepared."""
     path = builder.data_path / image_folder_dataset_builder.FINGERPRINT_FILE
-    fingerprint, root, fraction = (path.read_text() + "\n").split("\n")[:3]
+    text = path.read_text("utf-8", "surrogateescape") + "\n"
+    fingerprint, root, fraction = text.split("\n")[:3]
     if fingerprint == folder.fingerprint:
         return
     other = ""
@@ -241,7 +242,7 @@ def _leave_out_unreadable(
 ) -> image_folder.Folder:
     """Decodes every image once; prints what is left out or odd."""
     for what in folder.ignored[:3]:
-        print(f"ignored, not an image by its extension: {what}")
+        print(f"ignored, not an image file: {what}")
     if len(folder.ignored) > 3:
         print(f"... and {len(folder.ignored) - 3} more such files")
     unreadable = list(integrity.find_unreadable(folder.paths))

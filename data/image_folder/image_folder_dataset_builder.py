@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from image_folder.folder import SPLITS, Folder
+from qcs_jax.system import files
 
 FINGERPRINT_FILE = "fingerprint.txt"
 
@@ -40,7 +42,7 @@ class Builder(generation.ImageBuilder):
         text = f"{folder.fingerprint}\n{folder.root}\n"
         if folder.test_fraction is not None:
             text += f"{folder.test_fraction}\n"
-        (self.data_path / FINGERPRINT_FILE).write_text(text)
+        files.write_text(self.data_path / FINGERPRINT_FILE, text)
         return {split: self._generate_examples(split) for split in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -48,4 +50,6 @@ class Builder(generation.ImageBuilder):
         pairs = folder.images[split]
         for name, label in tqdm.tqdm(pairs, desc=f"Storing {split}", unit=" images"):
             data = integrity.storable((folder.root / name).read_bytes())
-            yield name, {"image": io.BytesIO(data), "label": label, "id": name}
+            # Names of files need not be text: bytes that are none become \\xff.
+            text = os.fsencode(name).decode("utf-8", "backslashreplace")
+            yield text, {"image": io.BytesIO(data), "label": label, "id": text}

@@ -14,8 +14,7 @@ from qcs_jax.system.errors import UserError
 
 def images_in(folder: str | os.PathLike[str]) -> list[pathlib.Path]:
     """Returns the visible images of one folder, sorted; dangling links among them."""
-    paths = sorted(p for p in pathlib.Path(folder).iterdir() if _is_image(p.name))
-    return [path for path in paths if not path.is_dir()]
+    return sorted(p for p in pathlib.Path(folder).iterdir() if _is_image(p))
 
 
 def images_below(folder: str | os.PathLike[str]) -> Iterator[str]:
@@ -25,7 +24,8 @@ def images_below(folder: str | os.PathLike[str]) -> Iterator[str]:
     """
     for parent, folders, names in os.walk(folder):
         folders.sort()
-        yield from (os.path.join(parent, n) for n in sorted(names) if _is_image(n))
+        paths = (pathlib.Path(parent, name) for name in sorted(names))
+        yield from (str(path) for path in paths if _is_image(path))
 
 
 def class_folders(folder: str | os.PathLike[str]) -> list[str]:
@@ -73,5 +73,9 @@ def labelled_images(
     return [path for paths in by_class for path in paths], labels
 
 
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+def _is_image(path: pathlib.Path) -> bool:
+    """By its name; what is no file, such as a pipe, is none: reading it may not end."""
+    name = path.name
+    if not name.lower().endswith(EXTENSIONS) or name.startswith("."):
+        return False
+    return path.is_file() or not path.exists()

@@ -1,6 +1,7 @@
 """Reading anybody's folder: what is accepted, what is refused and how it is said."""
 
 import io
+import os
 
 import integrity
 import numpy as np
@@ -260,7 +261,19 @@ def test_sixteen_bit_grey_is_scaled_not_clipped():
     np.testing.assert_allclose(stored, ramp / 257, atol=1)
 
 
+def test_what_is_no_file_is_left_out(pets):
+    os.mkfifo(pets / "train/cat/pipe.jpg")  # reading it would never end
+    (pets / "train/cat/gone.jpg").symlink_to(pets / "nowhere")
+    folder = image_folder.scan(pets)
+    assert folder.ignored == ("train/cat/pipe.jpg",)
+    [gone] = integrity.find_unreadable(folder.paths)
+    assert gone.path.name == "gone.jpg" and gone.reason == "No such file or directory"
+
+
 def test_round_trip_through_tfds(pets, tmp_path):
+    """Also of a name that is no text."""
+    strange = os.fsencode(pets / "train/cat") + b"/\xff.jpg"
+    os.rename(pets / "train/cat/a.jpg", strange)
     folder = image_folder.scan(pets)
     builder = image_folder_dataset_builder.Builder(
         config=image_folder_dataset_builder.ImageFolderConfig(
@@ -274,7 +287,9 @@ def test_round_trip_through_tfds(pets, tmp_path):
     assert read.info.features["label"].names == ["cat", "dog"]
     skip = {"image": tfds.decode.SkipDecoding()}
     records = {r["id"].decode(): r for r in read.as_data_source("train", decoders=skip)}
-    assert set(records) == {name for name, _ in folder.images["train"]}
+    named = {name: name for name, _ in folder.images["train"]}
+    named[r"train/cat/\xff.jpg"] = named.pop("train/cat/\udcff.jpg")
+    assert set(records) == set(named)
     for name, record in records.items():
-        assert record["image"] == (pets / name).read_bytes()
+        assert record["image"] == (pets / named[name]).read_bytes()
         assert record["label"] == (0 if "cat" in name else 1)
