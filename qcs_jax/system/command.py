@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import platform
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 
 from absl import logging
 
 from qcs_jax.system import extras
 from qcs_jax.system.errors import Interrupted, UserError
+
+_BUG = 70  # exit status, EX_SOFTWARE of sysexits.h
 
 _called: list[str] = []
 
@@ -67,11 +73,35 @@ def discard_output() -> None:
 
 
 def start(main: Callable[[], int]) -> None:
-    """Runs `main` as the program and exits with the status that it returns."""
+    """Runs `main` as the program and exits with the status that it returns.
+
+    What no user can mend is a bug: one line asks to report it, with the file in which
+    the traceback is, and the exit status is 70.
+    """
     logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, io.TextIOWrapper
         ):  # names of files need not be valid text
             stream.reconfigure(errors="surrogateescape")
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Exception as error:
+        print(_report(error), file=sys.stderr)
+        sys.exit(_BUG)
+
+
+def _report(error: Exception) -> str:
+    """Writes the traceback into a file, and says what happened in one line."""
+    kind, first = type(error).__name__, str(error).strip().partition("\n")[0]
+    told = f"error: {kind}: {first}" if first else f"error: {kind}"
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="qcs_jax-", suffix=".txt", delete=False, errors="replace"
+        ) as file:
+            file.write(f"{shlex.join(sys.orig_argv)}\n{platform.platform()}\n")
+            traceback.print_exception(error, file=file)
+    except OSError:  # no space for it
+        traceback.print_exception(error)
+        return f"{told}. This is a bug of qcs_jax: please report it"
+    return f"{told}. This is a bug of qcs_jax: please report it, with {file.name}"

@@ -34,6 +34,25 @@ def test_what_is_wrong_in_the_program_is_not_hidden():
         command.run(lambda: 1 / 0)
 
 
+def test_a_bug_is_one_line_and_a_file(tmp_path):
+    code = "from qcs_jax.system import command; command.start(lambda: 1 / 0)"
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 70 and not done.stdout
+    [file] = tmp_path.iterdir()
+    assert done.stderr == (
+        f"error: ZeroDivisionError: division by zero. This is a bug of qcs_jax: please "
+        f"report it, with {file}\n"
+    )
+    text = file.read_text()
+    assert "Traceback" in text and "lambda: 1 / 0" in text
+
+
 def test_nobody_reads_any_longer():
     """As `| head` that has seen enough."""
     code = "import sys; from qcs_jax.system import command; "
