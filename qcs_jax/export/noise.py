@@ -45,7 +45,9 @@ def left_out() -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(screen, 2)
         os.close(screen)
-        reader.communicate()
+        # A process that was started meanwhile may keep the pipe open for ever.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reader.communicate(timeout=5)
 
 
 def _pass_on() -> None:

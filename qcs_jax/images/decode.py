@@ -55,8 +55,12 @@ def upright(image: Image.Image) -> Image.Image:
 
 def _rgb(image: Image.Image) -> Image.Image:
     """8 bits per channel; what is transparent shows its colour."""
-    if image.mode.startswith("I;16"):  # Pillow would clip at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode[0] in "IF":  # more than 8 bits, which Pillow would clip at 255
+        levels = np.asarray(image)
+        top = 65535 if image.mode[0] == "I" and levels.max() > 255 else 255
+        top = 1 if image.mode == "F" and levels.max() <= 1 else top
+        scaled = np.floor(levels.clip(0, top) * (255.99 / top))
+        image = Image.fromarray(scaled.astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:  # or Pillow warns
         image = image.convert("RGBA")
     return image.convert("RGB")

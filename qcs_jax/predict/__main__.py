@@ -19,17 +19,18 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from qcs_jax.system import command
+from qcs_jax.system import command, signals
 from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    return command.run(lambda: _classify(args), failure=2)
+    with signals.ending():
+        return command.run(lambda: _classify(args), failure=2)
 
 
-def add_network(add: Any) -> None:
+def add_network(add: Any, *, flip: bool = True) -> None:
     """Adds the flags that say how faces are found and classified."""
     add(
         "--checkpoint",
@@ -37,11 +38,12 @@ def add_network(add: Any) -> None:
         help="a run, one of its steps, or a file of weights; default: the network for "
         "photographs that comes with the package",
     )
-    add(
-        "--flip",
-        action="store_true",
-        help="the mean of what a face and its mirror image give; twice the time",
-    )
+    if flip:
+        add(
+            "--flip",
+            action="store_true",
+            help="the mean of what a face and its mirror image give; twice the time",
+        )
     add(
         "--detector",
         metavar="YUNET.onnx",
@@ -54,9 +56,13 @@ def load(args: argparse.Namespace) -> Any:
     from qcs_jax.predict import loading, yunet
 
     detector = None if args.detector is None else yunet.YuNet(args.detector)
-    checkpoint = args.checkpoint or loading.PRETRAINED
+    checkpoint = args.checkpoint
+    if checkpoint is None:
+        checkpoint = loading.PRETRAINED
     with contextlib.redirect_stdout(sys.stderr):
-        return loading.load(checkpoint, flip=args.flip, detector=detector)
+        return loading.load(
+            checkpoint, flip=getattr(args, "flip", False), detector=detector
+        )
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -85,10 +91,14 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--json", action="store_true", help="print all of it as JSON, not a table")
     add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
-    add("--draw", metavar="FOLDER", help="write each photograph with boxes and labels")
+    add(
+        "--draw",
+        metavar="FOLDER",
+        help="write each photograph with boxes and labels, as a new file",
+    )
     args = parser.parse_intermixed_args(argv)  # flags may stand between images
-    if args.crops and args.draw:
-        parser.error("--draw needs faces in photographs: leave out --crops")
+    if args.crops and (args.draw or args.detector):
+        parser.error("--draw and --detector are for photographs: leave out --crops")
     return args
 
 
@@ -122,25 +132,17 @@ def _classify(args: argparse.Namespace) -> int:
 
 
 def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
-    """Draws every photograph that passes into a file of its name."""
+    """Draws every photograph that passes into a new file; none is ever replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    folder = folder.resolve()
-    taken: set[str] = set()
     for answer in answers:
         if hasattr(answer, "draw"):
-            path = pathlib.Path(answer.path)
-            if path.resolve().parent == folder:
-                raise UserError(
-                    f"--draw={folder} has the photographs themselves, which would be "
-                    f"replaced: give another folder"
-                )
-            stem = name = path.stem
-            for i in itertools.count(2):
-                if name not in taken:
+            stem = pathlib.Path(answer.path).stem
+            for i in itertools.count(1):
+                name = f"{stem}.jpg" if i == 1 else f"{stem}-{i}.jpg"
+                with contextlib.suppress(FileExistsError):
+                    with open(folder / name, "xb") as file:
+                        answer.draw().save(file, "JPEG", quality=90)
                     break
-                name = f"{stem}-{i}"
-            taken.add(name)
-            answer.draw().save(folder / f"{name}.jpg", quality=90)
         yield answer
 
 

@@ -47,9 +47,6 @@ class Aligner:
         Args:
           detect: Finds faces; default: a `BlazeFace`.
           template: See above.
-
-        Raises:
-          UserError: if OpenCV is not installed.
         """
         self.detect: Detector = BlazeFace() if detect is None else detect
         self.template = template

@@ -260,7 +260,10 @@ class Classifier:
           UserError: if one of them is not an image, or the network is a baseline,
             which compares nothing.
         """
-        faces = itertools.chain(expand(anchor)[0], expand(others)[0])
+        anchors, one = expand(anchor)
+        if not one:
+            raise UserError("there is one anchor: give a single face")
+        faces = itertools.chain(anchors, expand(others)[0])
         decoded = [self._base.decode(face) for face in faces]
         pixels = [face.pixels for face in _raise_first_failure(decoded)]
         if len(pixels) < 2:

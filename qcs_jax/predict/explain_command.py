@@ -6,6 +6,8 @@ qcs-jax explain a.jpg b.jpg --out=shared.png
 from __future__ import annotations
 
 import argparse
+import os
+from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
 from qcs_jax.system import command
@@ -28,7 +30,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("anchor", metavar="IMAGE", help="a photograph or a cropped face")
     add("others", metavar="OTHER", nargs="+", help="what it is compared with")
-    add_network(add)
+    add_network(add, flip=False)
     add("--crops", action="store_true", help="each image is a face, and taken whole")
     add("--out", metavar="FILE.png", required=True, help="picture to write")
     return parser.parse_intermixed_args(argv)
@@ -39,16 +41,22 @@ def _explain(args: argparse.Namespace) -> None:
     from qcs_jax.predict import output
 
     output.check(args.out, [".png", ".jpg"])
+    faces: list = [args.anchor, *args.others]
+    if os.path.realpath(args.out) in map(os.path.realpath, faces):
+        raise UserError(f"--out={args.out} is one of the images: give another")
     classifier = load(args)
-    faces = [args.anchor, *args.others]
     if not (args.crops or classifier.drawn):
-        photos = list(map(classifier.predict_photo, faces))
-        for photo in photos:
-            if not photo.faces:
-                raise UserError(f"{photo.path}: no face found; if it is one, --crops")
-        faces = [photo.faces[0].pixels for photo in photos]
+        faces = [_largest_face(classifier, path) for path in faces]
     classifier.explain(faces[0], faces[1:]).save(args.out)
     print(f"wrote {args.out}")
+
+
+def _largest_face(classifier: Any, path: str) -> Any:
+    """Its pixels."""
+    photo = classifier.predict_photo(path)
+    if not photo.faces:
+        raise UserError(f"{path}: no face found; if it is one, add --crops")
+    return photo.faces[0].pixels
 
 
 if __name__ == "__main__":

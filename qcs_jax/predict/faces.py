@@ -41,7 +41,9 @@ def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
         if why:
             raise UserError(f"{os.fspath(given)}: {why}")
         return files, False
-    is_array = hasattr(given, "__array__")
+    # Arrays and tables of paths hold objects or strings, not levels.
+    kind = getattr(getattr(given, "dtype", None), "kind", "u")
+    is_array = hasattr(given, "__array__") and kind not in "OSUT"
     many = np.ndim(given) > 3 if is_array else isinstance(given, Iterable)
     if not many or isinstance(given, Image.Image | bytes):
         return iter([given]), True

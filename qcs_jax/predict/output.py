@@ -68,9 +68,14 @@ def _csv(file: TextIO, class_names: Sequence[str], columns: Sequence[str]) -> Re
 
     def record(answer: Answer) -> None:
         for row in rows(answer, columns, len(class_names)):
-            table.writerow([f"{x:.6g}" if isinstance(x, float) else x for x in row])
+            table.writerow([_short(x) if isinstance(x, float) else x for x in row])
 
     return record
+
+
+def _short(x: float) -> str:
+    """Six digits of a probability; places and times are rounded already."""
+    return f"{x:.6g}" if abs(x) < 1 else f"{x:.12g}"
 
 
 @contextlib.contextmanager
@@ -108,7 +113,13 @@ def print_json(answers: Iterable[Any], record: Record | None) -> int:
         for answer in answers:
             if record is not None:
                 record(answer)
-            write(answer)
+            try:
+                write(answer)
+                sys.stdout.flush()
+            except BrokenPipeError:  # as in `print_table`
+                if record is None:
+                    raise
+                command.discard_output()
             if isinstance(answer, Failure):
                 _say(f"error: {answer}", sys.stderr)
                 failed += 1
@@ -138,7 +149,8 @@ def print_table(
     widths = [len("file"), label_width, 5, label_width, 5]
     heads = ["file", "label", "p", "second", "p", *(["where"] if photographs else [])]
     count = failed = 0
-    while block := list(itertools.islice(answers, _ROWS)):
+    together = 1 if photographs else _ROWS  # photographs are large, and take long
+    while block := list(itertools.islice(answers, together)):
         widths[0] = max(widths[0], *(len(str(answer.path)) for answer in block))
         if record is not None:
             for answer in block:

@@ -48,12 +48,12 @@ def rows(answer: Answer, columns: Sequence[str], k: int) -> list[list]:
     ]
 
 
-def to_pandas(answers: Iterable[Answer]) -> Any:
+def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
     """Returns a pandas.DataFrame with a row for each face.
 
     Args:
-      answers: Of one kind: from `Classifier.predict`, `predict_photos` or
-        `predict_video`; failures may be among those of the first two.
+      answers: One, or several of one kind: from `Classifier.predict`,
+        `predict_photos` or `predict_video`; there may be failures among them.
 
     Raises:
       ImportError: if pandas is not installed.
@@ -63,6 +63,8 @@ def to_pandas(answers: Iterable[Answer]) -> Any:
     columns: Sequence[str] = OF_CROPS
     names: Sequence[str] = ()
     table: list[list] = []
+    if isinstance(answers, Answer):
+        answers = [answers]
     for answer in answers:  # one at a time: photographs are large
         if isinstance(answer, Photograph | Frame):
             columns = OF_FRAMES if isinstance(answer, Frame) else OF_PHOTOGRAPHS

@@ -11,7 +11,7 @@ import numpy as np
 from qcs_jax.predict.detector import overlap
 
 _SAME = 0.3  # boxes of consecutive frames that overlap by more (IoU) are of one face
-_PATIENCE = 1.0  # seconds that a face may be unseen and still be itself
+_PATIENCE = 1.0  # seconds, or a frame, that a face may be unseen and still be itself
 _SMOOTH = 0.5  # seconds in which the weight of what was seen falls to 1 / e
 
 
@@ -29,6 +29,7 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._ids = itertools.count(1)
+        self._seconds = 0.0  # of the frame before
 
     def update(
         self,
@@ -50,7 +51,8 @@ class Tracker:
         Returns:
           For each face its id, 1, 2, ..., and its smoothed probabilities.
         """
-        lost_before = seconds - _PATIENCE
+        lost_before = min(seconds - _PATIENCE, self._seconds)
+        self._seconds = seconds
         self._tracks = [t for t in self._tracks if t.seconds >= lost_before]
         before = self._matches(boxes)
         answers = []

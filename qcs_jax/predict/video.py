@@ -86,6 +86,8 @@ class Video:
         Raises:
           UserError: if it cannot be opened.
         """
+        if every < 1:
+            raise UserError(f"every={every}: give 1 or more")
         cv2 = _opencv()
         self.live = isinstance(source, int)
         if isinstance(source, int):
@@ -93,7 +95,7 @@ class Video:
                 self._capture = cv2.VideoCapture(source)
             why = f"there is no camera {source}, or it is in use"
         else:
-            path = os.fspath(source)
+            path = _named(source)
             if not os.path.isfile(path):
                 raise UserError(f"there is no video {path}")
             with _silent(cv2):
@@ -181,14 +183,35 @@ def writer(
     """
     cv2 = _opencv()
     code = cv2.VideoWriter.fourcc(*"mp4v")
+    name, count = _named(path), 0
     with _silent(cv2):
-        file = cv2.VideoWriter(os.fspath(path), code, rate, size)
+        file = cv2.VideoWriter(name, code, rate, size)
     if not file.isOpened():
-        raise UserError(f"{os.fspath(path)} cannot be written as a video (.mp4)")
+        raise UserError(f"{name} cannot be written as a video (.mp4)")
+
+    def write(image: Image.Image) -> None:
+        nonlocal count
+        file.write(np.asarray(image)[..., ::-1])
+        count += 1
+
+    with _silent(cv2):  # it tells the log alone that the disk is full
+        try:
+            yield write
+        finally:
+            file.release()
+        written = cv2.VideoCapture(name).get(cv2.CAP_PROP_FRAME_COUNT)
+    if written < count:
+        raise UserError(f"{name} could not be written to its end: is the disk full?")
+
+
+def _named(path: str | os.PathLike) -> str:
+    """A path as OpenCV takes it, which crashes where one is no text."""
+    name = os.fspath(path)
     try:
-        yield lambda image: file.write(np.asarray(image)[..., ::-1])
-    finally:
-        file.release()
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{name}: OpenCV takes no such name, rename the file") from None
+    return name
 
 
 def _opencv() -> Any:

@@ -9,20 +9,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
-from qcs_jax.system import command
+from qcs_jax.system import command, signals
 from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    return command.run(lambda: _watch(args), failure=2)
+    with signals.ending():
+        return command.run(lambda: _watch(args), failure=2)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -42,9 +44,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number, 1 or more")
+    return int(text)
 
 
 def _watch(args: argparse.Namespace) -> None:
@@ -57,7 +59,8 @@ def _watch(args: argparse.Namespace) -> None:
         output.check(args.draw, [".mp4"])
         if os.path.realpath(args.draw) == os.path.realpath(args.video):
             raise UserError(f"--draw={args.draw} is the video itself: give another")
-    source = int(args.video) if args.video.isdecimal() else args.video
+    camera = args.video.isdecimal() and len(args.video) < 4
+    source = int(args.video) if camera else args.video
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(video.Video(source, args.every))
         classifier = load(args)
@@ -73,55 +76,71 @@ def _watch(args: argparse.Namespace) -> None:
         frames = output.with_progress(
             classifier.watch(opened), unit=" frames", total=opened.count
         )
-        _use(frames, uses, opened.live)
+        count = _use(frames, uses, opened.live)
+    if opened.count and count < 0.95 * opened.count:
+        print(
+            f"warning: the video ends after {count} of {opened.count} frames: it may "
+            f"be cut off",
+            file=sys.stderr,
+        )
 
 
-def _use(frames: Iterable[Any], uses: list, live: bool) -> None:
+def _use(frames: Iterable[Any], uses: list, live: bool) -> int:
     """Hands every frame on, and sums up what was seen, also after Ctrl-C."""
-    start, seen = time.perf_counter(), _Seen()
+    seen = _Seen()
     try:
         for frame in frames:
-            seen.add(frame)
             for use in uses:
                 use(frame)
+            seen.add(frame)
     except KeyboardInterrupt:
         if not live:
             raise
     finally:
-        print(seen.summary(time.perf_counter() - start))
+        print(seen.summary())
+    return seen.frames
 
 
 class _Seen:
-    """What is said of a video at its end."""
+    """What is said of a video at its end.
+
+    The first frame, which has the compilation, too, is left out of all times.
+    """
 
     def __init__(self) -> None:
-        self._frames, self._ids = 0, set[int]()
+        self.frames, self._ids = 0, set[int]()
         self._labels: Counter[str] = Counter()
-        self._seconds = self._detecting = self._classifying = 0.0
+        self._detecting = self._classifying = 0.0
 
     def add(self, frame: Any) -> None:
-        self._frames += 1
+        if not self.frames:
+            self._start, self._first = time.perf_counter(), frame.seconds
+        else:
+            self._detecting += frame.detecting
+            self._classifying += frame.classifying
+        self.frames += 1
         self._seconds = frame.seconds
         self._ids |= {face.id for face in frame.faces}
         self._labels.update(face.label for face in frame.faces)
-        if self._frames > 1:  # the first one has the compilation, too
-            self._detecting += frame.detecting
-            self._classifying += frame.classifying
 
-    def summary(self, took: float) -> str:
+    def summary(self) -> str:
         seen = sum(self._labels.values())
-        faces = "1 face" if len(self._ids) == 1 else f"{len(self._ids)} faces"
-        lines = [f"{self._frames} frames, {faces}, seen {seen} times"]
+        frames, faces = _counted(self.frames, "frame"), _counted(len(self._ids), "face")
+        lines = [f"{frames}, {faces}, seen {_counted(seen, 'time')}"]
         lines += [f"  {n / seen:6.1%} {x}" for x, n in self._labels.most_common()]
-        if self._frames > 1:
-            each = 1000 / (self._frames - 1)
+        if self.frames > 1:
+            took, timed = time.perf_counter() - self._start, self.frames - 1
             lines.append(
-                f"{self._frames / took:.1f} frames a second, "
-                f"{self._seconds / took:.1f} x real time; a frame: "
-                f"{each * self._detecting:.1f} ms to find faces, "
-                f"{each * self._classifying:.1f} ms to classify them"
+                f"{timed / took:.1f} frames a second, "
+                f"{(self._seconds - self._first) / took:.1f} x real time; a frame: "
+                f"{1000 * self._detecting / timed:.1f} ms to find faces, "
+                f"{1000 * self._classifying / timed:.1f} ms to classify them"
             )
         return "\n".join(lines)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 if __name__ == "__main__":

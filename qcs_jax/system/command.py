@@ -86,6 +86,9 @@ def start(main: Callable[[], int]) -> None:
             stream.reconfigure(errors="surrogateescape")
     try:
         sys.exit(main())
+    except KeyboardInterrupt:  # before the work began
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
     except Exception as error:
         print(_report(error), file=sys.stderr)
         sys.exit(_BUG)

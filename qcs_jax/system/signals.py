@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from qcs_jax.system.errors import Interrupted
 
 # SIGHUP, where there is one, says that the terminal is gone.
 STOPPING = tuple(
@@ -13,6 +16,29 @@ STOPPING = tuple(
     for name in ("SIGINT", "SIGTERM", "SIGHUP")
     if hasattr(signal, name)
 )
+
+
+@contextlib.contextmanager
+def ending() -> Iterator[None]:
+    """Ends work by an exception where a signal would kill: files are closed, whole.
+
+    Raises:
+      Interrupted: when the system asks to stop; Ctrl-C is KeyboardInterrupt as always.
+    """
+
+    def end(signum: int, frame: object) -> None:
+        raise Interrupted(signum, f"stopped by signal {signum}")
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for signum in STOPPING:
+            if signal.getsignal(signum) is signal.SIG_DFL:
+                before[signum] = signal.signal(signum, end)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 class Interrupt:

@@ -200,10 +200,10 @@ def test_photographs_are_drawn_into_a_folder(photographs, tmp_path, run):
 
 def test_photographs_are_never_drawn_over(photographs, tmp_path):
     before = (tmp_path / "photographs" / "a.png").read_bytes()
-    status, _, errors, _ = photographs(f"--draw={tmp_path}/photographs")
-    assert status == 2 and "would be replaced: give another folder" in errors[-1]
-    names = sorted(x.name for x in (tmp_path / "photographs").iterdir())
-    assert names == ["a.png", "b.png", "c.png"]
+    mine = tmp_path / "photographs" / "b.jpg"
+    mine.symlink_to(tmp_path / "photographs" / "a.png")
+    photographs(f"--draw={tmp_path}/photographs")
+    assert (tmp_path / "photographs" / "b-2.jpg").exists() and mine.is_symlink()
     assert (tmp_path / "photographs" / "a.png").read_bytes() == before
 
 
