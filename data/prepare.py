@@ -215,7 +215,7 @@ def _check_unchanged(
 ) -> None:
     """Refuses to pass off an older state of a folder as prepared."""
     path = builder.data_path / image_folder_dataset_builder.FINGERPRINT_FILE
-    text = path.read_text("utf-8", "surrogateescape") + "\n"
+    text = path.read_bytes().decode("utf-8", "surrogateescape") + "\n"
     fingerprint, root, fraction = text.split("\n")[:3]
     if fingerprint == folder.fingerprint:
         return
