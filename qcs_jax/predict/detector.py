@@ -232,7 +232,8 @@ def _turn(image: Image.Image, degrees: int) -> Image.Image:
 def _turned_back(face: Detection, image: Image.Image, degrees: int) -> Detection:
     """A face of `_turn(image, degrees)` as it lies in `image`.
 
-    The box is the upright one around the turned box.
+    The box is the upright one around the ellipse that filled the turned box: a face has
+    no corners.
     """
     angle = np.deg2rad(degrees)
     c, s = abs(np.cos(angle)), abs(np.sin(angle))
@@ -243,9 +244,8 @@ def _turned_back(face: Detection, image: Image.Image, degrees: int) -> Detection
     def back(points: np.ndarray) -> np.ndarray:
         return (points - turned_center) @ turn.T + np.array((w, h)) / 2
 
-    left, top, right, bottom = face.box
-    corners = back(
-        np.array([(left, top), (right, top), (left, bottom), (right, bottom)])
-    )
-    box = np.concatenate([corners.min(axis=0), corners.max(axis=0)])
+    center = back((face.box[:2] + face.box[2:]) / 2)
+    width, height = face.box[2:] - face.box[:2]
+    half = np.hypot((width * c, width * s), (height * s, height * c)) / 2
+    box = np.concatenate([center - half, center + half])
     return Detection(box, back(face.landmarks), face.score)

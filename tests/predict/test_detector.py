@@ -93,6 +93,10 @@ def test_a_turned_face_has_the_landmarks_of_the_upright_one(find, portrait, degr
     wanted = (LANDMARKS - middle) @ turn.T + new_middle
     errors = np.hypot(*(face.landmarks - wanted).T) / 83
     assert errors.max() < 0.3, errors
+    # A face is about round: turned, its box is about as large.
+    center = ((BOX[:2] + BOX[2:]) / 2 - middle) @ turn.T + new_middle
+    half = (BOX[2:] - BOX[:2]) / 2
+    assert overlap(face.box, np.concatenate([center - half, center + half])) > 0.5
 
 
 def test_a_crop_of_the_face_alone_is_a_face(find, portrait):

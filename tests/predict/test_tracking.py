@@ -44,6 +44,16 @@ def test_a_face_may_be_unseen_for_a_second():
             np.testing.assert_array_equal(p, Q)
 
 
+def test_a_face_is_itself_in_the_next_frame_however_late():
+    tracker, rate = Tracker(), 0.2
+    for frame in range(3):
+        [(i, _)] = tracker.update([box(0)], [P], frame / rate)
+        assert i == 1
+    tracker.update([], [], 3 / rate)
+    [(i, _)] = tracker.update([box(0)], [P], 4 / rate)
+    assert i == 2
+
+
 @pytest.mark.parametrize("rate", [10, 25, 100])
 def test_smoothing_does_not_depend_on_the_rate(rate):
     tracker = Tracker()

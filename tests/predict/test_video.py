@@ -1,7 +1,11 @@
 """A clip that is made by panning over a portrait."""
 
 import csv
+import itertools
+import os
 import pathlib
+import resource
+import signal
 import subprocess
 import sys
 
@@ -99,22 +103,33 @@ def test_the_command_writes_a_table_and_a_video(run, clip, frames, tmp_path, cap
             assert np.abs(np.asarray(image, float) - wanted).mean() < 6
 
 
-def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch, signum):
     watch = qcs_jax.Classifier.watch
 
     def interrupted(self, frames):
         for frame in watch(self, frames):
             if frame.index == 7:
-                raise KeyboardInterrupt
+                os.kill(os.getpid(), signum)
             yield frame
 
     monkeypatch.setattr(qcs_jax.Classifier, "watch", interrupted)
     drawn = tmp_path / "x.mp4"
     argv = [str(clip), f"--checkpoint={run}", f"--draw={drawn}"]
-    assert video_command.main(argv) == 130
+    assert video_command.main(argv) == 128 + signum
     assert capsys.readouterr().out.startswith("7 frames, 1 face, seen 7 times")
     with video.Video(drawn) as read:
         assert len(list(read)) == 7
+
+
+def test_a_video_that_ends_early_is_told(run, clip, capsys, monkeypatch):
+    frames = video.Video.__iter__
+    cut_off = lambda self: itertools.islice(frames(self), 5)  # noqa: E731
+    monkeypatch.setattr(video.Video, "__iter__", cut_off)
+    assert video_command.main([str(clip), f"--checkpoint={run}"]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("5 frames, 1 face")
+    assert "warning: the video ends after 5 of 16 frames" in said.err
 
 
 @pytest.mark.parametrize(
@@ -125,6 +140,7 @@ def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch):
         (["77"], "there is no camera 77, or it is in use"),
         (["clip", "--out=x.json"], "x.json: give a name that ends in .csv"),
         (["clip", "--draw=x.avi"], "x.avi: give a name that ends in .mp4"),
+        ([os.fsdecode(b"\xff.mp4")], "OpenCV takes no such name, rename the file"),
         (["broken.mp4", "--draw=./broken.mp4"], "is the video itself: give another"),
         (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
     ],
@@ -133,7 +149,13 @@ def test_mistakes_are_told_in_one_line(tmp_path, clip, argv, message):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     argv = [str(clip) if x == "clip" else x for x in argv]
     command_line = [sys.executable, "-m", "qcs_jax", "video", *argv]
-    done = subprocess.run(command_line, capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run(
+        command_line,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        cwd=tmp_path,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ") and message in done.stderr
     assert done.stderr.count("\n") == 1
@@ -150,3 +172,16 @@ def test_a_video_that_cannot_be_written_says_so(tmp_path):
     with pytest.raises(UserError, match="cannot be written"):
         with video.writer(tmp_path / "x.mp4", (0, 0), RATE):
             pass
+
+
+def test_a_full_disk_is_told(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 400, 400, 3), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(UserError, match="could not be written to its end: is the disk"):
+        with video.writer(tmp_path / "x.mp4", SIZE, RATE) as write:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+            try:
+                for pixels in noise:
+                    write(Image.fromarray(pixels))
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
