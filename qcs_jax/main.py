@@ -8,15 +8,16 @@ Any field of the configuration can be set: --config.train.epochs=10.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shlex
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from qcs_jax.config import flags
-from qcs_jax.system import command
+from qcs_jax.system import command, signals
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.processes import Meeting
 
 if TYPE_CHECKING:
     import ml_collections
@@ -45,31 +46,77 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     add("--workdir", metavar="DIR", help="default: runs/<name>")
     if mode is None:
         add("--mode", choices=("train", "eval"), default="train", help="default: train")
-    add("--multihost", action="store_true", help="this is one of several processes")
-    argv = sys.argv[1:] if argv is None else argv
+    _add_meeting(parser)
     args, overrides = parser.parse_known_args(argv)
     try:
         config = flags.read_config(args.config, overrides)
+        meeting = _meeting(args)
     except UserError as error:
         parser.error(str(error))
-    if args.multihost:
-        import jax
-
-        jax.distributed.initialize()
     workdir = args.workdir or f"runs/{config.name}"
-    evaluate = f"{command.line('evaluate', 'main')} {shlex.join(argv)}"
+    same = [f"--config={args.config}", *overrides]
+    if args.workdir:
+        same.append(f"--workdir={args.workdir}")
     if mode is None:
-        evaluate += " --mode=eval"
-    return run(mode or args.mode, config, workdir, evaluate)
+        same.append("--mode=eval")
+    evaluate = f"{command.line('evaluate', 'main')} {shlex.join(same)}"
+    return run(mode or args.mode, config, workdir, evaluate, meeting)
+
+
+def _add_meeting(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "several processes", "Each is started with the same command, but for --process."
+    )
+    add = group.add_argument
+    add("--multihost", action="store_true", help="this is one; the cluster says which")
+    add("--coordinator", metavar="HOST:PORT", help="where process 0 is reached")
+    add("--processes", type=int, metavar="N", help="how many there are")
+    add("--process", type=int, metavar="I", help="the number of this one, from 0")
+    add(
+        "--patience",
+        type=int,
+        metavar="SECONDS",
+        help=f"without a sign of life after which one is lost; default: "
+        f"{Meeting.patience}",
+    )
+
+
+def _meeting(args: argparse.Namespace) -> Meeting | None:
+    """How this process meets others; None if it is alone."""
+    given = args.coordinator, args.processes, args.process
+    by_hand = [value is not None for value in given]
+    if any(by_hand) and not all(by_hand):
+        raise UserError("--coordinator, --processes and --process belong together")
+    if not any(by_hand) and not args.multihost:
+        if args.patience is not None:
+            raise UserError("--patience is for several processes: add --multihost")
+        return None
+    if args.coordinator is not None:
+        host, _, port = args.coordinator.rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+            raise UserError(f"--coordinator={args.coordinator}: give HOST:PORT")
+        if not 0 <= args.process < args.processes:
+            raise UserError(
+                f"--process={args.process} --processes={args.processes}: processes "
+                f"are numbered from 0 to {max(args.processes - 1, 0)}"
+            )
+    if args.patience is not None and args.patience < 1:
+        raise UserError(f"--patience={args.patience}: give 1 or more seconds")
+    return Meeting(*given, args.patience or Meeting.patience)
 
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
 def run(
-    mode: str, config: ml_collections.ConfigDict, workdir: str | os.PathLike, then: str
+    mode: str,
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike,
+    then: str,
+    meeting: Meeting | None = None,
 ) -> int:
     """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
-    `then` is the command that evaluates what was trained.
+    `then` is the command that evaluates what was trained; `meeting` says how this
+    process meets others, `GONE` is the status if one of them is lost.
     """
 
     def train() -> None:
@@ -81,11 +128,23 @@ def run(
     def evaluate() -> None:
         from qcs_jax.train.evaluate import evaluate_run
 
-        evaluation = evaluate_run(config, workdir)
-        print(evaluation)
-        _report(evaluation, config.data.dir)
+        with signals.ending():
+            evaluation = evaluate_run(config, workdir)
+            print(evaluation)
+            _report(evaluation, config.data.dir)
 
-    return command.run(evaluate if mode == "eval" else train)
+    def work() -> None:
+        with meeting.together(after_loss) if meeting else contextlib.nullcontext():
+            evaluate() if mode == "eval" else train()
+
+    def after_loss() -> str:
+        from qcs_jax.checkpoint import newest_step
+
+        step = newest_step(workdir) if mode == "train" else None
+        after = "" if step is None else f", to resume after step {step}"
+        return f"Start all processes again{after}."
+
+    return command.run(work)
 
 
 def _report(evaluation: Evaluation, data_dir: str) -> None:

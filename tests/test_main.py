@@ -34,6 +34,21 @@ def run(*arguments):
         (("--config=configs/demo.py", "--config.train.epochs=three"), "three"),
         (("--config=configs/demo.py", "--config.epochs=3"), "no field 'epochs'"),
         (("--config=configs/demo.py", "--mode=test"), "mode"),
+        (
+            ("--config=configs/demo.py", "--process=0"),
+            "--coordinator, --processes and --process belong together",
+        ),
+        (
+            ("--config=demo", "--coordinator=host", "--processes=2", "--process=0"),
+            "--coordinator=host: give HOST:PORT",
+        ),
+        (
+            ("--config=demo", "--coordinator=a:1", "--processes=2", "--process=2"),
+            "processes are numbered from 0 to 1",
+        ),
+        (("--config=demo", "--patience=5"), "add --multihost"),
+        (("--config=demo", "--multihost", "--patience=0"), "give 1 or more seconds"),
+        (("--config=demo", "--multihost"), "no cluster was found"),
         (("--config=configs/demo.py", "train"), "unknown argument train"),
         (("--config=configs/raf.py:foo",), "no variant 'foo': give baseline, dcs, qcs"),
         (

@@ -19,6 +19,7 @@ from qcs_jax.checkpoint.trained import (
     Trained,
     choose_step,
     load_variables,
+    newest_step,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ __all__ = [
     "Trained",
     "choose_step",
     "load_variables",
+    "newest_step",
 ]
 
 

@@ -206,7 +206,7 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     directory, named = _locate(pathlib.Path(path))
     if named is not None:
         return named, AS_NAMED
-    steps = [int(p.name) for p in directory.iterdir() if p.name.isdecimal()]
+    steps = _steps_in(directory)
     if not steps:
         raise CheckpointError(f"{directory} has no checkpoint")
     scores = Scores.of(read_log(directory.parent))
@@ -216,6 +216,16 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
             return best, BEST_ON_HELD_OUT
     newest = max(steps)
     return newest, LAST if scores and scores.last["step"] == newest else NEWEST
+
+
+def newest_step(workdir: str | os.PathLike) -> int | None:
+    """The step of a run's newest checkpoint, or None if it has none."""
+    directory = pathlib.Path(workdir) / FOLDER
+    return max(_steps_in(directory), default=None) if directory.is_dir() else None
+
+
+def _steps_in(directory: pathlib.Path) -> list[int]:
+    return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
 
 
 @contextlib.contextmanager

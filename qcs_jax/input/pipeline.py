@@ -20,6 +20,7 @@ from qcs_jax.images.decode import decode
 from qcs_jax.input.sampling import Draw
 from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.signals import STOPPING
 
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 
@@ -159,8 +160,9 @@ def iterate(
 
 
 def _leave_signals_to_parent(*_: int) -> None:
-    """Ctrl-C reaches every process of a terminal; the main one ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Terminals and schedulers signal every process; the main one ends its workers."""
+    for signum in STOPPING:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def eval_batches(

@@ -50,6 +50,8 @@ class Interrupt:
       signum: Number of the latest signal, or None.
     """
 
+    signals = STOPPING
+
     def __init__(self, on_signal: Callable[[bool], None] | None = None) -> None:
         """Sets nothing up yet; use as a context manager.
 
@@ -63,11 +65,9 @@ class Interrupt:
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is threading.main_thread():
-            for signum in STOPPING:
-                if (
-                    signum != signal.SIGINT
-                    and signal.getsignal(signum) is signal.SIG_IGN
-                ):
+            for signum in self.signals:
+                ignored = signal.getsignal(signum) is signal.SIG_IGN
+                if ignored and signum != signal.SIGINT:
                     continue  # as nohup asks for
                 self._previous[signum] = signal.signal(signum, self._note)
         return self
@@ -75,6 +75,15 @@ class Interrupt:
     def __exit__(self, *exception: object) -> None:
         for signum, handler in self._previous.items():
             signal.signal(signum, handler)
+
+    def due(self, step: int) -> bool:
+        """Whether to stop before `step`."""
+        return self.signum is not None
+
+    def agreed(self) -> int:
+        """The number of the signal that stopped the work."""
+        assert self.signum is not None
+        return self.signum
 
     def _note(self, signum: int, frame: object) -> None:
         again = self.signum == signal.SIGINT == signum

@@ -19,10 +19,9 @@ from qcs_jax.checkpoint import FOLDER, Checkpoints, choose_step
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
-from qcs_jax.system.signals import Interrupt
 from qcs_jax.train.evaluate import EvalStep, predict_split
 from qcs_jax.train.initialize import initialize, warnings_of
 from qcs_jax.train.run import (
@@ -132,8 +131,7 @@ def _items(state: TrainState) -> dict[str, Any]:
 
 
 def _tell(notes: Iterable[str], kind: str = "note") -> None:
-    """Prints lines, by one process alone."""
-    for note in () if jax.process_index() else notes:
+    for note in notes:
         print(f"{kind}: {note}", flush=True)
 
 
@@ -160,18 +158,21 @@ class _Loop:
 
     def take_steps(self, state: TrainState) -> None:
         """From `state` to the last step of the run, or until a signal."""
-        step, reports = int(state.step), None
+        step, reports, stopping = int(state.step), None, False
         if step < self.run.total_steps:
             self.writer.say(_COMPILING)
         state, batches = replicate(state), open_batches(self.run, step)
-        with contextlib.closing(batches), Interrupt() as interrupt:
-            while step < self.run.total_steps and interrupt.signum is None:
+        with contextlib.closing(batches), processes.interrupt() as interrupt:
+            while step < self.run.total_steps:
+                if stopping := interrupt.due(step):
+                    break
                 try:
                     batch = next(batches)
                 except Exception:
-                    if interrupt.signum is None:
+                    if interrupt.signum is None or jax.process_count() > 1:
                         raise
-                    break  # the signal has ended the processes that decode, too
+                    stopping = True  # it has ended a process that decodes, too
+                    break
                 rate = self.run.learning_rate(step)
                 state, new_reports = self._train_step(state, batch, rate)
                 # The devices work on this step while the one before is reported.
@@ -183,8 +184,8 @@ class _Loop:
                     reports = None
                     self._evaluate_and_save(step, state)
             self._report(step, reports)
-            if interrupt.signum is not None:
-                self._stop(step, state, interrupt.signum)
+            if stopping:
+                self._stop(step, state, interrupt.agreed())
 
     @functools.cached_property
     def _train_step(self) -> TrainStep:

@@ -1,0 +1,152 @@
+"""Several processes give what one gives, and end together whatever happens to one."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import fleet
+import jax
+import numpy as np
+import pytest
+from fleet import Fleet
+
+from qcs_jax import checkpoint
+from qcs_jax.checkpoint.storage import open_manager, read_items
+from qcs_jax.metrics.run_log import read_log
+from qcs_jax.system.processes import GONE
+
+LONG = "--config.train.epochs=2000"
+
+
+def train(workdir, *flags, **options):
+    """Trains to the end; returns what was printed by process 0."""
+    with Fleet(workdir, *flags, **options) as run:
+        ended = run.ends()
+    for status, _, err in ended:
+        assert (status, err) == (0, "")
+    assert all(said_nothing(out) for _, out, _ in ended[1:])
+    return ended[0][1]
+
+
+def said_nothing(out):
+    """But for what the library of the collectives prints."""
+    return not re.sub(r"\[Gloo\].*\n", "", out)
+
+
+def told(workdir):
+    return [
+        {k: v for k, v in line.items() if "per_second" not in k}
+        for line in read_log(workdir)
+    ]
+
+
+def assert_same(one, other):
+    """Every line of the log, and every bit of the last state."""
+    assert told(one) == told(other)
+    [items, wanted] = (newest_items(workdir) for workdir in (one, other))
+    jax.tree.map(np.testing.assert_array_equal, items, wanted)
+
+
+def newest_items(workdir):
+    import orbax.checkpoint as ocp
+
+    step = checkpoint.newest_step(workdir)
+    directory = workdir / checkpoint.FOLDER
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+    with open_manager(directory, options) as manager:
+        handler = ocp.PyTreeCheckpointHandler()
+        names = ("params", "batch_stats", "train")
+        shapes = {x: handler.metadata(directory / str(step) / x).tree for x in names}
+        return read_items(manager, step, shapes)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A run of QCS in one process with two devices."""
+    workdir = tmp_path_factory.mktemp("alone") / "run"
+    train(workdir, variant="qcs", count=1, devices=2)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """The same run in two processes with a device each; and what it printed."""
+    workdir = tmp_path_factory.mktemp("pair") / "run"
+    return workdir, train(workdir, variant="qcs")
+
+
+def test_two_processes_equal_two_devices(alone, pair):
+    workdir, out = pair
+    assert_same(workdir, alone)
+    assert out.count("epoch   1") == out.count("trained 2 epochs") == 1
+    names = {path.name for path in workdir.iterdir()}
+    assert names == {path.name for path in alone.iterdir()}
+
+
+def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
+    measured = []
+    for count in (1, 2):
+        workdir = tmp_path / str(count) / "run"
+        shutil.copytree(alone, workdir)
+        train(workdir, "--mode=eval", variant="qcs", count=count, devices=3 - count)
+        found = json.loads((workdir / "metrics.json").read_text())
+        measured.append({**found, "run": ""})
+    assert measured[0] == measured[1]
+
+
+@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
+def test_mpirun_starts_them(alone, tmp_path):
+    launcher = "mpirun --allow-run-as-root --oversubscribe -n 2".split()
+    command = fleet.command_line(tmp_path / "run", "qcs", "--multihost")
+    done = subprocess.run(
+        [*launcher, *command], env=fleet.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert_same(tmp_path / "run", alone)
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [{1: signal.SIGTERM}, {0: signal.SIGINT, 1: signal.SIGINT}],
+    ids=["one", "all"],
+)
+def test_all_stop_at_the_same_step_and_one_goes_on(signals, tmp_path):
+    with Fleet(tmp_path / "run", LONG) as run:
+        run.wait_for_step(20)
+        for process, signum in signals.items():
+            run.processes[process].send_signal(signum)
+        ended = run.ends(60)
+    [signum] = set(signals.values())
+    steps = set()
+    for status, _, err in ended:
+        assert status == 128 + signum
+        said = re.fullmatch(
+            rf"stopped by signal {signum} after step (\d+) of .*\n", err
+        )
+        steps.add(int(said[1]))
+    [step] = steps
+    assert checkpoint.newest_step(tmp_path / "run") == step
+    epochs = f"--config.train.epochs={step // 6 + 2}"
+    for workdir in (tmp_path / "run", tmp_path / "uninterrupted"):
+        train(workdir, epochs, count=1, devices=2)
+    assert_same(tmp_path / "run", tmp_path / "uninterrupted")
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_none_waits_for_one_that_is_killed(killed, tmp_path):
+    with Fleet(tmp_path / "run", LONG) as run:
+        run.wait_for_step(20)
+        run.processes[killed].kill()
+        began = time.monotonic()
+        status, out, err = run.ends(60)[1 - killed]
+    assert time.monotonic() - began < 30
+    step = checkpoint.newest_step(tmp_path / "run")
+    assert status == GONE
+    assert err == (
+        f"error: process {killed} is gone: killed, out of reach, or ended by an error "
+        f"that was told there. Start all processes again, to resume after step "
+        f"{step}.\n"
+    )

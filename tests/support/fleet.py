@@ -1,0 +1,88 @@
+"""Processes that train the world of `toy` together."""
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+SUPPORT = pathlib.Path(__file__).parent
+
+
+class Fleet:
+    """Processes of one run.
+
+    Attributes:
+      workdir: Of the run.
+      processes: `subprocess.Popen` each, in the order of their numbers.
+    """
+
+    def __init__(self, workdir, *flags, count=2, variant="baseline", devices=1):
+        """Starts them; with a count of 1, `devices` of one process."""
+        self.workdir = pathlib.Path(workdir)
+        self.processes = []
+        meeting = [f"--coordinator=localhost:{free_port()}", f"--processes={count}"]
+        for i in range(count):
+            where = [*meeting, f"--process={i}", "--patience=10"] if count > 1 else []
+            command = command_line(workdir, variant, *where, *flags)
+            self.processes.append(
+                subprocess.Popen(
+                    command,
+                    env=environment(devices),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+    def wait_for_step(self, step, seconds=300):
+        """Returns when the log has this step of training."""
+        until = time.monotonic() + seconds
+        while self.step < step:
+            assert all(process.poll() is None for process in self.processes)
+            assert time.monotonic() < until, f"step {step} was not reached"
+            time.sleep(0.05)
+
+    @property
+    def step(self):
+        """The last step in the log, or 0."""
+        log = self.workdir / "log.jsonl"
+        lines = log.read_text().splitlines(keepends=True) if log.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        return json.loads(whole[-1])["step"] if whole else 0
+
+    def ends(self, seconds=300):
+        """Waits; returns exit status, standard output and errors of each."""
+        ended = []
+        for process in self.processes:
+            out, err = process.communicate(timeout=seconds)
+            ended.append((process.returncode, out, err))
+        return ended
+
+
+def command_line(workdir, variant="baseline", *flags):
+    recipe = f"--config={SUPPORT / 'toy_recipe.py'}:{variant}"
+    main = [sys.executable, str(SUPPORT / "toy_main.py")]
+    return [*main, recipe, f"--workdir={workdir}", *flags]
+
+
+def environment(devices=1):
+    own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NUMPY")}
+    flag = f"--xla_force_host_platform_device_count={devices}"
+    return {**own, "XLA_FLAGS": flag, "TQDM_DISABLE": "1"}
+
+
+def free_port():
+    with socket.socket() as server:
+        server.bind(("localhost", 0))
+        return server.getsockname()[1]

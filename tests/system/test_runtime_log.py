@@ -1,0 +1,66 @@
+"""What the runtime logs of losses is left out, and nothing else."""
+
+import os
+import subprocess
+import sys
+
+from qcs_jax.system.runtime_log import kept, without_losses
+
+LOG = b"""hello
+W1127 14:57:44.408164 10499 coordination_service.cc:185] [16] Using an experiment
+NCCL WARN a cable is loose
+W1127 14:58:12.152803 10744 preemption_sync_manager.cc:147] Failed to retrieve
+Additional GRPC error information from remote target
+:UNKNOWN:Error received from peer
+E1127 14:56:34.167330 10020 other.cc:15] Something else
+that takes two lines
+E1127 14:57:46.130289 10530 coordination_service_agent.cc:289] Polled an error
+that takes two lines
+I1127 14:57:46.130300 10530 other.cc:2] Still there
+F1127 14:57:46.130330 10530 client.h:80] Terminating process
+*** Check failure stack trace: ***
+    @     0x7f3071040634  absl::LogMessage::SendToLog()
+"""
+
+
+def test_losses_are_left_out():
+    aborts = []
+    lines = list(kept(LOG.splitlines(keepends=True), lambda: aborts.append(1)))
+    assert b"".join(lines).decode().splitlines() == [
+        "hello",
+        "NCCL WARN a cable is loose",
+        "E1127 14:56:34.167330 10020 other.cc:15] Something else",
+        "that takes two lines",
+        "I1127 14:57:46.130300 10530 other.cc:2] Still there",
+    ]
+    assert aborts == [1]
+
+
+def test_all_that_is_written_comes_out():
+    code = """
+import os, sys
+from qcs_jax.system.runtime_log import without_losses
+with without_losses(lambda: print("aborting", file=sys.stderr)):
+    print("python", file=sys.stderr)
+    os.write(2, b"library\\n")
+    os.write(2, b"F1127 14:57:46.130330 10530 client.h:80] Terminating\\n    @ here\\n")
+print("after", file=sys.stderr)
+os.write(2, b"after, too\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stdout
+    assert sorted(done.stderr.splitlines()) == [
+        "aborting",
+        "after",
+        "after, too",
+        "library",
+        "python",
+    ]
+    assert done.stderr.endswith("after\nafter, too\n")
+
+
+def test_the_descriptor_is_the_one_from_before():
+    before = os.fstat(2)
+    with without_losses(lambda: None):
+        assert os.fstat(2) != before
+    assert os.path.samestat(os.fstat(2), before)
