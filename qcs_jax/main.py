@@ -153,7 +153,10 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
 
     from qcs_jax import report
 
-    if not evaluation.own or jax.process_index():
+    if not evaluation.own:
+        return
+    if jax.process_count() > 1:  # it loads the run again, for which all would be needed
+        print(f"  next        {command.line('report', 'report')} {evaluation.folder}")
         return
     try:
         from qcs_jax.report import page  # matplotlib and others are an extra

@@ -4,18 +4,12 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 import time
 
-import fleet
-import jax
-import numpy as np
 import pytest
-from fleet import Fleet
+from fleet import Fleet, assert_same
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint.storage import open_manager, read_items
-from qcs_jax.metrics.run_log import read_log
 from qcs_jax.system.processes import GONE
 
 LONG = "--config.train.epochs=2000"
@@ -34,33 +28,6 @@ def train(workdir, *flags, **options):
 def said_nothing(out):
     """But for what the library of the collectives prints."""
     return not re.sub(r"\[Gloo\].*\n", "", out)
-
-
-def told(workdir):
-    return [
-        {k: v for k, v in line.items() if "per_second" not in k}
-        for line in read_log(workdir)
-    ]
-
-
-def assert_same(one, other):
-    """Every line of the log, and every bit of the last state."""
-    assert told(one) == told(other)
-    [items, wanted] = (newest_items(workdir) for workdir in (one, other))
-    jax.tree.map(np.testing.assert_array_equal, items, wanted)
-
-
-def newest_items(workdir):
-    import orbax.checkpoint as ocp
-
-    step = checkpoint.newest_step(workdir)
-    directory = workdir / checkpoint.FOLDER
-    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
-    with open_manager(directory, options) as manager:
-        handler = ocp.PyTreeCheckpointHandler()
-        names = ("params", "batch_stats", "train")
-        shapes = {x: handler.metadata(directory / str(step) / x).tree for x in names}
-        return read_items(manager, step, shapes)
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +62,6 @@ def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
         found = json.loads((workdir / "metrics.json").read_text())
         measured.append({**found, "run": ""})
     assert measured[0] == measured[1]
-
-
-@pytest.mark.skipif(not shutil.which("mpirun"), reason="mpirun is not installed")
-def test_mpirun_starts_them(alone, tmp_path):
-    launcher = "mpirun --allow-run-as-root --oversubscribe -n 2".split()
-    command = fleet.command_line(tmp_path / "run", "qcs", "--multihost")
-    done = subprocess.run(
-        [*launcher, *command], env=fleet.environment(), capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert_same(tmp_path / "run", alone)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,14 @@ import subprocess
 import sys
 import time
 
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from qcs_jax import checkpoint
+from qcs_jax.checkpoint.storage import ITEMS, open_manager, read_items
+from qcs_jax.metrics.run_log import read_log
+
 SUPPORT = pathlib.Path(__file__).parent
 
 
@@ -43,7 +51,7 @@ class Fleet:
     def __exit__(self, *_):
         for process in self.processes:
             process.kill()
-            process.wait()
+            process.communicate()
 
     def wait_for_step(self, step, seconds=300):
         """Returns when the log has this step of training."""
@@ -78,11 +86,37 @@ def command_line(workdir, variant="baseline", *flags):
 
 def environment(devices=1):
     own = {k: v for k, v in os.environ.items() if not k.startswith("JAX_NUMPY")}
-    flag = f"--xla_force_host_platform_device_count={devices}"
-    return {**own, "XLA_FLAGS": flag, "TQDM_DISABLE": "1"}
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    # Process 1 finds no program in the cache: JAX keeps those of process 0 alone.
+    flags += " --xla_backend_optimization_level=0"
+    return {**own, "XLA_FLAGS": flags, "TQDM_DISABLE": "1"}
 
 
 def free_port():
     with socket.socket() as server:
         server.bind(("localhost", 0))
         return server.getsockname()[1]
+
+
+def assert_same(one, other):
+    """Every line of the log, and every bit of the last state."""
+    assert told(one) == told(other)
+    [items, wanted] = (newest_items(workdir) for workdir in (one, other))
+    jax.tree.map(np.testing.assert_array_equal, items, wanted)
+
+
+def told(workdir):
+    return [
+        {k: v for k, v in line.items() if "per_second" not in k}
+        for line in read_log(workdir)
+    ]
+
+
+def newest_items(workdir):
+    step = checkpoint.newest_step(workdir)
+    directory = workdir / checkpoint.FOLDER
+    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+    with open_manager(directory, options) as manager:
+        handler = ocp.PyTreeCheckpointHandler()
+        shapes = {x: handler.metadata(directory / str(step) / x).tree for x in ITEMS}
+        return read_items(manager, step, shapes)
