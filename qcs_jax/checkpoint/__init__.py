@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qcs_jax.checkpoint.errors import CheckpointError
+from qcs_jax.checkpoint.errors import CheckpointError, NotSavedError
 from qcs_jax.checkpoint.trained import (
     AS_NAMED,
     FOLDER,
@@ -30,6 +30,7 @@ __all__ = [
     "FOLDER",
     "CheckpointError",
     "Checkpoints",
+    "NotSavedError",
     "Trained",
     "choose_step",
     "load_variables",

@@ -9,3 +9,7 @@ class CheckpointError(UserError):
 
 class DamagedError(CheckpointError):
     """A checkpoint cannot be read back as it was saved."""
+
+
+class NotSavedError(CheckpointError):
+    """A checkpoint could not be written, though others may be."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import pathlib
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import check_same_network
-from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
+from qcs_jax.checkpoint.errors import CheckpointError, DamagedError, NotSavedError
 from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
@@ -21,9 +25,11 @@ from qcs_jax.checkpoint.storage import (
     read_items,
     shapes_of_variables,
 )
-from qcs_jax.checkpoint.trained import FOLDER
+from qcs_jax.checkpoint.trained import FOLDER, newest_step
 
 logger = logging.getLogger(__name__)
+
+_BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
 
 
 class Checkpoints:
@@ -54,16 +60,17 @@ class Checkpoints:
             ]
         )
         # Without best_fn Orbax writes no metrics and forgets the best when reopened.
-        options = ocp.CheckpointManagerOptions(
+        self._options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, best_fn=value, cleanup_tmp_directories=True
         )
-        self._manager = open_manager(self.directory, options)
+        self._manager = open_manager(self.directory, self._options)
 
     def __enter__(self) -> Checkpoints:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._manager.close()
+        with self._told():
+            self._manager.close()
 
     def save(
         self,
@@ -81,22 +88,32 @@ class Checkpoints:
           metrics: Metrics of this step; checkpoints without any are never the best.
 
         Raises:
+          NotSavedError: if it cannot be written, or would not fit on the disk. Those
+            before are whole, and others can be saved.
           CheckpointError: if there is a checkpoint of this step or a later one.
         """
         items = jax.tree.map(np.asarray, jax.device_get(items))
+        try:
+            self.wait()
+        except NotSavedError as error:  # the one before; this one may succeed
+            if jax.process_count() > 1:  # others do not know, and wait in Orbax
+                raise
+            logger.warning("%s", error)
+        self._check_space(step, items)
         trees = {name: ocp.args.PyTreeSave(items[name]) for name in ITEMS}
         hashed = {**items, "config": description}
         if metrics is not None:
             hashed["metrics"] = metrics = {k: float(x) for k, x in metrics.items()}
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                **trees,
-                config=ocp.args.JsonSave(description),
-                digests=ocp.args.JsonSave(digests_of(hashed)),
-            ),
-            metrics=metrics,
-        )
+        with self._told():
+            saved = self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    **trees,
+                    config=ocp.args.JsonSave(description),
+                    digests=ocp.args.JsonSave(digests_of(hashed)),
+                ),
+                metrics=metrics,
+            )
         if not saved:
             raise CheckpointError(
                 f"step {step} was not saved: {self.directory} already has step "
@@ -104,11 +121,50 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
-        self._manager.wait_until_finished()
+        """Returns when everything is on disk.
+
+        Raises:
+          NotSavedError: if it could not be written.
+        """
+        with self._told():
+            self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
+
+    def _check_space(self, step: int, items: dict[str, Any]) -> None:
+        # Orbax would fail in the background, half-way.
+        needed = sum(x.nbytes for x in jax.tree.leaves(items)) + _BESIDES
+        with self._told():
+            free = shutil.disk_usage(self.directory).free
+        fits = np.bool_(free >= needed)
+        if jax.process_count() > 1:  # all save, or none
+            fits = multihost_utils.broadcast_one_to_all(fits)
+        if not fits:
+            raise NotSavedError(
+                f"step {step} is not saved: {self.directory} has {free / 1e6:.1f} MB "
+                f"of space, a checkpoint needs {needed / 1e6:.1f}. {self._newest()}"
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tells in one line why a checkpoint could not be written."""
+        try:
+            yield
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            if jax.process_count() == 1:  # Orbax would raise it again and again
+                self._manager = open_manager(self.directory, self._options)
+            first = str(error).strip().partition("\n")[0][:200]
+            raise NotSavedError(
+                f"a checkpoint could not be written to {self.directory}: {first}. "
+                f"{self._newest()}"
+            ) from error
+
+    def _newest(self) -> str:
+        step = newest_step(self.directory.parent)
+        if step is None:
+            return "There is no other: a new start begins anew."
+        return f"The newest is that of step {step}, after which a new start goes on."
 
     def restore(
         self, template: dict[str, Any], description: dict

@@ -78,7 +78,8 @@ def start(main: Callable[[], int]) -> None:
     What no user can mend is a bug: one line asks to report it, with the file in which
     the traceback is, and the exit status is 70.
     """
-    logging.set_verbosity(logging.ERROR)  # Orbax warns about what is as it should be
+    # Orbax warns about what is as it should be, and logs what it raises, too.
+    logging.set_verbosity(logging.FATAL)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, io.TextIOWrapper

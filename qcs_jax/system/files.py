@@ -35,6 +35,10 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     try:
         yield unfinished
         os.replace(unfinished, path)
+    except OSError as error:
+        if error.errno and not error.filename:  # as when the disk is full
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

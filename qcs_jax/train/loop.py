@@ -15,7 +15,7 @@ import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.checkpoint import FOLDER, Checkpoints, choose_step
+from qcs_jax.checkpoint import FOLDER, Checkpoints, NotSavedError, choose_step
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
@@ -201,7 +201,7 @@ class _Loop:
         if reports is None:
             return
         scalars = scalars_of(reports)
-        check_finite(step, scalars, self.checkpoints.directory)
+        check_finite(step, scalars, self.checkpoints.latest_step())
         self.writer.train(step, scalars)
 
     def _is_due(self, step: int) -> bool:
@@ -222,7 +222,12 @@ class _Loop:
                 self.writer.write(step, kind, {"epoch": epoch, **measured[kind]})
         self.writer.say(progress_line(epoch, step, measured))
         choosing = next(iter(measured.values()))
-        self.checkpoints.save(step, _items(state), run.description, choosing)
+        try:
+            self.checkpoints.save(step, _items(state), run.description, choosing)
+        except NotSavedError as error:
+            if step == run.total_steps:
+                raise
+            self.writer.say(f"warning: {error} Training goes on.")
         self.writer.restart_clock(step)
 
     def _stop(self, step: int, state: TrainState, signum: int) -> None:

@@ -32,14 +32,18 @@ def scalars_of(reports: dict) -> dict[str, float]:
     return {name: float(value) for name, value in scalars.items()}
 
 
-def check_finite(step: int, scalars: dict[str, float], folder: pathlib.Path) -> None:
-    """Raises FloatingPointError, naming terms and `folder`, if a loss is not finite."""
+def check_finite(step: int, scalars: dict[str, float], saved: int | None) -> None:
+    """Raises FloatingPointError, naming the terms, if a loss is not finite.
+
+    `saved` is the step of the last checkpoint, if there is any.
+    """
     losses = {name: value for name, value in scalars.items() if "loss" in name}
     if not all(map(math.isfinite, losses.values())):
         terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
+        good = f"is that of step {saved}" if saved else "was not yet made"
         raise FloatingPointError(
             f"the loss is not finite at step {step}: {terms}. The last good checkpoint "
-            f"is in {folder}. Lower optimizer.learning_rate, or look at the images."
+            f"{good}. Lower optimizer.learning_rate, or look at the images."
         )
 
 

@@ -59,12 +59,13 @@ class Writer:
         self._tick: tuple[float, int] | None = None
         self._bar: tqdm.tqdm | None = None
         self._log = self._events = None
+        self._told = False
         if not quiet:
             # What a killed run wrote after its checkpoint is going to be written again.
             kept = [line for line in read_log(workdir) if line["step"] <= start]
-            path = workdir / LOG_FILE
-            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
-            self._log = path.open("a", encoding="utf-8")
+            self._path = workdir / LOG_FILE
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
+            self._log = self._path.open("a", encoding="utf-8")
             if tensorboard:
                 from tensorboardX import SummaryWriter
 
@@ -129,8 +130,17 @@ class Writer:
         """Appends one line, and one point per scalar to TensorBoard."""
         if self._log:
             line = json.dumps({"step": step, "kind": kind, **scalars})
-            self._log.write(line + "\n")
-            self._log.flush()
+            if not self._path.exists():  # somebody has removed it
+                self._log.close()
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._log = self._path.open("a", encoding="utf-8")
+            try:
+                self._log.write(line + "\n")
+                self._log.flush()
+            except OSError as error:  # what is in its buffer is tried again
+                if not self._told:
+                    self.say(f"warning: the log cannot be written: {error}")
+                self._told = True
         if self._events:
             for name, value in scalars.items():
                 if np.isscalar(value):

@@ -1,0 +1,90 @@
+"""A full disk costs a run nothing while its process lives."""
+
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+from fleet import Fleet, assert_same
+
+from qcs_jax import checkpoint
+
+SIZE = 6 * 2**20  # bytes of the disk
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A folder that is a small disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, stderr=-3).returncode:
+        pytest.skip("makes a small disk: only root can mount one")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(path):
+    """Writes a file until there is no space left."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError:
+            pass
+
+
+def test_nothing_is_lost_while_the_disk_is_full(disk, tmp_path):
+    ballast, workdir = disk / "ballast", disk / "run"
+    with Fleet(workdir, "--config.train.epochs=2000", count=1) as run:
+        run.wait_for_step(20)
+        fill(ballast)
+        saved = checkpoint.newest_step(workdir)
+        # The log stands still, but what it could not write is kept.
+        line = run.processes[0].stdout.readline
+        while "is not saved" not in (said := line()):
+            assert said
+        assert "warning: step " in said and "MB of space" in said
+        assert "Training goes on." in said
+        assert checkpoint.newest_step(workdir) in (saved, saved + 6)
+        ballast.unlink()
+        run.wait_for_step(run.step + 20)
+        run.processes[0].send_signal(signal.SIGTERM)
+        [(status, _, err)] = run.ends(60)
+    assert status == 128 + signal.SIGTERM and "the state is saved" in err
+    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
+    for folder in (workdir, tmp_path / "uninterrupted"):
+        with Fleet(folder, epochs, count=1) as run:
+            assert run.ends()[0][0] == 0
+    assert_same(workdir, tmp_path / "uninterrupted")
+
+
+def test_a_run_that_cannot_begin_says_so(disk):
+    fill(disk / "ballast")
+    with Fleet(disk / "run", count=1) as run:
+        [(status, _, err)] = run.ends()
+    assert status == 1 and err.count("\n") == 1
+    assert re.search(r"^error: .*No space left on device: .*config.json", err)
+
+
+def test_a_workdir_that_is_removed_is_made_again(tmp_path):
+    workdir = tmp_path / "run"
+    with Fleet(workdir, "--config.train.epochs=2000", count=1) as run:
+        run.wait_for_step(20)
+        shutil.rmtree(workdir)
+        run.wait_for_step(30)
+        run.processes[0].send_signal(signal.SIGTERM)
+        [(status, _, err)] = run.ends(60)
+    assert status == 128 + signal.SIGTERM and "the state is saved" in err
+    with Fleet(workdir, "--config.train.epochs=1", count=1) as run:
+        [(status, out, _)] = run.ends()
+    assert status == 0 and "trained 1 epochs" in out
+
+
+def test_a_workdir_that_cannot_be_written_says_so(tmp_path):
+    (tmp_path / "file").touch()
+    with Fleet(tmp_path / "file" / "run", count=1) as run:
+        [(status, _, err)] = run.ends()
+    assert (status, err.count("\n")) == (1, 1)
+    assert err.startswith("error: ") and "Not a directory" in err
