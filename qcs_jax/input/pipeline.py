@@ -22,6 +22,8 @@ from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.signals import STOPPING
 
+# More than any run has. Grain's own "for ever" overflows with batches of one.
+_EPOCHS = 2**31
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 
 
@@ -132,7 +134,7 @@ def train_batches(
         grain.MapDataset.range(len(source))
         .shuffle(seed=shuffle_seed)
         .slice(slice(0, steps * batch_size))
-        .repeat()
+        .repeat(_EPOCHS)
         .random_map(draw, seed=draw_seed)
         .batch(batch_size)
         .map(topology.share)

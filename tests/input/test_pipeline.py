@@ -167,6 +167,13 @@ def test_a_resumed_run_does_not_read_what_it_skips():
     assert len(read) == 32
 
 
+def test_a_run_with_batches_of_one():
+    dataset = batches(batch_size=1)
+    with contextlib.closing(pipeline.iterate(dataset, 50, workers=0)) as iterator:
+        for step in (50, 51):
+            assert_same(next(iterator), dataset[step])
+
+
 def test_worker_processes_change_nothing():
     with contextlib.closing(pipeline.iterate(batches(), 4, workers=2)) as parallel:
         for step, batch in enumerate(itertools.islice(parallel, 3), 4):
