@@ -90,14 +90,13 @@ class Checkpoints:
         Raises:
           NotSavedError: if it cannot be written, or would not fit on the disk. Those
             before are whole, and others can be saved.
-          CheckpointError: if there is a checkpoint of this step or a later one.
+          CheckpointError: if there is a checkpoint of this step or a later one; or, in
+            several processes, if this one cannot write it.
         """
         items = jax.tree.map(np.asarray, jax.device_get(items))
         try:
             self.wait()
         except NotSavedError as error:  # the one before; this one may succeed
-            if jax.process_count() > 1:  # others do not know, and wait in Orbax
-                raise
             logger.warning("%s", error)
         self._check_space(step, items)
         trees = {name: ocp.args.PyTreeSave(items[name]) for name in ITEMS}
@@ -152,10 +151,13 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            if jax.process_count() == 1:  # Orbax would raise it again and again
+            kind: type[CheckpointError] = NotSavedError
+            if jax.process_count() > 1:  # the others do not know, and wait in Orbax
+                kind = CheckpointError
+            else:  # Orbax would raise it again and again
                 self._manager = open_manager(self.directory, self._options)
             first = str(error).strip().partition("\n")[0][:200]
-            raise NotSavedError(
+            raise kind(
                 f"a checkpoint could not be written to {self.directory}: {first}. "
                 f"{self._newest()}"
             ) from error

@@ -80,7 +80,7 @@ class Meeting:
                 try:
                     yield
                     watch.all_done()
-                except Interrupted:  # all of them are, at the same time
+                except Interrupted:  # in training, all of them are
                     watch.leave(self.patience)
                     raise
                 except (UserError, OSError, FloatingPointError):
@@ -187,11 +187,7 @@ class _Watch:
 
     def all_done(self) -> None:
         """Returns when all processes have called it."""
-        try:
-            self._client.wait_at_barrier("qcs_jax/done", _TOGETHER * 1000)
-        except Exception:
-            self.wait()
-            raise
+        self._client.wait_at_barrier("qcs_jax/done", _TOGETHER * 1000)
 
     def wait(self) -> None:
         """Returns if no process is found to be lost for a while."""
