@@ -106,7 +106,8 @@ class Run:
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     """Makes SAM around Adam, as `config.optimizer` says."""
-    return SAM(adam(), config.optimizer.rho)
+    optimizer = config.optimizer
+    return SAM(adam(optimizer.weight_decay), optimizer.rho)
 
 
 def create_augmentation(
