@@ -132,6 +132,12 @@ def _check_features(name: str, features: Any) -> None:
 
 def _version_directory(name: str, directory: str) -> pathlib.Path:
     """The newest prepared version of a data set."""
+    parts = name.split("/")
+    if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
+        raise UserError(
+            f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
+            f"qcs_jax.prepare printed it; the folder where it is prepared is data.dir"
+        )
     root = data_root(directory)
     base = root / name
     configs = sorted({version.parent for version in _versions(base, "*/*")})

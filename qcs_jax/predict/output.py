@@ -148,7 +148,7 @@ def print_table(
     """
     widths = [len("file"), label_width, 5, label_width, 5]
     heads = ["file", "label", "p", "second", "p", *(["where"] if photographs else [])]
-    count = failed = 0
+    count, failed, headed = 0, 0, False
     together = 1 if photographs else _ROWS  # photographs are large, and take long
     while block := list(itertools.islice(answers, together)):
         widths[0] = max(widths[0], *(len(str(answer.path)) for answer in block))
@@ -156,14 +156,15 @@ def print_table(
             for answer in block:
                 record(answer)
         try:
-            if not count:
-                _say(_line(heads, widths))
             for answer in block:
                 if isinstance(answer, Failure):
                     _say(f"error: {answer}", sys.stderr)
-                else:
-                    for cells in _cells(answer):
-                        _say(_line(cells, widths))
+                    continue
+                if not headed:
+                    _say(_line(heads, widths))
+                    headed = True
+                for cells in _cells(answer):
+                    _say(_line(cells, widths))
             sys.stdout.flush()
         except BrokenPipeError:  # `| head` has seen enough; the file wants the rest
             if record is None:

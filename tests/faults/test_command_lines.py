@@ -1,0 +1,168 @@
+"""A hundred wrong command lines: each gets one clear answer, and nothing begins."""
+
+import io
+import shlex
+
+import pytest
+from PIL import Image
+
+from qcs_jax import __main__ as program
+from qcs_jax.system import command
+
+# What is typed behind "qcs-jax", and what the answer must say.
+WRONG = {
+    # Commands.
+    "predictt x.jpg": "there is no command predictt",
+    "--config=demo": "there is no command --config=demo",
+    "Train --config=demo": "there is no command Train",
+    "eval --config=demo": "there is no command eval",
+    # What is needed, what is too much.
+    "train": "the following arguments are required: --config",
+    "evaluate": "the following arguments are required: --config",
+    "predict": "the following arguments are required: IMAGE",
+    "video": "the following arguments are required: VIDEO",
+    "explain face.png": "the following arguments are required",
+    "prepare": "the following arguments are required: NAME",
+    "report": "the following arguments are required: run",
+    "visualize": "the following arguments are required: --checkpoint",
+    "experiment --config=demo": "the following arguments are required: --table",
+    "compare": "the following arguments are required: RUN",
+    "convert": "the following arguments are required",
+    "export": "the following arguments are required: --checkpoint",
+    "benchmark": "the following arguments are required: --config",
+    "train demo": "the following arguments are required: --config",
+    "train --config=demo stray": "unknown argument stray",
+    "train --config=demo epochs=3": "unknown argument epochs=3",
+    "train --config=demo config.train.epochs=3": "unknown argument config.train",
+    "train --config=demo --mode=eval": "mode",
+    "video a.mp4 b.mp4": "unrecognized arguments: b.mp4",
+    "report a b": "unrecognized arguments: b",
+    "predict face.png -checkpoint=run": "-checkpoint",
+    "predict face.png --checkpoints=run": "unrecognized arguments: --checkpoints",
+    "predict face.png --drw=x": "unrecognized arguments: --drw",
+    "export --checkpoint=run --format=tflite --out=o --quant=int8": "--quant",
+    # Recipes and variants.
+    "train --config=": "there is no",
+    "train --config=nothing": "there is no recipe nothing",
+    "train --config=configs/nothing.py": "there is no file configs/nothing.py",
+    "train --config=.": "there is no file .",
+    "train --config=demo:": "no variant ''",
+    "train --config=demo:QCS": "no variant 'QCS'",
+    "train --config=raf:qcs,dcs": "no variant 'qcs,dcs'",
+    "train --config=raf:tiny": "no variant 'tiny'",
+    "train --config=raf:dcs,finetune": "the paper fine-tunes qcs alone",
+    "train --config=affectnet7:qcs,finetune": "no variant finetune",
+    "train --config=demo:qcs,tiny": "no variant 'qcs,tiny'",
+    "train --config=face.png": "--config=face.png",
+    "train --config=broken.py": "--config=broken.py: SyntaxError",
+    "train --config=empty.py": "this file defines no get_config()",
+    "train --config=number.py": "get_config() returns 3, not a configuration",
+    # Fields.
+    "train --config=demo --config.train.epoch=3": 'mean "epochs" instead of "epoch"',
+    "train --config=demo --config.epochs=3": "epochs",
+    "train --config=demo --config.trian.epochs=3": "trian",
+    "train --config=demo --config.train=3": "train",
+    "train --config=demo --config.train.epochs=three": "three",
+    "train --config=demo --config.train.epochs=1.5": "1.5",
+    "train --config=demo --config.train.epochs=": "epochs",
+    "train --config=demo --config.train.epochs=0": "train.epochs=0: give 1 to",
+    "train --config=demo --config.train.epochs=-3": "train.epochs=-3: give 1 to",
+    "train --config=demo --config.train.batch_size=0": "train.batch_size=0: give 1",
+    "train --config=demo --config.optimizer.learning_rate=0": "learning_rate=0.0: give",
+    "train --config=demo --config.optimizer.learning_rate=nan": "learning_rate=nan",
+    "train --config=demo --config.optimizer.rho=-1": "optimizer.rho=-1.0: give 0 to",
+    "train --config=demo --config.optimizer.rho=inf": "optimizer.rho=inf: give 0 to",
+    "train --config=demo --config.optimizer.schedule=linear": "exponential, cosine",
+    "train --config=demo --config.seed=-1": "seed=-1: give 0 to",
+    "train --config=demo --config.dtype=float16": "choose from float32, bfloat16",
+    "train --config=demo --config.model.name=vgg": "choose from baseline, dcs, qcs",
+    "train --config=demo --config.model.size=huge": "choose from full, small, tiny",
+    "train --config=demo --config.model.interaction=sdpa": "needs two branches",
+    "train --config=demo --config.model.dropout=1": "model.dropout=1.0: give 0 to",
+    "train --config=demo --config.augment.flip=2": "augment.flip=2.0: give 0 to 1",
+    "train --config=demo --config.augment.erase_area=0.1": "erase_area",
+    "train --config=demo --config.augment.erase_area=(0.5,0.1)": "give 0 < low <= high",
+    "train --config=demo --config.data.resize=8": "give at least 48",
+    "train --config=demo --config.data.val_fraction=1": "data.val_fraction=1.0: give",
+    "train --config=demo --config.data.extra=faces": "write DATASET:CLASS",
+    "train --config=demo --config.data.label_map=by_name": "is for --mode=eval",
+    "train --config=demo --config.name=": "give the run a name",
+    "train --config=demo:baseline --config.loss.distillation=kl": "no cross branch",
+    # Data sets, runs and files that are not there.
+    "train --config=demo": "is not prepared in",
+    "train --config=folder": "data set 'image_folder' is not prepared in",
+    "train --config=demo --config.data.name=/": "give a name, DATASET or",
+    "train --config=demo --config.data.name={tmp}": "give a name, DATASET or",
+    "train --config=demo --config.data.name=../x": "give a name, DATASET or",
+    "train --config=demo --config.data.dir=nowhere": "is not prepared in nowhere",
+    "evaluate --config=demo": "runs/demo",
+    "evaluate --config=demo --workdir=face.png": "face.png",
+    "predict nothing.jpg": "nothing.jpg",
+    "predict face.png --checkpoint=nothing": "nothing",
+    "predict face.png --checkpoint=empty.py": "empty.py",
+    "predict face.png --checkpoint=hollow": "hollow",
+    "predict face.png --detector=nothing.onnx": "nothing.onnx",
+    "predict hollow": "hollow",
+    "video nothing.mp4": "nothing.mp4",
+    "video face.png --every=0": "--every",
+    "explain face.png nothing.png --out=x.png": "nothing.png",
+    "prepare synthetic_face": "synthetic_face",
+    "prepare image_folder": "--manual_dir",
+    "prepare image_folder --manual_dir=nowhere": "nowhere",
+    "prepare image_folder --manual_dir=hollow": "hollow",
+    "report hollow": "hollow",
+    "visualize --checkpoint=hollow --figures=nine": "nine",
+    "experiment --config=demo --table=9 --seeds=0 --workdir=w": "--table",
+    "experiment --config=demo --table=1 --seeds=a --workdir=w": "seeds",
+    "experiment --config=demo --table=1 --seeds=0,0 --workdir=w": "seeds",
+    "compare hollow": "hollow",
+    "compare nothing": "nothing",
+    "convert nothing.pth --out=o": "nothing.pth",
+    "convert face.png --out=o": "face.png",
+    "convert empty.py --to-torch --to-safetensors --out=o": "not allowed with",
+    "export --checkpoint=hollow --format=onix --out=o": "onix",
+    "export --checkpoint=hollow --format=stablehlo --out=o": "hollow",
+    "benchmark --config=demo --mode=fast": "fast",
+    "benchmark --config=demo --steps=0": "--steps",
+    "benchmark --config=demo --seconds=nan": "--seconds",
+    # Several processes.
+    "train --config=demo --process=0": "belong together",
+    "train --config=demo --coordinator=h --processes=2 --process=0": "give HOST:PORT",
+    "train --config=demo --coordinator=h:1 --processes=2 --process=2": "from 0 to 1",
+    "train --config=demo --patience=5": "add --multihost",
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with an image, an empty folder, and recipes that are none."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    Image.new("RGB", (48, 48)).save("face.png")
+    (tmp_path / "hollow").mkdir()
+    (tmp_path / "broken.py").write_text("def get_config(:")
+    (tmp_path / "empty.py").write_text("")
+    (tmp_path / "number.py").write_text("def get_config(): return 3")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    yield tmp_path
+    command.called_as()
+
+
+def test_there_are_a_hundred():
+    assert len(WRONG) >= 100
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_one_clear_answer(line, here, capsys):
+    before = sorted(here.rglob("*"))
+    try:
+        status = program.main(shlex.split(line.format(tmp=here)))
+    except SystemExit as exit:  # as argparse ends
+        status = exit.code
+    out, err = capsys.readouterr()
+    assert status in (1, 2)
+    said = [text for text in err.splitlines() if "error:" in text]
+    assert len(said) == 1, err
+    assert WRONG[line] in err and "Traceback" not in err
+    assert sorted(here.rglob("*")) == before, "something was begun"
+    assert not out
