@@ -8,8 +8,9 @@ import os
 import pathlib
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -55,7 +56,8 @@ class Source:
         return [x.decode() if isinstance(x, bytes) else x for x in names]
 
     def _read(self, examples: Sequence[int]) -> list[dict]:
-        return self.records.__getitems__([int(example) for example in examples])
+        with _whole(self.name, self.split):
+            return self.records.__getitems__([int(example) for example in examples])
 
 
 def data_root(directory: str = "") -> pathlib.Path:
@@ -78,7 +80,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
     """
     version = _version_directory(name, directory)
     name = version.parent.relative_to(data_root(directory)).as_posix()
-    builder = tfds.builder_from_directory(version)
+    builder = _builder(version, name)
     _check_features(name, builder.info.features)
     if split not in builder.info.splits:
         raise UserError(
@@ -86,13 +88,20 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
             f"it has {', '.join(builder.info.splits)}"
         )
     encoded = {"image": tfds.decode.SkipDecoding()}
-    records = builder.as_data_source(split, decoders=encoded)
-    if not len(records):
-        raise UserError(
-            f"split {split!r} of data set {name} is empty: prepare it again"
-        )
     names = tuple(builder.info.features["label"].names)
-    labels = _labels(records, version / f"{split}.labels.npy")
+    with _whole(name, split):
+        records = builder.as_data_source(split, decoders=encoded)
+        if not len(records):
+            raise UserError(
+                f"split {split!r} of data set {name} is empty: prepare it again"
+            )
+        labels = _labels(records, version / f"{split}.labels.npz")
+    wrong = labels[(labels < 0) | (labels >= len(names))]
+    if len(wrong):
+        raise UserError(
+            f"split {split!r} of data set {name} has label {wrong[0]}, but "
+            f"{len(names)} classes: prepare it again with --overwrite"
+        )
     return Source(name, split, records, labels, names)
 
 
@@ -102,7 +111,7 @@ def card(name: str, directory: str = "") -> dict[str, str]:
     Raises:
       UserError: if it is not prepared.
     """
-    builder = tfds.builder_from_directory(_version_directory(name, directory))
+    builder = _builder(_version_directory(name, directory), name)
     info, config = builder.info, builder.builder_config
     texts = [info.description, config.description if config else ""]
     return {
@@ -110,6 +119,29 @@ def card(name: str, directory: str = "") -> dict[str, str]:
         "version": str(info.version),
         "description": " ".join(filter(None, texts)),
     }
+
+
+def _builder(version: pathlib.Path, name: str) -> Any:
+    """What TFDS knows of a version; raises UserError if its own files are damaged."""
+    try:
+        return tfds.builder_from_directory(version)
+    except Exception as error:  # it raises many kinds, for JSON and for what is in it
+        raise UserError(
+            f"data set {name} is damaged, {version} cannot be read "
+            f"({type(error).__name__}: {error}): prepare it again with --overwrite"
+        ) from error
+
+
+@contextlib.contextmanager
+def _whole(name: str, split: str) -> Iterator[None]:
+    """Inside, records are read, whose hashes tell when a file is not as it was."""
+    try:
+        yield
+    except RuntimeError as error:  # array_record knows no other
+        raise UserError(
+            f"split {split!r} of data set {name} is damaged ({error}): prepare it "
+            f"again with --overwrite"
+        ) from error
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -185,12 +217,16 @@ def _how_to_prepare(name: str, root: pathlib.Path) -> str:
 
 
 def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:
-    """Labels of all records, kept beside them: reading them reads every image."""
+    """Labels of all records, kept beside them: reading them reads every image.
+
+    A zip archive tells by its checksum when it is not as it was written.
+    """
     try:
-        labels = np.load(cache)
+        with cache.open("rb") as file, np.load(file) as kept:
+            labels = kept["labels"]
         if labels.shape == (len(records),) and labels.dtype == np.int32:
             return labels
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, KeyError, TypeError, BadZipFile):
         pass  # not there yet, or not whole
     everything, read = list(range(len(records))), []
     for begin in everything[::_READ_AT_ONCE]:
@@ -198,6 +234,6 @@ def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:
         read += [record["label"] for record in records.__getitems__(block)]
     labels = np.asarray(read, np.int32)
     with contextlib.suppress(OSError):  # a data set may be read-only
-        with replacing(cache) as unfinished, unfinished.open("wb") as file:
-            np.save(file, labels)
+        with replacing(cache) as unfinished, unfinished.open("wb") as new:
+            np.savez(new, labels=labels)
     return labels

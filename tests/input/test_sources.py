@@ -1,6 +1,7 @@
 """Opening what `qcs_jax.prepare` has written, and what is said when it has not."""
 
 import io
+import os
 import pathlib
 import shutil
 
@@ -189,14 +190,62 @@ def test_data_root(monkeypatch, directory, variable, expected):
 
 def test_labels_are_remembered_until_the_data_set_is_prepared_again(root):
     (folder,) = (root / "image_folder" / "faces").glob("1.*")
-    cache = folder / "train.labels.npy"
+    cache = folder / "train.labels.npz"
     expected = sources.open_split("image_folder/faces", "train").labels
-    np.testing.assert_array_equal(np.load(cache), expected)
-    np.save(cache, expected[::-1])
+    np.testing.assert_array_equal(np.load(cache)["labels"], expected)
+    np.savez(cache, labels=expected[::-1])
     reread = sources.open_split("image_folder/faces", "train").labels
     np.testing.assert_array_equal(reread, expected[::-1])
-    for useless in (b"", b"no array", cache.read_bytes()[:-3]):
+    whole = cache.read_bytes()
+    at = whole.index(expected[::-1].tobytes())
+    flipped = whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]
+    for useless in (b"", b"no array", whole[:-3], flipped):
         cache.write_bytes(useless)
         reread = sources.open_split("image_folder/faces", "train").labels
         np.testing.assert_array_equal(reread, expected)
+    np.savez(cache, other=expected)
+    sources.open_split("image_folder/faces", "train")
+    np.testing.assert_array_equal(np.load(cache)["labels"], expected)
     assert not list(folder.glob("*.tmp"))
+
+
+def flip(file, at):
+    data = bytearray(file.read_bytes())
+    data[at] ^= 0x55
+    file.write_bytes(data)
+
+
+DAMAGE = {
+    "flipped": lambda file: flip(file, file.read_bytes().index(b"\x89PNG") + 20),
+    "cut": lambda file: os.truncate(file, 70_000),
+    "emptied": lambda file: os.truncate(file, 0),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
+    "removed": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_records_are_told_by_their_hashes(root, damage):
+    source = sources.open_split("image_folder/faces", "train")
+    [file] = (root / "image_folder" / "faces").glob("*/*train.array_record*")
+    DAMAGE[damage](file)
+    said = "split 'train' of data set image_folder/faces is damaged .*--overwrite"
+    with pytest.raises(UserError, match=said):
+        sources.open_split("image_folder/faces", "train").encoded(range(len(source)))
+    [labels] = (root / "image_folder" / "faces").glob("*/train.labels.npz")
+    labels.unlink()
+    assert "is damaged" in message("image_folder/faces")
+
+
+@pytest.mark.parametrize("name", ["dataset_info.json", "features.json"])
+def test_a_damaged_description_is_told(root, name):
+    [file] = (root / "image_folder" / "faces").glob(f"*/{name}")
+    os.truncate(file, file.stat().st_size // 2)
+    said = message("image_folder/faces")
+    assert "is damaged" in said and "prepare it again with --overwrite" in said
+
+
+def test_a_label_of_no_class_is_told(root):
+    [file] = (root / "image_folder" / "faces").glob("*/label.labels.txt")
+    file.write_text("angry\nhappy\n")
+    assert "has label 2, but 2 classes" in message("image_folder/faces")
