@@ -93,6 +93,8 @@ def read(file: BinaryIO, side: int | None = None) -> Image.Image:
         image.load()
     except UnidentifiedImageError:  # its own message names a buffer in memory
         raise OSError("not an image of a known format") from None
+    except Image.DecompressionBombError as error:  # names the pixels, and the most
+        raise OSError(f"too large: {error}") from None
     except OSError:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files

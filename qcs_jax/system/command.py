@@ -9,6 +9,7 @@ import shlex
 import sys
 import tempfile
 import traceback
+import warnings
 from collections.abc import Callable
 
 from absl import logging
@@ -80,6 +81,8 @@ def start(main: Callable[[], int]) -> None:
     """
     # Orbax warns about what is as it should be, and logs what it raises, too.
     logging.set_verbosity(logging.FATAL)
+    # Pillow warns of images that are large, beside refusing those that are too large.
+    warnings.filterwarnings("ignore", ".*could be decompression bomb")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(
             stream, io.TextIOWrapper
