@@ -1,6 +1,7 @@
 # Commands for a machine with Python 3.11 or newer and nothing else.
 #   make demo   prepare the drawn faces, train a tiny QCS on them, evaluate it
 #   make test   lint and test
+#   make faults the long campaign: kills, damaged checkpoints, broken files; half an hour
 # PYTHON=python3.12 make test   uses another interpreter.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint faults clean
 
 # XLA's large buffers in large pages (glibc on Linux; ignored elsewhere): faster steps.
 demo: export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
@@ -19,6 +20,10 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# Before a release: what it prints goes into the notes about it.
+faults: $(READY)
+	$(BIN)/python tests/faults/campaign
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -8,7 +8,10 @@ seen, with any number of workers and hosts.
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing.connection
+import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import grain
@@ -157,14 +160,25 @@ def iterate(
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
         options = grain.MultiprocessingOptions(workers)
-        dataset = dataset.mp_prefetch(options, worker_init_fn=_leave_signals_to_parent)
+        dataset = dataset.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(dataset)
 
 
-def _leave_signals_to_parent(*_: int) -> None:
-    """Terminals and schedulers signal every process; the main one ends its workers."""
+def _depend_on_parent(*_: int) -> None:
+    """A worker ends when its main process says so, or is gone, and for nothing else.
+
+    Terminals and schedulers signal every process; one that was killed told nobody.
+    """
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
 
 
 def eval_batches(

@@ -1,5 +1,6 @@
 """Processes that train the world of `toy` together."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -51,7 +52,7 @@ class Fleet:
     def __exit__(self, *_):
         for process in self.processes:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=60)  # an orphan would hold the pipe
 
     def wait_for_step(self, step, seconds=300):
         """Returns when the log has this step of training."""
@@ -113,10 +114,30 @@ def told(workdir):
 
 
 def newest_items(workdir):
-    step = checkpoint.newest_step(workdir)
+    return items_of(workdir, checkpoint.newest_step(workdir))
+
+
+def items_of(workdir, step):
+    """All arrays of a checkpoint."""
     directory = workdir / checkpoint.FOLDER
     options = ocp.CheckpointManagerOptions(read_only=True, create=False)
     with open_manager(directory, options) as manager:
         handler = ocp.PyTreeCheckpointHandler()
         shapes = {x: handler.metadata(directory / str(step) / x).tree for x in ITEMS}
         return read_items(manager, step, shapes)
+
+
+def nobody_is_left(scratch, seconds=15):
+    """Waits for all processes with this TMPDIR to see that their parent was killed."""
+    until = time.monotonic() + seconds
+    while left := [*_started_with(f"TMPDIR={scratch}".encode())]:
+        assert time.monotonic() < until, f"orphans: {left}"
+        time.sleep(0.1)
+
+
+def _started_with(variable):
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended, or is somebody else's
+            environment = (process / "environ").read_bytes().split(b"\0")
+            if variable in environment and process.name != str(os.getpid()):
+                yield process.name

@@ -1,0 +1,50 @@
+"""The long campaign of faults: `make faults`, about half an hour on two cores.
+
+Kills training with -9 at random moments, damages checkpoints in every file, and gives
+the reader of PyTorch files 10,000 broken ones. Prints a table of what was tried and
+what was survived; the status is 1 if they differ.
+"""
+
+import argparse
+import pathlib
+import random
+import sys
+import tempfile
+import time
+
+TESTS = pathlib.Path(__file__).parents[2]
+sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
+
+import damage  # noqa: E402
+import files  # noqa: E402
+import kills  # noqa: E402
+from tally import Tally  # noqa: E402
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make faults", description=__doc__)
+    add = parser.add_argument
+    add("--kills", type=int, default=100, help="of one process; default: 100")
+    add("--pairs", type=int, default=10, help="of one of two; default: 10")
+    add("--damages", type=int, default=200, help="of checkpoints; default: 200")
+    add("--files", type=int, default=10_000, help=".pth, broken; default: 10000")
+    add("--seed", type=int, default=0, help="of all that is random; default: 0")
+    args = parser.parse_args()
+    tally, began = Tally(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="faults-") as name:
+        folder = pathlib.Path(name)
+        for threads, workers in ((True, 0), (False, 2)):
+            draw = random.Random(f"{args.seed} kills {workers}")
+            count = args.kills // 2 if threads else args.kills - args.kills // 2
+            kills.alone(tally, folder / f"workers{workers}", count, workers, draw)
+        draw = random.Random(f"{args.seed} pairs")
+        kills.of_two(tally, folder / "pairs", args.pairs, draw)
+        draw = random.Random(f"{args.seed} damages")
+        damage.checkpoints(tally, folder / "damages", args.damages, draw)
+    files.broken(tally, args.files, args.seed)
+    print(f"\n{tally}\n{(time.monotonic() - began) / 60:.0f} minutes")
+    return 0 if tally.all_survived else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

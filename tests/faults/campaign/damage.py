@@ -1,0 +1,85 @@
+"""Damages checkpoints; whoever reads them gets what was saved, if not the newest."""
+
+import itertools
+import logging
+import shutil
+
+import jax
+import numpy as np
+from fleet import Fleet, items_of
+
+from qcs_jax import checkpoint
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.metrics.run_log import METRIC
+
+STEPS = (6, 12)  # of the two checkpoints
+
+
+def checkpoints(tally, folder, count, draw):
+    """Damages one file of a checkpoint after the other, in random ways."""
+    if not count:
+        return
+    whole = folder / "whole"
+    with Fleet(whole, count=1) as run:
+        assert run.ends()[0][0] == 0
+    saved = {step: items_of(whole, step) for step in STEPS}
+    _, description, _ = checkpoint.load_variables(whole)
+    files = sorted(x for x in (whole / checkpoint.FOLDER).rglob("*") if x.is_file())
+    draw.shuffle(files)
+    logging.disable(logging.WARNING)
+    for file, _ in zip(itertools.cycle(files), range(count), strict=False):
+        how = draw.choice(sorted(DAMAGES))
+        with tally.one(f"a file of a checkpoint {how}"):
+            copy = folder / "copy"
+            shutil.copytree(whole, copy)
+            try:
+                DAMAGES[how](copy / file.relative_to(whole), draw)
+                _check(copy, saved, description)
+            finally:
+                shutil.rmtree(copy)
+
+
+def _flip(file, draw):
+    data = bytearray(file.read_bytes())
+    if data:
+        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    file.write_bytes(data)
+
+
+def _cut(file, draw):
+    data = file.read_bytes()
+    file.write_bytes(data[: draw.randrange(len(data) + 1)])
+
+
+def _zero(file, draw):
+    data = bytearray(file.read_bytes())
+    start = draw.randrange(len(data) + 1)
+    data[start : start + 512] = bytes(len(data[start : start + 512]))
+    file.write_bytes(data)
+
+
+def _append(file, draw):
+    file.write_bytes(file.read_bytes() + draw.randbytes(64))
+
+
+DAMAGES = {
+    "with a bit flipped": _flip,
+    "cut short": _cut,
+    "with a block of zeros": _zero,
+    "with something behind": _append,
+    "removed": lambda file, draw: file.unlink(),
+}
+
+
+def _check(workdir, saved, description):
+    """Loading, and going on, each end at one of the steps as it was saved.
+
+    Loading reads no optimizer: it may be at the newer step where going on is not.
+    """
+    same = np.testing.assert_array_equal
+    variables, _, step = checkpoint.load_variables(workdir)
+    jax.tree.map(same, variables, {name: saved[step][name] for name in variables})
+    with Checkpoints(workdir, keep=2, metric=METRIC) as found:
+        items, _ = found.restore(saved[max(STEPS)], description)
+    step = int(items["train"]["step"])
+    jax.tree.map(same, items, saved[step])
