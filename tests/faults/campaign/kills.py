@@ -6,91 +6,116 @@ temporary file of a killed one may be left.
 """
 
 import itertools
-import os
 import signal
 import time
 
 import jax
 import numpy as np
+import pytest
 from fleet import Fleet, items_of, nobody_is_left, told
 
 from qcs_jax import checkpoint
 from qcs_jax.system.processes import GONE
 
 EPOCH = 6  # steps
-EPOCHS = 12  # that the reference has for each kill; a killed run takes fewer
+EPOCHS = 6  # of the untouched run for each kill of the other, which takes fewer
 MOMENTS = ("compiling", "a step", "an evaluation", "a save")
 PATIENCE = 60  # seconds until a survivor must have ended
 
 
-def alone(tally, folder, count, workers, draw):
+def alone(tally, folder, count, draw):
     """Kills one process, which decodes in threads or in processes of its own."""
     if not count:
         return
-    how = f"{workers} decoding processes" if workers else "decoding threads"
-    flags = [f"--config.data.workers={workers}"]
-    with _Experiment(folder, count, flags, devices=1) as experiment:
-        for moment in itertools.islice(itertools.cycle(MOMENTS), count):
+    untouched = _untouched(folder, (count + 1) // 2, devices=1)
+    for workers in (0, 2):
+        how = f"{workers} decoding processes" if workers else "decoding threads"
+        kills = count // 2 if workers else count - count // 2
+        run = _Run(folder / how, untouched, 1, f"--config.data.workers={workers}")
+        for moment in itertools.islice(itertools.cycle(MOMENTS), kills):
             with tally.one(f"kill -9 of a process with {how}, during {moment}"):
-                experiment.kill(moment, draw)
-                experiment.check()
+                run.kill(moment, draw)
+                run.check()
         with tally.one(f"going on to the end, after all kills, {how}"):
-            experiment.finish()
+            run.finish()
 
 
 def of_two(tally, folder, count, draw):
     """Kills one of two processes; the other must end, with the status that says so."""
     if not count:
         return
-    with _Experiment(folder, count, [], devices=2) as experiment:
-        for _ in range(count):
-            with tally.one("kill -9 of one of two processes"):
-                experiment.kill_one_of_two(draw)
-                experiment.check()
-        with tally.one("going on to the end in one process, after all kills"):
-            experiment.finish()
+    run = _Run(folder / "pair", _untouched(folder, count, devices=2), 2)
+    for _ in range(count):
+        with tally.one("kill -9 of one of two processes"):
+            run.kill_one_of_two(draw)
+            run.check()
+    with tally.one("going on to the end in one process, after all kills"):
+        run.finish()
 
 
-class _Experiment:
-    """A run that is killed, and one that is not."""
+def _untouched(folder, kills, devices):
+    """The workdir of a run that nobody kills, longer than one with so many kills."""
+    workdir = folder / "untouched"
+    keep = "--config.train.keep_checkpoints=1000000"
+    _train(workdir, 2 + EPOCHS * kills, devices, keep)
+    return workdir
 
-    def __init__(self, folder, count, flags, devices):
-        self.run, self.untouched = folder / "run", folder / "untouched"
+
+def _train(workdir, epochs, devices, *flags):
+    flags = f"--config.train.epochs={epochs}", *flags
+    with Fleet(workdir, *flags, count=1, devices=devices) as run:
+        [(status, _, err)] = run.ends(3600)
+    assert (status, err) == (0, ""), err
+
+
+class _Run:
+    """A run that is killed, beside one that is not."""
+
+    def __init__(self, folder, untouched, devices, *flags):
+        self.run, self.untouched = folder / "run", untouched
+        self.devices, self.flags = devices, flags
         self.scratch = folder / "tmp"
-        self.flags, self.devices = flags, devices
-        self.epochs = 2 + EPOCHS * count
-
-    def __enter__(self):
         self.scratch.mkdir(parents=True)
-        os.environ["TMPDIR"] = str(self.scratch)  # inherited by all that a run starts
-        keep = "--config.train.keep_checkpoints=1000000"
-        self._train(self.untouched, self.epochs, keep)
-        return self
 
-    def __exit__(self, *_):
-        del os.environ["TMPDIR"]
-
-    def _flags(self, epochs):
-        return [f"--config.train.epochs={epochs}", *self.flags]
-
-    def _train(self, workdir, epochs, *flags):
-        options = dict(count=1, devices=self.devices)
-        with Fleet(workdir, *self._flags(epochs), *flags, **options) as run:
-            [(status, _, err)] = run.ends(1200)
-        assert (status, err) == (0, ""), err
+    def _start(self, count=1):
+        # Longer than it ever gets: the learning rate does not depend on the end.
+        flags = "--config.train.epochs=1000000", *self.flags
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("TMPDIR", str(self.scratch))  # inherited by all that it starts
+            devices = self.devices // count
+            return Fleet(self.run, *flags, count=count, devices=devices)
 
     def kill(self, moment, draw):
-        before = self.step
-        options = dict(count=1, devices=self.devices)
-        with Fleet(self.run, *self._flags(self.epochs), **options) as run:
+        before, written = self.step, self._written()
+        with self._start() as run:
             [process] = run.processes
             if moment == "compiling":
-                time.sleep(draw.uniform(0, 8))
+                time.sleep(draw.uniform(0, 5))
             else:
-                run.wait_for_step(before + draw.randint(1, 3 * EPOCH))
+                self._wait_for_steps(run, written, before + draw.randint(1, 2 * EPOCH))
                 self._wait_for(moment, run)
             process.kill()
             assert process.wait(PATIENCE) == -signal.SIGKILL, "it had ended before"
+
+    def kill_one_of_two(self, draw):
+        before, written = self.step, self._written()
+        with self._start(count=2) as run:
+            self._wait_for_steps(run, written, before + draw.randint(1, 2 * EPOCH))
+            killed = draw.randint(0, 1)
+            run.processes[killed].kill()
+            status, _, err = run.ends(PATIENCE)[1 - killed]
+        assert status == GONE and err.count("\n") == 1, err
+        assert f"process {killed} is gone" in err
+
+    def _written(self):
+        log = self.run / "log.jsonl"
+        return log.stat().st_mtime_ns if log.exists() else None
+
+    def _wait_for_steps(self, run, written, step):
+        while self._written() == written:  # what was killed may have told more steps
+            run.wait_for_step(0)
+            time.sleep(0.05)
+        run.wait_for_step(step)
 
     def _wait_for(self, moment, run):
         until = time.monotonic() + 60
@@ -99,16 +124,6 @@ class _Experiment:
             saving = any(self.run.glob("checkpoints/*tmp*"))
             if {"an evaluation": evaluating, "a save": saving}.get(moment, True):
                 return
-
-    def kill_one_of_two(self, draw):
-        before = self.step
-        with Fleet(self.run, *self._flags(self.epochs), count=2) as run:
-            run.wait_for_step(before + draw.randint(1, 3 * EPOCH))
-            killed = draw.randint(0, 1)
-            run.processes[killed].kill()
-            status, _, err = run.ends(PATIENCE)[1 - killed]
-        assert status == GONE and err.count("\n") == 1, err
-        assert f"process {killed} is gone" in err
 
     @property
     def step(self):
@@ -128,7 +143,7 @@ class _Experiment:
 
     def finish(self):
         """Goes on in one process to the end of an epoch, and leaves nothing behind."""
-        self._train(self.run, self.step // EPOCH + 1)
+        _train(self.run, self.step // EPOCH + 1, self.devices, *self.flags)
         self.check()
         left = [*self.run.rglob("*tmp*"), *self.scratch.iterdir()]
         assert not left, left
