@@ -9,10 +9,11 @@ from runs/fer2013_baseline with quadruplets and SAM. PublicTest (validation) cho
 epoch, PrivateTest (test) is what is reported.
 
 An epoch of each network sees as many images, and so does a step. What the networks give
-from scratch, with SAM each:
+from scratch, with SAM each, on PublicTest (see README.md):
 
 python -m qcs_jax.experiment --config=configs/fer2013.py:qcs,tiny --table=networks \\
-    --seeds=0,1,2 --workdir=runs/fer2013_networks --config.optimizer.rho=0.05
+    --seeds=0,1,2 --workdir=runs/fer2013_networks --config.optimizer.rho=0.05 \\
+    --config.data.val_split= --config.data.test_split=validation
 """
 
 from qcs_jax.config.variant import Variant, from_scratch
@@ -38,6 +39,10 @@ def get_config(variant="qcs"):
     c.optimizer.rho = 0.0 if v.network == "baseline" else 0.05
     c.train.batch_size = 32 // images
     c.train.epochs = 24
+    if v.flag == "tiny":
+        c.optimizer.learning_rate = 1e-3
+        c.train.batch_size = 128 // images
+        c.train.epochs = 8
     if v.finetune:
         c.init_from = "runs/fer2013_baseline"
         c.optimizer.learning_rate = 1e-4
