@@ -145,8 +145,6 @@ FIELDS = {
     ),
     "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
     "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
-    # Of AdamW, on all that is no vector; 0 is Adam.
-    "optimizer.weight_decay": Field(0.0, PAPER, range=(0, 10)),
     # Radius of SAM; 0 is plain Adam in one pass.
     "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),
     # m-SAM: each device climbs along its own gradient.

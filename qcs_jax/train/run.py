@@ -106,8 +106,7 @@ class Run:
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     """Makes SAM around Adam, as `config.optimizer` says."""
-    optimizer = config.optimizer
-    return SAM(adam(optimizer.weight_decay), optimizer.rho)
+    return SAM(adam(), config.optimizer.rho)
 
 
 def create_augmentation(

@@ -90,18 +90,6 @@ class SAM:
         return params, opt_state, carry, reports
 
 
-def adam(weight_decay: float = 0.0) -> optax.GradientTransformation:
-    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1.
-
-    Args:
-      weight_decay: Part of every weight that a step of learning rate 1 takes away,
-        beside the gradient (AdamW, Loshchilov and Hutter, 2019). Biases, scales of
-        normalisation and slopes, which are vectors, are left alone.
-    """
-    if not weight_decay:
-        return optax.adam(1.0)
-    return optax.adamw(1.0, weight_decay=weight_decay, mask=_weights)
-
-
-def _weights(params: Tree) -> Tree:
-    return jax.tree.map(lambda w: w.ndim > 1, params)
+def adam() -> optax.GradientTransformation:
+    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1."""
+    return optax.adam(1.0)

@@ -5,7 +5,7 @@ import pytest
 import toy
 
 from qcs_jax.system.errors import UserError
-from qcs_jax.train.run import Run, create_optimizer
+from qcs_jax.train.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -35,15 +35,6 @@ def test_evaluation_does_not_mind_the_batch_of_training():
     with pytest.raises(UserError, match="train.batch_size=9 cannot be split"):
         Run.of(c)
     Run.of(c, trained_on=toy.CLASSES)
-
-
-def test_the_optimizer_decays_weights_as_the_configuration_says():
-    params = {"kernel": jax.numpy.ones((2, 2))}
-    for decay, left in ((0.0, 1.0), (0.5, 0.5)):
-        c = toy.config(**{"optimizer.weight_decay": decay, "optimizer.rho": 0.0})
-        sam, still = create_optimizer(c), jax.tree.map(jax.numpy.zeros_like, params)
-        updated, _ = sam.update(params, sam.init(params), still, 1.0)
-        assert float(updated["kernel"][0, 0]) == left
 
 
 @pytest.mark.parametrize("extra", ["other", "other:", ":class 1", "a:x++b:"])

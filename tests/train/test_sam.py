@@ -169,18 +169,3 @@ def test_adam_has_the_constants_of_the_paper():
         root = np.sqrt(v / (1 - 0.999**t))
         expected = -(m / (1 - 0.9**t)) / (root + 1e-8)
         np.testing.assert_allclose(update, [expected], rtol=1e-3)
-
-
-def test_weight_decay_shrinks_all_but_vectors():
-    """With no gradient, what a step takes away is the decay alone."""
-    sam = SAM(adam(weight_decay=0.5), rho=0.0)
-    still = jax.tree.map(np.zeros_like, START)
-    params, _ = sam.update(START, sam.init(START), still, RATE)
-    np.testing.assert_allclose(params["a"], (1 - 0.5 * RATE) * START["a"], rtol=1e-6)
-    np.testing.assert_array_equal(params["b"], START["b"])
-
-
-def test_without_weight_decay_checkpoints_are_those_of_adam():
-    assert jax.tree.structure(adam(0.0).init(START)) == jax.tree.structure(
-        optax.adam(1.0).init(START)
-    )
