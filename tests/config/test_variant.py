@@ -142,7 +142,9 @@ def test_small_recipes_have_the_three_networks_alone(name):
             get_config(name, text)
 
 
-@pytest.mark.parametrize("words", manual_commands.commands(MANUAL), ids=" ".join)
+@pytest.mark.parametrize(
+    "words", manual_commands.commands(MANUAL, "qcs_jax.main"), ids=" ".join
+)
 def test_commands_of_the_manual(words):
     config, *overrides = words
     validate(read_config(config.removeprefix("--config="), overrides))

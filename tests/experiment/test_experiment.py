@@ -139,7 +139,11 @@ def test_the_papers_number_of_every_row(table, expected):
 
 @pytest.mark.parametrize(
     "words",
-    manual_commands.commands(ROOT / "qcs_jax" / "experiment" / "README.md"),
+    [
+        words
+        for manual in ("qcs_jax/experiment/README.md", "configs/README.md")
+        for words in manual_commands.commands(ROOT / manual, "qcs_jax.experiment")
+    ],
     ids=" ".join,
 )
 def test_commands_of_the_manual(words):
