@@ -1,8 +1,9 @@
 """Kills training again and again; what goes on must be what nothing had stopped.
 
 After every kill the run is started again. Its log and its newest checkpoint are
-compared with those of a run that nobody touched, in every bit, and no process, lock or
-temporary file of a killed one may be left.
+compared with those of a run that nobody touched, in every bit, and no process of a
+killed one may be left; a lock that was would keep the next from starting. At the end no
+temporary file may be left, either.
 """
 
 import itertools
@@ -124,6 +125,7 @@ class _Run:
             saving = any(self.run.glob("checkpoints/*tmp*"))
             if {"an evaluation": evaluating, "a save": saving}.get(moment, True):
                 return
+        raise TimeoutError(f"there was never {moment}")
 
     @property
     def step(self):
