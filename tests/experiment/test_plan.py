@@ -1,0 +1,111 @@
+"""The runs of a table: which there are, and what each is configured with."""
+
+import pathlib
+
+import manual_commands
+import pytest
+
+from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
+from qcs_jax.system.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[2]
+DEMO = str(ROOT / "configs" / "demo.py")
+RAF = str(ROOT / "configs" / "raf.py")
+
+
+def plan(config=DEMO, table="networks", seeds=(0,), overrides=(), workdir="none"):
+    return make_plan(config, TABLES[table], seeds, overrides, pathlib.Path(workdir))
+
+
+def column(jobs, *fields):
+    return [tuple(job.config[field] for field in fields) for job in jobs]
+
+
+def test_each_network_with_each_seed():
+    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
+    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
+        (seed, name, 0.1) for seed in (3, 5) for name in ("baseline", "dcs", "qcs")
+    ]
+    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
+
+
+@pytest.mark.parametrize("suffix", ["", ":qcs", ":dcs"])
+def test_each_network_gets_its_own_recipe(suffix):
+    jobs = plan(RAF + suffix)
+    assert column(jobs, "model.name", "optimizer.learning_rate") == [
+        ("baseline", 9e-6),
+        ("dcs", 9e-6),
+        ("qcs", 4e-6),
+    ]
+
+
+def test_what_else_follows_the_colon_stays():
+    for suffix in (":qcs,tiny", ":tiny"):
+        assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
+    jobs = plan(RAF + ":qcs,finetune", table="2")
+    assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
+    with pytest.raises(UserError, match="fine-tunes qcs alone"):
+        plan(RAF + ":qcs,finetune")
+
+
+def test_the_rows_of_table_1():
+    fields = ("interaction", "connection")
+    jobs = plan(RAF, table="1")
+    of_model = column(jobs, "model.name", *(f"model.{f}" for f in fields))
+    assert [job.config["loss.distillation"] for job in jobs] == ["none"] * 6 + ["kl"]
+    assert of_model == [
+        ("baseline", "csa", "vit"),
+        ("dcs", "csa", "none"),
+        ("dcs", "sdpa", "gap"),
+        ("dcs", "csa", "gap"),
+        ("dcs", "csa", "bilinear"),
+        ("dcs", "csa", "vit"),
+        ("dcs", "csa", "vit"),
+    ]
+
+
+def test_the_rows_of_table_2():
+    jobs = plan(RAF, table="2")
+    found = column(jobs, "model.name", "model.information")
+    assert found == [("qcs", "s"), ("qcs", "d"), ("qcs", "sd")]
+
+
+@pytest.mark.parametrize(
+    "table, expected",
+    [
+        ("networks", [92.05, 92.57, 92.50]),
+        ("1", [92.05, 91.98, 91.95, 92.14, 92.24, 92.57, 92.21]),
+        ("2", [92.18, 92.11, 92.47]),
+    ],
+)
+def test_the_papers_number_of_every_row(table, expected):
+    from qcs_jax.compare import published
+
+    found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
+    assert [result.percent["raf_db"] for result in found] == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        words
+        for manual in ("qcs_jax/experiment/README.md", "configs/README.md")
+        for words in manual_commands.commands(ROOT / manual, "qcs_jax.experiment")
+    ],
+    ids=" ".join,
+)
+def test_commands_of_the_manual(words):
+    named = dict(word.removeprefix("--").split("=") for word in words[:4])
+    seeds = [int(seed) for seed in named["seeds"].split(",")]
+    jobs = plan(named["config"], named["table"], seeds, words[4:])
+    assert len(jobs) == len(TABLES[named["table"]]) * len(seeds)
+
+
+def test_a_recipe_by_its_name(monkeypatch, tmp_path):
+    of_path = plan(config=f"{RAF}:qcs,tiny")
+    monkeypatch.chdir(tmp_path)
+    jobs = plan(config="raf:qcs,tiny")
+    assert [job.config for job in jobs] == [job.config for job in of_path]
+    words = [job.arguments[0] for job in jobs]
+    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]
