@@ -68,7 +68,7 @@ def test_what_is_in_it(wheel):
     assert {
         "qcs_jax/configs/raf.py",
         "qcs_jax/data/raf_db/README.md",
-        "qcs_jax/pretrained/face_detector.tflite",
+        "qcs_jax/pretrained/face_detector.onnx",
         "qcs_jax/pretrained/fer2013.safetensors",
         "qcs_jax/report/page.html.jinja",
     } <= installed

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-MODEL = pathlib.Path(__file__).parents[1] / "pretrained/face_detector.tflite"
+MODEL = pathlib.Path(__file__).parents[1] / "pretrained/face_detector.onnx"
 LANDMARKS = ("left eye", "right eye", "tip of the nose", "centre of the mouth")
 
 _SIDE = 192  # of what the network sees, in pixels
@@ -76,10 +76,7 @@ class BlazeFace:
         """Loads the network."""
         import cv2  # takes a while, and crops of faces do without
 
-        # The newer engine loses the output of the scores (OpenCV 5.0).
-        engine = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
-        options = () if engine is None else (engine,)
-        self._network = cv2.dnn.readNetFromTFLite(str(MODEL), *options)
+        self._network = cv2.dnn.readNetFromONNX(str(MODEL))
         self._lock = threading.Lock()  # a network keeps state while it runs
 
     def __call__(self, image: Image.Image) -> list[Detection]:
@@ -136,7 +133,7 @@ class BlazeFace:
         canvas = _cut(image, left, top, side)
         pixels = np.asarray(canvas, np.float32) / 127.5 - 1
         with self._lock:
-            self._network.setInput(pixels.transpose(2, 0, 1)[None])
+            self._network.setInput(pixels[None])
             scores, boxes = self._network.forward(_OUTPUTS)
         scores = 1 / (1 + np.exp(-scores[0, :, 0].clip(-80, 80)))
         sure = np.flatnonzero(scores >= _CONFIDENCE)
