@@ -57,9 +57,8 @@ class Trained:
     ) -> Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
         variables, description, step = load_variables(path, step=step, branch=branch)
-        file = weights.find(path)
-        if file:
-            workdir = pathlib.Path("runs") / file.stem
+        if weights.find(path):
+            workdir = pathlib.Path("runs") / pathlib.PurePath(path).stem
         else:
             workdir = _locate(pathlib.Path(path))[0].parent
         return cls(variables, description, step, workdir)
@@ -123,7 +122,8 @@ def load_variables(
 
     Args:
       path: A run's workdir, its `checkpoints` folder, or one step's folder; or a file
-        of weights, or the name of one that comes with the package, see `weights`.
+        of weights, its folder, the name of one that comes with the package, or
+        "hf:owner/name", see `weights`.
       step: Which step of a run; default what `choose_step` chooses, or the newest one
         that is whole if that is damaged, with a warning.
       branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what

@@ -22,11 +22,13 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from qcs_jax.checkpoint import hub
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.models import torch_layout
 from qcs_jax.system.files import replacing
 
 SUFFIX = ".safetensors"
+FILE = f"model{SUFFIX}"  # in a folder of its own, such as one of the Hub
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 
 _DESCRIPTION, _DIGEST = "qcs_jax", "sha256"
@@ -38,11 +40,16 @@ def pretrained() -> dict[str, pathlib.Path]:
 
 
 def find(path: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the file that a path, or the name of a pretrained network, means.
+    """Returns the file that a path, or the name of a network, means.
 
-    None if it means something else. What exists goes before a name.
+    None if it means something else. What exists goes before a name of the package. A
+    network of the Hub is downloaded, see `hub.fetch`.
     """
+    if hub.names(path):
+        return hub.fetch(os.fspath(path), FILE)
     path = pathlib.Path(path)
+    if (path / FILE).is_file():
+        return path / FILE
     if path.suffix == SUFFIX and not path.is_dir():
         return path
     return None if path.exists() else pretrained().get(str(path))
@@ -110,7 +117,7 @@ def load(
     if not {_DESCRIPTION, _DIGEST} <= metadata.keys():
         raise CheckpointError(
             f"{path} does not say which network it is of: give a file that "
-            f"python -m qcs_jax.convert has written"
+            f"python -m qcs_jax.export --format=safetensors has written"
         )
     text = metadata[_DESCRIPTION]
     if _digest(arrays, text) != metadata[_DIGEST]:

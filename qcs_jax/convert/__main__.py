@@ -1,8 +1,7 @@
-"""Converts checkpoints between Orbax, PyTorch and safetensors, without PyTorch.
+"""Converts checkpoints between Orbax and PyTorch, without PyTorch.
 
 python -m qcs_jax.convert model_best.pth --out=DIR
 python -m qcs_jax.convert RUN --to-torch --out=model.pth
-python -m qcs_jax.convert RUN --to-safetensors --out=model.safetensors
 """
 
 from __future__ import annotations
@@ -18,12 +17,10 @@ import textwrap
 from typing import Any
 
 from qcs_jax import checkpoint, models
-from qcs_jax.checkpoint import weights
 from qcs_jax.config import FIELDS, base_config
 from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
 from qcs_jax.convert.orbax_writer import ASSUMED, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.convert.safetensors_writer import save_safetensors
 from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
@@ -40,39 +37,20 @@ _RECIPES = {
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    write = _write_orbax
-    if args.to_torch:
-        write = _write_pth
-    elif args.to_safetensors:
-        write = _write_safetensors
+    write = _write_pth if args.to_torch else _write_orbax
     return command.run(lambda: write(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=command.name("convert"),
-        description="Converts checkpoints between Orbax, PyTorch and safetensors.",
+        description="Converts checkpoints between Orbax and PyTorch.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="a .pth file; or a run (--to-...)")
+    add("checkpoint", metavar="CHECKPOINT", help="a .pth file; or a run (--to-torch)")
     add("--out", required=True, type=os.path.abspath, help="folder or file to write")
-    to = parser.add_mutually_exclusive_group()
-    to.add_argument(
-        "--to-torch", "--to_torch", action="store_true", help="write a .pth file"
-    )
-    to.add_argument(
-        "--to-safetensors",
-        "--to_safetensors",
-        action="store_true",
-        help="write a .safetensors file, which qcs_jax.load reads without Orbax",
-    )
-    add("--float16", action="store_true", help="half the size (--to-safetensors)")
-    add(
-        "--calibrate",
-        action="store_true",
-        help="divide the logits by the temperature of --mode=eval (--to-safetensors)",
-    )
+    add("--to-torch", "--to_torch", action="store_true", help="write a .pth file")
     add("--overwrite", action="store_true", help="replace an earlier conversion")
     add(
         "--residual",
@@ -84,10 +62,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     about_faces = (args.residual, args.class_names, args.resize)
     given = any(value is not None for value in about_faces)
-    if given and (args.to_torch or args.to_safetensors):
+    if given and args.to_torch:
         parser.error("--residual, --class_names and --resize are for .pth files alone")
-    if (args.float16 or args.calibrate) and not args.to_safetensors:
-        parser.error("--float16 and --calibrate are for --to-safetensors")
     return args
 
 
@@ -96,8 +72,8 @@ def _write_orbax(args: argparse.Namespace) -> None:
     check_target(out, args.overwrite)  # before the work
     if os.path.isdir(args.checkpoint):
         raise UserError(
-            f"{args.checkpoint} is a folder: to write .pth, add --to-torch; to write "
-            f".safetensors, --to-safetensors"
+            f"{args.checkpoint} is a folder: to write .pth, add --to-torch; what else "
+            f"can be written, python -m qcs_jax.export says"
         )
     conversion = read_pth(args.checkpoint)
     print(f"{args.checkpoint}:")
@@ -201,28 +177,6 @@ def _write_pth(args: argparse.Namespace) -> None:
     print(
         f"wrote {out}, next, in PyTorch:\n"
         f"  model.load_state_dict(torch.load({str(out)!r}, weights_only=True))"
-    )
-
-
-def _write_safetensors(args: argparse.Namespace) -> None:
-    out = _free_file(args)
-    if out.suffix != weights.SUFFIX:
-        raise UserError(f"--out={out}: give a name that ends in {weights.SUFFIX}")
-    dtype = "float16" if args.float16 else "float32"
-    description = save_safetensors(
-        out, args.checkpoint, dtype=dtype, calibrate=args.calibrate
-    )
-    model = description["config"]["model"]
-    print(
-        f"{args.checkpoint}, step {description['step']} ({description['chosen']}): "
-        f"{model['name']}, {model['size']} size, {len(description['class_names'])} "
-        f"classes"
-    )
-    if args.calibrate:
-        print(f"  logits divided by temperature {description['temperature']:.3f}")
-    print(
-        f"wrote {out}, {out.stat().st_size / 1e6:.1f} MB, next:\n"
-        f"  qcs_jax.load({str(out)!r}).predict('face.jpg')"
     )
 
 

@@ -1,8 +1,8 @@
-"""Exports the base branch of a checkpoint.
+"""Exports a checkpoint: the base branch, or for `--whole` all of it.
 
-python -m qcs_jax.export --checkpoint=RUN --format=savedmodel --out=models/fer/1
-python -m qcs_jax.export --checkpoint=RUN --format=stablehlo --out=fer_stablehlo
+python -m qcs_jax.export --checkpoint=RUN --format=onnx --out=fer_onnx
 python -m qcs_jax.export --checkpoint=RUN --format=tflite --quantize=int8 --out=fer_lite
+python -m qcs_jax.export --checkpoint=RUN --format=web --out=fer_page
 
 The result is read back from disk and compared with the network before it gets its name.
 """
@@ -11,46 +11,74 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import pathlib
 from typing import Any
 
 import jax
+import numpy as np
 
-from qcs_jax.checkpoint import Trained
-from qcs_jax.export import check, noise, savedmodel, stablehlo, tflite
-from qcs_jax.export.served import Served
+from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
+from qcs_jax.export import (
+    check,
+    hub,
+    noise,
+    onnx,
+    safetensors,
+    savedmodel,
+    stablehlo,
+    tflite,
+    web,
+)
+from qcs_jax.export.served import Served, calibrated
 from qcs_jax.images.folder import labelled_images
 from qcs_jax.system import command, compilation_cache, files
 from qcs_jax.system.errors import UserError
 
-FORMATS = {"savedmodel": savedmodel, "stablehlo": stablehlo, "tflite": tflite}
+FORMATS = {
+    "savedmodel": savedmodel,
+    "stablehlo": stablehlo,
+    "tflite": tflite,
+    "onnx": onnx,
+    "safetensors": safetensors,
+    "hub": hub,
+    "web": web,
+}
+WITH_TENSORFLOW = ("savedmodel", "tflite")
+# They write weights, which are as they were trained; the others write a function.
+OF_WEIGHTS = ("safetensors", "hub")
+QUANTIZE = {
+    "tflite": ("float16", "int8"),
+    "onnx": ("float16", "int8"),
+    "safetensors": ("float16",),
+    "hub": ("float16",),
+    "web": ("float16",),
+}
 
 # LiteRT is no faster without batch normalisation, and its converter would write out the
 # map of each `folded.Shift`: 11 MB at the published size.
 UNFOLDED = ("tflite",)
 
-# Bounds for `check.largest_difference`. Weights of 16 and of 8 bits differ by what they
-# differ: their bounds only catch what is broken.
-EXACT = {"savedmodel": 1e-5, "stablehlo": 1e-5, "tflite": 1e-4}
-QUANTIZED = {"float16": 0.05, "int8": 0.5}
+_CALIBRATING = 256  # photographs at most
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
-    with contextlib.nullcontext() if args.format == "stablehlo" else noise.left_out():
+    noisy = args.format in WITH_TENSORFLOW
+    with noise.left_out() if noisy else contextlib.nullcontext():
         return command.run(lambda: _export(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog=command.name("export"),
-        description="Exports the base branch of a checkpoint.",
+        description="Exports a checkpoint: the base branch, or all of it.",
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, metavar="RUN", help="workdir of a run")
+    add("--checkpoint", required=True, metavar="RUN", help="what qcs_jax.load takes")
     add("--format", required=True, choices=FORMATS)
     add("--out", required=True, type=pathlib.Path, help="folder to write")
     add(
@@ -66,42 +94,85 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         action="store_false",
         help="take float32 images, cropped and normalised",
     )
-    add("--quantize", choices=tflite.QUANTIZE, help="weights of a tflite; default none")
+    add(
+        "--quantize",
+        choices=("none", "float16", "int8"),
+        default="none",
+        help="weights of fewer bits; int8 is for tflite and onnx",
+    )
     add(
         "--images",
         type=pathlib.Path,
         metavar="FOLDER",
         help="measure the accuracy on FOLDER/CLASS/*.jpg, beside that of the network",
     )
+    add(
+        "--calibrate",
+        action="store_true",
+        help="divide the logits by the temperature of --mode=eval",
+    )
+    add(
+        "--whole",
+        action="store_true",
+        help="with the cross branch (safetensors, hub), for explain and for training",
+    )
+    add(
+        "--runtime",
+        type=pathlib.Path,
+        metavar="FOLDER",
+        help=f"npm's {web.PACKAGE} {web.VERSION}, unpacked (web); default: npm fetches",
+    )
     args = parser.parse_args(argv)
-    if args.quantize and args.format != "tflite":
-        parser.error("--quantize is for --format=tflite")
+    if problem := _misplaced(args):
+        parser.error(problem)
     return args
 
 
+def _misplaced(args: argparse.Namespace) -> str:
+    """Says which flag is not for the format, or ""."""
+    quantize = args.quantize
+    if quantize != "none" and quantize not in QUANTIZE.get(args.format, ()):
+        takes = [name for name, values in QUANTIZE.items() if quantize in values]
+        return f"--quantize={quantize} is for --format={' or '.join(takes)}"
+    if args.format == "onnx" and quantize == "int8" and not args.images:
+        return "--quantize=int8 calibrates an onnx on photographs: give --images"
+    if args.whole and args.format not in OF_WEIGHTS:
+        return f"--whole is for --format={' or '.join(OF_WEIGHTS)}"
+    if args.runtime and args.format != "web":
+        return "--runtime is for --format=web"
+    if not args.preprocess and args.format in (*OF_WEIGHTS, "web"):
+        return f"--nopreprocess is not for --format={args.format}"
+    return ""
+
+
 def _export(args: argparse.Namespace) -> None:
-    _check_free(args.out)  # before the work, as the next one
-    if args.format != "stablehlo":
+    _check_free(args.out)  # before the work, as the next ones
+    if args.format in WITH_TENSORFLOW:
         savedmodel.import_tensorflow()
+    if args.format in ("onnx", "web"):
+        onnx.check_installed()
     compilation_cache.enable()
-    trained = Trained.load(args.checkpoint, branch="base")
+    trained = _read(args)
     # What the export is compared with is the network as it was trained.
     network = Served.of(trained, preprocess=args.preprocess, folded=False)
     served = network
     if args.format not in UNFOLDED:
         served = Served.of(trained, preprocess=args.preprocess)
-    photographs = None
+    photographs, options = None, _options(args, trained)
     if args.images:
         photographs = labelled_images(
             args.images, served.class_names, every_class=False
         )
+        if "examples" in options:
+            options["examples"], photographs = _divided(*photographs, served.resize)
     _describe(args, served)
+    if "examples" in options:
+        print(f"  calibrated on {len(options['examples'])} of the photographs")
     if trained.model.dtype != served.model.dtype:
         print("  note       the network computes in bfloat16, its export in float32")
 
     exporter: Any = FORMATS[args.format]
-    options = {"quantize": args.quantize} if args.quantize else {}
-    tolerance = QUANTIZED.get(args.quantize, EXACT[args.format])
+    tolerance = check.tolerance(args.format, args.quantize)
     with files.new_folder(args.out) as folder:
         exporter.write(served, folder, **options)
         exported = exporter.load(folder)
@@ -119,7 +190,45 @@ def _export(args: argparse.Namespace) -> None:
             )
         _check_free(args.out)  # still: it would be replaced
     size = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())
-    print(f"wrote {args.out}, {size / 1e6:.1f} MB")
+    print(f"wrote {args.out}, {size / 1e6:.1f} MB{_next(args)}")
+
+
+def _read(args: argparse.Namespace) -> Trained:
+    """The checkpoint, which says how its epoch was chosen."""
+    trained = Trained.load(args.checkpoint, branch="" if args.whole else "base")
+    step, how = choose_step(args.checkpoint)
+    if how != AS_NAMED and step == trained.step:  # not another for a damaged one
+        told = trained.description | {"chosen": how}
+        trained = dataclasses.replace(trained, description=told)
+    return calibrated(trained) if args.calibrate else trained
+
+
+def _options(args: argparse.Namespace, trained: Trained) -> dict[str, Any]:
+    """What `write` of the format is given beside the network and the folder."""
+    options: dict[str, Any] = {}
+    if args.format in QUANTIZE:
+        options["quantize"] = args.quantize
+    if args.format in (*OF_WEIGHTS, "web"):
+        options["trained"] = trained
+    if args.format in ("hub", "web"):
+        options["name"] = args.out.resolve().name
+    if args.format == "web":
+        options["runtime"] = args.runtime
+    if args.format == "onnx" and args.quantize == "int8":
+        options["examples"] = None  # of --images
+    return options
+
+
+def _divided(
+    paths: list[pathlib.Path], labels: np.ndarray, side: int
+) -> tuple[np.ndarray, tuple[list[pathlib.Path], np.ndarray]]:
+    """Pixels of photographs to calibrate with; the others, to measure with."""
+    if len(paths) < 2:
+        raise UserError("--quantize=int8 needs two photographs or more")
+    every = max(2, -(-len(paths) // _CALIBRATING))
+    examples = np.stack([check.read(path, side) for path in paths[::every]])
+    rest = np.arange(len(paths)) % every != 0
+    return examples, ([paths[i] for i in np.flatnonzero(rest)], labels[rest])
 
 
 def _describe(args: argparse.Namespace, served: Served) -> None:
@@ -136,6 +245,17 @@ def _describe(args: argparse.Namespace, served: Served) -> None:
         f"  logits, probabilities  float32[{batch}, {len(served.class_names)}]: "
         f"{', '.join(served.class_names)}"
     )
+
+
+def _next(args: argparse.Namespace) -> str:
+    """What to do with it."""
+    how = {
+        "safetensors": f"qcs_jax.load({str(args.out)!r}).predict('face.jpg')",
+        "hub": f"hf upload OWNER/NAME {args.out}; qcs_jax.load('hf:OWNER/NAME')",
+        "web": f"python -m http.server --directory {args.out}, and open "
+        f"http://localhost:8000",
+    }
+    return f", next:\n  {how[args.format]}" if args.format in how else ""
 
 
 def _check_free(out: pathlib.Path) -> None:

@@ -14,11 +14,29 @@ from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)
 
+# Of a float32 model, and of one whose weights are of fewer bits: those differ by what
+# they differ, and their bounds only catch what is broken.
+_EXACT = {
+    "savedmodel": 1e-5,
+    "stablehlo": 1e-5,
+    "tflite": 1e-4,
+    "onnx": 2e-5,
+    "web": 2e-5,
+    "safetensors": 1e-6,
+    "hub": 1e-6,
+}
+_QUANTIZED = {"float16": 0.05, "int8": 0.5}
+
 _AT_ONCE = 32  # photographs in memory
 
 
 class ExportError(UserError):
     """An exported model does not say what the network says."""
+
+
+def tolerance(format: str, quantize: str = "none") -> float:
+    """How much a format may differ from the network; see `largest_difference`."""
+    return _QUANTIZED.get(quantize, _EXACT[format])
 
 
 def largest_difference(served: Served, exported: Exported, tolerance: float) -> float:
@@ -97,7 +115,7 @@ def measure(
     """
     answers = []
     for i in range(0, len(paths), _AT_ONCE):
-        pixels = [_read(path, served.resize) for path in paths[i : i + _AT_ONCE]]
+        pixels = [read(path, served.resize) for path in paths[i : i + _AT_ONCE]]
         images = served.prepare(np.stack(pixels))
         outputs = served.run(images), exported(images)
         answers.append([output["logits"].argmax(axis=1) for output in outputs])
@@ -110,7 +128,7 @@ def measure(
     )
 
 
-def _read(path: pathlib.Path, side: int) -> np.ndarray:
+def read(path: pathlib.Path, side: int) -> np.ndarray:
     try:
         return decode(path.read_bytes(), side)
     except OSError as error:

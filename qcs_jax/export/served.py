@@ -18,6 +18,7 @@ from qcs_jax.checkpoint import Trained
 from qcs_jax.images import augment
 from qcs_jax.models.folded import fold
 from qcs_jax.predict.classifier import Classifier
+from qcs_jax.system.errors import UserError
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
 Exported = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -107,6 +108,35 @@ class Served:
         """The function in JAX, which exported models are compared with."""
         function = jax.jit(self.__call__)
         return lambda images: jax.device_get(function(self.variables, images))
+
+
+def calibrated(trained: Trained) -> Trained:
+    """The network with its logits divided by the temperature of held-out images.
+
+    The weights of the last layer of the base branch are divided: whatever is exported
+    gives calibrated probabilities then. The description says so under "temperature".
+
+    Raises:
+      UserError: if there is no temperature, or it is applied already.
+    """
+    measured = (trained.evaluation or {}).get("calibrated")
+    if not measured:
+        raise UserError(
+            "this network has no temperature: evaluate its run (--mode=eval) with held-"
+            "out images, data.val_fraction or data.val_split, and export it again"
+        )
+    temperature = measured["temperature"]
+    if "temperature" in trained.description:
+        raise UserError("the logits of this network are divided already: leave it out")
+    base = trained.variables["params"]["base"]
+    head = jax.tree.map(lambda x: x / temperature, base["vit"]["head"])
+    base = {**base, "vit": {**base["vit"], "head": head}}
+    params = {**trained.variables["params"], "base": base}
+    return dataclasses.replace(
+        trained,
+        variables={**trained.variables, "params": params},
+        description=trained.description | {"temperature": temperature},
+    )
 
 
 def write_labels(served: Served, folder: pathlib.Path) -> pathlib.Path:

@@ -17,7 +17,6 @@ from qcs_jax.export import savedmodel
 from qcs_jax.export.served import Exported, Served, write_labels
 
 MODEL_FILE = "model.tflite"
-QUANTIZE = ("none", "float16", "int8")
 
 
 def write(served: Served, folder: pathlib.Path, *, quantize: str = "none") -> None:

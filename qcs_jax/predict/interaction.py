@@ -86,12 +86,17 @@ class Interaction:
           variables: `{"params": ..., "batch_stats": ...}`.
 
         Raises:
-          UserError: for a baseline.
+          UserError: for a baseline, or without a cross branch.
         """
         if model.branches == 1:
             raise UserError(
                 "a baseline has no cross branch and compares nothing: give a "
                 "checkpoint of dcs or qcs"
+            )
+        if "cross" not in variables["params"]:
+            raise UserError(
+                "this is the base branch alone, which compares nothing: give the run "
+                "itself, or what was exported with --whole"
             )
         self.model = model
         self.variables = jax.device_put(variables)

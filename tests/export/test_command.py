@@ -17,7 +17,7 @@ from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, savedmodel, stablehlo
+from qcs_jax.export import check, onnx, savedmodel, stablehlo
 from qcs_jax.export.served import Served
 from qcs_jax.models import folded
 
@@ -29,6 +29,7 @@ def run(monkeypatch, capsys):
     """Runs the command on a small network: exit status, output, errors."""
     monkeypatch.setattr(check, "BATCHES", (2,))  # to compile once
     monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
+    monkeypatch.setattr(command, "choose_step", lambda path: (0, command.AS_NAMED))
 
     def run(*argv, format="stablehlo"):
         status = command.main(["--checkpoint=run", f"--format={format}", *argv])
@@ -57,7 +58,7 @@ def test_export(run, tmp_path):
 def test_what_is_folded(run, tmp_path, monkeypatch, format, collections):
     write, seen = stablehlo.write, []
 
-    def spy(served, folder):
+    def spy(served, folder, **options):
         seen.append(served.variables.keys())
         write(served, folder)
 
@@ -147,14 +148,31 @@ def test_without_tensorflow(run, tmp_path, monkeypatch, format):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("format", ["onnx", "web"])
+def test_without_onnx(run, tmp_path, monkeypatch, format):
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+    status, told, error = run(f"--out={tmp_path / 'out'}", format=format)
+    assert (status, told) == (1, "")
+    assert error.endswith(f": {onnx.INSTALL}\n") and error.count("\n") == 1
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "argv, words",
     [
         (
             ["--format=stablehlo", "--quantize=int8"],
-            "--quantize is for --format=tflite",
+            "--quantize=int8 is for --format=tflite or onnx",
         ),
-        (["--format=onnx"], "invalid choice: 'onnx'"),
+        (
+            ["--format=savedmodel", "--quantize=float16"],
+            "--quantize=float16 is for --format=tflite or onnx or safetensors or hub",
+        ),
+        (["--format=onnx", "--quantize=int8"], "on photographs: give --images"),
+        (["--format=onnx", "--whole"], "--whole is for --format=safetensors or hub"),
+        (["--format=hub", "--nopreprocess"], "--nopreprocess is not for --format=hub"),
+        (["--format=onnx", "--runtime=x"], "--runtime is for --format=web"),
+        (["--format=pickle"], "invalid choice: 'pickle'"),
         (["--format=tflite", "--quantize=int4"], "invalid choice: 'int4'"),
     ],
 )

@@ -129,6 +129,13 @@ def test_a_group_of_another_size_is_an_error(qcs, images):
         qcs.attention(images[:2, None])
 
 
+def test_a_base_branch_alone_compares_nothing():
+    model = small.create("qcs")
+    base = {name: {"base": x["base"]} for name, x in small.variables(model).items()}
+    with pytest.raises(UserError, match="base branch alone, .* exported with --whole"):
+        Interaction(model, base)
+
+
 def test_a_baseline_compares_nothing():
     with pytest.raises(UserError, match="baseline has no cross branch"):
         create("baseline")

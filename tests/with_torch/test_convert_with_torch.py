@@ -12,6 +12,8 @@ import qcs_jax
 from qcs_jax import checkpoint, convert, models
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.export import __main__ as export
+from qcs_jax.export import check
 
 torch = pytest.importorskip("torch", reason="checks against PyTorch: pip install torch")
 
@@ -91,3 +93,25 @@ def test_a_module_loads_it_strictly(tmp_path):
     target.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True))
     for key, tensor in target.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[key])
+
+
+def test_torch_reads_the_file_of_weights_that_jax_reads(tmp_path, monkeypatch, capsys):
+    """Names, layouts and values are those of the published checkpoint, to the bit."""
+    wanted = published.state_dict("qcs_7")
+    save_as_published(tmp_path / "model_best.pth", wanted, monkeypatch)
+    run = tmp_path / "run"
+    assert command.main([str(tmp_path / "model_best.pth"), f"--out={run}"]) == 0
+    argv = [f"--checkpoint={run}", "--format=safetensors", "--whole"]
+    monkeypatch.setattr(check, "BATCHES", (1,))
+    assert export.main([*argv, f"--out={tmp_path / 'out'}"]) == 0
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    found = safetensors_torch.load_file(tmp_path / "out" / "model.safetensors")
+    assert found.keys() < wanted.keys()
+    for key, tensor in found.items():
+        np.testing.assert_array_equal(tensor.numpy(), wanted[key])
+    # What is missing no image passes through: the logits are the published ones.
+    golden = published.read("qcs_7")
+    branches, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
+    classifier = qcs_jax.load(tmp_path / "out")
+    logits = classifier.logits(branches.reshape(-1, 224, 224, 3))
+    np.testing.assert_allclose(logits, golden["eval_base_logits"], atol=2e-5)

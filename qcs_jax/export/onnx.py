@@ -1,0 +1,205 @@
+"""ONNX, for ONNX Runtime on servers, phones and in browsers; any batch.
+
+jax2onnx writes the graph. Its package asks for versions of others that it does not use,
+so it is installed beside them, see `INSTALL`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+
+from qcs_jax.export.served import OUTPUTS, Exported, Served, write_labels
+from qcs_jax.system.errors import UserError
+
+MODEL_FILE = "model.onnx"
+OPSET = 17
+INSTALL = 'pip install "qcs_jax[onnx]" && pip install --no-deps jax2onnx==0.17.1'
+
+_BATCH = 16  # photographs that calibrate at once
+_SMALL = 64  # arrays of so few numbers stay in float32
+
+
+def check_installed() -> None:
+    """Raises UserError unless everything is installed that writes and runs ONNX."""
+    try:
+        import jax2onnx  # noqa: F401
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise UserError(f"ONNX needs more packages ({error}): {INSTALL}") from error
+
+
+def write(
+    served: Served,
+    folder: pathlib.Path,
+    *,
+    quantize: str = "none",
+    examples: np.ndarray | None = None,
+) -> None:
+    """Writes `model.onnx` and `labels.txt`.
+
+    It takes `images` and gives `logits` and `probabilities`. Its metadata are
+    `class_names`, a JSON list, and `preprocessing`, a JSON object: see `_metadata`.
+
+    Args:
+      served: What to export.
+      folder: An existing folder.
+      quantize: "none"; "float16" halves the file, and computes in float32; "int8"
+        computes convolutions and matrix products in 8 bits, with ranges that the
+        examples show.
+      examples: uint8 `[n, resize, resize, 3]`, photographs for "int8".
+
+    Raises:
+      UserError: if a package is not installed.
+    """
+    check_installed()
+    path = folder / MODEL_FILE
+    with tempfile.TemporaryDirectory(dir=folder) as scratch, _quiet():
+        graph = pathlib.Path(scratch) / "graph.onnx"
+        with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
+            _convert(served, graph)
+        if quantize == "int8":
+            assert examples is not None, "int8 needs examples"
+            graph = _in_int8(graph, served, examples)
+        _finish(graph, path, served, halve=quantize == "float16")
+    write_labels(served, folder)
+
+
+def load(folder: pathlib.Path) -> Exported:
+    """Reads back what `write` wrote, in ONNX Runtime."""
+    check_installed()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    session = onnxruntime.InferenceSession(
+        folder / MODEL_FILE, options, providers=["CPUExecutionProvider"]
+    )
+
+    def run(images: np.ndarray) -> dict[str, np.ndarray]:
+        return dict(zip(OUTPUTS, session.run(OUTPUTS, {"images": images}), strict=True))
+
+    return run
+
+
+def _convert(served: Served, path: pathlib.Path) -> None:
+    """Writes the graph as jax2onnx makes it."""
+    from jax2onnx import to_onnx
+
+    def function(images: jax.Array) -> tuple[jax.Array, ...]:
+        outputs = served(served.variables, images)
+        return tuple(outputs[name] for name in OUTPUTS)
+
+    to_onnx(
+        function,
+        [jax.ShapeDtypeStruct(("b", *served.image_shape), served.image_dtype)],
+        model_name="qcs_jax",
+        opset=OPSET,
+        input_names=["images"],
+        output_names=list(OUTPUTS),
+        export_mode="web",  # one file, weights inside
+        return_mode="file",
+        output_path=str(path),
+    )
+
+
+def _in_int8(graph: pathlib.Path, served: Served, examples: np.ndarray) -> pathlib.Path:
+    """The graph with 8-bit convolutions and products, beside the one of float32."""
+    from onnxruntime import quantization
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            starts = range(0, len(examples), _BATCH)
+            self._batches = iter([examples[i : i + _BATCH] for i in starts])
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self._batches, None)
+            return None if batch is None else {"images": served.prepare(batch)}
+
+    prepared, quantized = (graph.with_name(f"{x}.onnx") for x in ("prepared", "int8"))
+    # Shapes are known already, and the symbolic ones stop it.
+    quant_pre_process(graph, prepared, skip_symbolic_shape=True)
+    quantization.quantize_static(
+        prepared,
+        quantized,
+        Reader(),
+        quant_format=quantization.QuantFormat.QDQ,
+        per_channel=True,
+        # Without VNNI the sums of two products of 8 bits overflow: 7 bits lose less.
+        reduce_range=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+    )
+    return quantized
+
+
+def _finish(
+    graph: pathlib.Path, path: pathlib.Path, served: Served, *, halve: bool
+) -> None:
+    """Writes the model with its metadata, checked."""
+    import onnx
+
+    model = onnx.load(graph)
+    if halve:
+        _halve(model)
+    onnx.helper.set_model_props(model, _metadata(served))
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+def _metadata(served: Served) -> dict[str, str]:
+    preprocessing = {
+        "color": "RGB",
+        "resize": served.resize,
+        "crop": served.model.image_size,
+        "inside": served.preprocess,  # crop and normalisation
+    }
+    return {
+        "class_names": json.dumps(list(served.class_names)),
+        "preprocessing": json.dumps(preprocessing),
+    }
+
+
+def _halve(model: Any) -> None:
+    """Stores the weights in float16; the runtime makes float32 of them when it loads.
+
+    Arithmetic of 16 bits would be slower on CPUs and less exact everywhere.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        array = numpy_helper.to_array(tensor)
+        if array.size < _SMALL:
+            continue
+        name, half = tensor.name, f"{tensor.name}_float16"
+        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), half))
+        casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps warnings about shapes that nobody needs off the screen."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

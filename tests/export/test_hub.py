@@ -1,0 +1,83 @@
+"""`--format=hub`: a folder to upload, as far as it goes without ONNX."""
+
+import json
+import re
+import sys
+
+import pytest
+import saved
+import yaml
+
+import qcs_jax
+from qcs_jax.checkpoint import Trained, weights
+from qcs_jax.export import __main__ as command
+from qcs_jax.export import card, check, onnx
+from qcs_jax.export.served import calibrated
+
+
+@pytest.fixture
+def export(monkeypatch, capsys, tmp_path):
+    """Exports a checkpoint without ONNX: exit status, output, errors."""
+    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+
+    def export(checkpoint, *flags):
+        argv = [f"--checkpoint={checkpoint}", f"--out={tmp_path / 'faces'}", *flags]
+        return command.main(["--format=hub", *argv]), *capsys.readouterr()
+
+    return export
+
+
+def test_a_folder_to_upload(export, tmp_path):
+    status, told, error = export("fer2013", "--whole", "--quantize=float16")
+    assert (status, error) == (0, "")
+    assert "note       no model.onnx: ONNX needs more packages" in told
+    assert onnx.INSTALL in told and "hf upload OWNER/NAME" in told
+    folder = tmp_path / "faces"
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "config.json", "labels.txt", weights.FILE)
+    }
+    names = list(qcs_jax.load(folder).class_names)
+    assert (folder / "labels.txt").read_text().split() == names
+    config = json.loads((folder / "config.json").read_text())
+    assert [config["id2label"][str(i)] for i in range(7)] == names
+    assert config["label2id"] == {name: i for i, name in enumerate(names)}
+    assert (config["model_type"], config["resize"], config["image_size"]) == (
+        *("qcs", 48, 44),
+    )
+
+
+def test_the_card_says_what_was_measured(export, tmp_path):
+    assert export("fer2013")[0] == 0
+    text = (tmp_path / "faces" / "README.md").read_text("utf-8")
+    _, header, text = text.split("---\n", 2)
+    header = yaml.safe_load(header)
+    assert header["license"] == "other"  # the images decide, not the code
+    (result,) = header["model-index"][0]["results"]
+    found = Trained.load("fer2013").evaluation
+    (accuracy,) = result["metrics"]
+    assert accuracy["value"] == pytest.approx(found["metrics"]["accuracy"], abs=1e-4)
+    assert "accuracy **65.8 %** (95 %: 64.2 to 67.3)" in text
+    for row in found["per_class"]:
+        assert (
+            f"| {row['class']} | {row['examples']} | {100 * row['recall']:.1f}" in text
+        )
+    assert "no proof of a feeling" in text and "temperature" not in text
+    assert not re.search("None|nan|\\{", text)
+
+
+def test_calibrated_and_drawn(tmp_path):
+    trained = Trained.load("fer2013")
+    assert "with the temperature of 0.932 that is applied" in card.text(
+        calibrated(trained), "x"
+    )
+    trained.config.data.name = "synthetic_faces/balanced"
+    text = card.text(trained, "x")
+    assert "license: apache-2.0" in text and "Trained on drawn faces" in text
+
+
+def test_a_card_needs_an_evaluation(export, tmp_path):
+    status, _, error = export(saved.run(tmp_path / "run", 0))
+    assert status == 1
+    assert error.startswith("error: a model card needs what --mode=eval measures")
+    assert not (tmp_path / "faces").exists()

@@ -1,0 +1,112 @@
+"""`--format=safetensors`: one file of weights, with what is known of them."""
+
+import json
+
+import numpy as np
+import pytest
+import saved
+import small
+import weights
+from absl import logging
+
+import qcs_jax
+from qcs_jax import checkpoint
+from qcs_jax.export import __main__ as command
+from qcs_jax.metrics.counts import Counts
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """As the command itself."""
+    logging.set_verbosity(logging.ERROR)
+
+
+@pytest.fixture
+def run(capsys, tmp_path):
+    """Exports a run to `tmp_path / "out"`: exit status, output, errors."""
+
+    def run(checkpoint, *flags, out="out"):
+        argv = [f"--checkpoint={checkpoint}", f"--out={tmp_path / out}", *flags]
+        status = command.main(["--format=safetensors", *argv])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return saved.run(tmp_path / "run", 5)
+
+
+def evaluated(workdir, step=5, **changes):
+    counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
+    measured = {"step": step, "dataset": "toy", "split": "test", "examples": 9}
+    measured |= {
+        "metrics": counts.metrics(),
+        "intervals": {"accuracy": [0.1, 0.9]},
+        "per_class": [],
+    }
+    measured |= {"confusion": counts.confusion.tolist()}
+    measured |= {"calibrated": {"temperature": 1.5}} | changes
+    (workdir / "metrics.json").write_text(json.dumps(measured))
+    return measured
+
+
+def test_it_loads_as_the_run_does(workdir, tmp_path, run):
+    status, told, error = run(workdir, "--whole")
+    assert (status, error) == (0, "")
+    assert "logits differ by at most 0.0e+00" in told
+    out = tmp_path / "out"
+    assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in told
+    assert {path.name for path in out.iterdir()} == {"labels.txt", "model.safetensors"}
+    wanted, before, _ = checkpoint.load_variables(workdir)
+    for path in (out, out / "model.safetensors"):
+        found, description, step = checkpoint.load_variables(path)
+        weights.assert_equal(found, wanted)
+        assert step == 5 and description["chosen"] == "newest"
+        assert {**before, **description} == description
+    assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
+
+
+def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
+    sizes = {}
+    for out, *flags in (
+        ("whole", "--whole"),
+        ("half", "--whole", "--quantize=float16"),
+        ("base",),
+    ):
+        assert run(workdir, *flags, out=out)[0] == 0
+        sizes[out] = (tmp_path / out / "model.safetensors").stat().st_size
+    assert sizes["half"] < 0.56 * sizes["whole"] and sizes["base"] < sizes["whole"]
+    variables, *_ = checkpoint.load_variables(tmp_path / "base")
+    assert variables["params"].keys() == variables["batch_stats"].keys() == {"base"}
+    assert run(tmp_path / "base", out="again")[0] == 0  # a file is exported as a run is
+    again, *_ = checkpoint.load_variables(tmp_path / "again")
+    weights.assert_equal(again, variables)
+
+
+def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
+    measured = evaluated(workdir)
+    status, told, _ = run(workdir, "--calibrate")
+    assert status == 0
+    _, description, _ = checkpoint.load_variables(tmp_path / "out")
+    del measured["step"]
+    assert description["evaluation"] == measured
+    assert description["temperature"] == 1.5
+    pixels = small.pixels(2, 52, 52, 3)
+    paths = workdir, tmp_path / "out"
+    logits, scaled = (qcs_jax.load(path).classify(pixels)[0] for path in paths)
+    np.testing.assert_allclose(scaled, logits / 1.5, rtol=1e-5, atol=1e-6)
+    status, _, error = run(tmp_path / "out", "--calibrate", out="twice")
+    assert status == 1 and "divided already" in error
+
+
+@pytest.mark.parametrize("evaluation", ["none", "of another step", "no held-out"])
+def test_no_temperature(workdir, tmp_path, run, evaluation):
+    if evaluation == "of another step":
+        evaluated(workdir, step=4)
+    elif evaluation == "no held-out":
+        evaluated(workdir, calibrated=None)
+    status, _, error = run(workdir, "--calibrate")
+    assert status == 1 and "has no temperature: evaluate its run" in error
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,108 @@
+"""`--format=web`, as far as it goes without ONNX and without a browser."""
+
+import json
+import pathlib
+import re
+import subprocess
+import tarfile
+
+import pytest
+import saved
+
+from qcs_jax.checkpoint import Trained
+from qcs_jax.export import onnx, web
+from qcs_jax.export.served import Served
+from qcs_jax.system.errors import UserError
+
+
+@pytest.fixture
+def package(tmp_path):
+    """What npm unpacks, but for its size."""
+    folder = tmp_path / "package"
+    (folder / "dist").mkdir(parents=True)
+    (folder / "package.json").write_text(json.dumps({"version": web.VERSION}))
+    for name in web._RUNTIME:
+        (folder / "dist" / name).write_text(name)
+    return folder
+
+
+@pytest.fixture
+def write(monkeypatch, tmp_path):
+    """Writes the page of a network that is not in it."""
+    monkeypatch.setattr(onnx, "check_installed", lambda: None)
+    monkeypatch.setattr(onnx, "write", lambda served, folder, quantize: None)
+
+    def write(name="fer2013", **options):
+        folder = tmp_path / "page"
+        folder.mkdir()
+        trained = Trained.load(name, branch="base")
+        web.write(Served.of(trained), folder, trained=trained, name="faces", **options)
+        return folder
+
+    return write
+
+
+def test_a_folder_that_is_all_that_is_needed(write, package):
+    folder = write(runtime=package)
+    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
+    assert (folder / "face_detector.onnx").stat().st_size > 1e6
+    said = json.loads((folder / "model.json").read_text())
+    trained = Trained.load("fer2013", branch="base")
+    assert said["class_names"] == list(trained.class_names)
+    assert (said["resize"], said["image_size"], said["drawn"]) == (48, 44, False)
+    assert said["landmarks"] == trained.landmarks and said["name"] == "faces"
+    assert "trained on fer2013; right about 65.8 % of 3,589 images" in said["about"]
+    # Every file that the page asks for is there, and nothing else is asked.
+    asked = set()
+    for path in folder.glob("*.[hjc]*"):
+        text = path.read_text("utf-8")
+        asked |= set(re.findall(r"""["'](?:\./)([\w./-]+\.\w+)["']""", text))
+        assert not re.search(r"https?://(?!localhost|www\.w3\.org)", text), path
+    assert asked - {"model.onnx"}
+    assert all((folder / name).is_file() for name in asked - {"model.onnx"})
+
+
+def test_dist_alone_will_do(write, package):
+    folder = write(runtime=package / "dist")
+    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
+
+
+def test_what_is_known_of_a_network_that_was_not_measured(write, package, tmp_path):
+    folder = write(saved.run(tmp_path / "run", 0), runtime=package)
+    said = json.loads((folder / "model.json").read_text())
+    assert said["about"].endswith("trained on toy; how good it is was not measured")
+
+
+def test_another_version_or_another_folder(write, package, tmp_path):
+    (package / "dist" / web._RUNTIME[0]).unlink()
+    with pytest.raises(UserError, match=f"dist has no {web._RUNTIME[0]}: give the fol"):
+        write(runtime=package)
+    (package / "package.json").write_text(json.dumps({"version": "1.0.0"}))
+    (tmp_path / "page").rename(tmp_path / "before")
+    with pytest.raises(UserError, match="is version 1.0.0: the page is made for"):
+        write(runtime=package)
+
+
+def test_npm_fetches_it(write, package, monkeypatch):
+    def npm(command, cwd, **options):
+        assert command[1:] == ["pack", "--silent", f"onnxruntime-web@{web.VERSION}"]
+        with tarfile.open(pathlib.Path(cwd) / "x.tgz", "w:gz") as archive:
+            archive.add(package, "package")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(web.shutil, "which", lambda name: f"/bin/{name}")
+    monkeypatch.setattr(web.subprocess, "run", npm)
+    folder = write()
+    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
+
+
+def test_without_npm_and_without_a_connection(write, tmp_path, monkeypatch):
+    monkeypatch.setattr(web.shutil, "which", lambda name: None)
+    with pytest.raises(UserError, match=r"install npm, or give --runtime=FOLDER"):
+        write()
+    (tmp_path / "page").rename(tmp_path / "before")
+    monkeypatch.setattr(web.shutil, "which", lambda name: "npm")
+    failed = subprocess.CompletedProcess("npm", 1, "", "npm error ENOTFOUND\nmore")
+    monkeypatch.setattr(web.subprocess, "run", lambda *args, **options: failed)
+    with pytest.raises(UserError, match=r"npm error ENOTFOUND\): give --runtime="):
+        write()

@@ -1,0 +1,182 @@
+"""ONNX, read by ONNX Runtime."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import saved
+import small
+from manuals import snippet
+
+import qcs_jax
+from qcs_jax.checkpoint import Trained, weights
+from qcs_jax.export import __main__ as command
+from qcs_jax.export import check, onnx
+from qcs_jax.export.served import Served
+from qcs_jax.images.decode import decode
+
+onnx_package = pytest.importorskip("onnx", reason=f"ONNX: {onnx.INSTALL}")
+pytest.importorskip("jax2onnx", reason=f"ONNX: {onnx.INSTALL}")
+ort = pytest.importorskip("onnxruntime", reason=f"ONNX: {onnx.INSTALL}")
+
+# Of jax2onnx and of the packages below it.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
+MANUAL = pathlib.Path(onnx.__file__).parent / "README.md"
+NAMES = ["anger", "fear", "joy"]
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return small.classifier()
+
+
+@pytest.fixture(scope="module")
+def folder(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx")
+    onnx.write(Served.of(classifier), folder)
+    return folder
+
+
+def test_any_number_of_faces(classifier, folder):
+    run = onnx.load(folder)
+    for count in (1, 2, 5):
+        faces = small.pixels(count, 36, 36, 3, seed=count)
+        expected = [p.probabilities for p in classifier.predict(faces)]
+        np.testing.assert_allclose(run(faces)["probabilities"], expected, atol=1e-6)
+    assert {path.name for path in folder.iterdir()} == {"model.onnx", "labels.txt"}
+    assert (folder / "labels.txt").read_text().split() == NAMES
+
+
+def test_without_preprocessing(classifier, tmp_path):
+    onnx.write(Served.of(classifier, preprocess=False), tmp_path)
+    images = small.images(3, 32, 32, 3)
+    outputs = onnx.load(tmp_path)(images)
+    np.testing.assert_allclose(outputs["logits"], classifier.logits(images), atol=1e-5)
+    preprocessing = _metadata(tmp_path)["preprocessing"]
+    assert json.loads(preprocessing)["inside"] is False
+
+
+def _metadata(folder):
+    session = ort.InferenceSession(folder / "model.onnx")
+    return session.get_modelmeta().custom_metadata_map
+
+
+def test_what_it_says_about_itself(folder):
+    model = onnx_package.load(folder / "model.onnx")
+    assert [(x.domain, x.version) for x in model.opset_import] == [("", 17)]
+    session = ort.InferenceSession(folder / "model.onnx")
+    (images,) = session.get_inputs()
+    assert (images.name, images.type) == ("images", "tensor(uint8)")
+    assert images.shape == ["b", 36, 36, 3]
+    outputs = {x.name: (x.type, x.shape) for x in session.get_outputs()}
+    assert outputs == {
+        "logits": ("tensor(float)", ["b", 3]),
+        "probabilities": ("tensor(float)", ["b", 3]),
+    }
+    said = _metadata(folder)
+    assert json.loads(said["class_names"]) == NAMES
+    assert json.loads(said["preprocessing"]) == {
+        "color": "RGB",
+        "resize": 36,
+        "crop": 32,
+        "inside": True,
+    }
+    data = (folder / "model.onnx").read_bytes()
+    assert str(ROOT).encode() not in data and sys.prefix.encode() not in data
+
+
+def test_float16_is_how_weights_are_stored(classifier, tmp_path):
+    served = Served.of(classifier)
+    onnx.write(served, tmp_path, quantize="float16")
+    large = [x for x in _initializers(tmp_path) if x.size >= 64]
+    kinds = {x.dtype for x in large if x.dtype.kind == "f"}
+    assert kinds == {np.dtype(np.float16)}
+    difference = check.largest_difference(served, onnx.load(tmp_path), 0.02)
+    assert difference > 1e-5  # something is rounded
+
+
+def _initializers(folder):
+    model = onnx_package.load(folder / "model.onnx")
+    return [onnx_package.numpy_helper.to_array(x) for x in model.graph.initializer]
+
+
+def test_int8_computes_in_8_bits(classifier, tmp_path):
+    served = Served.of(classifier)
+    examples = small.pixels(40, 36, 36, 3, seed=1)
+    onnx.write(served, tmp_path, quantize="int8", examples=examples)
+    difference = check.largest_difference(served, onnx.load(tmp_path), 0.3)
+    assert difference > 1e-4
+    model = onnx_package.load(tmp_path / "model.onnx")
+    kinds = [node.op_type for node in model.graph.node]
+    assert "QuantizeLinear" in kinds
+    assert sum(x.dtype == np.int8 and x.ndim == 4 for x in _initializers(tmp_path)) > 5
+    assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "labels.txt"}
+
+
+def test_ranges_of_int8_are_those_of_the_examples(classifier, tmp_path):
+    """Black examples show nothing of what faces need."""
+    served = Served.of(classifier)
+    black = np.zeros((8, 36, 36, 3), np.uint8)
+    onnx.write(served, tmp_path, quantize="int8", examples=black)
+    with pytest.raises(check.ExportError, match="not the network"):
+        check.largest_difference(served, onnx.load(tmp_path), 0.3)
+
+
+@pytest.mark.parametrize("name", ["fer2013"])
+def test_a_trained_network(name, tmp_path):
+    trained = Trained.load(name, branch="base")
+    network = Served.of(trained, folded=False)
+    onnx.write(Served.of(trained), tmp_path)
+    assert check.largest_difference(network, onnx.load(tmp_path), 2e-5) < 1e-5
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    """int8 calibrates on some of the photographs, and is measured on the others."""
+    monkeypatch.setattr(check, "BATCHES", (2,))
+    run = saved.run(tmp_path / "run", 0)
+    for i, name in enumerate([*saved.CLASS_NAMES] * 4):
+        (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
+        face = small.Image.fromarray(small.pixels(52, 52, 3, seed=i))
+        face.save(tmp_path / "faces" / name / f"{i}.png")
+    argv = [f"--checkpoint={run}", "--format=onnx", f"--out={tmp_path / 'out'}"]
+    images = f"--images={tmp_path / 'faces'}"
+    assert command.main([*argv, "--quantize=int8", images]) == 0
+    told = capsys.readouterr().out
+    assert "calibrated on 6 of the photographs" in told
+    assert "% of 6 images; the network" in told
+    assert "2 random images: logits differ by" in told
+
+
+def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(check, "BATCHES", (2,))
+    argv = ["--checkpoint=fer2013", "--format=hub", f"--out={tmp_path / 'out'}"]
+    assert command.main(argv) == 0
+    assert "note" not in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *("README.md", "config.json", "labels.txt", "model.onnx", weights.FILE)
+    }
+    faces = small.pixels(2, 48, 48, 3)
+    outputs = onnx.load(tmp_path / "out")(faces)
+    expected = [p.probabilities for p in qcs_jax.load(tmp_path / "out").predict(faces)]
+    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+
+
+def test_onnx_runtime_alone_serves_it(classifier, folder, tmp_path):
+    """As the manual shows it."""
+    face = tmp_path / "face.jpg"
+    small.Image.fromarray(small.pixels(45, 50, 3)).save(face)
+    shown = snippet(MANUAL, "In ONNX Runtime")
+    code = f"""{shown.replace("fer_onnx", str(folder))}
+np.save("out.npy", outputs)
+import sys
+assert "jax" not in sys.modules and names == {NAMES}
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    expected = Served.of(classifier).run(decode(face.read_bytes(), 36)[None])
+    found = np.load(tmp_path / "out.npy")
+    np.testing.assert_allclose(found, expected["probabilities"], atol=1e-5)
