@@ -119,7 +119,9 @@ class BlazeFace:
         """The same face, its landmarks found once more where it is large."""
         side = _CLOSE * max(face.box[2:] - face.box[:2])
         corner = (face.box[:2] + face.box[2:] - side) / 2
-        again = self._look(image, (*corner, side))
+        # Whole pixels: the last digits of the box, which no two runtimes share, would
+        # change levels of what is cut out, and by them the landmarks.
+        again = self._look(image, (*np.round(corner), np.round(side)))
         same = [x for x in again if overlap(x.box, face.box) > _SAME]
         best = max(same, key=lambda x: x.score, default=face)
         return dataclasses.replace(best, score=face.score)
