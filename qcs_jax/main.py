@@ -46,11 +46,20 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     add("--workdir", metavar="DIR", help="default: runs/<name>")
     if mode is None:
         add("--mode", choices=("train", "eval"), default="train", help="default: train")
+    if mode != "train":
+        add(
+            "--corruptions",
+            action="store_true",
+            help="evaluate on worse images, too: blurred, noisy, dark, hidden in part",
+        )
     _add_meeting(parser)
     args, overrides = parser.parse_known_args(argv)
     try:
         config = flags.read_config(args.config, overrides)
         meeting = _meeting(args)
+        corruptions = getattr(args, "corruptions", False)
+        if corruptions and (mode or args.mode) == "train":
+            raise UserError("--corruptions is for --mode=eval")
     except UserError as error:
         parser.error(str(error))
     workdir = args.workdir or f"runs/{config.name}"
@@ -60,7 +69,14 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     if mode is None:
         same.append("--mode=eval")
     evaluate = f"{command.line('evaluate', 'main')} {shlex.join(same)}"
-    return run(mode or args.mode, config, workdir, evaluate, meeting)
+    return run(
+        mode or args.mode,
+        config,
+        workdir,
+        evaluate,
+        meeting,
+        corruptions=corruptions,
+    )
 
 
 def _add_meeting(parser: argparse.ArgumentParser) -> None:
@@ -112,11 +128,14 @@ def run(
     workdir: str | os.PathLike,
     then: str,
     meeting: Meeting | None = None,
+    *,
+    corruptions: bool = False,
 ) -> int:
     """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
     `then` is the command that evaluates what was trained; `meeting` says how this
-    process meets others, `GONE` is the status if one of them is lost.
+    process meets others, `GONE` is the status if one of them is lost; `corruptions` is
+    of `evaluate_run`.
     """
 
     def train() -> None:
@@ -129,7 +148,7 @@ def run(
         from qcs_jax.train.evaluate import evaluate_run
 
         with signals.ending():
-            evaluation = evaluate_run(config, workdir)
+            evaluation = evaluate_run(config, workdir, corruptions=corruptions)
             print(evaluation)
             _report(evaluation, config.data.dir)
 

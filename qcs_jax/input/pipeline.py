@@ -12,7 +12,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import grain
 import jax
@@ -181,8 +181,17 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
+# Pixels uint8 [b, side, side, 3] and the examples they are [b] -> other pixels.
+Change = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 def eval_batches(
-    source: Source, *, batch_size: int, side: int, topology: Topology
+    source: Source,
+    *,
+    batch_size: int,
+    side: int,
+    topology: Topology,
+    change: Change | None = None,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every example of a split once, in order, over hosts and devices.
 
@@ -191,6 +200,7 @@ def eval_batches(
       batch_size: Images in a global batch; the last example fills the last one up.
       side: Side of the decoded images.
       topology: Hosts and devices.
+      change: What is done to the images; called by several threads.
 
     Yields:
       Images uint8 `[devices, b, side, side, 3]`, and the examples they are, int64
@@ -203,8 +213,11 @@ def eval_batches(
     def read(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         mine = topology.share(batch)
         readable = np.minimum(mine, len(source) - 1)
-        pixels = read_images(readable[:, None])["image"]
-        return pixels[:, 0], np.where(mine < len(source), mine, -1)
+        pixels = read_images(readable[:, None])["image"][:, 0]
+        if change is not None:
+            flat = pixels.reshape(-1, *pixels.shape[-3:])
+            pixels = change(flat, readable).reshape(pixels.shape)
+        return pixels, np.where(mine < len(source), mine, -1)
 
     dataset = grain.MapDataset.source(positions).map(read)
     yield from dataset.to_iter_dataset(_READ_AHEAD)

@@ -55,13 +55,18 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
             f"run again"
         )
     figures, missing = pictures.draw(scene)
+    robustness = measured.get("robustness")
+    if robustness:
+        landmarks = measured["landmarks"]
+        figures |= pictures.of_robustness(robustness, gallery, landmarks)
     html = _template().render(
         name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
+        robustness=robustness,
         rows=NAMES,
         figures=figures,
-        captions=FIGURES,
+        captions=FIGURES | pictures.OF_ROBUSTNESS,
         vectors=pictures.VECTORS,
         missing=missing,
         mistakes=pictures.mistakes(predicted, gallery),

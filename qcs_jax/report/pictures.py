@@ -10,13 +10,18 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.metrics.predictions import Predictions
-from qcs_jax.visualize import Unavailable, style
+from qcs_jax.predict.align import TEMPLATE
+from qcs_jax.visualize import Unavailable, robustness, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
 
 # Figures made of lines and text stay sharp as vectors; those with faces are pixels.
-VECTORS = ("losses", "confusion", "distribution", "embedding")
+VECTORS = ("losses", "confusion", "distribution", "embedding", "robustness")
+OF_ROBUSTNESS = {
+    "robustness": "accuracy on worse images, by what was done to them",
+    "corruptions": "the first test image as it is, and at every severity",
+}
 DPI = 160
 MISTAKES = 24  # faces shown
 _FACE_SIDE = 96
@@ -55,6 +60,29 @@ def draw(scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
         except Unavailable as error:
             missing[name] = str(error)
     return drawn, missing
+
+
+def of_robustness(
+    measured: dict, gallery: Gallery, landmarks: list | None
+) -> dict[str, str]:
+    """Draws accuracies on worse images, and such images.
+
+    Args:
+      measured: From `metrics.robustness.summary`.
+      gallery: The test images.
+      landmarks: Where landmarks are in them, see `corruptions.corrupt`.
+
+    Returns:
+      Data URI by name, those of `OF_ROBUSTNESS`.
+    """
+    (face,) = gallery.pixels([0])
+    where = TEMPLATE if landmarks is None else np.array(landmarks)
+    curves = robustness.curves(measured["accuracy"], measured["clean"])
+    strip = robustness.strip(face, "", where)
+    return {
+        "robustness": _uri("svg+xml", style.encoded(curves, "svg", DPI)),
+        "corruptions": _uri("png", style.encoded(strip, "png", DPI)),
+    }
 
 
 def mistakes(predicted: Predictions, gallery: Gallery) -> list[Mistake]:

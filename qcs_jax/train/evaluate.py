@@ -8,35 +8,32 @@ import hashlib
 import os
 import pathlib
 import re
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import ml_collections
 import numpy as np
-from jax.experimental import multihost_utils
 from PIL import Image
 
 from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
 from qcs_jax.checkpoint.description import check_same_network, differences, versions
 from qcs_jax.config import Role, fields_with
 from qcs_jax.images.decode import decode
-from qcs_jax.input.pipeline import eval_batches
 from qcs_jax.input.sources import Source
-from qcs_jax.metrics import predictions
+from qcs_jax.metrics import predictions, robustness
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.results import Results, table
 from qcs_jax.metrics.run_log import METRICS_FILE, Scores, read_log
-from qcs_jax.predict.align import template_of
+from qcs_jax.predict.align import TEMPLATE, template_of
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
+from qcs_jax.train import corrupted
+from qcs_jax.train.logits import predict_split
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
 
 _MEASURED = 300  # training images in which landmarks are looked for
-
-EvalStep = Callable[[dict, Any], jax.Array]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +57,18 @@ class Evaluation:
             f"{m['run']}, step {m['step']} ({m['chosen']}), on {m['examples']} images "
             f"of split {m['split']!r} of {m['dataset']}:"
         )
+        lines.append(table(m))
+        if m.get("robustness"):
+            lines.append(robustness.table(m["robustness"]))
         written = f"  written to {self.folder / METRICS_FILE} and {PREDICTIONS_FILE}"
-        return "\n".join([*lines, table(m), written])
+        return "\n".join([*lines, written])
 
 
 def evaluate_run(
-    config: ml_collections.ConfigDict, workdir: str | os.PathLike
+    config: ml_collections.ConfigDict,
+    workdir: str | os.PathLike,
+    *,
+    corruptions: bool = False,
 ) -> Evaluation:
     """Evaluates the checkpoint that held-out images chose, or else the last one.
 
@@ -78,6 +81,8 @@ def evaluate_run(
       workdir: The run's workdir, or one of its checkpoints, which is evaluated then. Or
         a file of weights, or the name of a network that comes with the package: what is
         measured goes into a folder of `runs/NAME`.
+      corruptions: Measure the accuracy on worse images, too, which takes 50 times as
+        long; see `images.corruptions`.
 
     Raises:
       UserError: if there is no checkpoint, or it is of another network.
@@ -88,13 +93,15 @@ def evaluate_run(
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
-    results = _measure(run, trained.variables, held_out)
+    variables = replicate(trained.variables)
+    results = _measure(run, variables, held_out)
     test, root = run.splits.test, pathlib.Path(workdir)
     if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
     own = folder == root
     scores = Scores.of(read_log(root)) if own else None
+    landmarks = _landmarks(run, trained)
     measured = {
         "run": str(workdir),
         "step": step,
@@ -104,10 +111,17 @@ def evaluate_run(
         **results.to_json(),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
-        "landmarks": _landmarks(run, trained),
+        "landmarks": landmarks,
         "seed": trained.config.seed,
         "versions": versions(),
     }
+    if corruptions:
+        template = TEMPLATE if landmarks is None else np.array(landmarks)
+        accuracy = corrupted.measure(
+            run, make_eval_step(run.model), variables, test, template
+        )
+        clean = measured["metrics"]["accuracy"]
+        measured["robustness"] = robustness.summary(accuracy, clean)
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
         predictions.write(
@@ -139,40 +153,8 @@ def _landmarks(run: Run, trained: Trained) -> list | None:
     return None if template is None else template.round(4).tolist()
 
 
-def predict_split(
-    run: Run, eval_step: EvalStep, variables: Any, source: Source
-) -> np.ndarray:
-    """Returns the base branch's logits for a split, float32 `[N, k]`, on all hosts.
-
-    Args:
-      run: Says how images are batched.
-      eval_step: From `make_eval_step`.
-      variables: Parameters and running statistics, from `replicate`.
-      source: The split.
-    """
-    found: list[Any] = []
-    numbers = []
-    for images, mine in eval_batches(
-        source,
-        batch_size=run.config.train.eval_batch_size,
-        side=run.config.data.resize,
-        topology=run.topology,
-    ):
-        found.append(eval_step(variables, images))
-        numbers.append(mine)
-        if len(found) > 1:  # fetched while the devices work on the next batch
-            found[-2] = np.asarray(found[-2])
-    rows = np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]) for x in found])
-    order = np.concatenate(numbers)
-    logits = np.zeros((len(source), rows.shape[1]), np.float32)
-    logits[order[order >= 0]] = rows[order >= 0]  # -1 filled the last batch up
-    if jax.process_count() > 1:  # each host has filled in its own rows
-        logits = np.asarray(multihost_utils.process_allgather(logits)).sum(axis=0)
-    return logits
-
-
-def _measure(run: Run, variables: dict, held_out: Source | None) -> Results:
-    test, variables = run.splits.test, replicate(variables)
+def _measure(run: Run, variables: Any, held_out: Source | None) -> Results:
+    test = run.splits.test
     eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)
     calibration = None

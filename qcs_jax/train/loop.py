@@ -22,8 +22,8 @@ from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
-from qcs_jax.train.evaluate import EvalStep, predict_split
 from qcs_jax.train.initialize import initialize, warnings_of
+from qcs_jax.train.logits import EvalStep, predict_split
 from qcs_jax.train.run import (
     Run,
     create_optimizer,

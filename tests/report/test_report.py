@@ -12,7 +12,8 @@ import pytest
 import toy
 
 from qcs_jax import main
-from qcs_jax.metrics import predictions
+from qcs_jax.images.corruptions import CORRUPTIONS
+from qcs_jax.metrics import predictions, robustness
 from qcs_jax.report import __main__ as command
 from qcs_jax.report import page, pictures
 from qcs_jax.system.errors import UserError
@@ -180,3 +181,19 @@ def test_without_the_extra_the_evaluation_is_there_and_says_so(
     printed = capsys.readouterr().out
     assert "there is no report: figures and the report need jinja2: pip" in printed
     assert (run / "metrics.json").exists() and not (run / "report").exists()
+
+
+def test_robustness_if_it_was_measured(run):
+    assert "Robustness" not in read(run)[1]
+    file = run / "metrics.json"
+    measured = json.loads(file.read_text())
+    accuracy = {name: [0.5, 0.4, 0.3, 0.2, 0.1] for name in CORRUPTIONS}
+    measured["robustness"] = robustness.summary(accuracy, 0.6)
+    file.write_text(json.dumps(measured))
+    page.write(run)
+    reader, text = read(run)
+    assert (
+        "60.00 % on the images as they are, 30.00 % are left on average over 10" in text
+    )
+    assert "accuracy on worse images, by what was done to them" in text.lower()
+    assert "the first test image as it is, and at every severity" in text.lower()

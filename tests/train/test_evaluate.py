@@ -11,6 +11,7 @@ from scipy import stats
 
 from qcs_jax import main
 from qcs_jax.checkpoint import Trained, choose_step, load_variables, weights
+from qcs_jax.images.corruptions import CORRUPTIONS
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import read_log
@@ -190,3 +191,26 @@ def test_landmarks_of_the_training_images_are_measured(finished, monkeypatch):
     measured, _ = written(finished / "plain")
     assert measured["landmarks"] == found.round(4).tolist()
     assert Trained.load(finished / "plain").landmarks == measured["landmarks"]
+
+
+def test_worse_images(finished, monkeypatch, capsys):
+    """What does nothing costs nothing; of black images all are taken for one class."""
+    made = {
+        "nothing": lambda x, i, rng, landmarks: x,
+        "darkness": lambda x, i, rng, landmarks: x * (i < 4),
+    }
+    for name in [*CORRUPTIONS]:
+        monkeypatch.delitem(CORRUPTIONS, name)
+    for name, corruption in made.items():
+        monkeypatch.setitem(CORRUPTIONS, name, corruption)
+    config, folder = toy.config(), finished / "plain"
+    assert main.run("eval", config, folder, "command", corruptions=True) == 0
+    measured, _ = written(folder)
+    clean, found = measured["metrics"]["accuracy"], measured["robustness"]
+    assert found["accuracy"]["nothing"] == [clean] * 5
+    assert found["accuracy"]["darkness"] == [clean] * 4 + [7 / 21]
+    assert found["mean"] == pytest.approx((9 * clean + 7 / 21) / 10)
+    printed = capsys.readouterr().out
+    assert f"mean corruption accuracy {100 * found['mean']:.1f}, without" in printed
+    main.run("eval", config, folder, "command")
+    assert "robustness" not in written(folder)[0]

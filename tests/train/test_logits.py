@@ -9,7 +9,7 @@ import toy
 
 from qcs_jax.input import pipeline, selection
 from qcs_jax.metrics.counts import Counts
-from qcs_jax.train import evaluate
+from qcs_jax.train import logits as logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 
 MODEL = small.create("baseline", num_classes=3)
@@ -27,7 +27,7 @@ def run(devices=1, batch_size=21):
 def logits(devices, batch_size, mirrored=False):
     step = make_eval_step(MODEL, mirrored=mirrored)
     variables = replicate(VARIABLES) if devices == 8 else VARIABLES
-    return evaluate.predict_split(run(devices, batch_size), step, variables, SOURCE)
+    return logits_of.predict_split(run(devices, batch_size), step, variables, SOURCE)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,28 @@ def test_what_fills_the_last_batch_up_is_left_out(monkeypatch):
     numbers = np.array([2, 0, -1, -1])
     rows = np.array([[2.0], [0.0], [9.0], [9.0]], np.float32)
     batches = [(rows, numbers), (rows[:2] + 1, np.array([1, -1]))]
-    monkeypatch.setattr(evaluate, "eval_batches", lambda source, **options: batches)
+    monkeypatch.setattr(logits_of, "eval_batches", lambda source, **options: batches)
     source = selection.keep(SOURCE, range(3))
-    found = evaluate.predict_split(run(), lambda variables, x: x, {}, source)
+    found = logits_of.predict_split(run(), lambda variables, x: x, {}, source)
     np.testing.assert_array_equal(found, [[0.0], [3.0], [2.0]])
+
+
+def test_what_is_done_to_the_images(reference):
+    """It is told which example each image is, those that fill a batch up included."""
+    seen = []
+
+    def darken_the_third(pixels, examples):
+        assert pixels.shape == (len(examples), 36, 36, 3) and pixels.dtype == np.uint8
+        seen.extend(examples.tolist())
+        return np.where(examples[:, None, None, None] == 2, 0, pixels).astype(np.uint8)
+
+    step = make_eval_step(MODEL)
+    options = dict(change=darken_the_third)
+    found = logits_of.predict_split(
+        run(8, 16), step, replicate(VARIABLES), SOURCE, **options
+    )
+    assert sorted(set(seen)) == list(range(21)) and len(seen) == 32
+    np.testing.assert_allclose(
+        np.delete(found, 2, 0), np.delete(reference, 2, 0), atol=1e-5
+    )
+    assert abs(found[2] - reference[2]).max() > 1e-3
