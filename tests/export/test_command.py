@@ -28,8 +28,7 @@ ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 def run(monkeypatch, capsys):
     """Runs the command on a small network: exit status, output, errors."""
     monkeypatch.setattr(check, "BATCHES", (2,))  # to compile once
-    monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
-    monkeypatch.setattr(command, "choose_step", lambda path: (0, command.AS_NAMED))
+    monkeypatch.setattr(command, "_read", lambda args: small.trained())
 
     def run(*argv, format="stablehlo"):
         status = command.main(["--checkpoint=run", f"--format={format}", *argv])

@@ -149,7 +149,7 @@ def test_tflite_has_a_named_signature_and_built_in_operations(classifier, tmp_pa
 @pytest.mark.parametrize("format", ["savedmodel", "tflite"])
 def test_command(tmp_path, monkeypatch, capsys, format):
     monkeypatch.setattr(check, "BATCHES", (2,))
-    monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
+    monkeypatch.setattr(command, "_read", lambda args: small.trained())
     argv = ["--checkpoint=run", f"--format={format}", f"--out={tmp_path / 'out'}"]
     assert command.main(argv) == 0
     told, error = capsys.readouterr()
@@ -188,7 +188,7 @@ def test_screen_is_free_of_noise(tmp_path, format):
 
 def test_quantized_command(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(check, "BATCHES", (2,))
-    monkeypatch.setattr(command.Trained, "load", lambda path, branch: small.trained())
+    monkeypatch.setattr(command, "_read", lambda args: small.trained())
     out = tmp_path / "out"
     argv = ["--checkpoint=run", "--format=tflite", "--quantize=int8", f"--out={out}"]
     assert command.main(argv) == 0
