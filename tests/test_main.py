@@ -49,6 +49,7 @@ def run(*arguments):
         (("--config=demo", "--patience=5"), "add --multihost"),
         (("--config=demo", "--multihost", "--patience=0"), "give 1 or more seconds"),
         (("--config=demo", "--multihost"), "no cluster was found"),
+        (("--config=demo", "--corruptions"), "--corruptions is for --mode=eval"),
         (("--config=configs/demo.py", "train"), "unknown argument train"),
         (("--config=configs/raf.py:foo",), "no variant 'foo': give baseline, dcs, qcs"),
         (
