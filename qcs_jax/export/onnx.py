@@ -81,7 +81,7 @@ def load(folder: pathlib.Path) -> Exported:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = os.cpu_count() or 1
     session = onnxruntime.InferenceSession(
         folder / MODEL_FILE, options, providers=["CPUExecutionProvider"]
     )
