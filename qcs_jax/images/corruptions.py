@@ -1,8 +1,8 @@
 """Faces as cameras often give them: blurred, noisy, dark, hidden in part, not in place.
 
 After the common corruptions of Hendrycks and Dietterich (ICLR 2019), chosen for faces.
-Sizes are parts of the side of the image, so that images of all sizes suffer alike; noise
-and compression are of pixels.
+Sizes are parts of the side of the image, so that images of all sizes suffer alike;
+noise and compression are of pixels.
 """
 
 from __future__ import annotations

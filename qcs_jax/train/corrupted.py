@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -39,14 +41,21 @@ def measure(
     for name, severity in tqdm(
         passes, "corruptions", leave=False, disable=bool(jax.process_index())
     ):
-
-        def worse(pixels: np.ndarray, examples: np.ndarray) -> np.ndarray:
-            made = [
-                corrupt(image, name, severity, keys[example], landmarks)  # noqa: B023
-                for image, example in zip(pixels, examples, strict=True)
-            ]
-            return np.stack(made)
-
-        logits = predict_split(run, eval_step, variables, source, change=worse)
+        change = functools.partial(_corrupt_all, name, severity, keys, landmarks)
+        logits = predict_split(run, eval_step, variables, source, change)
         found[name].append(float(np.mean(logits.argmax(axis=1) == source.labels)))
     return found
+
+
+def _corrupt_all(
+    name: str,
+    severity: int,
+    keys: Sequence[str],
+    landmarks: np.ndarray,
+    pixels: np.ndarray,
+    examples: np.ndarray,
+) -> np.ndarray:
+    """Corrupts images uint8 `[b, s, s, 3]`, which are the examples `[b]`."""
+    pairs = zip(pixels, examples, strict=True)
+    worse = [corrupt(x, name, severity, keys[i], landmarks) for x, i in pairs]
+    return np.stack(worse)
