@@ -44,12 +44,15 @@ class Trained:
       step: Number of steps that were taken.
       workdir: The run's workdir. For a file of weights, which may lie where nothing
         should be written, a folder of its name in `runs`, which need not exist.
+      in_file: Whether it is from a file of weights, which says itself all that is known
+        of it: what lies in `workdir` may be of another network.
     """
 
     variables: dict
     description: dict
     step: int
     workdir: pathlib.Path
+    in_file: bool = False
 
     @classmethod
     def load(
@@ -58,9 +61,9 @@ class Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
         variables, description, step = load_variables(path, step=step, branch=branch)
         if weights.find(path):
-            workdir = pathlib.Path("runs") / pathlib.PurePath(path).stem
-        else:
-            workdir = _locate(pathlib.Path(path))[0].parent
+            workdir = pathlib.Path("runs") / weights.name_of(path)
+            return cls(variables, description, step, workdir, in_file=True)
+        workdir = _locate(pathlib.Path(path))[0].parent
         return cls(variables, description, step, workdir)
 
     @functools.cached_property
@@ -99,6 +102,8 @@ class Trained:
     @functools.cached_property
     def _metrics(self) -> dict | None:
         """What is in the file of the run's last evaluation."""
+        if self.in_file:
+            return None
         try:
             return json.loads((self.workdir / METRICS_FILE).read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,11 +49,20 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
     if hub.names(path):
         return hub.fetch(os.fspath(path), FILE)
     path = pathlib.Path(path)
-    if (path / FILE).is_file():
+    if (path / FILE).is_file() and not (path / "checkpoints").is_dir():
         return path / FILE
     if path.suffix == SUFFIX and not path.is_dir():
         return path
     return None if path.exists() else pretrained().get(str(path))
+
+
+def name_of(path: str | os.PathLike) -> str:
+    """What a file, its folder, or a network of the Hub is called, fit for a folder."""
+    if hub.names(path):
+        return re.sub(r"[^\w.-]+", "_", os.fspath(path).partition(":")[2])
+    path = pathlib.Path(path)
+    name = path.resolve().name if path.exists() else path.name
+    return name.removesuffix(SUFFIX)
 
 
 def save(

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import shlex
 from typing import Any
 
 import jax
@@ -249,10 +250,11 @@ def _describe(args: argparse.Namespace, served: Served) -> None:
 
 def _next(args: argparse.Namespace) -> str:
     """What to do with it."""
+    out = shlex.quote(str(args.out))
     how = {
         "safetensors": f"qcs_jax.load({str(args.out)!r}).predict('face.jpg')",
-        "hub": f"hf upload OWNER/NAME {args.out}; qcs_jax.load('hf:OWNER/NAME')",
-        "web": f"python -m http.server --directory {args.out}, and open "
+        "hub": f"hf upload OWNER/NAME {out}; qcs_jax.load('hf:OWNER/NAME')",
+        "web": f"python -m http.server --directory {out}, and open "
         f"http://localhost:8000",
     }
     return f", next:\n  {how[args.format]}" if args.format in how else ""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -120,7 +121,9 @@ def _copy(package: pathlib.Path, folder: pathlib.Path) -> None:
     """Copies `_RUNTIME` from an unpacked package, or from its `dist`."""
     said = package / "package.json"
     if said.is_file():
-        version = json.loads(said.read_text("utf-8")).get("version")
+        version = None
+        with contextlib.suppress(ValueError, AttributeError):  # no such JSON
+            version = json.loads(said.read_text("utf-8")).get("version")
         if version != VERSION:
             raise UserError(
                 f"{package} is version {version}: the page is made for {PACKAGE} "

@@ -58,7 +58,8 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     robustness = measured.get("robustness")
     if robustness:
         landmarks = measured["landmarks"]
-        figures |= pictures.of_robustness(robustness, gallery, landmarks)
+        first = predicted.ids[0]
+        figures |= pictures.of_robustness(robustness, gallery, first, landmarks)
     html = _template().render(
         name=config.name,
         date=datetime.date.today().isoformat(),

@@ -63,13 +63,14 @@ def draw(scene: Scene) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def of_robustness(
-    measured: dict, gallery: Gallery, landmarks: list | None
+    measured: dict, gallery: Gallery, first: str, landmarks: list | None
 ) -> dict[str, str]:
     """Draws accuracies on worse images, and such images.
 
     Args:
       measured: From `metrics.robustness.summary`.
       gallery: The test images.
+      first: Name of the first.
       landmarks: Where landmarks are in them, see `corruptions.corrupt`.
 
     Returns:
@@ -78,7 +79,7 @@ def of_robustness(
     (face,) = gallery.pixels([0])
     where = TEMPLATE if landmarks is None else np.array(landmarks)
     curves = robustness.curves(measured["accuracy"], measured["clean"])
-    strip = robustness.strip(face, "", where)
+    strip = robustness.strip(face, first, where)
     return {
         "robustness": _uri("svg+xml", style.encoded(curves, "svg", DPI)),
         "corruptions": _uri("png", style.encoded(strip, "png", DPI)),

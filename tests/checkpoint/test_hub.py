@@ -99,7 +99,7 @@ def load(tmp_path):
 
 
 def test_downloaded_once_and_then_without_a_connection(server, load):
-    expected = f"3 anger joy neutral {pathlib.Path('runs/faces')}\n"
+    expected = f"3 anger joy neutral {pathlib.Path('runs/me_faces')}\n"
     done = load("hf:me/faces", server)
     assert (done.returncode, done.stdout) == (0, expected), done.stderr
     asked = [path for path in server.asked if "/resolve/" in path]
@@ -116,6 +116,7 @@ def test_downloaded_once_and_then_without_a_connection(server, load):
         ("hf:me/none", "the Hub has no repository me/none, or a private one: log in"),
         ("hf:me/faces@v2", "the Hub's me/faces has no revision v2"),
         ("hf:faces", "hf:faces: give hf:OWNER/NAME"),
+        ("hf:me/a--b", "the Hub's me/a--b cannot be downloaded: Cannot have -- or .."),
         ("hf:me/../x", "hf:me/../x: give hf:OWNER/NAME"),
     ],
 )

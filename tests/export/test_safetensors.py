@@ -1,6 +1,7 @@
 """`--format=safetensors`: one file of weights, with what is known of them."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -110,3 +111,22 @@ def test_no_temperature(workdir, tmp_path, run, evaluation):
     status, _, error = run(workdir, "--calibrate")
     assert status == 1 and "has no temperature: evaluate its run" in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_file_takes_nothing_over_from_a_run_of_its_name(
+    workdir, tmp_path, run, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(workdir, out="demo")[0] == 0
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    evaluated(tmp_path / "runs" / "demo", landmarks=[[9, 9]] * 4)
+    trained = checkpoint.Trained.load("demo")
+    assert trained.workdir == pathlib.Path("runs/demo")
+    assert trained.evaluation is None and trained.landmarks is None
+    assert run("demo", "--calibrate", out="again")[0] == 1
+
+
+def test_a_run_is_read_from_its_checkpoints(workdir, tmp_path, run):
+    assert run(saved.run(tmp_path / "other", 2))[0] == 0
+    (tmp_path / "out" / "model.safetensors").rename(workdir / "model.safetensors")
+    assert checkpoint.choose_step(workdir)[0] == 5
