@@ -14,7 +14,7 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, onnx, web
+from qcs_jax.export import check, onnx
 
 pytest.importorskip("jax2onnx", reason=f"ONNX: {onnx.INSTALL}")
 pytestmark = [
@@ -163,7 +163,7 @@ def test_nothing_leaves_the_machine(browser, page, address):
     assert "Content Security Policy" in json.dumps(browser.complaints)
     loaded = browser.run("performance.getEntriesByType('resource').map((x) => x.name)")
     outside = [x for x in loaded if not x.startswith((address[:-10], "blob:", "data:"))]
-    assert outside == ["https://example.org/"] or outside == []
+    assert set(outside) <= {"https://example.org/"}
 
 
 def test_from_a_file_it_says_what_it_needs(browser, page, folder):
@@ -203,8 +203,3 @@ def test_the_camera(folder, address, tmp_path):
         assert not browser.complaints
     finally:
         browser.close()
-
-
-def test_the_runtime_is_the_pinned_one(folder):
-    names = {path.name for path in (folder / "runtime").iterdir()}
-    assert names == {*web._RUNTIME}
