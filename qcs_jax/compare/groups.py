@@ -22,10 +22,12 @@ class Group:
     Attributes:
       label: What tells it from other groups of the data set.
       runs: At least one, with any seeds, finished or not.
+      setting: Value of the field that a sweep varies, as text; empty without one.
     """
 
     label: str
     runs: tuple[Run, ...]
+    setting: str = ""
 
     @property
     def dataset(self) -> str:

@@ -11,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qcs_jax.config import FIELDS, flatten
-from qcs_jax.metrics.run_log import CONFIG_FILE, LOG_FILE, Scores, read_log
+from qcs_jax.metrics import predictions
+from qcs_jax.metrics.predictions import PREDICTIONS_FILE, Predictions
+from qcs_jax.metrics.run_log import (
+    CONFIG_FILE,
+    LOG_FILE,
+    METRICS_FILE,
+    Scores,
+    read_log,
+)
 from qcs_jax.system.errors import UserError
 
 _PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
@@ -42,6 +50,19 @@ class Run:
         """Whether all of its epochs were evaluated."""
         done, whole = self.epochs
         return done == whole
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether `--mode=eval` came after the last training."""
+        metrics, log = self.workdir / METRICS_FILE, self.workdir / LOG_FILE
+        return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
+
+    def predictions(self) -> Predictions | None:
+        """Reads the answers to the test images; None before the evaluation."""
+        path = self.workdir / PREDICTIONS_FILE
+        if not (self.evaluated and path.exists()):
+            return None
+        return predictions.read(path)
 
 
 def is_run(folder: pathlib.Path) -> bool:

@@ -14,7 +14,6 @@ from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.experiment.rows import Row
-from qcs_jax.metrics.run_log import LOG_FILE, METRICS_FILE
 from qcs_jax.system.errors import UserError
 
 
@@ -55,8 +54,8 @@ class Job:
     @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` came after the last training."""
-        metrics, log = self.workdir / METRICS_FILE, self.workdir / LOG_FILE
-        return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
+        run = self.run()
+        return run is not None and run.evaluated
 
     @property
     def state(self) -> str:

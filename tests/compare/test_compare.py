@@ -14,8 +14,9 @@ import pytest
 from qcs_jax.compare import __main__ as command
 from qcs_jax.compare import published
 from qcs_jax.compare.groups import group_runs
+from qcs_jax.compare.lines import Line, Statistic
+from qcs_jax.compare.markdown import markdown
 from qcs_jax.compare.runs import find_runs, read_run
-from qcs_jax.compare.table import Line, Statistic, markdown
 from qcs_jax.metrics import predictions
 
 ROOT = pathlib.Path(__file__).parents[2]
