@@ -13,7 +13,6 @@ from synthetic_faces.expression import ActionUnits
 from synthetic_faces.nuisance import Nuisances
 
 IMAGE_SIZE = 80  # pixels; training resizes them to what its recipe says
-RHO = 0.9  # how often a biased training face has its class's colours
 SPLITS = ("train", "test")
 
 
@@ -41,7 +40,9 @@ class Sample:
         return buffer
 
 
-def draw_sample(seed: int, split: str, index: int, *, biased: bool = False) -> Sample:
+def draw_sample(
+    seed: int, split: str, index: int, *, rho: float | None = None
+) -> Sample:
     """Draws face number `index` of a split.
 
     A pure function of its arguments: nothing depends on which faces were drawn before.
@@ -51,8 +52,9 @@ def draw_sample(seed: int, split: str, index: int, *, biased: bool = False) -> S
       seed: Seed of the whole dataset.
       split: "train" or "test".
       index: Position in the split.
-      biased: Let background and hair colour go with the label (see `RHO`), in "train"
-        only. All else, the expression included, is the same face as without.
+      rho: How often background and hair colour are those of the class, in "train"
+        only; None: they say nothing about it. All else, the expression included, is
+        the same face whatever this is.
 
     Returns:
       The face.
@@ -65,8 +67,8 @@ def draw_sample(seed: int, split: str, index: int, *, biased: bool = False) -> S
     ]
     au, intensity = expression.sample(streams[0], label)
     nuisances = nuisance.sample(streams[1])
-    if biased and split == "train":
-        nuisances = nuisance.follow_label(nuisances, streams[2], label, RHO)
+    if rho is not None and split == "train":
+        nuisances = nuisance.follow_label(nuisances, streams[2], label, rho)
     return Sample(render(au, nuisances, streams[3]), label, intensity, nuisances)
 
 

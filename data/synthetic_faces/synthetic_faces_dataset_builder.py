@@ -13,6 +13,8 @@ from synthetic_faces import nuisance, renderer
 from synthetic_faces.expression import CLASS_NAMES
 
 _SEED = 0
+_RHO = 0.9  # of the config that is called just "biased"
+_RHOS = (0.0, 0.5, 0.8, 0.95)  # of the others
 _SIZES = {"train": 2100, "test": 700}
 
 # The nuisances kept with each image, to measure what a model reads off them.
@@ -33,12 +35,24 @@ class SyntheticFacesConfig(tfds.core.BuilderConfig):
     """A variant of the dataset.
 
     Attributes:
-      biased: Whether background and hair colour go with the label in `train`.
+      rho: How often background and hair colour are those of the class in `train`;
+        None: they say nothing about it.
       sizes: Number of images per split; a smaller dataset is a prefix of a larger.
     """
 
-    biased: bool
+    rho: float | None = None
     sizes: dict[str, int] = dataclasses.field(default_factory=_SIZES.copy)
+
+
+def _biased(name: str, rho: float) -> SyntheticFacesConfig:
+    return SyntheticFacesConfig(
+        name=name,
+        description=(
+            "The same faces; in train, background and hair colour are those of the "
+            f"class with probability {rho:g}, and those of another one otherwise."
+        ),
+        rho=rho,
+    )
 
 
 class Builder(generation.ImageBuilder):
@@ -48,16 +62,9 @@ class Builder(generation.ImageBuilder):
         SyntheticFacesConfig(
             name="balanced",
             description="Nuisances are independent of the label.",
-            biased=False,
         ),
-        SyntheticFacesConfig(
-            name="biased",
-            description=(
-                "The same faces; in train, background and hair colour are those of "
-                f"the class with probability {renderer.RHO}."
-            ),
-            biased=True,
-        ),
+        _biased("biased", _RHO),
+        *(_biased(f"biased_{rho:g}", rho) for rho in _RHOS),
     ]
     class_names = CLASS_NAMES
     image_feature = tfds.features.Image(
@@ -74,10 +81,10 @@ class Builder(generation.ImageBuilder):
         return {split: self._generate_examples(split) for split in renderer.SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        biased = self.builder_config.biased
+        rho = self.builder_config.rho
         count = self.builder_config.sizes[split]
         for index in tqdm.trange(count, desc=f"Drawing {split}", unit=" faces"):
-            face = renderer.draw_sample(_SEED, split, index, biased=biased)
+            face = renderer.draw_sample(_SEED, split, index, rho=rho)
             known = dataclasses.asdict(face.nuisances)
             yield (
                 index,

@@ -138,7 +138,8 @@ def _versus_cells(versus: Versus | None) -> list[str]:
 
 def _aligned(rows: list[list[str]]) -> str:
     """Returns Markdown whose source lines up, numbers to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
+    # A rule of Markdown has a hyphen and a colon at least.
+    first, *others = (max(2, *map(len, column)) for column in zip(*rows, strict=True))
     rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
     lines = []
     for label, *cells in [rows[0], rule, *rows[1:]]:

@@ -2,6 +2,7 @@
 
 python -m qcs_jax.experiment --config=configs/demo.py --table=networks --seeds=0,1,2 \\
     --workdir=runs/networks
+python -m qcs_jax.experiment --table=mine.toml --workdir=runs/mine
 
 Any field that the rows leave free can be set: --config.train.epochs=10. The same
 command goes on where it was stopped, and skips what is finished.
@@ -17,8 +18,9 @@ from collections.abc import Sequence
 from qcs_jax.compare import runs, table
 from qcs_jax.compare.groups import Group
 from qcs_jax.config import flags
+from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import Job, make_plan
-from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
+from qcs_jax.experiment.rows import Table
 from qcs_jax.experiment.runner import MAIN, Runner
 from qcs_jax.system import command, extras
 from qcs_jax.system.errors import UserError
@@ -37,13 +39,26 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
 
 def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
     extras.require("train")  # once, not in every run
-    rows, folder = TABLES[args.table], pathlib.Path(args.workdir)
-    jobs = make_plan(args.config, rows, _seeds(args.seeds), overrides, folder)
-    print(_overview(jobs))
+    chosen, folder = tablefile.read(args.table), pathlib.Path(args.workdir)
+    if chosen.sweep:
+        extras.require("report")
+    config, seeds = _config(args, chosen), _seeds(args, chosen)
+    jobs = make_plan(config, chosen.rows, seeds, overrides, folder)
+    print(_overview(chosen, jobs))
     failures = Runner(program).run(jobs)
-    groups = [Group(job.row.label, _runs_like(job)) for job in jobs[: len(rows)]]
+    found = [
+        Group(job.row.label, _runs_like(job), job.row.setting)
+        for job in jobs[: len(chosen.rows)]
+    ]
     print()
-    table.show([g for g in groups if g.runs], folder, PAPER_TABLE[args.table])
+    groups = [group for group in found if group.runs]
+    shown = iter(table.show(groups, folder, chosen.paper, chosen.against))
+    if chosen.sweep:
+        from qcs_jax.experiment import curve  # matplotlib, once all is trained
+
+        lines = [next(shown) if group.runs else None for group in found]
+        if drawn := curve.draw(chosen.sweep, lines, folder):
+            print(f"drew {drawn} and .pdf")
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -57,9 +72,11 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--config", required=True, metavar="FILE", help=flags.HELP)
-    add("--table", required=True, choices=[*TABLES], help="1, 2: as in the paper")
-    add("--seeds", required=True, metavar="0,1,2", help="a run of each row with each")
+    of_table = "; default: that of the table"
+    tables = ", ".join(tablefile.BUILT_IN)
+    add("--config", metavar="FILE", help=flags.HELP + of_table)
+    add("--table", required=True, help=f"{tables}, or a .toml file of your own")
+    add("--seeds", metavar="0,1,2", help=f"a run of each row with each{of_table}")
     add("--workdir", required=True, metavar="FOLDER", help="folder of all the runs")
     args, others = parser.parse_known_args(argv)
     for text in others:
@@ -68,7 +85,19 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     return args, others
 
 
-def _seeds(text: str) -> list[int]:
+def _config(args: argparse.Namespace, chosen: Table) -> str:
+    config = args.config or chosen.config
+    if not config:
+        raise UserError(f"table {args.table} names no recipe: give --config=FILE")
+    return config
+
+
+def _seeds(args: argparse.Namespace, chosen: Table) -> list[int]:
+    text = args.seeds
+    if text is None and chosen.seeds:
+        return [*chosen.seeds]
+    if text is None:
+        raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
     try:
         seeds = [int(word) for word in text.split(",")]
     except ValueError:
@@ -78,11 +107,12 @@ def _seeds(text: str) -> list[int]:
     return seeds
 
 
-def _overview(jobs: list[Job]) -> str:
+def _overview(chosen: Table, jobs: list[Job]) -> str:
     """Says what is going to be run, and what is there."""
     width = max(len(job.row.label) for job in jobs)
     todo = sum(not job.finished for job in jobs)
-    lines = [f"{len(jobs)} runs, {todo} of them to be trained:"]
+    lines = [chosen.about] if chosen.about else []
+    lines += [f"{len(jobs)} runs, {todo} of them to be trained:"]
     lines += [
         f"  {job.row.label:<{width}}  seed {job.seed}  {job.workdir}  {job.state}"
         for job in jobs

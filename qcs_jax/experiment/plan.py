@@ -109,7 +109,7 @@ def make_plan(
 
     Args:
       config: `FILE` or `FILE:VARIANT` as for `qcs_jax.main`; the network in it is
-        replaced by that of each row.
+        replaced by that of each row that sets one.
       rows: Rows of the table.
       seeds: One run of each row with each.
       overrides: `--config.FIELD=VALUE`, for all runs.
@@ -130,11 +130,14 @@ def make_plan(
 def _job(
     config: str, row: Row, seed: int, overrides: Sequence[str], workdir: pathlib.Path
 ) -> Job:
-    own = {**row.fields, "seed": seed}
-    fields = [*overrides, *(f"--config.{name}={value}" for name, value in own.items())]
-    of_row = _of_network(config, row.fields["model.name"])
-    found = read_config(of_row, fields)
-    validate(found)
+    fields = [*overrides, *row.overrides(), f"--config.seed={seed}"]
+    network = row.fields.get("model.name")
+    of_row = _of_network(config, network) if network else config
+    try:
+        found = read_config(of_row, fields)
+        validate(found)
+    except UserError as error:
+        raise UserError(f"row {row.name!r}: {error}") from error
     folder = workdir / row.name / f"seed{seed}"
     arguments = (f"--config={of_row}", *fields, f"--workdir={folder}")
     flat = json.loads(json.dumps(flatten(found)))  # as config.json has it

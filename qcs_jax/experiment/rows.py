@@ -3,48 +3,69 @@
 from __future__ import annotations
 
 import dataclasses
-
-from qcs_jax import models
-from qcs_jax.compare.published import dcs_fields
+from collections.abc import Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row, at one value of the field that is swept if there is one.
 
     Attributes:
-      name: Name of its folder.
+      name: Name of its folder, within that of the experiment.
       label: What the table calls it.
-      fields: What it sets, by dotted names; `model.name` is one of them.
+      fields: What it sets, by dotted names.
+      setting: What is swept and its value, as text; empty without a sweep, and where
+        data sets are swept, which tables name anyway.
     """
 
     name: str
     label: str
-    fields: dict[str, str]
+    fields: Mapping[str, Any]
+    setting: str = ""
+
+    def overrides(self) -> list[str]:
+        """Returns the fields as arguments of `qcs_jax.main`."""
+        return [f"--config.{field}={value}" for field, value in self.fields.items()]
 
 
-def _information(name: str) -> Row:
-    fields = {"model.name": "qcs", "model.information": name}
-    return Row(name, f"qcs: {name.upper()}", fields)
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A field that takes one value after another, with every row at each.
+
+    Attributes:
+      field: Its dotted name.
+      values: Its values.
+      at: Where each stands on the axis of the figure.
+      numbered: Whether these are numbers, not places side by side.
+      axis: What that axis is called.
+    """
+
+    field: str
+    values: tuple[Any, ...]
+    at: tuple[float, ...]
+    numbered: bool
+    axis: str
 
 
-TABLES = {
-    "networks": tuple(Row(n, n, {"model.name": n}) for n in models.BRANCHES),
-    "1": (
-        Row("1_baseline", "1 baseline", {"model.name": "baseline"}),
-        Row("2_csa_none", "2 dcs: CSA, no connection", dcs_fields("csa", "none")),
-        Row("3_sdpa_gap", "3 dcs: SDPA, GAP", dcs_fields("sdpa", "gap")),
-        Row("4_csa_gap", "4 dcs: CSA, GAP", dcs_fields("csa", "gap")),
-        Row(
-            "5_csa_bilinear",
-            "5 dcs: CSA, bilinear pooling",
-            dcs_fields("csa", "bilinear"),
-        ),
-        Row("6_csa_vit", "6 dcs: CSA, ViT", dcs_fields("csa", "vit")),
-        Row("7_csa_vit_kl", "7 dcs: CSA, ViT, KL", dcs_fields("csa", "vit", "kl")),
-    ),
-    "2": (_information("s"), _information("d"), _information("sd")),
-}
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """What an experiment trains, and how its rows are compared.
 
-# Where the paper's numbers for the rows are; None: wherever the variant is.
-PAPER_TABLE = {"networks": None, "1": 1, "2": 2}
+    Attributes:
+      about: What the table asks, for people; may be empty.
+      rows: The rows in their order; with a sweep, all of them for each value.
+      against: Label of the row that the others are compared with; None: no row.
+      paper: Number of the paper's table with the same rows, see `published.find`.
+      config: The recipe, where the file names one.
+      seeds: The seeds, where the file names some.
+      sweep: What is swept.
+    """
+
+    about: str
+    rows: tuple[Row, ...]
+    against: str | None
+    paper: int | None
+    config: str | None
+    seeds: tuple[int, ...]
+    sweep: Sweep | None

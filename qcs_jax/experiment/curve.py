@@ -1,0 +1,44 @@
+"""Draws what a sweep found."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from qcs_jax.compare.lines import Line
+from qcs_jax.experiment.rows import Sweep
+from qcs_jax.visualize import style
+from qcs_jax.visualize.sweep import Curve, curves
+
+
+def draw(
+    sweep: Sweep, lines: Sequence[Line | None], folder: pathlib.Path
+) -> pathlib.Path | None:
+    """Writes `folder/sweep.png` and `.pdf`.
+
+    Args:
+      sweep: What was swept.
+      lines: All rows at the first value, then at the second, and so on; None for those
+        without a run.
+      folder: Where to.
+
+    Returns:
+      The first file, or None if no run was evaluated yet.
+    """
+    rows = len(lines) // len(sweep.values)
+    variants = []
+    for row in range(rows):
+        points = [
+            (at, line)
+            for at, line in zip(sweep.at, lines[row::rows], strict=True)
+            if line is not None and line.evidence is not None
+        ]
+        if points:
+            found = [line.evidence.accuracy for _, line in points if line.evidence]
+            variants.append(Curve(points[0][1].label, [at for at, _ in points], found))
+    if not variants:
+        return None
+    chance = next((line.chance for line in lines if line), None)
+    ticks = None if sweep.numbered else [str(value) for value in sweep.values]
+    figure = curves(variants, sweep.axis, chance, ticks)
+    return style.save(figure, folder, "sweep")[0]
