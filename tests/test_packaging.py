@@ -65,11 +65,13 @@ def test_what_is_in_it(wheel):
     wanted |= sources("configs", "README.md") | sources("data", "README.md")
     wanted |= sources("qcs_jax", "*.jinja") | sources("qcs_jax", "pretrained/*")
     wanted |= sources("qcs_jax", "export/page/*")
+    wanted |= sources("qcs_jax", "experiment/tables/*")
     assert installed == wanted
     assert {
         "qcs_jax/configs/raf.py",
         "qcs_jax/data/raf_db/README.md",
         "qcs_jax/pretrained/face_detector.onnx",
+        "qcs_jax/experiment/tables/networks.toml",
         "qcs_jax/export/page/index.html",
         "qcs_jax/export/page/page.js",
         "qcs_jax/pretrained/fer2013.safetensors",

@@ -60,7 +60,8 @@ def read(name: str) -> Table:
         return _table(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise UserError(
-            f"there is no table {name}: give {', '.join(BUILT_IN)} or a .toml file"
+            f"--table={name}: there is no such table: give {', '.join(BUILT_IN)} or "
+            f"a .toml file"
         ) from None
     except OSError as error:
         raise UserError(f"--table={name}: {error.strerror}") from error

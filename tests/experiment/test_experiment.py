@@ -11,8 +11,8 @@ import pytest
 
 from qcs_jax.compare.runs import Run
 from qcs_jax.experiment import __main__ as command
+from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import make_plan
-from qcs_jax.experiment.rows import TABLES
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEMO = str(ROOT / "configs" / "demo.py")
@@ -49,7 +49,11 @@ class World:
         """For the child, which has no time to read configuration files."""
         elsewhere = self.folder / "elsewhere"  # where nothing is checked
         jobs = make_plan(
-            config, TABLES[table], map(int, seeds.split(",")), overrides, elsewhere
+            config,
+            tablefile.read(table).rows,
+            map(int, seeds.split(",")),
+            overrides,
+            elsewhere,
         )
         configs = {
             str(self.workdir / job.workdir.relative_to(elsewhere)): job.config
@@ -233,7 +237,11 @@ def test_unknown_arguments(text, capsys):
 def test_a_job_reads_what_compare_reads(world):
     world.experiment(seeds="0")
     [job] = make_plan(
-        DEMO, TABLES["networks"][:1], [0], ["--config.train.epochs=3"], world.workdir
+        DEMO,
+        tablefile.read("networks").rows[:1],
+        [0],
+        ["--config.train.epochs=3"],
+        world.workdir,
     )
     assert isinstance(job.run(), Run) and job.run().finished and job.finished
     assert job.state == "finished"

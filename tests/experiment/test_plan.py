@@ -1,12 +1,13 @@
 """The runs of a table: which there are, and what each is configured with."""
 
 import pathlib
+import re
 
 import manual_commands
 import pytest
 
+from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import make_plan
-from qcs_jax.experiment.rows import PAPER_TABLE, TABLES
 from qcs_jax.system.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -15,7 +16,8 @@ RAF = str(ROOT / "configs" / "raf.py")
 
 
 def plan(config=DEMO, table="networks", seeds=(0,), overrides=(), workdir="none"):
-    return make_plan(config, TABLES[table], seeds, overrides, pathlib.Path(workdir))
+    rows = tablefile.read(table).rows
+    return make_plan(config, rows, seeds, overrides, pathlib.Path(workdir))
 
 
 def column(jobs, *fields):
@@ -82,8 +84,14 @@ def test_the_rows_of_table_2():
 def test_the_papers_number_of_every_row(table, expected):
     from qcs_jax.compare import published
 
-    found = [published.find(j.config, PAPER_TABLE[table]) for j in plan(RAF, table)]
+    of_paper = tablefile.read(table).paper
+    found = [published.find(job.config, of_paper) for job in plan(RAF, table)]
     assert [result.percent["raf_db"] for result in found] == expected
+
+
+def table_of_the_manual():
+    text = (ROOT / "qcs_jax/experiment/README.md").read_text()
+    return re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]
 
 
 @pytest.mark.parametrize(
@@ -95,11 +103,18 @@ def test_the_papers_number_of_every_row(table, expected):
     ],
     ids=" ".join,
 )
-def test_commands_of_the_manual(words):
-    named = dict(word.removeprefix("--").split("=") for word in words[:4])
-    seeds = [int(seed) for seed in named["seeds"].split(",")]
-    jobs = plan(named["config"], named["table"], seeds, words[4:])
-    assert len(jobs) == len(TABLES[named["table"]]) * len(seeds)
+def test_commands_of_the_manual(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "sam.toml").write_text(table_of_the_manual())
+    others = [word for word in words if word.startswith("--config.")]
+    given = [word.removeprefix("--") for word in words if word not in others]
+    named = dict(word.split("=", 1) for word in given)
+    table = tablefile.read(named["table"])
+    config = named.get("config", table.config)
+    seeds = named.get("seeds", ",".join(map(str, table.seeds))).split(",")
+    jobs = plan(config, named["table"], [int(seed) for seed in seeds], others)
+    assert len(jobs) == len(table.rows) * len(seeds)
 
 
 def test_a_recipe_by_its_name(monkeypatch, tmp_path):
