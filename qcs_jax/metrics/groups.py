@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -201,5 +202,8 @@ def table(found: Mapping) -> str:
                 f"{100 * group['ece']:17.1f}  {100 * group['ece_by_chance']:9.1f}  "
                 f"{100 * group['overconfidence']:+14.1f}  {group['nll']:6.3f}"
             )
-        lines += [f"  {remark}" for remark in remarks(column, found["small"])]
+        for remark in remarks(column, found["small"]):
+            lines += textwrap.wrap(
+                remark, 96, initial_indent="  ", subsequent_indent="  "
+            )
     return "\n".join(lines)
