@@ -2,17 +2,20 @@
 
 import collections
 import contextlib
+import csv
 import io
 import pathlib
+import shlex
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
 
+from qcs_jax.metrics.group_file import GROUPS_FILE
 from qcs_jax.system import files
 
 _READ_AT_ONCE = 1024
@@ -25,6 +28,7 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       class_names: Names of the classes, in the order of the labels.
       image_feature: How images are stored.
       more_features: Features beside image, label and id.
+      group_columns: What is known of the people in the images, see `groups_of`.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -33,6 +37,7 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     class_names: Sequence[str]
     image_feature = tfds.features.Image(shape=(None, None, 3))
     more_features: Mapping[str, Any] = {}
+    group_columns: Sequence[str] = ()
 
     @property
     def title(self) -> str:
@@ -49,6 +54,43 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def report(self) -> pathlib.Path:
         """Where the unreadable images are listed."""
         return self.folder / "unreadable.txt"
+
+    @property
+    def groups(self) -> pathlib.Path:
+        """Where the groups of the images are, among the data, if any are known."""
+        return pathlib.Path(self.data_path) / GROUPS_FILE
+
+    def groups_of(self, example: Mapping[str, Any]) -> Sequence[str]:
+        """Returns the groups of an example, one for each of `group_columns`.
+
+        They are what somebody has noted down, "" where nobody has; nothing is guessed
+        from the image.
+        """
+        raise NotImplementedError
+
+    def with_groups(self, splits: Mapping[str, Iterator]) -> dict[str, Iterator]:
+        """Lets all examples pass, and writes their groups when the last has passed.
+
+        What is written then appears and disappears together with the data.
+
+        Args:
+          splits: Generators of `(key, example)`.
+        """
+        if not self.group_columns:
+            return dict(splits)
+        rows: list[tuple[str, ...]] = [("id", *self.group_columns)]
+        left = set(splits)
+
+        def passing(split: str, examples: Iterator) -> Iterator:
+            for key, example in examples:
+                rows.append((example["id"], *self.groups_of(example)))
+                yield key, example
+            left.remove(split)
+            if not left:
+                with self.groups.open("w", encoding="utf-8", newline="") as file:
+                    csv.writer(file, lineterminator="\n").writerows(rows)
+
+        return {split: passing(split, x) for split, x in splits.items()}
 
     def _info(self) -> tfds.core.DatasetInfo:
         features = {
@@ -126,6 +168,9 @@ def summarize(
         print(f"{name:{width}}", *(f"{count[label]:10,}" for _, count in columns))
     print(f"{'total':{width}}", *(f"{count.total():10,}" for _, count in columns))
     print(f"\nThe dataset is in {builder.data_path}")
+    groups = pathlib.Path(builder.data_path) / GROUPS_FILE
+    if groups.exists():
+        print(f"Groups of people: --mode=eval --groups={shlex.quote(str(groups))}")
     return counts
 
 

@@ -44,6 +44,21 @@ class Example:
 
 
 @dataclasses.dataclass(frozen=True)
+class Groups:
+    """What a copy knows of the people in its images.
+
+    Attributes:
+      columns: What it is about.
+      of: Id of an image -> a group for each column, "" where it is not known.
+      unreadable: Files about images that are no use.
+    """
+
+    columns: tuple[str, ...]
+    of: Mapping[str, tuple[str, ...]]
+    unreadable: list[Unreadable]
+
+
+@dataclasses.dataclass(frozen=True)
 class Copy:
     """Somebody's copy of an official distribution.
 
@@ -52,12 +67,14 @@ class Copy:
       examples: Per split.
       unreadable: Entries that are no use, found before any image was opened.
       remarks: What the user should know about it, one line each.
+      groups: What the copy knows of people, or None if nothing.
     """
 
     root: pathlib.Path
     examples: dict[str, list[Example]]
     unreadable: list[Unreadable] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)
+    groups: Groups | None = None
 
     def counts(self, split: str) -> collections.Counter[int]:
         """Returns the number of examples per label."""
@@ -72,8 +89,10 @@ class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
       max_unreadable: How many unreadable images are tolerated.
       published: Per split, the number of images of each class in the original.
       how_to_obtain: The tree that is expected, and where to request it.
+      knows_people: Whether a complete copy knows groups of people.
     """
 
+    knows_people: bool = False
     copy: Copy | None = None
     max_unreadable: int = 0
     published: Mapping[str, Sequence[int]]
@@ -105,7 +124,16 @@ class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
         (self.data_path / _ORIGIN_FILE).write_text(origin)
         self.unreadable = list(self.copy.unreadable)
         self._stored: dict[str, collections.Counter[int]] = {}
-        return {split: self._generate_examples(split) for split in self.copy.examples}
+        splits = {split: self._generate_examples(split) for split in self.copy.examples}
+        return self.with_groups(splits)
+
+    @property
+    def group_columns(self) -> Sequence[str]:
+        return self.copy.groups.columns if self.copy and self.copy.groups else ()
+
+    def groups_of(self, example: Mapping[str, Any]) -> Sequence[str]:
+        unknown = ("",) * len(self.group_columns)
+        return self.copy.groups.of.get(example["id"], unknown)
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         examples = self.copy.examples[split]
@@ -160,7 +188,9 @@ def prepare(
         if generation.is_prepared(builder) and not overwrite:
             origin = _check_origin(builder, root)
             print(f"{builder.title} is already prepared, from {origin}.")
-            print("To prepare it again, add --overwrite.\n")
+            lacking = builder.knows_people and not builder.groups.exists()
+            also = ", with groups of people if your copy has them" if lacking else ""
+            print(f"To prepare it again{also}, add --overwrite.\n")
         else:
             _store(builder, _existing(builder, root), max_unreadable)
     counts = generation.summarize(builder, builder.published)
@@ -211,12 +241,28 @@ def _store(builder: OfficialBuilder, root: pathlib.Path, max_unreadable: int) ->
     builder.max_unreadable = max_unreadable
     for remark in builder.copy.remarks:
         print(remark)
+    if builder.copy.groups:
+        _report_groups(builder.copy.groups.unreadable, max_unreadable)
     # Enough may be wrong already to spare the user the long pass.
     integrity.report_unreadable(builder.copy.unreadable, max_unreadable, builder.report)
     generation.generate(builder)
     if builder.unreadable:
         count = len(builder.unreadable)
         print(f"skipped {count:,} unreadable images, listed in {builder.report}")
+
+
+def _report_groups(unreadable: list[Unreadable], limit: int) -> None:
+    """Names the files that say nothing of their image; ends where they are too many."""
+    if len(unreadable) > limit:
+        first = unreadable[0]
+        raise UserError(
+            f"{len(unreadable)} files about people are unreadable, {limit} are "
+            f"tolerated; the first is {first.path} ({first.reason}). Restore them, "
+            f"raise --max_unreadable, or remove {first.path.parent} to prepare without "
+            f"groups"
+        )
+    for file in unreadable:
+        print(f"no group is known of the image of {file.path}: {file.reason}")
 
 
 def _check_origin(builder: OfficialBuilder, root: pathlib.Path | None) -> str:

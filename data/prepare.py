@@ -125,6 +125,8 @@ def _synthetic_faces(args: argparse.Namespace, config: str) -> None:
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not args.overwrite:
             print(f"{builder.title} is already prepared.\n")
+            if not builder.groups.exists():
+                print("It has no groups.csv: add --overwrite to prepare it with one.\n")
         else:
             generation.generate(builder)
     generation.summarize(builder)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from qcs_jax.train.evaluate import Evaluation
 
+_OF_EVALUATION = ("corruptions", "groups")  # flags that training does not have
+
 
 def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     """Runs the command line; returns the exit status.
@@ -52,14 +54,22 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
             action="store_true",
             help="evaluate on worse images, too: blurred, noisy, dark, hidden in part",
         )
+        add(
+            "--groups",
+            metavar="CSV",
+            help="evaluate groups of people, too; the first line is id,COLUMN,...",
+        )
     _add_meeting(parser)
     args, overrides = parser.parse_known_args(argv)
     try:
         config = flags.read_config(args.config, overrides)
         meeting = _meeting(args)
-        corruptions = getattr(args, "corruptions", False)
-        if corruptions and (mode or args.mode) == "train":
-            raise UserError("--corruptions is for --mode=eval")
+        options = {flag: getattr(args, flag, None) for flag in _OF_EVALUATION}
+        for flag, value in options.items():
+            if value and (mode or args.mode) == "train":
+                raise UserError(f"--{flag} is for --mode=eval")
+        if options["groups"] == "":
+            raise UserError("--groups= names no file: give a CSV file")
     except UserError as error:
         parser.error(str(error))
     workdir = args.workdir or f"runs/{config.name}"
@@ -75,7 +85,8 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
         workdir,
         evaluate,
         meeting,
-        corruptions=corruptions,
+        corruptions=bool(options["corruptions"]),
+        grouped=options["groups"] or "",
     )
 
 
@@ -130,12 +141,13 @@ def run(
     meeting: Meeting | None = None,
     *,
     corruptions: bool = False,
+    grouped: str | os.PathLike = "",
 ) -> int:
     """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
     `then` is the command that evaluates what was trained; `meeting` says how this
-    process meets others, `GONE` is the status if one of them is lost; `corruptions` is
-    of `evaluate_run`.
+    process meets others, `GONE` is the status if one of them is lost; `corruptions` and
+    `grouped` are of `evaluate_run`.
     """
 
     def train() -> None:
@@ -148,7 +160,9 @@ def run(
         from qcs_jax.train.evaluate import evaluate_run
 
         with signals.ending():
-            evaluation = evaluate_run(config, workdir, corruptions=corruptions)
+            evaluation = evaluate_run(
+                config, workdir, corruptions=corruptions, grouped=grouped
+            )
             print(evaluation)
             _report(evaluation, config.data.dir)
 

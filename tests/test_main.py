@@ -50,6 +50,12 @@ def run(*arguments):
         (("--config=demo", "--multihost", "--patience=0"), "give 1 or more seconds"),
         (("--config=demo", "--multihost"), "no cluster was found"),
         (("--config=demo", "--corruptions"), "--corruptions is for --mode=eval"),
+        (("--config=demo", "--groups=a.csv"), "--groups is for --mode=eval"),
+        (("--config=demo", "--mode=eval", "--groups="), "--groups= names no file"),
+        (
+            ("--config=demo", "--mode=eval", "--groups=a.csv"),
+            "--groups=a.csv: No such file",
+        ),
         (("--config=configs/demo.py", "train"), "unknown argument train"),
         (("--config=configs/raf.py:foo",), "no variant 'foo': give baseline, dcs, qcs"),
         (

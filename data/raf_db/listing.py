@@ -7,6 +7,7 @@ from official import Copy, Example, missing, stored
 
 from qcs_jax.images import datasets
 from qcs_jax.system.errors import UserError
+from raf_db import attributes
 
 # Labels in the list count from 1.
 CLASS_NAMES = datasets.CLASS_NAMES["raf_db"]
@@ -49,8 +50,11 @@ def scan(root: pathlib.Path) -> Copy:
         path = aligned / f"{name}_aligned.jpg"
         example = Example(f"aligned/{path.name}", label, path, stored(path))
         examples[split].append(example)
-    copy = Copy(root=root, examples=examples)
+    groups = attributes.read(basic, examples)
+    copy = Copy(root=root, examples=examples, groups=groups)
     copy.remarks.extend(_permuted(copy))
+    if not groups:
+        copy.remarks.append(attributes.without(basic))
     return copy
 
 

@@ -13,6 +13,7 @@ class Builder(official.OfficialBuilder):
     class_names = listing.CLASS_NAMES
     published = listing.PUBLISHED
     how_to_obtain = listing.HOW_TO_OBTAIN
+    knows_people = True
 
     def scan(self, root: pathlib.Path) -> official.Copy:
         return listing.scan(root)

@@ -1,7 +1,7 @@
 """TFDS builder of the synthetic faces."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import generation
@@ -76,9 +76,15 @@ class Builder(generation.ImageBuilder):
         **{name: tfds.features.Scalar(np.float32) for name in _SCALARS},
     }
 
+    group_columns = ("skin", "facial_hair", "glasses", "occlusion")
+
+    def groups_of(self, example: Mapping[str, Any]) -> Sequence[str]:
+        return [_CATEGORIES[column][example[column]] for column in self.group_columns]
+
     def _split_generators(self, dl_manager: Any) -> dict[str, Iterator]:
         del dl_manager  # nothing to download
-        return {split: self._generate_examples(split) for split in renderer.SPLITS}
+        splits = {split: self._generate_examples(split) for split in renderer.SPLITS}
+        return self.with_groups(splits)
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         rho = self.builder_config.rho

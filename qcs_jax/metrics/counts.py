@@ -51,8 +51,7 @@ class Counts:
         hit = (prediction == labels).astype(np.int64)
         columns = np.stack([np.ones(m, np.int64), _units(confidence), hit], axis=-1)
         bins = np.zeros((BINS, 3), np.int64)
-        place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-        np.add.at(bins, place, columns)
+        np.add.at(bins, bin_of(confidence), columns)
         nll = _units(-log_p[np.arange(m), labels])
         brier = _units(((p - np.eye(k)[labels]) ** 2).sum(axis=-1))
         return cls(confusion, int(nll.sum()), int(brier.sum()), bins)
@@ -99,6 +98,11 @@ class Counts:
             }
             for h, a, p in zip(hits, actual, predicted, strict=True)
         ]
+
+
+def bin_of(confidence: np.ndarray) -> np.ndarray:
+    """Returns which of `BINS` a confidence between 0 and 1 falls into, int."""
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
 
 
 def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:

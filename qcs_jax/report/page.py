@@ -9,7 +9,7 @@ import pathlib
 from qcs_jax import checkpoint, report
 from qcs_jax.config import base_config, flatten
 from qcs_jax.input import sources
-from qcs_jax.metrics import predictions
+from qcs_jax.metrics import groups, predictions
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.report import pictures
@@ -60,11 +60,16 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         landmarks = measured["landmarks"]
         first = predicted.ids[0]
         figures |= pictures.of_robustness(robustness, gallery, first, landmarks)
+    grouped = measured.get("groups")
+    accuracy = measured["metrics"]["accuracy"]
     html = _template().render(
         name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
         robustness=robustness,
+        groups=grouped,
+        group_charts=pictures.of_groups(grouped, accuracy) if grouped else {},
+        remarks=groups.remarks,
         rows=NAMES,
         figures=figures,
         captions=FIGURES | pictures.OF_ROBUSTNESS,
@@ -117,6 +122,7 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = lambda x: "–" if x is None else f"{100 * x:.2f}"
+    environment.filters["tenths"] = lambda x: "–" if x is None else f"{100 * x:.1f}"
     environment.filters["value"] = _value
     return environment.get_template("page.html.jinja")
 

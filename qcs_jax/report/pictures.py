@@ -11,7 +11,7 @@ from PIL import Image
 
 from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.predict.align import TEMPLATE
-from qcs_jax.visualize import Unavailable, robustness, style
+from qcs_jax.visualize import Unavailable, groups, robustness, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
@@ -83,6 +83,25 @@ def of_robustness(
     return {
         "robustness": _uri("svg+xml", style.encoded(curves, "svg", DPI)),
         "corruptions": _uri("png", style.encoded(strip, "png", DPI)),
+    }
+
+
+def of_groups(measured: dict, accuracy: float) -> dict[str, str]:
+    """Draws the accuracy of groups.
+
+    Args:
+      measured: From `metrics.groups.summary`.
+      accuracy: That of all images.
+
+    Returns:
+      Data URI by column, of those that have groups.
+    """
+    return {
+        column["column"]: _uri(
+            "svg+xml", style.encoded(groups.intervals(column, accuracy), "svg", DPI)
+        )
+        for column in measured["columns"]
+        if column["groups"]
     }
 
 

@@ -20,7 +20,7 @@ from qcs_jax.checkpoint.description import check_same_network, differences, vers
 from qcs_jax.config import Role, fields_with
 from qcs_jax.images.decode import decode
 from qcs_jax.input.sources import Source
-from qcs_jax.metrics import predictions, robustness
+from qcs_jax.metrics import group_file, groups, predictions, robustness
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.results import Results, table
 from qcs_jax.metrics.run_log import METRICS_FILE, Scores, read_log
@@ -60,6 +60,9 @@ class Evaluation:
         lines.append(table(m))
         if m.get("robustness"):
             lines.append(robustness.table(m["robustness"]))
+        if m.get("groups"):
+            lines += [f"  note: {note}" for note in m["groups"]["notes"]]
+            lines.append(groups.table(m["groups"]))
         written = f"  written to {self.folder / METRICS_FILE} and {PREDICTIONS_FILE}"
         return "\n".join([*lines, written])
 
@@ -69,6 +72,7 @@ def evaluate_run(
     workdir: str | os.PathLike,
     *,
     corruptions: bool = False,
+    grouped: str | os.PathLike = "",
 ) -> Evaluation:
     """Evaluates the checkpoint that held-out images chose, or else the last one.
 
@@ -83,19 +87,25 @@ def evaluate_run(
         measured goes into a folder of `runs/NAME`.
       corruptions: Measure the accuracy on worse images, too, which takes 50 times as
         long; see `images.corruptions`.
+      grouped: A CSV file of groups of people, which are measured each; see
+        `metrics.group_file`.
 
     Raises:
-      UserError: if there is no checkpoint, or it is of another network.
+      UserError: if there is no checkpoint, or it is of another network; if `grouped`
+        is no such file, or about other images.
     """
     compilation_cache.enable()
+    told = group_file.read(grouped) if grouped else None
     step, chosen = choose_step(workdir)
     trained = Trained.load(workdir, step=step, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     variables = replicate(trained.variables)
-    results = _measure(run, variables, held_out)
     test, root = run.splits.test, pathlib.Path(workdir)
+    ids = test.ids(range(len(test)))
+    groupings = told.groupings(ids) if told else []
+    results = _measure(run, variables, held_out)
     if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
@@ -122,11 +132,19 @@ def evaluate_run(
         )
         clean = measured["metrics"]["accuracy"]
         measured["robustness"] = robustness.summary(accuracy, clean)
+    if told:
+        measured["groups"] = groups.summary(
+            groupings,
+            results.logits,
+            results.labels,
+            results.class_names,
+            told.notes(ids),
+        )
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
         predictions.write(
             folder / PREDICTIONS_FILE,
-            test.ids(range(len(test))),
+            ids,
             results.labels,
             results.probabilities,
             results.class_names,

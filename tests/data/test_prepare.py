@@ -11,11 +11,13 @@ import time
 
 import prepare
 import pytest
+import tensorflow_datasets as tfds
 from PIL import Image
 from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
 
 from qcs_jax.config import flags
 from qcs_jax.input import sources
+from qcs_jax.metrics import group_file
 
 CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
 
@@ -64,6 +66,35 @@ def test_synthetic_faces(run, tmp_path):
     assert code == 0 and "already prepared" in out and "surprise" in out
     after = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
     assert after == before
+
+
+def test_what_is_known_of_the_faces(run, stored, tmp_path):
+    """The groups are those of the features that are stored with each face."""
+    _, out, _ = run("synthetic_faces")
+    path = tmp_path / "prepared/synthetic_faces/balanced/1.0.0/groups.csv"
+    assert f"--groups={path}\n" in out
+    found = group_file.read(path)
+    assert found.columns == ("skin", "facial_hair", "glasses", "occlusion")
+    builder = tfds.builder_from_directory(path.parent)
+    records = []
+    for split in ("train", "test"):
+        skip = {"image": tfds.decode.SkipDecoding()}
+        records += builder.as_data_source(split, decoders=skip)
+    assert found.rows == {
+        record["id"].decode(): tuple(
+            builder.info.features[column].int2str(int(record[column]))
+            for column in found.columns
+        )
+        for record in records
+    }
+    assert len({skin for skin, *_ in found.rows.values()}) > 2
+    path.unlink()  # as it was prepared before there were groups
+    out = run("synthetic_faces")[1]
+    assert "It has no groups.csv: add --overwrite to prepare it with one." in out
+    assert "--groups=" not in out
+    run("synthetic_faces", "--overwrite")
+    assert path.exists()
+    assert "no groups.csv" not in run("synthetic_faces")[1]
 
 
 def test_next_step_names_config_and_place(run, tmp_path):

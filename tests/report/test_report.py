@@ -13,7 +13,8 @@ import toy
 
 from qcs_jax import main
 from qcs_jax.images.corruptions import CORRUPTIONS
-from qcs_jax.metrics import predictions, robustness
+from qcs_jax.metrics import groups, predictions, robustness
+from qcs_jax.metrics.group_file import Grouping
 from qcs_jax.report import __main__ as command
 from qcs_jax.report import page, pictures
 from qcs_jax.system.errors import UserError
@@ -197,3 +198,56 @@ def test_robustness_if_it_was_measured(run):
     )
     assert "accuracy on worse images, by what was done to them" in text.lower()
     assert "the first test image as it is, and at every severity" in text.lower()
+
+
+def test_groups_if_they_were_measured(run):
+    assert "Groups of people" not in read(run)[1]
+    file = run / "metrics.json"
+    measured = json.loads(file.read_text())
+    hostile = "<b onclick=x>old</b>"
+    columns = [
+        Grouping("age $x$", ("young", hostile), np.repeat([0, 1, -1], [60, 20, 3])),
+        Grouping("glasses", ("yes", "no"), np.arange(83) % 2),
+        Grouping("nothing", (), np.full(83, -1)),
+    ]
+    logits = np.random.default_rng(0).normal(size=(83, 3))
+    found = groups.summary(columns, logits, np.arange(83) % 3, toy.CLASSES, ["a note"])
+    measured["groups"] = found
+    file.write_text(json.dumps(measured))
+    page.write(run)
+    reader, text = read(run)
+    assert hostile in text and "onclick" not in "".join(reader.tags)
+    charts = [x for x in reader.links if x.startswith("data:image/svg")]
+    del measured["groups"]
+    file.write_text(json.dumps(measured))
+    page.write(run)
+    without = [x for x in read(run)[0].links if x.startswith("data:image/svg")]
+    assert len(charts) == len(without) + 2  # "nothing" has no groups to draw
+    for part in ("A note.", "age $x$ * Fewer than 50 images", f"{hostile} * 20 "):
+        assert part in text
+    assert "3 images belong to no known group." in text
+    assert text.count("There are no two groups of 50 images or more") == 3
+    for column in found["columns"]:
+        for group in column["groups"]:
+            low, high = group["intervals"]["accuracy"]
+            cells = f"{group['examples']} {100 * group['accuracy']:.1f} "
+            assert f"{cells} {100 * low:.1f} to {100 * high:.1f}".replace(
+                "  ", " "
+            ) in (text)
+            for row in group["per_class"]:
+                assert f"{100 * row['recall']:.1f} ({row['examples']})" in text
+
+
+def test_a_gap_is_told_in_words(run):
+    file = run / "metrics.json"
+    measured = json.loads(file.read_text())
+    labels = np.arange(200) % 3
+    logits = 4.0 * np.eye(3)[np.where(np.arange(200) < 180, labels, 0)]
+    column = Grouping("age", ("old", "young"), (np.arange(200) < 100).astype(int))
+    found = groups.summary([column], logits, labels, toy.CLASSES)
+    measured["groups"] = found
+    file.write_text(json.dumps(measured))
+    page.write(run)
+    sentence = found["columns"][0]["gap"]["sentence"]
+    assert "young above old" in sentence and "more than chance" in sentence
+    assert sentence in read(run)[1]

@@ -1,0 +1,187 @@
+"""Which group every image belongs to, as a CSV file that somebody else made.
+
+    id,gender,age
+    test_0001.jpg,female,20 to 39
+    test_0002.jpg,,4 to 19
+
+An empty cell is a group that is not known. A network never fills it in.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+
+import numpy as np
+
+from qcs_jax.system.errors import UserError
+
+GROUPS_FILE = "groups.csv"  # as `qcs_jax.prepare` calls it
+MOST_GROUPS = 50  # of a column; what has more is a name or a number
+_ID = "id"
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """A column of the file, for the images of a split.
+
+    Attributes:
+      column: Its name.
+      names: G groups that have images, in natural order.
+      members: int `[N]`, the group of every image, -1 where it is not known.
+    """
+
+    column: str
+    names: tuple[str, ...]
+    members: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupFile:
+    """What such a file says.
+
+    Attributes:
+      path: Where it is.
+      columns: Names of columns, without that of ids.
+      rows: Id of an image -> its groups, one for each column, "" where not known.
+    """
+
+    path: str
+    columns: tuple[str, ...]
+    rows: Mapping[str, tuple[str, ...]]
+
+    def groupings(self, ids: Sequence[str]) -> list[Grouping]:
+        """Returns every column, for images that are called `ids`.
+
+        Raises:
+          UserError: if the file has none of the images.
+        """
+        if self.rows.keys().isdisjoint(ids):
+            raise UserError(
+                f"{self.path} has none of the {len(ids)} test images: they are called "
+                f"{ids[0]!r} and so on, in the file {next(iter(self.rows))!r}. Give "
+                f"them the names that are in predictions.csv"
+            )
+        unknown = ("",) * len(self.columns)
+        values = [self.rows.get(name, unknown) for name in ids]
+        found = zip(self.columns, zip(*values, strict=True), strict=True)
+        return [_grouping(column, cells) for column, cells in found]
+
+    def notes(self, ids: Sequence[str]) -> list[str]:
+        """Returns what somebody should know about file and images, a line each."""
+        lacking = sum(name not in self.rows for name in ids)
+        others = len(self.rows.keys() - set(ids))
+        notes = []
+        if lacking:
+            notes.append(f"{self.path} lacks {lacking} of {len(ids)} test images")
+        if others:
+            notes.append(
+                f"{self.path} has {others} images that are not in the test, which "
+                f"were left out"
+            )
+        return notes
+
+
+def read(path: str | os.PathLike) -> GroupFile:
+    """Reads a file, whose lines may be in any order.
+
+    Raises:
+      UserError: if it is missing or no such file; the message names the line.
+    """
+    try:
+        with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
+            columns, rows = _parse(file)
+    except OSError as error:
+        raise UserError(
+            f"--groups={path}: {error.strerror or error}: give a CSV file, whose first "
+            f"line is {_ID},COLUMN,..."
+        ) from None
+    except ValueError as error:
+        raise UserError(
+            f"--groups={path} holds no groups: {error}. Its first line is "
+            f"{_ID},COLUMN,..., then comes an image a line"
+        ) from None
+    return GroupFile(str(path), columns, rows)
+
+
+def _parse(file: TextIO) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    reader = csv.reader(file, strict=True)
+    rows: dict[str, tuple[str, ...]] = {}
+    columns: tuple[str, ...] | None = None
+    try:
+        for row in filter(None, reader):
+            name, *cells = row
+            values = tuple(cell.strip() for cell in cells)
+            if columns is None:
+                columns = _checked_columns(name, values)
+                continue
+            _check_row(name, values, columns, rows, reader.line_num)
+            rows[name] = values
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"it is no CSV file ({error})") from None
+    if columns is None:
+        raise ValueError("it is empty")
+    if not rows:
+        raise ValueError("it has no line but the first")
+    _check_groups(columns, rows)
+    return columns, rows
+
+
+def _checked_columns(first: str, columns: tuple[str, ...]) -> tuple[str, ...]:
+    if first.strip() != _ID:
+        raise ValueError(f"its first line begins with {first[:40]!r}, not {_ID!r}")
+    if not columns:
+        raise ValueError(f"it has no column but {_ID!r}, or no commas between columns")
+    if "" in columns:
+        raise ValueError(f"column {columns.index('') + 2} has no name")
+    for column in columns:
+        if columns.count(column) > 1 or column == _ID:
+            raise ValueError(f"two columns are called {column!r}")
+    return columns
+
+
+def _check_row(
+    name: str,
+    values: tuple[str, ...],
+    columns: tuple[str, ...],
+    before: Mapping[str, object],
+    line: int,
+) -> None:
+    if len(values) != len(columns):
+        raise ValueError(
+            f"line {line} has {len(values) + 1} values, not {len(columns) + 1}"
+        )
+    if not name:
+        raise ValueError(f"line {line} has no {_ID}")
+    if name in before:
+        raise ValueError(f"line {line}: {name!r} occurs twice")
+
+
+def _check_groups(
+    columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
+) -> None:
+    for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):
+        count = len(set(values) - {""})
+        if count > MOST_GROUPS:
+            raise ValueError(
+                f"column {column!r} has {count} different values, which are no groups "
+                f"(at most {MOST_GROUPS}): leave it out, or say which values belong "
+                f"together"
+            )
+
+
+def _grouping(column: str, cells: Sequence[str]) -> Grouping:
+    names = tuple(sorted(set(cells) - {""}, key=_natural))
+    number = {name: i for i, name in enumerate(names)} | {"": -1}
+    return Grouping(column, names, np.array([number[cell] for cell in cells], int))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """4 comes before 20."""
+    parts = re.split(r"([0-9]+)", name.casefold())
+    return [(int(x), "") if x.isdecimal() else (-1, x) for x in parts] + [(-1, name)]
