@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qcs_jax.compare.groups import Group
-from qcs_jax.metrics import paired
+from qcs_jax.metrics import paired, significance
 from qcs_jax.metrics.predictions import Predictions
 
 
@@ -147,8 +147,8 @@ def _versus(
 def _corrected(found: Sequence[Evidence | None]) -> list[Evidence | None]:
     """Corrects the p-values for the number of comparisons, of either kind."""
     tests = [x.versus for x in found if x and x.versus]
-    images = iter(paired.holm([test.p_images for test in tests]))
-    seeds = iter(paired.holm([t.p_seeds for t in tests if t.p_seeds is not None]))
+    images = iter(significance.holm([test.p_images for test in tests]))
+    seeds = iter(significance.holm([t.p_seeds for t in tests if t.p_seeds is not None]))
 
     def of(test: Versus) -> Versus:
         p_seeds = None if test.p_seeds is None else next(seeds)

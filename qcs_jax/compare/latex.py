@@ -8,9 +8,9 @@ from itertools import groupby
 
 from qcs_jax.compare.lines import Line
 from qcs_jax.metrics.counts import LEVEL
-from qcs_jax.metrics.mcnemar import SIGNIFICANT
 from qcs_jax.metrics.paired import Interval
 from qcs_jax.metrics.run_log import LAST
+from qcs_jax.metrics.significance import SIGNIFICANT
 
 _SPECIAL = {
     "\\": r"\textbackslash{}",

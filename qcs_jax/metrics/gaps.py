@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qcs_jax.metrics.mcnemar import SIGNIFICANT
+from qcs_jax.metrics.significance import SIGNIFICANT
 
 PERMUTATIONS = 10_000
 
@@ -69,19 +69,6 @@ def largest_gap(
         "by_chance": float(by_chance.mean()),
         "p": (1 + as_large) / (1 + permutations),
     }
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrects p values of several tests so that the first error of any is rare.
-
-    Holm (1979): the smallest counts as often as there are tests, the next once less,
-    and none is smaller than one before it.
-    """
-    corrected, least = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        least = max(least, min(1.0, (len(p) - rank) * p[i]))
-        corrected[i] = least
-    return corrected
 
 
 def sentence(gap: Mapping, tests: int) -> str:

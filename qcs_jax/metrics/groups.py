@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.metrics import gaps
+from qcs_jax.metrics import gaps, significance
 from qcs_jax.metrics.counts import BINS, LEVEL, UNIT, Counts, bin_of, log_softmax
 from qcs_jax.metrics.group_file import Grouping
 from qcs_jax.metrics.resampling import (
@@ -163,10 +163,10 @@ def _gap(
 
 def _correct(found: Sequence[dict]) -> None:
     """Adds what depends on how many columns were tested."""
-    corrected = gaps.holm([gap["p"] for gap in found])
+    corrected = significance.holm([gap["p"] for gap in found])
     for gap, p in zip(found, corrected, strict=True):
         gap["corrected_p"] = p
-        gap["significant"] = p < gaps.SIGNIFICANT
+        gap["significant"] = p < significance.SIGNIFICANT
         gap["sentence"] = gaps.sentence(gap, len(found))
 
 

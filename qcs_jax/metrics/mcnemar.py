@@ -8,9 +8,8 @@ from collections import Counter
 import numpy as np
 
 from qcs_jax.metrics.predictions import Predictions
+from qcs_jax.metrics.significance import SIGNIFICANT
 from qcs_jax.system.errors import UserError
-
-SIGNIFICANT = 0.05
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,6 @@ order.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -71,19 +70,6 @@ def difference(a: np.ndarray, b: np.ndarray) -> Difference:
     return Difference(
         *_certainty(gains), sign_flip_p(gains.sum(axis=0)), _t_test(gains.mean(axis=1))
     )
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number (Holm, 1979).
-
-    Rejecting what is below 0.05 after this keeps the probability of any false rejection
-    below 0.05, however the tests depend on each other.
-    """
-    corrected, highest = [0.0] * len(p), 0.0
-    for rank, i in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        corrected[i] = highest
-    return corrected
 
 
 def sign_flip_p(gains: np.ndarray) -> float:

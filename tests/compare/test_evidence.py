@@ -10,7 +10,7 @@ import pytest
 from qcs_jax.compare import evidence, latex, table
 from qcs_jax.compare.groups import Group
 from qcs_jax.compare.runs import read_run
-from qcs_jax.metrics import paired, predictions
+from qcs_jax.metrics import paired, predictions, significance
 
 IDS = [f"{i:03d}.jpg" for i in range(200)]
 LABELS = np.arange(200) % 2
@@ -54,9 +54,11 @@ def test_rows_are_compared_with_one_of_them(tmp_path):
     versus = [found[0].versus, found[2].versus]
     assert [v.difference for v in versus] == expected
     assert [v.label for v in versus] == ["b", "b"]
-    corrected = paired.holm([x.p_images for x in expected])
+    corrected = significance.holm([x.p_images for x in expected])
     assert [v.p_images for v in versus] == corrected
-    assert [v.p_seeds for v in versus] == paired.holm([x.p_seeds for x in expected])
+    assert [v.p_seeds for v in versus] == significance.holm(
+        [x.p_seeds for x in expected]
+    )
     assert corrected != [x.p_images for x in expected]
 
 

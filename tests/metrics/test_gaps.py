@@ -103,20 +103,6 @@ def test_the_same_always():
     assert first == second != largest(images, hits, seed=1)
 
 
-@pytest.mark.parametrize(
-    "p, corrected",
-    [
-        ([0.01], [0.01]),
-        ([0.04, 0.01, 0.03], [0.06, 0.03, 0.06]),
-        ([0.9, 0.8], [1.0, 1.0]),
-        ([0.5, 0.001, 0.02, 0.3], [0.6, 0.004, 0.06, 0.6]),
-        ([], []),
-    ],
-)
-def test_holm(p, corrected):
-    assert gaps.holm(p) == pytest.approx(corrected)
-
-
 def test_in_words():
     gap = largest(EVEN, np.array([[95, 90, 80]] * 3))
     told = gaps.sentence(gap | {"corrected_p": 0.02}, 3)

@@ -83,10 +83,3 @@ def test_the_order_of_images_says_nothing():
     a, b = answers(3, 100, 0.7, rng), answers(3, 100, 0.6, rng)
     order = rng.permutation(100)
     assert paired.difference(a, b) == paired.difference(a[:, order], b[:, order])
-
-
-def test_holm():
-    assert paired.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert paired.holm([0.9, 0.02]) == pytest.approx([0.9, 0.04])
-    assert paired.holm([0.6, 0.7]) == [1.0, 1.0]
-    assert paired.holm([0.2]) == [0.2] and paired.holm([]) == []
