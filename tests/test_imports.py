@@ -19,9 +19,9 @@ LAYERS = (
     ["system", "models"],
     ["images", "config", "metrics"],
     ["input", "checkpoint", "compare"],
-    ["predict", "convert", "experiment"],
+    ["predict", "convert"],
     ["train", "export", "visualize"],
-    ["report", "benchmark"],
+    ["report", "benchmark", "experiment"],
     ["main", "prepare"],
     ["__main__"],
 )
@@ -37,7 +37,7 @@ NEVER = {
     "checkpoint": (*HEAVY, "clu", *TRAINING),
     "convert": (*HEAVY, *TRAINING),
     "predict": (*HEAVY, *TRAINING),
-    "experiment": (*HEAVY, *TRAINING),
+    "experiment": ("tensorflow", "torch", "qcs_jax.train"),
     "export": ("torch", *HEAVY[:2], *TRAINING),
     "visualize": ("tensorflow", "torch", "qcs_jax.train"),
     "report": ("tensorflow", "torch", "qcs_jax.train"),
@@ -46,6 +46,8 @@ NEVER = {
 }
 # File -> what it imports itself must do without.
 NEVER_ITSELF = {
+    # It waits for the runs that it starts, beside them; figures come at the end.
+    "experiment/*.py": ("jax", "flax", *HEAVY, *TRAINING),
     "convert/reader/*.py": ("torch", "pickle", "jax"),
     "images/augment.py": ("ml_collections", "flax", "PIL"),
     "images/decode.py": ("jax",),
