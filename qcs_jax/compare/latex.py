@@ -20,7 +20,8 @@ _SPECIAL = {
 }
 _ABOUT = (
     "Accuracy after the last epoch in percent, mean and sample standard deviation over "
-    rf"seeds; intervals are at {LEVEL * 100:.0f}\,\%."
+    "seeds; of the checkpoints that were evaluated, intervals at "
+    rf"{100 * LEVEL:.0f}\,\%."
 )
 _ABOUT_STARS = (
     f" Of differences, $^*$ over images and $^\\dagger$ over seeds: $p < "

@@ -10,9 +10,10 @@ from qcs_jax import checkpoint, report
 from qcs_jax.config import base_config, flatten
 from qcs_jax.input import sources
 from qcs_jax.metrics import groups, predictions
+from qcs_jax.metrics.counts import BINS
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
-from qcs_jax.report import pictures
+from qcs_jax.report import pictures, trust
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
@@ -55,6 +56,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
             f"run again"
         )
     figures, missing = pictures.draw(scene)
+    figures |= pictures.of_reliability(predicted)
     robustness = measured.get("robustness")
     if robustness:
         landmarks = measured["landmarks"]
@@ -72,7 +74,9 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         remarks=groups.remarks,
         rows=NAMES,
         figures=figures,
-        captions=FIGURES | pictures.OF_ROBUSTNESS,
+        captions=FIGURES | pictures.OF_ROBUSTNESS | pictures.RELIABILITY,
+        answers=trust.answers(measured, predicted, [], drawn=scene.trained.drawn),
+        bins=BINS,
         vectors=pictures.VECTORS,
         missing=missing,
         mistakes=pictures.mistakes(predicted, gallery),

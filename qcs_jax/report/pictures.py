@@ -9,15 +9,20 @@ import io
 import numpy as np
 from PIL import Image
 
+from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.predict.align import TEMPLATE
-from qcs_jax.visualize import Unavailable, groups, robustness, style
+from qcs_jax.visualize import Unavailable, groups, reliability, robustness, style
 from qcs_jax.visualize.figures import DRAW
 from qcs_jax.visualize.gallery import Gallery
 from qcs_jax.visualize.scene import Scene
 
 # Figures made of lines and text stay sharp as vectors; those with faces are pixels.
-VECTORS = ("losses", "confusion", "distribution", "embedding", "robustness")
+VECTORS = (
+    *("losses", "confusion", "distribution", "embedding"),
+    *("robustness", "reliability"),
+)
+RELIABILITY = {"reliability": "how often answers are right, by their confidence"}
 OF_ROBUSTNESS = {
     "robustness": "accuracy on worse images, by what was done to them",
     "corruptions": "the first test image as it is, and at every severity",
@@ -103,6 +108,14 @@ def of_groups(measured: dict, accuracy: float) -> dict[str, str]:
         for column in measured["columns"]
         if column["groups"]
     }
+
+
+def of_reliability(predicted: Predictions) -> dict[str, str]:
+    """Draws how far confidence can be believed: a data URI, as in `RELIABILITY`."""
+    tiny = np.finfo(np.float32).tiny
+    log_p = np.log(np.maximum(predicted.probabilities, tiny))
+    figure = reliability.diagram(Counts.of(log_p, predicted.labels).bins)
+    return {"reliability": _uri("svg+xml", style.encoded(figure, "svg", DPI))}
 
 
 def mistakes(predicted: Predictions, gallery: Gallery) -> list[Mistake]:
