@@ -129,7 +129,7 @@ def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
     parts = []
     for dataset, group in groupby(finished, key=lambda line: line.dataset):
         members = list(group)
-        parts.append(f"## {dataset}\n\n{_aligned(_cells(members))}")
+        parts.append(f"## {dataset}\n\n{aligned(_cells(members))}")
         parts += sorted({text for x in members if (text := _without_looking(x))})
     parts.append(_ABOUT if parts else "No run is finished.")
     if any(line.paper for line in lines):
@@ -175,7 +175,7 @@ def _paper_cell(line: Line) -> str:
     return f"{line.paper.percent[line.dataset]:.2f} (Table {line.paper.table})"
 
 
-def _aligned(rows: list[list[str]]) -> str:
+def aligned(rows: list[list[str]]) -> str:
     """Returns Markdown whose source lines up, numbers to the right."""
     first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
     rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
