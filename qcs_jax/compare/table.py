@@ -175,14 +175,20 @@ def _paper_cell(line: Line) -> str:
     return f"{line.paper.percent[line.dataset]:.2f} (Table {line.paper.table})"
 
 
-def aligned(rows: list[list[str]]) -> str:
-    """Returns Markdown whose source lines up, numbers to the right."""
-    first, *others = (max(map(len, column)) for column in zip(*rows, strict=True))
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+def aligned(rows: Sequence[Sequence[str]], *, names: int = 1) -> str:
+    """Returns Markdown whose source lines up: first columns of names, then numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rule = [
+        "-" * width if i < names else "-" * (width - 1) + ":"
+        for i, width in enumerate(widths)
+    ]
     lines = []
-    for label, *cells in [rows[0], rule, *rows[1:]]:
-        right = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
-        lines.append(f"| {' | '.join([label.ljust(first), *right])} |")
+    for row in [rows[0], rule, *rows[1:]]:
+        cells = [
+            cell.ljust(width) if i < names else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -12,7 +12,7 @@ from qcs_jax.input import sources
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
-from qcs_jax.report import pictures
+from qcs_jax.report import elsewhere, pictures
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
@@ -65,6 +65,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         date=datetime.date.today().isoformat(),
         measured=measured,
         robustness=robustness,
+        elsewhere=elsewhere.find(workdir),
         rows=NAMES,
         figures=figures,
         captions=FIGURES | pictures.OF_ROBUSTNESS,

@@ -10,6 +10,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.system import command, extras, signals
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
@@ -67,9 +68,10 @@ def _run(args: argparse.Namespace) -> int:
 
         files = written.write(rows, pathlib.Path(args.out))
         print(f"\nwrote {', '.join(map(str, files))}")
-    if new := sorted({c.network for row in rows for c in row if c.evaluation}):
+    pages = [x for x in found if (pathlib.Path(x) / METRICS_FILE).is_file()]
+    if pages:  # a page is about a run that was evaluated on its own test
         report = command.line("report", "report")
-        print(f"\nThe page of a run has these, too: {report} {new[0]}")
+        print(f"\nfor the page of a run, with these: {report} {pages[0]}")
     failed = [cell for row in rows for cell in row if not cell.evaluation]
     if failed:
         count = f"{len(failed)} of {sum(map(len, rows))} cells"

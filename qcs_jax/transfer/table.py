@@ -37,10 +37,14 @@ def markdown(rows: Rows) -> str:
     numbers = _footnotes(rows)
     parts = []
     for metric, title in _TITLES.items():
-        parts += [title, aligned(_matrix(rows, metric, numbers)), _ABOUT[metric]]
+        parts += [
+            title,
+            aligned(_matrix(rows, metric, numbers), names=2),
+            _ABOUT[metric],
+        ]
     cells = [cell for row in rows for cell in row if cell.evaluation]
     if cells:
-        parts += ["## Cells", aligned(_list(cells)), _ABOUT_CELLS]
+        parts += ["## Cells", aligned(_list(cells), names=2), _ABOUT_CELLS]
     if numbers:
         parts.append("Not measured:")
         parts.append("\n".join(_bullet(f"[{n}] {x}") for x, n in numbers.items()))

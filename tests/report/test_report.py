@@ -197,3 +197,32 @@ def test_robustness_if_it_was_measured(run):
     )
     assert "accuracy on worse images, by what was done to them" in text.lower()
     assert "the first test image as it is, and at every severity" in text.lower()
+
+
+def test_other_data_sets_are_listed_if_there_are_any(run):
+    assert "On other data sets" not in read(run)[1]
+    measured = json.loads((run / "metrics.json").read_text())
+    for name, accuracy, note in (("b", 0.25, "left out: <b>"), ("a", 0.5, "")):
+        other = json.loads(json.dumps(measured))
+        other |= {"dataset": name, "examples": 8, "notes": [note] * bool(note)}
+        other["metrics"] |= {"accuracy": accuracy, "mean_class_accuracy": 0.125}
+        other["metrics"] |= {"most_frequent": 0.4, "chance": 0.3}
+        other["intervals"]["accuracy"] = [0.1, 0.9]
+        other["per_class"][0]["examples"] = 0
+        (run / f"on_{name}_test").mkdir()
+        (run / f"on_{name}_test" / "metrics.json").write_text(json.dumps(other))
+    (run / "on_broken").mkdir()
+    (run / "on_broken" / "metrics.json").write_text("{}")
+    page.write(run)
+    _, text = read(run)
+    section = text[text.index("On other data sets") :]
+    rows = [
+        f"{name} test 8 2 of 3 {accuracy} 10.00 – 90.00 12.50 40.00 30.00"
+        for name, accuracy in (("a", "50.00"), ("b", "25.00"))
+    ]
+    assert " ".join(rows) in section
+    assert "b, test: left out: <b>." in section and "step" not in section[:200]
+    other["step"] += 1
+    (run / "on_a_test" / "metrics.json").write_text(json.dumps(other))
+    page.write(run)
+    assert f"30.00 {other['step']}" in read(run)[1]
