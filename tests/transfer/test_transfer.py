@@ -46,7 +46,7 @@ STEPS = "72"
 def open_split(name, split, directory=""):
     if (name, split) in WORLD:
         return WORLD[name, split]
-    if name in dict(WORLD):
+    if name in {known for known, _ in WORLD}:
         raise UserError(f"data set {name} has no split {split!r}: it has test")
     raise UserError(f"data set {name!r} is not prepared in {directory}:\n  1. do")
 
@@ -193,7 +193,7 @@ def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
     assert all(bool(x["accuracy"]) == (x["own"] == "yes") for x in found)
     assert all(bool(x["failure"]) != bool(x["accuracy"]) for x in found)
     for reason in (
-        "'absent' is not prepared in :\n  1. do".replace("\n", "\n    "),
+        "'absent' is not prepared in :\n    1. do",
         "leaves no image of nothing, which has tall, short; the network has calm",
         "toy@train is no test of runs/first: toy@train was trained on",
         "no split 'easy': it has test; name one as some@SPLIT",
