@@ -144,7 +144,10 @@ def _measure(
     own = its_own and split == config.data.test_split
     notes = []
     if (same := seen.chosen_by(source.name, split)) and not own:  # or it says so itself
-        notes.append(f"{same} chose an epoch of {network}: its numbers are optimistic")
+        notes.append(
+            f"{same} chose an epoch of {network}, or of what that starts from: its "
+            f"numbers are optimistic"
+        )
     if seen.unknown:
         notes.append(
             f"{network} starts from {seen.unknown}, which is not here: what that was "
