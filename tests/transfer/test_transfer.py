@@ -303,7 +303,9 @@ def test_images_that_chose_an_epoch_are_called_optimistic(
     assert main([file, "--data=toy@v,toy"]) == 0
     printed = capsys.readouterr().out
     told = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
-    assert f"- toy@v: {told} numbers are" in printed and printed.count("optimistic") == 1
+    assert (
+        f"- toy@v: {told} numbers are" in printed and printed.count("optimistic") == 1
+    )
 
 
 def test_a_configuration_of_another_version():
