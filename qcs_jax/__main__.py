@@ -24,6 +24,7 @@ COMMANDS = {
     "visualize": ("visualize.__main__", "draw the paper's figures of a run"),
     "experiment": ("experiment.__main__", "train a whole table over seeds"),
     "compare": ("compare.__main__", "compare runs over seeds, or two networks"),
+    "transfer": ("transfer.__main__", "test networks on the data sets of others"),
     "convert": ("convert.__main__", "PyTorch checkpoints and files of weights"),
     "export": ("export.__main__", "write a SavedModel, StableHLO or TFLite"),
     "benchmark": ("benchmark.__main__", "measure time and memory on this machine"),

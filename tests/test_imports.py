@@ -21,7 +21,7 @@ LAYERS = (
     ["input", "checkpoint", "compare"],
     ["predict", "convert"],
     ["train", "export", "visualize"],
-    ["report", "benchmark", "experiment"],
+    ["report", "benchmark", "experiment", "transfer"],
     ["main", "prepare"],
     ["__main__"],
 )
@@ -43,6 +43,7 @@ NEVER = {
     "report": ("tensorflow", "torch", "qcs_jax.train"),
     "train": ("tensorflow", "torch", "clu", "flax.metrics"),
     "benchmark": ("tensorflow", "torch"),
+    "transfer": ("tensorflow", "torch"),
 }
 # File -> what it imports itself must do without.
 NEVER_ITSELF = {
@@ -106,7 +107,7 @@ def starts_with(name, prefix):
 
 def test_every_module_has_a_layer():
     assert MODULES == LAYER.keys(), "put the new module into LAYERS"
-    assert len(MODULES) <= 19
+    assert len(MODULES) <= 20
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -175,6 +176,7 @@ def modules_after(statement):
         ("import qcs_jax.prepare", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.benchmark.__main__", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.compare.__main__", (*HEAVY, "jax", "scipy")),
+        ("import qcs_jax.transfer.__main__", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.input.pipeline", ("tensorflow", "torch", "flax")),
         (
             "import qcs_jax.predict.interaction",

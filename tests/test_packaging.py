@@ -147,6 +147,7 @@ def test_prediction_does_without_extras(run, run_light):
         ("train", "prepare synthetic_faces"),
         ("train", "benchmark --config=demo"),
         ("train", "experiment --config=demo --table=1 --seeds=0 --workdir=runs"),
+        ("train", "transfer fer2013 --data=ferplus"),
         ("report", "visualize --checkpoint=fer2013 --images=faces"),
     ],
 )

@@ -37,9 +37,9 @@ def markdown(lines: Sequence[Line], notes: Sequence[str] = ()) -> str:
     parts = []
     for heading, group in groupby(finished, key=lambda line: line.heading):
         members = list(group)
-        parts.append(f"## {heading}\n\n{_aligned(_cells(members))}")
+        parts.append(f"## {heading}\n\n{aligned(_cells(members))}")
         if any(x.evidence for x in members):
-            parts.append(_aligned(_evidence_cells(members)))
+            parts.append(aligned(_evidence_cells(members)))
         parts += sorted({text for x in members if (text := _without_looking(x))})
     parts.append(_ABOUT if parts else "No run is finished.")
     if any(line.evidence for line in lines):
@@ -136,13 +136,19 @@ def _versus_cells(versus: Versus | None) -> list[str]:
     ]
 
 
-def _aligned(rows: list[list[str]]) -> str:
-    """Returns Markdown whose source lines up, numbers to the right."""
+def aligned(rows: Sequence[Sequence[str]], *, names: int = 1) -> str:
+    """Returns Markdown whose source lines up: first columns of names, then numbers."""
     # A rule of Markdown has a hyphen and a colon at least.
-    first, *others = (max(2, *map(len, column)) for column in zip(*rows, strict=True))
-    rule = ["-" * first, *("-" * (width - 1) + ":" for width in others)]
+    widths = [max(2, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = [
+        "-" * width if i < names else "-" * (width - 1) + ":"
+        for i, width in enumerate(widths)
+    ]
     lines = []
-    for label, *cells in [rows[0], rule, *rows[1:]]:
-        right = (cell.rjust(width) for cell, width in zip(cells, others, strict=True))
-        lines.append(f"| {' | '.join([label.ljust(first), *right])} |")
+    for row in [rows[0], rule, *rows[1:]]:
+        cells = [
+            cell.ljust(width) if i < names else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -148,6 +148,10 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
         class of the network for each that is kept. Images of other classes are left
         out.
 
+    Returns:
+      The split; its `notes` say which classes are called otherwise, which are left out,
+      and which of the network have no image.
+
     Raises:
       UserError: for a class that does not exist, or if nothing is left.
     """
@@ -157,9 +161,37 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
         target[source.class_names.index(theirs)] = class_names.index(ours)
     chosen = keep(source, np.flatnonzero(target[source.labels] >= 0))
     if not len(chosen):
-        raise UserError(f"data.label_map={mapping!r} leaves no image of {source.name}")
+        raise UserError(
+            f"data.label_map={mapping!r} leaves no image of {source.name}, which has "
+            f"{', '.join(source.class_names)}; the network has {', '.join(class_names)}"
+        )
     labels, names = target[chosen.labels], tuple(class_names)
-    return dataclasses.replace(chosen, labels=labels, class_names=names)
+    notes = tuple(_told(source, pairs, class_names, labels))
+    return dataclasses.replace(chosen, labels=labels, class_names=names, notes=notes)
+
+
+def _told(
+    source: Source,
+    pairs: dict[str, str],
+    class_names: Sequence[str],
+    labels: np.ndarray,
+) -> Iterator[str]:
+    """Says what `mapped_to` did; `labels` are those that are left."""
+    renamed = [f"{a} counts as {b}" for a, b in pairs.items() if a != b]
+    if renamed:
+        yield ", ".join(renamed)
+    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    left_out = [
+        f"{name} ({count} image{'s' * (count != 1)})"
+        for name, count in zip(source.class_names, counts.tolist(), strict=True)
+        if name not in pairs and count
+    ]
+    if left_out:
+        yield f"left out: {', '.join(left_out)}"
+    present = set(labels.tolist())
+    absent = [name for i, name in enumerate(class_names) if i not in present]
+    if absent:
+        yield f"no image is of {', '.join(absent)}: such an answer is wrong"
 
 
 def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str, str]:

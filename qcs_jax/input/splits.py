@@ -13,6 +13,8 @@ from qcs_jax.input import selection, sources
 from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
 
+_ORIGINAL = {"ferplus": "fer2013"}  # data set -> the one whose images it has
+
 
 class Splits:
     """What `config.data` says about the images; each split is opened when first read.
@@ -45,7 +47,7 @@ class Splits:
         source, notes = self._divided[0], []
         for name, classes in parse_extra(data.extra):
             extra = self._open(name, "train")
-            if _share_images(extra.name, source.name.partition("+")[0]):
+            if share_images(extra.name, source.name.partition("+")[0]):
                 raise UserError(
                     f"data.extra: {name} has the images of {data.name} itself; with "
                     f"data.val_fraction, held-out ones would be trained on"
@@ -87,10 +89,10 @@ class Splits:
         if data.label_map:
             names = self._trained_on or self.train.class_names
             source = selection.mapped_to(source, names, data.label_map)
-        if len(source) == len(whole):
-            return source
-        note = f"testing on {len(source)} of {len(whole)} images"
-        return dataclasses.replace(source, notes=(note,))
+        notes = source.notes
+        if len(source) < len(whole):
+            notes = (f"testing on {len(source)} of {len(whole)} images", *notes)
+        return dataclasses.replace(source, notes=notes)
 
     @functools.cached_property
     def whole_train(self) -> Source:
@@ -116,12 +118,16 @@ class Splits:
         return sources.open_split(name, split, self._data_dir)
 
 
-def _share_images(name: str, other: str) -> bool:
+def share_images(name: str, other: str) -> bool:
     """Whether two data sets have images in common.
 
     The configurations of a data set are views of the same images, but for folders,
-    each of which is a data set of its own.
+    each of which is a data set of its own. What has other labels for the same images
+    has the splits of the original, by the same names.
     """
-    return name == other or (
-        name.partition("/")[0] == other.partition("/")[0] != "image_folder"
-    )
+    first, second = (_ORIGINAL.get(x, x) for x in (_dataset(name), _dataset(other)))
+    return name == other or first == second != "image_folder"
+
+
+def _dataset(name: str) -> str:
+    return name.partition("/")[0]

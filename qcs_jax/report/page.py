@@ -13,7 +13,7 @@ from qcs_jax.metrics import groups, predictions
 from qcs_jax.metrics.counts import BINS
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
-from qcs_jax.report import pictures, trust
+from qcs_jax.report import elsewhere, pictures, trust
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
@@ -62,6 +62,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         landmarks = measured["landmarks"]
         first = predicted.ids[0]
         figures |= pictures.of_robustness(robustness, gallery, first, landmarks)
+    others = elsewhere.find(workdir)
     grouped = measured.get("groups")
     accuracy = measured["metrics"]["accuracy"]
     html = _template().render(
@@ -72,10 +73,11 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         groups=grouped,
         group_charts=pictures.of_groups(grouped, accuracy) if grouped else {},
         remarks=groups.remarks,
+        elsewhere=others,
         rows=NAMES,
         figures=figures,
         captions=FIGURES | pictures.OF_ROBUSTNESS | pictures.RELIABILITY,
-        answers=trust.answers(measured, predicted, [], drawn=scene.trained.drawn),
+        answers=trust.answers(measured, predicted, others, drawn=scene.trained.drawn),
         bins=BINS,
         vectors=pictures.VECTORS,
         missing=missing,

@@ -29,6 +29,7 @@ from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.train import corrupted
+from qcs_jax.train.fingerprint import fingerprint, known
 from qcs_jax.train.logits import predict_split
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
@@ -44,11 +45,13 @@ class Evaluation:
       folder: Where `metrics.json` and `predictions.csv` are.
       measured: What `metrics.json` says.
       own: Whether it was on the test split of the data set that the run trained on.
+      new: Whether it was made now.
     """
 
     folder: pathlib.Path
     measured: dict
     own: bool
+    new: bool = True
 
     def __str__(self) -> str:
         m = self.measured
@@ -73,6 +76,7 @@ def evaluate_run(
     *,
     corruptions: bool = False,
     grouped: str | os.PathLike = "",
+    again: bool = True,
 ) -> Evaluation:
     """Evaluates the checkpoint that held-out images chose, or else the last one.
 
@@ -89,6 +93,10 @@ def evaluate_run(
         long; see `images.corruptions`.
       grouped: A CSV file of groups of people, which are measured each; see
         `metrics.group_file`.
+      again: Evaluate whatever there is. Without it, what was written is returned if it
+        is surely of the same weights and images; and where that is not sure of the
+        run's own evaluation, of which there may be a page, it is left as it is, and the
+        new one goes where one of a named checkpoint does.
 
     Raises:
       UserError: if there is no checkpoint, or it is of another network; if `grouped`
@@ -100,16 +108,24 @@ def evaluate_run(
     trained = Trained.load(workdir, step=step, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
-    held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
-    variables = replicate(trained.variables)
     test, root = run.splits.test, pathlib.Path(workdir)
     ids = test.ids(range(len(test)))
     groupings = told.groupings(ids) if told else []
-    results = _measure(run, variables, held_out)
     if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
     own = folder == root
+    found = fingerprint(trained, test)
+    if not again:
+        places = [folder, root / _subfolder(run, trained, named=True)][: 1 + own]
+        for place in places:
+            if before := known(place, found):
+                return Evaluation(place, before, own, new=False)
+        if (folder / METRICS_FILE).exists():
+            folder = places[-1]
+    held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
+    variables = replicate(trained.variables)
+    results = _measure(run, variables, held_out)
     scores = Scores.of(read_log(root)) if own else None
     landmarks = _landmarks(run, trained)
     measured = {
@@ -118,6 +134,7 @@ def evaluate_run(
         "chosen": chosen,
         "dataset": test.name,
         "split": test.split,
+        "fingerprint": found,
         **results.to_json(),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],

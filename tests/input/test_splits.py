@@ -92,7 +92,25 @@ def test_another_data_set_is_tested_by_an_explicit_map():
     crossed = splits(("class 2", "other"), label_map="by_name")
     assert crossed.class_names == ("class 2", "other")
     np.testing.assert_array_equal(crossed.test.labels, [0, 0])
-    assert crossed.test.notes == ("testing on 2 of 4 images",)
+    assert crossed.test.notes == (
+        "testing on 2 of 4 images",
+        "left out: class 0 (1 image), class 1 (1 image)",
+        "no image is of other: such an answer is wrong",
+    )
+
+
+def test_a_map_is_told_in_words():
+    mapping = "class 0=b,class 1=a,class 2=a"
+    crossed = splits(("a", "b"), label_map=mapping).test
+    assert crossed.notes == (
+        "class 0 counts as b, class 1 counts as a, class 2 counts as a",
+    )
+    assert splits(label_map="by_name").test.notes == ()
+
+
+def test_no_common_class_names_those_of_both():
+    with pytest.raises(UserError, match="which has class 0, class 1, class 2; the net"):
+        _ = splits(("joy", "fear"), label_map="by_name").test
 
 
 def test_a_test_list_comes_before_the_map(tmp_path):
@@ -107,10 +125,13 @@ def test_an_extra_class_that_does_not_exist():
         _ = splits(extra="other:joy").train
 
 
-@pytest.mark.parametrize("name", ["toy", "affectnet/7", "synthetic_faces/biased"])
+@pytest.mark.parametrize(
+    "name", ["toy", "affectnet/7", "synthetic_faces/biased", "fer2013"]
+)
 def test_extra_images_are_not_those_of_the_data_set_itself(name):
     """Or held-out ones would come back into training."""
     same = {"affectnet/7": "affectnet/8", "synthetic_faces/biased": "synthetic_faces/x"}
+    same["fer2013"] = "ferplus"
     itself = splits(name=name, extra=f"{same.get(name, name)}:class 1")
     with pytest.raises(UserError, match=f"has the images of {name} itself"):
         _ = itself.train

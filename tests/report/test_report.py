@@ -50,13 +50,14 @@ class Reader(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.text, self.links, self.tags = [], [], [], []
+        self.open, self.text, self.links, self.tags, self.ids = [], [], [], [], []
         self.feed(text)
         assert not self.open
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         attributes = dict(attributes)
+        self.ids.append(attributes.get("id"))
         self.links += [attributes[a] for a in ("src", "href") if a in attributes]
         if tag not in VOID:
             self.open.append(tag)
@@ -77,7 +78,10 @@ def test_evaluation_writes_a_page_that_needs_nothing_else(run):
     reader, text = read(run)
     assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
     assert len(reader.links) > 5
-    assert all(link.startswith("data:image/") for link in reader.links)
+    here = [link[1:] for link in reader.links if link.startswith("#")]
+    assert "metrics" in here and set(here) <= set(reader.ids)
+    pictures = [link for link in reader.links if not link.startswith("#")]
+    assert all(link.startswith("data:image/") for link in pictures)
     assert not {"script", "link", "iframe"} & set(reader.tags)
     source = (run / "report" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import", re.sub(r'"data:[^"]*"', "", source))
@@ -251,3 +255,32 @@ def test_a_gap_is_told_in_words(run):
     sentence = found["columns"][0]["gap"]["sentence"]
     assert "young above old" in sentence and "more than chance" in sentence
     assert sentence in read(run)[1]
+
+
+def test_other_data_sets_are_listed_if_there_are_any(run):
+    assert "On other data sets" not in read(run)[1]
+    measured = json.loads((run / "metrics.json").read_text())
+    for name, accuracy, note in (("b", 0.25, "left out: <b>"), ("a", 0.5, "")):
+        other = json.loads(json.dumps(measured))
+        other |= {"dataset": name, "examples": 8, "notes": [note] * bool(note)}
+        other["metrics"] |= {"accuracy": accuracy, "mean_class_accuracy": 0.125}
+        other["metrics"] |= {"most_frequent": 0.4, "chance": 0.3}
+        other["intervals"]["accuracy"] = [0.1, 0.9]
+        other["per_class"][0]["examples"] = 0
+        (run / f"on_{name}_test").mkdir()
+        (run / f"on_{name}_test" / "metrics.json").write_text(json.dumps(other))
+    (run / "on_broken").mkdir()
+    (run / "on_broken" / "metrics.json").write_text("{}")
+    page.write(run)
+    _, text = read(run)
+    section = text[text.index("On other data sets") :]
+    rows = [
+        f"{name} test 8 2 of 3 {accuracy} 10.00 – 90.00 12.50 40.00 30.00"
+        for name, accuracy in (("a", "50.00"), ("b", "25.00"))
+    ]
+    assert " ".join(rows) in section
+    assert "b, test: left out: <b>." in section and "step" not in section[:200]
+    other["step"] += 1
+    (run / "on_a_test" / "metrics.json").write_text(json.dumps(other))
+    page.write(run)
+    assert f"30.00 {other['step']}" in read(run)[1]

@@ -1,0 +1,85 @@
+"""Tells whether an evaluation that was written is the one that would be made now."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+
+import flax.traverse_util
+import numpy as np
+
+from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint.description import versions
+from qcs_jax.config import FIELDS, Role, fields_with, flatten
+from qcs_jax.input.sources import Source
+from qcs_jax.metrics.predictions import PREDICTIONS_FILE
+from qcs_jax.metrics.run_log import METRICS_FILE
+
+_READ_AT_ONCE = 1024
+
+
+def fingerprint(trained: Trained, test: Source) -> dict[str, str]:
+    """Returns SHA-256 digests of all that an accuracy depends on, but for the software.
+
+    Args:
+      trained: The network.
+      test: The images that count, with the labels that count.
+
+    Returns:
+      "network": of the weights that were read, and of how images are prepared.
+      "images": of names, labels, classes and the images themselves, in their order.
+    """
+    return {"network": _of_network(trained), "images": _of_images(test)}
+
+
+def known(folder: pathlib.Path, wanted: dict[str, str]) -> dict | None:
+    """Reads the evaluation in a folder, if it is surely that of a fingerprint.
+
+    Args:
+      folder: Where `metrics.json` and `predictions.csv` may be.
+      wanted: See `fingerprint`.
+
+    Returns:
+      What `metrics.json` says; None where there is none, or any doubt: other
+      weights, images or versions, or a checkout with changes that are not committed.
+    """
+    try:
+        measured = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    now = versions()
+    if not isinstance(measured, dict) or not (folder / PREDICTIONS_FILE).is_file():
+        return None
+    same = measured.get("fingerprint") == wanted and measured.get("versions") == now
+    return measured if same and not now["commit"].endswith("-dirty") else None
+
+
+def _of_network(trained: Trained) -> str:
+    fields = flatten(trained.description["config"])
+    seen = {
+        name: fields.get(name, FIELDS[name].default)
+        for name in (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
+    }
+    sha = _sha([seen, trained.class_names])
+    arrays = flax.traverse_util.flatten_dict(trained.variables, sep="/")
+    for name, array in sorted(arrays.items()):
+        sha.update(f"\0{name}\0{array.dtype}{array.shape}\0".encode())
+        sha.update(np.ascontiguousarray(array).tobytes())
+    return sha.hexdigest()
+
+
+def _of_images(test: Source) -> str:
+    everything = range(len(test))
+    sha = _sha([test.class_names, test.labels.tolist()])
+    for begin in everything[::_READ_AT_ONCE]:
+        block = everything[begin : begin + _READ_AT_ONCE]
+        pairs = zip(test.ids(block), test.encoded(block), strict=True)
+        for name, image in pairs:
+            sha.update(json.dumps([name, len(image)]).encode())
+            sha.update(image)
+    return sha.hexdigest()
+
+
+def _sha(described: list) -> hashlib._Hash:
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode())

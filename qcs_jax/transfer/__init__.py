@@ -1,0 +1,1 @@
+"""How good networks are on the test images of other data sets."""
