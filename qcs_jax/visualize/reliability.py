@@ -20,15 +20,16 @@ def diagram(bins: np.ndarray) -> style.Figure:
     mean = confidence[some] * UNIT / images[some]
     right = hits[some] / images[some]
     middle = (np.flatnonzero(some) + 0.5) / BINS
-    figure = style.Figure(figsize=(style.WIDTH * 0.6, 3.2))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.bar(middle, 100 * right, width=0.9 / BINS, color=style.COLORS[0])
-    upper.plot([0, 1], [0, 100], color="#999999", lw=0.8, ls="--", label="calibrated")
-    upper.plot(
-        mean, 100 * right, "o", ms=3, color=style.COLORS[1], label="by confidence"
-    )
-    upper.set(ylabel="right (%)", ylim=(0, 100), xlim=(0, 1))
-    upper.legend(loc="upper left")
-    lower.bar(middle, images[some], width=0.9 / BINS, color="#999999")
-    lower.set(xlabel="confidence", ylabel="answers")
+    figure = style.Figure(figsize=(style.WIDTH, 2.5))
+    parts, counts = figure.subplots(1, 2)
+    parts.bar(middle, 100 * right, width=0.9 / BINS, color=style.COLORS[4])
+    parts.plot([0, 1], [0, 100], color="#777777", lw=0.8, ls="--", label="calibrated")
+    look = dict(marker="o", ms=3, color=style.COLORS[0], lw=0)
+    parts.plot(mean, 100 * right, **look, label="mean confidence of a bin")
+    parts.set(ylabel="right (%)", ylim=(0, 104))
+    parts.legend(loc="upper left")
+    counts.bar(middle, images[some], width=0.9 / BINS, color="#AAAAAA")
+    counts.set(ylabel="answers")
+    for axes in (parts, counts):
+        axes.set(xlabel="confidence", xlim=(0, 1))
     return figure
