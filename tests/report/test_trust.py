@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from qcs_jax.report.elsewhere import Elsewhere
 
 from qcs_jax.metrics import groups, robustness
 from qcs_jax.metrics.group_file import Grouping
 from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.metrics.results import Results
 from qcs_jax.report import trust
+from qcs_jax.report.elsewhere import Elsewhere
 
 CLASSES = ("calm", "sad", "mad")
 
