@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="RUN",
         help="a run, a folder with runs or a pattern; or two predictions.csv",
     )
-    add("--out", metavar="FOLDER", help="write comparison.md and comparison.csv there")
+    add("--out", metavar="FOLDER", help="write the tables there: .md, .tex, .csv")
     args = parser.parse_args(argv)
     of_files = any(pathlib.Path(name).suffix == ".csv" for name in args.runs)
     compare = _compare_files if of_files else _compare_runs
