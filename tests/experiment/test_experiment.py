@@ -37,7 +37,7 @@ class World:
         calls = self.folder / "calls.txt"
         calls.write_text("")
         fixed = [*more, "--config.train.epochs=3"]
-        self._write_configs(config, table, seeds, fixed)
+        self.write_configs(config, table, seeds, fixed)
         status = command.main(
             [f"--config={config}", f"--table={table}", f"--seeds={seeds}"]
             + [f"--workdir={self.workdir}", *fixed],
@@ -45,7 +45,7 @@ class World:
         )
         return status, self._capfd.readouterr(), calls.read_text().splitlines()
 
-    def _write_configs(self, config, table, seeds, overrides):
+    def write_configs(self, config, table, seeds, overrides):
         """For the child, which has no time to read configuration files."""
         elsewhere = self.folder / "elsewhere"  # where nothing is checked
         jobs = make_plan(
@@ -90,6 +90,56 @@ def test_rows_stay_in_the_order_of_the_table(world):
     _, (out, _), _ = world.experiment(table="2", seeds="0")
     places = [out.index(f"| qcs: {x} ") for x in ("S", "D", "SD")]
     assert places == sorted(places)
+
+
+MINE = """
+config = "{config}"
+seeds = [0, 1]
+against = "adam"
+fields.train.epochs = 3
+
+[[row]]
+name = "adam"
+fields.optimizer.rho = 0.0
+
+[[row]]
+name = "sam"
+fields.optimizer.rho = 0.05
+
+[sweep]
+field = "data.train_fraction"
+values = [0.5, 1]
+"""
+
+
+def test_a_table_of_ones_own(world, capfd):
+    """Its own recipe and seeds, and a table and a folder for each swept value."""
+    file = world.folder / "mine.toml"
+    file.write_text(MINE.format(config=DEMO))
+    arguments = [f"--table={file}", f"--workdir={world.workdir}"]
+    program = [sys.executable, "-S", FAKE_MAIN, str(world.folder)]
+    world.write_configs(DEMO, str(file), "0,1", [])
+    assert command.main(arguments, program=program) == 0
+    out = capfd.readouterr().out
+    found = sorted(
+        path.relative_to(world.workdir) for path in world.workdir.rglob("seed*")
+    )
+    rows = [f"{value}/{row}" for value in ("0.5", "1") for row in ("adam", "sam")]
+    assert found == [pathlib.Path(f"{row}/seed{k}") for row in rows for k in (0, 1)]
+    for value in ("0.5", "1"):
+        heading = f"## synthetic_faces/balanced, data.train_fraction={value}"
+        table = out[out.index(heading) :]
+        assert table.index("| adam ") < table.index("| sam ")
+    assert "drew" not in out  # nobody answered about images: there is no curve
+
+
+def test_no_recipe_or_no_seeds(world, capfd):
+    for flag, message in (
+        ("--seeds=0", "names no recipe"),
+        (f"--config={DEMO}", "seeds"),
+    ):
+        assert command.main([flag, "--table=networks", "--workdir=x"]) == 1
+        assert message in capfd.readouterr().err
 
 
 def test_what_is_finished_is_not_run_again(world):
