@@ -5,7 +5,7 @@ import pytest
 
 from qcs_jax.compare.evidence import Evidence
 from qcs_jax.compare.lines import Line
-from qcs_jax.config import base_config
+from qcs_jax.config import FIELDS
 from qcs_jax.config.flags import read_config
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.metrics import paired
@@ -100,9 +100,9 @@ def test_swept_names_stand_side_by_side_unless_told_where(read):
 def test_tables_that_come_along(name):
     table = tablefile.read(name)
     assert table.about and table.against in [row.label for row in table.rows]
-    for row in table.rows:
-        for field in row.fields:
-            assert field in base_config().to_dict() or "." in field
+    of_rows = [frozenset(row.fields.items()) for row in table.rows]
+    assert len(set(of_rows)) == len(of_rows), "two rows are the same"
+    assert all(row.fields.keys() <= FIELDS.keys() for row in table.rows)
 
 
 @pytest.mark.parametrize(
