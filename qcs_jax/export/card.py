@@ -10,6 +10,7 @@ import json
 
 from qcs_jax import models
 from qcs_jax.checkpoint import Trained
+from qcs_jax.metrics import groups
 from qcs_jax.system.errors import UserError
 
 _LIMITS = """\
@@ -46,6 +47,8 @@ def text(trained: Trained, name: str) -> str:
             _results(found),
             _confusion(found),
             _calibration(trained, found),
+            _worse_images(found.get("robustness")),
+            _groups(found.get("groups")),
             _training(trained),
             "**Licence.** Weights inherit the terms of the images they were trained "
             "on: say here what those allow, and `license:` above.",
@@ -155,6 +158,47 @@ def _calibration(trained: Trained, found: dict) -> str:
             f"{100 * scaled['ece']:.1f} % and {scaled['nll']:.3f}"
         )
     return f"{told}."
+
+
+def _worse_images(found: dict | None) -> str:
+    if found is None:
+        return "**Worse images** (blurred, dark, compressed, covered): not measured."
+    accuracy = found["accuracy"]
+    severities = range(1, 1 + len(next(iter(accuracy.values()))))
+    lines = [
+        f"**Worse images.** {_percent(found['mean'])} % are right on average over "
+        f"the corruptions below, beside {_percent(found['clean'])} % without.",
+        "",
+        f"| corruption, severity | {' | '.join(map(str, severities))} |",
+        f"|---|{'---:|' * len(severities)}",
+    ]
+    for name, values in accuracy.items():
+        lines.append(f"| {name} | {' | '.join(map(_percent, values))} |")
+    return "\n".join(lines)
+
+
+def _groups(found: dict | None) -> str:
+    if found is None:
+        return "**Groups of people**: not measured."
+    lines = [
+        "**Groups of people.**",
+        "",
+        "| | group | images | accuracy | 95 % |",
+        "|---|---|---:|---:|---|",
+    ]
+    for column in found["columns"]:
+        for group in column["groups"]:
+            low, high = map(_percent, group["intervals"]["accuracy"])
+            name = group["group"] + " *" * group["small"]
+            lines.append(
+                f"| {column['column']} | {name} | {group['examples']} | "
+                f"{_percent(group['accuracy'])} | {low} to {high} |"
+            )
+    lines.append("")
+    for column in found["columns"]:
+        said = groups.remarks(column, found["small"])
+        lines.append(f"- {column['column']}: {' '.join(said)}")
+    return "\n".join(lines)
 
 
 def _training(trained: Trained) -> str:

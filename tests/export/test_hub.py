@@ -4,6 +4,7 @@ import json
 import re
 import sys
 
+import numpy as np
 import pytest
 import saved
 import yaml
@@ -13,6 +14,8 @@ from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import card, check, onnx
 from qcs_jax.export.served import calibrated
+from qcs_jax.metrics import groups, robustness
+from qcs_jax.metrics.group_file import Grouping
 
 
 @pytest.fixture
@@ -74,6 +77,29 @@ def test_calibrated_and_drawn(tmp_path):
     trained.config.data.name = "synthetic_faces/balanced"
     text = card.text(trained, "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
+
+
+def test_the_card_says_how_it_does_on_worse_images_and_for_groups():
+    trained = Trained.load("fer2013")
+    text = card.text(trained, "x")
+    assert "covered): not measured." in text and "people**: not measured." in text
+    worse = {"noise": [0.5, 0.25], "low light": [0.3, 0.15]}
+    trained.evaluation["robustness"] = robustness.summary(worse, 0.6)
+    rng, labels = np.random.default_rng(0), np.arange(130) % 7
+    logits = rng.normal(size=(130, 7)) + 3 * np.eye(7)[labels]
+    people = np.repeat([0, 1, 2], [60, 60, 10])
+    grouping = Grouping("age", ("young", "old", "oldest"), people)
+    found = groups.summary([grouping], logits, labels, trained.class_names)
+    trained.evaluation["groups"] = found
+    text = card.text(trained, "x")
+    assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
+    assert "| low light | 30.0 | 15.0 |" in text
+    young, _, oldest = found["columns"][0]["groups"]
+    assert f"| age | young | 60 | {100 * young['accuracy']:.1f} | " in text
+    assert f"| age | oldest * | 10 | {100 * oldest['accuracy']:.1f} | " in text
+    assert f"- age: * Fewer than {groups.SMALL} images" in text
+    assert found["columns"][0]["gap"]["sentence"] in text
+    assert "not measured" not in text
 
 
 def test_a_card_needs_an_evaluation(export, tmp_path):
