@@ -1,0 +1,174 @@
+"""Evaluating a run: every image once, the right checkpoint, nothing overwritten."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import toy
+from scipy import stats
+from toy_runs import HELD_OUT, written
+
+from qcs_jax import main
+from qcs_jax.checkpoint import (
+    Trained,
+    choose_step,
+    load_variables,
+    weights,
+)
+from qcs_jax.metrics.counts import Counts
+from qcs_jax.metrics.run_log import read_log
+from qcs_jax.train import evaluate, loop
+from qcs_jax.train.evaluate import evaluate_run
+
+
+def test_every_image_counts_once(finished, capsys):
+    assert main.run("eval", toy.config(), finished / "plain", "command") == 0
+    measured, predicted = written(finished / "plain")
+    last = [x for x in read_log(finished / "plain") if x["kind"] == "test"][-1]
+    assert predicted.ids == tuple(f"test/{i}" for i in range(21))
+    assert predicted.class_names == toy.CLASSES
+    np.testing.assert_array_equal(predicted.labels, np.arange(21) % 3)
+    assert measured["metrics"]["accuracy"] == last["accuracy"]
+    assert measured["metrics"]["nll"] == pytest.approx(last["nll"], rel=1e-6)
+    assert (measured["step"], measured["chosen"]) == (12, "last epoch")
+    assert measured["calibrated"] is None
+    assert measured["landmarks"] is None  # of images without faces
+    again = Counts.of(np.log(predicted.probabilities), predicted.labels).metrics()
+    assert measured["metrics"] == pytest.approx(again, rel=1e-5)
+    printed = capsys.readouterr().out
+    assert "step 12 (last epoch), on 21 images of split 'test' of toy" in printed
+    assert f"{last['accuracy']:.4f}" in printed
+
+
+def test_held_out_images_choose_and_calibrate(finished):
+    evaluation = evaluate_run(toy.config(**HELD_OUT), finished / "held_out")
+    measured, _ = written(finished / "held_out")
+    assert evaluation.measured == measured
+    chosen = measured["scores"]["best epoch on held-out"]
+    assert (measured["step"], measured["chosen"]) == (
+        chosen["step"],
+        "best epoch on held-out",
+    )
+    assert measured["metrics"]["accuracy"] == chosen["accuracy"]
+    assert measured["calibrated"]["temperature"] > 0
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"data.val_fraction": 0.3}])
+def test_images_that_were_trained_on_never_calibrate(finished, change):
+    c = toy.config(**HELD_OUT | change)
+    assert evaluate_run(c, finished / "held_out").measured["calibrated"] is None
+
+
+def test_a_named_checkpoint_is_the_one(finished):
+    folder = finished / "held_out"
+    evaluate_run(toy.config(**HELD_OUT), folder)
+    before = written(folder)[0]
+    evaluation = evaluate_run(toy.config(**HELD_OUT), folder / "checkpoints" / "5")
+    assert (evaluation.measured["step"], evaluation.measured["chosen"]) == (
+        5,
+        "as named",
+    )
+    assert evaluation.folder == folder / "at_5" and not evaluation.own
+    assert written(folder)[0] == before
+
+
+def test_a_run_may_be_called_by_a_number(finished, tmp_path):
+    shutil.copytree(finished / "held_out", tmp_path / "7")
+    measured = evaluate_run(toy.config(**HELD_OUT), tmp_path / "7").measured
+    assert measured["chosen"] == "best epoch on held-out"
+
+
+def test_everything_uses_the_checkpoint_that_is_reported(finished):
+    """Here the first epoch is made the best on held-out images."""
+    folder = finished / "plain"
+    log = folder / "log.jsonl"
+    before = log.read_text()
+    lines = [
+        {"kind": "held_out", "step": step, "epoch": step // 6, "accuracy": accuracy}
+        for step, accuracy in ((6, 0.9), (12, 0.8))
+    ]
+    assert choose_step(folder) == (12, "last epoch")
+    log.write_text(before + "".join(json.dumps(line) + "\n" for line in lines))
+    try:
+        assert choose_step(folder) == (6, "best epoch on held-out")
+        assert load_variables(folder, branch="base")[2] == 6
+        assert load_variables(folder, step=12)[2] == 12
+        assert choose_step(folder / "checkpoints" / "12") == (12, "as named")
+        assert evaluate_run(toy.config(), folder).measured["step"] == 6
+    finally:
+        log.write_text(before)
+
+
+@pytest.mark.parametrize("field, value", [("data.resize", 40), ("dtype", "bfloat16")])
+def test_images_are_prepared_as_in_training(finished, field, value, capsys):
+    c = toy.config(**{field: value})
+    assert main.run("eval", c, finished / "plain", "command") == 1
+    assert f"give --config.{field}=" in capsys.readouterr().err
+
+
+def test_a_run_that_is_tested_on_a_list_is_its_own_test(tmp_path):
+    (tmp_path / "easy.txt").write_text("test/0\ntest/1\ntest/2\n")
+    c = toy.config(**{"data.test_list": str(tmp_path / "easy.txt")})
+    loop.train_and_evaluate(c, tmp_path / "run")
+    assert evaluate_run(c, tmp_path / "run").own
+    assert written(tmp_path / "run")[0]["examples"] == 3
+    whole = evaluate_run(toy.config(), tmp_path / "run")
+    assert whole.folder.name == "on_toy_test" and not whole.own
+
+
+def test_another_test_leaves_the_first_alone(finished, tmp_path):
+    evaluate_run(toy.config(), finished / "plain")
+    before = written(finished / "plain")[0]
+    (tmp_path / "hard.txt").write_text("test/0\ntest/1\ntest/5\n")
+    other = toy.config(**{"data.test_list": str(tmp_path / "hard.txt")})
+    evaluation = evaluate_run(other, finished / "plain")
+    assert evaluation.folder.parent == finished / "plain"
+    assert evaluation.folder.name.startswith("on_toy_test_hard_")
+    measured, predicted = written(evaluation.folder)
+    assert predicted.ids == ("test/0", "test/1", "test/5")
+    assert measured["scores"] is None
+    assert "note: testing on 3 of 21 images" in str(evaluation)
+    assert written(finished / "plain")[0] == before
+
+
+def test_intervals_are_those_of_the_test_images(finished):
+    measured = evaluate_run(toy.config(), finished / "plain").measured
+    hits = round(measured["metrics"]["accuracy"] * 21)
+    low, high = measured["intervals"]["accuracy"]
+    expected = stats.binom(21, hits / 21).interval(0.95)
+    np.testing.assert_allclose([21 * low, 21 * high], expected, atol=1.5)
+
+
+def test_without_a_run_says_so(tmp_path, capsys):
+    assert main.run("eval", toy.config(), tmp_path / "none", "command") == 1
+    assert "no checkpoint at" in capsys.readouterr().err
+
+
+def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variables, description, step = load_variables(finished / "plain")
+    (tmp_path / "files").mkdir()
+    file = tmp_path / "files" / "mine.safetensors"
+    weights.save(file, variables, description | {"step": step})
+    wanted = evaluate_run(toy.config(), finished / "plain").measured["metrics"]
+    evaluation = evaluate_run(toy.config(), file)
+    assert evaluation.measured["metrics"] == wanted
+    assert (evaluation.measured["chosen"], evaluation.own) == ("as named", False)
+    assert evaluation.folder == pathlib.Path("runs/mine/at_12")
+    assert written(tmp_path / evaluation.folder)[0] == evaluation.measured
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_landmarks_of_the_training_images_are_measured(finished, monkeypatch):
+    seen = []
+    monkeypatch.setattr(evaluate, "template_of", lambda faces: seen.extend(faces))
+    assert evaluate_run(toy.config(), finished / "plain").measured["landmarks"] is None
+    assert {face.size for face in seen} == {(toy.config().data.resize,) * 2}
+    found = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.60001), (0.5, 0.8)])
+    monkeypatch.setattr(evaluate, "template_of", lambda faces: found)
+    evaluate_run(toy.config(), finished / "plain")
+    measured, _ = written(finished / "plain")
+    assert measured["landmarks"] == found.round(4).tolist()
+    assert Trained.load(finished / "plain").landmarks == measured["landmarks"]

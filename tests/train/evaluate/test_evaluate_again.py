@@ -1,0 +1,89 @@
+"""What was measured once is believed only where nothing can have changed."""
+
+import dataclasses
+import shutil
+
+import pytest
+import small
+import toy
+from PIL import Image
+
+from qcs_jax.checkpoint import description
+from qcs_jax.input import sources
+from qcs_jax.train import loop
+from qcs_jax.train.evaluate import evaluate_run
+
+
+@pytest.fixture
+def clean_checkout(monkeypatch):
+    """As if nothing had been changed since a commit."""
+    monkeypatch.setattr(description, "_commit", lambda: "0" * 40)
+
+
+def change(source, monkeypatch):
+    """The data set, prepared again with one other image or other labels."""
+    splits = {split: toy.source(split) for split in toy.SIZES}
+    splits["test"] = source(splits["test"])
+    monkeypatch.setattr(sources, "open_split", lambda name, split, dir: splits[split])
+
+
+def other_pixels(test):
+    image = small.encode(Image.new("RGB", (36, 36)))
+    records = toy.Records([test.records[0] | {"image": image}, *test.records[1:]])
+    return dataclasses.replace(test, records=records)
+
+
+def other_labels(test):
+    return dataclasses.replace(test, labels=(test.labels + 1) % 3)
+
+
+def other_weights(folder):
+    for step in ("6", "12"):
+        shutil.rmtree(folder / "checkpoints" / step)
+    loop.train_and_evaluate(toy.config(seed=1), folder.parent / "other")
+    for step in (folder.parent / "other" / "checkpoints").iterdir():
+        shutil.copytree(step, folder / "checkpoints" / step.name)
+
+
+def test_what_is_surely_the_same_is_not_measured_again(
+    finished, tmp_path, clean_checkout
+):
+    folder = shutil.copytree(finished / "plain", tmp_path / "run")
+    first = evaluate_run(toy.config(), folder)
+    before = (folder / "metrics.json").stat().st_mtime_ns
+    second = evaluate_run(toy.config(), folder, again=False)
+    assert (first.new, second.new, second.own) == (True, False, True)
+    assert second.measured == first.measured
+    assert (folder / "metrics.json").stat().st_mtime_ns == before
+    elsewhere = toy.config(**{"data.label_map": "calm=sad,sad=calm"})
+    first = evaluate_run(elsewhere, folder, again=False)
+    second = evaluate_run(elsewhere, folder, again=False)
+    assert (first.new, second.new) == (True, False)
+    assert first.folder == second.folder != folder
+
+
+@pytest.mark.parametrize(
+    "doubt", [other_pixels, other_labels, "weights", "dirty", "version", "answers"]
+)
+def test_whatever_is_in_doubt_is_measured_again(
+    doubt, finished, tmp_path, monkeypatch, clean_checkout
+):
+    """The first evaluation stays as it is."""
+    folder = shutil.copytree(finished / "plain", tmp_path / "run")
+    evaluate_run(toy.config(), folder)
+    before = (folder / "metrics.json").read_bytes()
+    if doubt == "weights":  # of the same step
+        other_weights(folder)
+    elif doubt == "dirty":
+        monkeypatch.setattr(description, "_commit", lambda: "0" * 40 + "-dirty")
+    elif doubt == "version":
+        monkeypatch.setattr(description, "_commit", lambda: "1" * 40)
+    elif doubt == "answers":
+        (folder / "predictions.csv").unlink()
+    else:
+        change(doubt, monkeypatch)
+    found = evaluate_run(toy.config(), folder, again=False)
+    assert found.new and found.folder == folder / "at_12"
+    assert (folder / "metrics.json").read_bytes() == before
+    again = evaluate_run(toy.config(), folder, again=False)
+    assert again.new == (doubt == "dirty") and again.folder == folder / "at_12"
