@@ -56,7 +56,7 @@ def accuracy(correct: np.ndarray) -> Certainty:
     Args:
       correct: See above.
     """
-    return Certainty(*_certainty(correct.astype(int)))
+    return Certainty(*_certainty(correct.astype(int), least=0))
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> Difference:
@@ -68,7 +68,9 @@ def difference(a: np.ndarray, b: np.ndarray) -> Difference:
     """
     gains = a.astype(int) - b.astype(int)
     return Difference(
-        *_certainty(gains), sign_flip_p(gains.sum(axis=0)), _t_test(gains.mean(axis=1))
+        *_certainty(gains, least=-1),
+        sign_flip_p(gains.sum(axis=0)),
+        _t_test(gains.mean(axis=1)),
     )
 
 
@@ -95,13 +97,15 @@ def sign_flip_p(gains: np.ndarray) -> float:
     return min(1.0, float(chance[np.abs(sums) >= abs(int(gains.sum()))].sum()))
 
 
-def _certainty(values: np.ndarray) -> tuple[float, Interval, Interval | None]:
-    """Returns the fields of `Certainty` for ints `[s, n]`."""
+def _certainty(
+    values: np.ndarray, least: int
+) -> tuple[float, Interval, Interval | None]:
+    """Returns the fields of `Certainty` for ints `[s, n]` from `least` to 1."""
     over_seeds = values.mean(axis=1)
     return (
         float(over_seeds.mean()),
         _bootstrap(values.sum(axis=0), len(values)),
-        _student(over_seeds),
+        _student(over_seeds, least),
     )
 
 
@@ -118,14 +122,19 @@ def _bootstrap(sums: np.ndarray, divisor: int) -> Interval:
     return float(low), float(high)
 
 
-def _student(values: np.ndarray) -> Interval | None:
+def _student(values: np.ndarray, least: int) -> Interval | None:
+    """Returns the interval of the mean, as far as it lies between `least` and 1.
+
+    Of two or three seeds it may be wider than what an accuracy can be.
+    """
     from scipy.stats import t
 
     n = len(values)
     if n < 2:
         return None
     reach = t.ppf((1 + LEVEL) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
-    return float(values.mean() - reach), float(values.mean() + reach)
+    low, high = values.mean() - reach, values.mean() + reach
+    return float(max(low, least)), float(min(high, 1))
 
 
 def _t_test(values: np.ndarray) -> float | None:

@@ -48,6 +48,15 @@ def test_over_seeds_is_students():
     assert paired.difference(a[:1], b[:1]).p_seeds is None
 
 
+def test_over_two_seeds_nothing_impossible_is_said():
+    good, bad = np.zeros((2, 2, 10), bool)
+    good[0, :9] = good[1, :7] = True
+    assert paired.accuracy(good).seeds == (0, 1)
+    assert paired.accuracy(bad).seeds == (0, 0)
+    low, high = paired.difference(bad, good).seeds
+    assert (low, high) == (-1, pytest.approx(-0.8 + 1.2706, rel=1e-3))
+
+
 def test_over_images_is_the_bootstrap():
     rng = np.random.default_rng(1)
     correct = answers(3, 200, 0.8, rng)
