@@ -44,6 +44,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
         extras.require("report")
     config, seeds = _config(args, chosen), _seeds(args, chosen)
     jobs = make_plan(config, chosen.rows, seeds, overrides, folder)
+    _require_data(jobs)
     print(_overview(chosen, jobs))
     failures = Runner(program).run(jobs)
     found = [
@@ -105,6 +106,20 @@ def _seeds(args: argparse.Namespace, chosen: Table) -> list[int]:
     if len(set(seeds)) < len(seeds):
         raise UserError(f"--seeds={text}: each seed once, the same is no new run")
     return seeds
+
+
+def _require_data(jobs: list[Job]) -> None:
+    """Raises UserError for all data sets at once that runs would not find prepared."""
+    from qcs_jax.input import sources  # TFDS, of the extra "train"
+
+    needed = {
+        (name, job.config["data.dir"]): None  # each once, in the order of the runs
+        for job in jobs
+        if not (job.finished and job.evaluated)
+        for name in job.datasets
+    }
+    if told := [*filter(None, (sources.missing(*dataset) for dataset in needed))]:
+        raise UserError("\n".join(told))
 
 
 def _overview(chosen: Table, jobs: list[Job]) -> str:

@@ -23,7 +23,7 @@ def draw(
       folder: Where to.
 
     Returns:
-      The first file, or None if no run was evaluated yet.
+      The first file, or None before runs at two values were evaluated.
     """
     rows = len(lines) // len(sweep.values)
     variants = []
@@ -36,7 +36,7 @@ def draw(
         if points:
             found = [line.evidence.accuracy for _, line in points if line.evidence]
             variants.append(Curve(points[0][1].label, [at for at, _ in points], found))
-    if not variants:
+    if len({at for variant in variants for at in variant.at}) < 2:
         return None
     chance = next((line.chance for line in lines if line), None)
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]

@@ -13,6 +13,7 @@ from qcs_jax.compare import runs
 from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
+from qcs_jax.config.validate import parse_extra
 from qcs_jax.experiment.rows import Row
 from qcs_jax.system.errors import UserError
 
@@ -50,6 +51,12 @@ class Job:
             and run.finished
             and run.scores.last["step"] in self._saved_steps()
         )
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Names of the data sets that it needs."""
+        extra = parse_extra(self.config["data.extra"])
+        return (self.config["data.name"], *(name for name, _ in extra))
 
     @property
     def evaluated(self) -> bool:

@@ -105,6 +105,15 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
     return Source(name, split, records, labels, names)
 
 
+def missing(name: str, directory: str = "") -> str:
+    """Says how to prepare a data set; "" if it is prepared."""
+    try:
+        _version_directory(name, directory)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def card(name: str, directory: str = "") -> dict[str, str]:
     """Returns name, version and description of a prepared data set.
 

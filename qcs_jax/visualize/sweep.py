@@ -34,7 +34,7 @@ def curves(
     """Draws mean accuracies, with intervals over images (bands) and seeds (bars).
 
     Args:
-      variants: What is drawn, each in a colour of its own.
+      variants: What is drawn, each in a colour of its own; of two places or more.
       axis: What the axis of the swept field is called.
       chance: Accuracy of guessing; drawn as a dashed line.
       ticks: Names of the places 0, 1, ... where these are no numbers.
@@ -42,7 +42,7 @@ def curves(
     figure = style.Figure(figsize=(style.WIDTH, 3.2))
     axes = figure.subplots()
     places = sorted({x for variant in variants for x in variant.at})
-    reach = 0.004 * (places[-1] - places[0]) if len(places) > 1 else 0.01
+    reach = 0.004 * (places[-1] - places[0])
     for i, variant in enumerate(variants):
         # Bars of several variants would cover each other.
         x = [at + reach * (i - (len(variants) - 1) / 2) for at in variant.at]

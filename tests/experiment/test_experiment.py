@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -21,13 +22,20 @@ FAKE_MAIN = str(ROOT / "tests" / "support" / "fake_main.py")
 
 
 class World:
-    """A folder with experiments whose runs take no time."""
+    """A folder with experiments whose runs take no time, and with the demo's data."""
 
     def __init__(self, folder, capfd):
         self.folder = folder
+        self.prepare("synthetic_faces/balanced")
         self.workdir = folder / "experiment"
         self._capfd = capfd
         self.behave({})
+
+    def prepare(self, dataset):
+        """What tells that a data set is prepared."""
+        version = self.folder / "datasets" / dataset / "1.0.0"
+        version.mkdir(parents=True)
+        (version / "dataset_info.json").touch()
 
     def behave(self, behaviour):
         (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
@@ -63,7 +71,8 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path, capfd):
+def world(tmp_path, capfd, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "datasets"))
     return World(tmp_path, capfd)
 
 
@@ -140,6 +149,20 @@ def test_no_recipe_or_no_seeds(world, capfd):
     ):
         assert command.main([flag, "--table=networks", "--workdir=x"]) == 1
         assert message in capfd.readouterr().err
+
+
+def test_data_sets_that_are_not_prepared(world):
+    """All of them are told before anything is trained, each once."""
+    extra = "--config.data.extra=ferplus:fear+raf_db:fear"
+    status, (out, err), calls = world.experiment(extra)
+    assert (status, calls, out) == (1, [], "")
+    assert err.count("is not prepared in") == 2
+    assert "data set 'ferplus' is" in err and "data set 'raf_db' is" in err
+    world.prepare("ferplus")
+    world.prepare("raf_db")
+    assert world.experiment(extra, seeds="0")[0] == 0
+    shutil.rmtree(world.folder / "datasets")  # what is finished needs none
+    assert world.experiment(extra, seeds="0")[0] == 0
 
 
 def test_what_is_finished_is_not_run_again(world):

@@ -169,4 +169,11 @@ def test_the_curve_of_a_sweep(read, tmp_path):
     lines = [line("a", 0.8, rng), line("b", 0.6, rng), None, line("b", 0.5, rng)]
     file = curve.draw(sweep, lines, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
-    assert curve.draw(sweep, [None] * 4, tmp_path) is None
+
+
+def test_no_curve_of_a_single_value(read, tmp_path):
+    sweep = read(MINE + SWEEP).sweep
+    rng = np.random.default_rng(0)
+    for first in (line("a", 0.8, rng), None):
+        assert curve.draw(sweep, [first, None, None, None], tmp_path) is None
+    assert not (tmp_path / "sweep.png").exists()
