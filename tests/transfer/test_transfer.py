@@ -10,70 +10,10 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax.checkpoint import description, load_variables, weights
-from qcs_jax.input import sources
 from qcs_jax.metrics import predictions
-from qcs_jax.system.errors import UserError
-from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
-from qcs_jax.transfer import networks
 from qcs_jax.transfer.__main__ import main
 from qcs_jax.transfer.asked import Asked, parse
-
-
-def relabelled(name, class_names, split="test"):
-    """The images of `toy`, image i of class i modulo their number."""
-    source = toy.source(split)
-    labels = np.arange(len(source), dtype=np.int32) % len(class_names)
-    return dataclasses.replace(
-        source, name=name, class_names=class_names, labels=labels
-    )
-
-
-WORLD = {
-    ("toy", "train"): toy.source("train"),
-    ("toy", "test"): toy.source("test"),
-    ("turned", "test"): relabelled("turned", ("sad", "calm", "glad")),
-    ("some", "test"): relabelled("some", ("calm", "joy", "sad", "contempt")),
-    ("nothing", "test"): relabelled("nothing", ("tall", "short")),
-}
-
-# After these it is right in two of three classes.
-TRAINING = {"train.epochs": 12, "optimizer.learning_rate": 2e-3}
-STEPS = "72"
-
-
-def open_split(name, split, directory=""):
-    if (name, split) in WORLD:
-        return WORLD[name, split]
-    if name in {known for known, _ in WORLD}:
-        raise UserError(f"data set {name} has no split {split!r}: it has test")
-    raise UserError(f"data set {name!r} is not prepared in {directory}:\n  1. do")
-
-
-@pytest.fixture(autouse=True)
-def world(monkeypatch):
-    toy.install(monkeypatch)
-    monkeypatch.setattr(sources, "open_split", open_split)
-    monkeypatch.setattr(description, "_commit", lambda: "0" * 40)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "first"
-    with pytest.MonkeyPatch.context() as patch:
-        toy.install(patch)
-        loop.train_and_evaluate(toy.config(**TRAINING), folder)
-    return folder
-
-
-@pytest.fixture
-def here(trained, tmp_path, monkeypatch):
-    """A folder with runs of the toy data set, where the command is called."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("first", "second"):
-        shutil.copytree(trained, tmp_path / "runs" / name)
-    return tmp_path
 
 
 def lines(out):
@@ -163,7 +103,7 @@ def test_text_lines_up_and_the_figure_is_drawn(here, capsys):
     assert "[4 of 4] runs/second on turned: " in printed
 
 
-def test_nothing_is_measured_twice(here, capsys, monkeypatch):
+def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
     arguments = ["runs/first", "--data=toy,some"]
     assert main(arguments) == 0
     first = capsys.readouterr().out
@@ -172,9 +112,9 @@ def test_nothing_is_measured_twice(here, capsys, monkeypatch):
     second = capsys.readouterr().out
     assert second.count(", measured before, in runs/first") == 2
     assert first[first.index("##") :] == second[second.index("##") :]
-    changed = WORLD["some", "test"]
+    changed = world["some", "test"]
     changed = dataclasses.replace(changed, labels=np.roll(changed.labels, 1))
-    monkeypatch.setitem(WORLD, ("some", "test"), changed)
+    monkeypatch.setitem(world, ("some", "test"), changed)
     assert main([*arguments, "--labels=toy:by_name"]) == 0
     third = capsys.readouterr().out
     assert third.count(", measured before, ") == third.count(", measured in ") == 1
@@ -235,89 +175,3 @@ def test_arguments():
         Asked("a", "test", "by_name"),
         Asked("b/c", "valid", "x = y,z=y"),
     ]
-
-
-def test_networks_are_found_once(here):
-    (here / "files").mkdir()
-    with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
-    assert networks.find(["runs", "runs/first", "runs/*"]) == [
-        "runs/first",
-        "runs/second",
-    ]
-    step = f"runs/first/checkpoints/{STEPS}"
-    given = [step, "files/*", "fer2013"]
-    assert networks.find(given) == [step, "files/mine.safetensors", "fer2013"]
-    assert main([*given[:2], "--data=some"]) == 0
-    assert (here / "runs/mine").is_dir()  # not beside the file
-
-
-def seen(**fields):
-    c = toy.config(**fields)
-    return networks.Seen.by(c)
-
-
-def test_what_a_network_has_seen(here):
-    own = {"data.name": "fer2013", "data.val_split": "validation"}
-    found = seen(**own, **{"data.extra": "raf_db:joy+affectnet/8:fear"})
-    assert found.trained_on("fer2013", "train") == "fer2013@train"
-    assert found.trained_on("ferplus", "train") == "fer2013@train"
-    assert not found.trained_on("ferplus", "test")
-    assert found.chosen_by("ferplus", "validation") == "fer2013@validation"
-    assert found.trained_on("affectnet/7", "train") == "affectnet/8@train"
-    assert not found.trained_on("affectnet/7", "test") and not found.unknown
-    folders = seen(**{"data.name": "image_folder/a"})
-    assert not folders.trained_on("image_folder/b", "train")
-    assert folders.trained_on("image_folder/a", "train")
-
-
-def test_what_a_network_starts_from_was_seen_as_well(here):
-    for start in ("runs/first", f"runs/first/checkpoints/{STEPS}"):
-        tuned = seen(**{"data.name": "ferplus", "init_from": start})
-        assert tuned.trained_on("toy", "train") == "toy@train" and not tuned.unknown
-    shipped = seen(**{"init_from": "fer2013"})
-    assert shipped.trained_on("ferplus", "train") == "fer2013@train"
-    assert seen(**{"init_from": "gone.pth"}).unknown == "gone.pth"
-    assert seen(**{"init_from": "hf:some/network"}).unknown == "hf:some/network"
-
-
-def with_config(trained, file, c):
-    """A file of the same weights, trained otherwise."""
-    variables, described, step = load_variables(trained)
-    weights.save(file, variables, described | {"config": c.to_dict(), "step": step})
-    return str(file)
-
-
-def test_what_is_not_known_is_told(here, trained, capsys):
-    file = with_config(trained, "a.safetensors", toy.config(init_from="gone.pth"))
-    assert main([file, "--data=some"]) == 0
-    printed = capsys.readouterr().out
-    assert "a.safetensors starts from gone.pth, which is not here: what" in printed
-
-
-def test_images_that_chose_an_epoch_are_called_optimistic(
-    here, trained, capsys, monkeypatch
-):
-    start = with_config(trained, "a.safetensors", toy.config(**{"data.val_split": "v"}))
-    file = with_config(trained, "b.safetensors", toy.config(init_from=start))
-    monkeypatch.setitem(WORLD, ("toy", "v"), toy.source("test"))
-    assert main([file, "--data=toy@v,toy"]) == 0
-    printed = capsys.readouterr().out
-    told = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
-    assert (
-        f"- toy@v: {told} numbers are" in printed and printed.count("optimistic") == 1
-    )
-
-
-def test_a_configuration_of_another_version():
-    config = fake_runs.config().to_dict()
-    del config["model"]["grey"]
-    assert networks.whole_config(config).model.grey is False
-    config["model"]["wings"] = 2
-    with pytest.raises(UserError, match=r"a field model\.wings: test it with that"):
-        networks.whole_config(config)
-
-
-def test_the_batches_fit_the_devices_that_there_are(here, trained):
-    """Eight devices cannot share batches of 3."""
-    c = toy.config(**{"train.eval_batch_size": 3})
-    assert main([with_config(trained, "odd.safetensors", c), "--data=some"]) == 0
