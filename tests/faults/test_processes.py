@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+import toy
 from fleet import Fleet, assert_same
 
 from qcs_jax import checkpoint
@@ -54,14 +55,18 @@ def test_two_processes_equal_two_devices(alone, pair):
 
 
 def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
+    ids = toy.source("test").ids(range(21))
+    told = "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(ids))
+    (tmp_path / "groups.csv").write_text("id,side\n" + told)
+    flags = "--mode=eval", f"--groups={tmp_path / 'groups.csv'}"
     measured = []
     for count in (1, 2):
         workdir = tmp_path / str(count) / "run"
         shutil.copytree(alone, workdir)
-        train(workdir, "--mode=eval", variant="qcs", count=count, devices=3 - count)
+        train(workdir, *flags, variant="qcs", count=count, devices=3 - count)
         found = json.loads((workdir / "metrics.json").read_text())
         measured.append({**found, "run": ""})
-    assert measured[0] == measured[1]
+    assert measured[0] == measured[1] and measured[0]["groups"]
 
 
 @pytest.mark.parametrize(
