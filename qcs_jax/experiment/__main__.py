@@ -22,7 +22,7 @@ from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import Table
 from qcs_jax.experiment.runner import MAIN, Runner
-from qcs_jax.system import command, extras
+from qcs_jax.system import command, extras, prepared
 from qcs_jax.system.errors import UserError
 
 
@@ -110,15 +110,13 @@ def _seeds(args: argparse.Namespace, chosen: Table) -> list[int]:
 
 def _require_data(jobs: list[Job]) -> None:
     """Raises UserError for all data sets at once that runs would not find prepared."""
-    from qcs_jax.input import sources  # TFDS, of the extra "train"
-
     needed = {
         (name, job.config["data.dir"]): None  # each once, in the order of the runs
         for job in jobs
         if not (job.finished and job.evaluated)
         for name in job.datasets
     }
-    if told := [*filter(None, (sources.missing(*dataset) for dataset in needed))]:
+    if told := [*filter(None, (prepared.missing(*dataset) for dataset in needed))]:
         raise UserError("\n".join(told))
 
 

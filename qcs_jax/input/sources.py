@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import pathlib
-import re
-import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 from zipfile import BadZipFile
@@ -15,12 +12,11 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow_datasets as tfds
 
-from qcs_jax.system import command, folders
+from qcs_jax.system import prepared
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
 _READ_AT_ONCE = 1024
-_LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # on terms to agree to
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,26 +56,20 @@ class Source:
             return self.records.__getitems__([int(example) for example in examples])
 
 
-def data_root(directory: str = "") -> pathlib.Path:
-    """`directory`, else $TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    default = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(directory or default).expanduser()
-
-
 def open_split(name: str, split: str, directory: str = "") -> Source:
     """Opens a split of a prepared data set and reads its labels.
 
     Args:
       name: `DATASET` or `DATASET/CONFIG`.
       split: For example "train".
-      directory: Root of prepared data sets; see `data_root`.
+      directory: Root of prepared data sets; see `prepared.root`.
 
     Raises:
       UserError: if the data set is not prepared; says how to. For a split that does
         not exist, or one with no examples.
     """
-    version = _version_directory(name, directory)
-    name = version.parent.relative_to(data_root(directory)).as_posix()
+    version = prepared.version(name, directory)
+    name = version.parent.relative_to(prepared.root(directory)).as_posix()
     builder = _builder(version, name)
     _check_features(name, builder.info.features)
     if split not in builder.info.splits:
@@ -105,22 +95,13 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
     return Source(name, split, records, labels, names)
 
 
-def missing(name: str, directory: str = "") -> str:
-    """Says how to prepare a data set; "" if it is prepared."""
-    try:
-        _version_directory(name, directory)
-    except UserError as error:
-        return str(error)
-    return ""
-
-
 def card(name: str, directory: str = "") -> dict[str, str]:
     """Returns name, version and description of a prepared data set.
 
     Raises:
       UserError: if it is not prepared.
     """
-    builder = _builder(_version_directory(name, directory), name)
+    builder = _builder(prepared.version(name, directory), name)
     info, config = builder.info, builder.builder_config
     texts = [info.description, config.description if config else ""]
     return {
@@ -169,60 +150,6 @@ def _check_features(name: str, features: Any) -> None:
             f"data set {name} has no feature {', '.join(wrong)}: prepare one with "
             f"qcs_jax.prepare, or give it these features"
         )
-
-
-def _version_directory(name: str, directory: str) -> pathlib.Path:
-    """The newest prepared version of a data set."""
-    parts = name.split("/")
-    if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
-        raise UserError(
-            f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
-            f"qcs_jax.prepare printed it; the folder where it is prepared is data.dir"
-        )
-    root = data_root(directory)
-    base = root / name
-    configs = sorted({version.parent for version in _versions(base, "*/*")})
-    if len(configs) == 1:  # DATASET stands for its only prepared CONFIG
-        base = configs[0]
-    elif configs:
-        found = ", ".join(f"{name}/{c.name}" for c in configs)
-        raise UserError(
-            f"several data sets {name!r} are prepared: set --config.data.name to one "
-            f"of {found}"
-        )
-    versions = _versions(base, "*")
-    if not versions:
-        raise UserError(_how_to_prepare(name, root))
-    return max(versions, key=lambda v: tuple(map(int, v.name.split("."))))
-
-
-def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
-    """Complete versions; TFDS renames `incomplete.*` when it has written all."""
-    found = [path.parent for path in folder.glob(f"{pattern}/dataset_info.json")]
-    return [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-
-
-def _how_to_prepare(name: str, root: pathlib.Path) -> str:
-    versions = [*_versions(root, "*/*"), *_versions(root, "*/*/*")]
-    prepared = sorted({v.parent.relative_to(root).as_posix() for v in versions})
-    where = f" --data_dir={shlex.quote(str(root))}" if root != data_root() else ""
-    known = f" (prepared there: {', '.join(prepared)})" if prepared else ""
-    dataset = name.partition("/")[0]
-    manuals = folders.find("data")
-    folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
-    steps = [f"{command.line('prepare', 'prepare')} {name}{folder}{where}"]
-    if dataset in _LICENSED:
-        manual = manuals / dataset / "README.md"
-        steps = [
-            f"request it from its authors: {manual} says where",
-            "unpack what they send into a FOLDER",
-            *steps,
-        ]
-    elif folder:
-        manual = manuals / "README.md"
-        steps = [f"see {manual} for the FOLDER that it is made from", *steps]
-    lines = [f"  {i}. {step}" for i, step in enumerate(steps, start=1)]
-    return "\n".join([f"data set {name!r} is not prepared in {root}{known}:", *lines])
 
 
 def _labels(records: Any, cache: pathlib.Path) -> np.ndarray:

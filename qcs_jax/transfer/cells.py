@@ -87,7 +87,7 @@ def measure(
     Args:
       networks: From `networks.find`.
       asked: The data sets.
-      data_dir: Root of prepared data sets; see `sources.data_root`.
+      data_dir: Root of prepared data sets; see `prepared.root`.
       tell: Is given a line about each cell that has been measured.
 
     Returns:

@@ -47,7 +47,7 @@ class Scene:
           folder: Images in folders named after their class; default the test split of
             the run's own data set.
           data_dir: Root of prepared data sets; default that of the run, then
-            `input.sources.data_root`.
+            `prepared.root`.
           seed: Seed of the choice of faces.
 
         Raises:

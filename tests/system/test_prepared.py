@@ -1,0 +1,126 @@
+"""Which data set a name means, and what is said where there is none."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from qcs_jax.system import prepared
+from qcs_jax.system.errors import UserError
+
+CHECKOUT = pathlib.Path(prepared.__file__).parents[2]
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """Named by TFDS_DATA_DIR; `image_folder/faces` is prepared there."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
+    put(tmp_path / "data/image_folder/faces/1.0.0")
+    return tmp_path / "data"
+
+
+def put(version):
+    """A version that was written to its end."""
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").touch()
+    return version
+
+
+@pytest.mark.parametrize("name", ["image_folder/faces", "image_folder"])
+def test_a_dataset_stands_for_its_only_config(root, name):
+    assert prepared.version(name, "") == root / "image_folder/faces/1.0.0"
+    assert not prepared.missing(name)
+
+
+def test_a_dataset_without_configs(root):
+    there = put(root / "toy/3.0.0")
+    assert prepared.version("toy", "") == there
+
+
+def test_several_configs_are_listed(root):
+    other = put(root / "image_folder/more/1.0.0")
+    with pytest.raises(UserError, match="image_folder/faces, image_folder/more") as e:
+        prepared.version("image_folder", "")
+    assert "--config.data.name" in str(e.value)
+    assert prepared.version("image_folder/more", "") == other
+
+
+def test_takes_the_newest_version(root):
+    base = root / "image_folder/faces"
+    for version in ("1.9.0", "1.10.0"):
+        put(base / version)
+    assert prepared.version("image_folder/faces", "") == base / "1.10.0"
+
+
+@pytest.mark.parametrize(
+    "name,command",
+    [
+        ("synthetic_faces", "qcs_jax.prepare synthetic_faces"),
+        ("synthetic_faces/biased", "qcs_jax.prepare synthetic_faces/biased"),
+        ("image_folder/cats", "qcs_jax.prepare image_folder/cats --manual_dir=FOLDER"),
+        ("raf_db", "qcs_jax.prepare raf_db --manual_dir=FOLDER"),
+        ("affectnet/8", "qcs_jax.prepare affectnet/8 --manual_dir=FOLDER"),
+    ],
+)
+def test_a_missing_dataset_tells_the_command(root, name, command):
+    text = prepared.missing(name)
+    assert f"{name!r} is not prepared in {root}" in text
+    assert text.endswith(f". python -m {command}")
+    assert "(prepared there: image_folder/faces):" in text
+
+
+@pytest.mark.parametrize("name", ["raf_db", "ferplus", "affectnet/7"])
+def test_a_licensed_dataset_takes_three_steps(root, name):
+    lines = prepared.missing(name).splitlines()[1:]
+    assert [line.split(".")[0].strip() for line in lines] == ["1", "2", "3"]
+    readme = CHECKOUT / lines[0].split()[-3].removesuffix(":")
+    assert "says where" in lines[0] and readme.name == "README.md" and readme.is_file()
+
+
+def test_the_command_names_another_place(root, tmp_path):
+    elsewhere = tmp_path / "my data"
+    text = prepared.missing("synthetic_faces", str(elsewhere))
+    assert text.endswith(f"prepare synthetic_faces --data_dir='{elsewhere}'")
+    assert "prepared there" not in text
+
+
+@pytest.mark.parametrize(
+    "unfinished", ["incomplete.A1B2C3_1.0.0", "1.0.0.incompleteA1B2C3", "1.0"]
+)
+def test_an_unfinished_version_does_not_count(root, unfinished):
+    base = root / "image_folder/faces"
+    put(base / unfinished)
+    assert prepared.version("image_folder", "") == base / "1.0.0"
+    shutil.rmtree(base / "1.0.0")
+    for name in ("image_folder/faces", "image_folder"):
+        text = prepared.missing(name)
+        assert "is not prepared" in text and "prepared there" not in text
+
+
+def test_an_unfinished_config_is_not_a_choice(root):
+    put(root / "image_folder/half/incomplete.A1B2C3_1.0.0")
+    assert prepared.version("image_folder", "").parent.name == "faces"
+
+
+@pytest.mark.parametrize("name", ["a/b/c", "", "../toy", "toy/", "./toy"])
+def test_a_path_is_no_name(root, name):
+    assert "give a name, DATASET or DATASET/CONFIG" in prepared.missing(name)
+
+
+@pytest.mark.parametrize(
+    "directory,variable,expected",
+    [
+        ("/given", "/set", "/given"),
+        ("~/given", "", "/users/me/given"),
+        ("", "/set", "/set"),
+        ("", "~/set", "/users/me/set"),
+        ("", "", "/users/me/tensorflow_datasets"),
+        ("", None, "/users/me/tensorflow_datasets"),
+    ],
+)
+def test_the_root(monkeypatch, directory, variable, expected):
+    monkeypatch.setenv("HOME", "/users/me")
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    if variable is not None:
+        monkeypatch.setenv("TFDS_DATA_DIR", variable)
+    assert str(prepared.root(directory)) == expected
