@@ -60,7 +60,9 @@ def test_the_card_says_what_was_measured(export, tmp_path):
     found = Trained.load("fer2013").evaluation
     (accuracy,) = result["metrics"]
     assert accuracy["value"] == pytest.approx(found["metrics"]["accuracy"], abs=1e-4)
-    assert "accuracy **65.8 %** (95 %: 64.2 to 67.3)" in text
+    low, high = (100 * end for end in found["intervals"]["accuracy"])
+    percent = 100 * found["metrics"]["accuracy"]
+    assert f"accuracy **{percent:.1f} %** (95 %: {low:.1f} to {high:.1f})" in text
     for row in found["per_class"]:
         assert (
             f"| {row['class']} | {row['examples']} | {100 * row['recall']:.1f}" in text
