@@ -6,7 +6,7 @@ face = aligner(Image.open("photo.jpg"))
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -21,9 +21,12 @@ TEMPLATE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)]
 TEMPLATE = np.concatenate([TEMPLATE, [(56.1397, 92.2848)]]) / 112
 
 
-# Overlap (IoU) of a crop with what would be cut out of it. Of 487 crops of two data
-# sets nine of ten have more; a face that is 0.7 times as wide as theirs has 0.49.
-_CROPPED = 0.5
+# Crops of data sets are squares of 48 to 112 pixels, or of what their networks take.
+_CROP = 128
+
+# Overlap (IoU) of a crop with what would be cut out of it. Of 2,475 crops of two data
+# sets 24 of 25 have more; a face that is 0.7 times as wide as theirs has 0.49.
+_FITS = 0.5
 
 
 class NoFaceFound(UserError):
@@ -59,7 +62,7 @@ class Aligner:
           side: Side of the result in pixels.
 
         Returns:
-          An RGB square; black where the photograph ends.
+          An RGB square; the photograph's edge goes on where it ends.
 
         Raises:
           NoFaceFound: if there is none.
@@ -70,13 +73,33 @@ class Aligner:
             raise NoFaceFound("no face found")
         return self.cut(image, faces[0], side)
 
-    def fits(self, image: Image.Image, face: Detection) -> bool:
-        """Whether an image is cut out around its face already, as it would be cut."""
+    def is_crop(
+        self, image: Image.Image, faces: Sequence[Detection], side: int
+    ) -> bool:
+        """Whether an image is cut out around its face already, as data sets have it.
+
+        Networks know such crops as they are, and landmarks of so few pixels are not
+        sure enough to cut them once more. A photograph that was cropped by hand has
+        another shape, or more pixels, and has its face cut out.
+
+        Args:
+          image: A photograph or a crop.
+          faces: All that were found in it. A small square without any is a crop whose
+            face the detector does not know.
+          side: Of what the network takes, in pixels.
+        """
+        width, height = image.size
+        if width != height or width > max(_CROP, side) or len(faces) > 1:
+            return False
+        return not faces or self._fits(width, faces[0])
+
+    def _fits(self, width: int, face: Detection) -> bool:
+        """Whether a square image is nearly what would be cut out of it."""
         matrix = similarity(face.landmarks, self.template)
         half = 0.5 / np.hypot(*matrix[:, 0])  # in pixels of the image
         center = np.linalg.solve(matrix[:, :2], 0.5 - matrix[:, 2])
         would = np.concatenate([center - half, center + half])
-        return overlap(would, np.array((0, 0, *image.size))) >= _CROPPED
+        return overlap(would, np.array((0, 0, width, width))) >= _FITS
 
     def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
         """Cuts out one face; see `__call__`."""
@@ -128,7 +151,11 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def warp(image: Image.Image, matrix: np.ndarray, side: int) -> Image.Image:
-    """Applies a similarity transform; black where there is no image.
+    """Applies a similarity transform; the edge goes on where the image ends.
+
+    Training images have no black corners. Of 330 crops of photographs, as narrow as
+    0.75 times what is cut out, 7 % got another class with black ones than the whole
+    photograph got, 2 % without.
 
     Args:
       image: RGB.
@@ -137,14 +164,14 @@ def warp(image: Image.Image, matrix: np.ndarray, side: int) -> Image.Image:
     """
     turn = np.linalg.inv(matrix[:, :2])
     back = np.column_stack([turn, -turn @ matrix[:, 2]])  # result -> image
-    scale = np.hypot(*matrix[:, 0])
-    if scale < 1:  # Pillow's transform does not average: shrink before
-        image, back = _shrink(image, back, scale, side)
+    # Pillow's transform does not average: shrink before.
+    scale = min(1.0, np.hypot(*matrix[:, 0]))
+    image, back = _part(image, back, scale, side)
     size, kind = (side, side), Image.Transform.AFFINE
     return image.transform(size, kind, tuple(back.ravel()), Image.Resampling.BILINEAR)
 
 
-def _shrink(
+def _part(
     image: Image.Image, back: np.ndarray, scale: float, side: int
 ) -> tuple[Image.Image, np.ndarray]:
     """The part of the image that is seen, scaled, and how the result maps to it."""
@@ -152,9 +179,16 @@ def _shrink(
     seen = corners @ back[:, :2].T + back[:, 2]
     low = np.clip(np.floor(seen.min(axis=0)) - 1, 0, np.array(image.size) - 1)
     high = np.clip(np.ceil(seen.max(axis=0)) + 1, low + 1, image.size)
-    size = np.maximum(1, np.round((high - low) * scale))
-    box = (*low, *high)
-    image = image.resize(tuple(size.astype(int)), Image.Resampling.BILINEAR, box)
+    size = np.maximum(1, np.round((high - low) * scale)).astype(int)
+    part = image.resize(tuple(size), Image.Resampling.BILINEAR, (*low, *high))
+    factor = size / (high - low)
+    seen = (seen - low) * factor
+    before = np.maximum(0, np.ceil(1 - seen.min(axis=0))).astype(int)
+    after = np.maximum(0, np.ceil(seen.max(axis=0) + 1 - size)).astype(int)
+    beyond = [(before[1], after[1]), (before[0], after[0]), (0, 0)]
+    padded = np.pad(np.asarray(part), beyond, "edge")
     back = back.copy()
     back[:, 2] -= low
-    return image, back * (size / (high - low))[:, None]
+    back *= factor[:, None]
+    back[:, 2] += before
+    return Image.fromarray(padded), back

@@ -19,10 +19,6 @@ from qcs_jax.predict.faces import Face, path_of, read
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.system.errors import UserError
 
-# No photograph is so small, in pixels: an image without a face that the detector would
-# know is a crop that it does not know.
-_THUMBNAIL = 128
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceFound:
@@ -159,8 +155,7 @@ def examine(
 ) -> Iterator[Photograph | Failure]:
     """Finds the faces of photographs, one after another, and classifies them.
 
-    An image that is a face already is taken whole: one whose only face lies where faces
-    lie in the training images, or a thumbnail in which none is found.
+    An image that is a face already is taken whole; see `Aligner.is_crop`.
 
     Args:
       photos: From `faces.expand`.
@@ -181,8 +176,7 @@ def examine(
             yield Failure(str(error), path_of(photo))
             continue
         found = aligner.detect(image)
-        whole = len(found) == 1 and aligner.fits(image, found[0])
-        whole |= not found and max(image.size) <= _THUMBNAIL
+        whole = aligner.is_crop(image, found, side)
         if whole:
             crops = [to_pixels(image, side)]
         else:

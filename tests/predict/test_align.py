@@ -110,12 +110,19 @@ def test_shrinking_averages():
     assert abs(small.mean() - 127.5) < 1 and small.std() < 12
 
 
-def test_it_is_black_where_the_photograph_ends():
-    white = Image.new("RGB", (40, 40), "white")
-    for scale in (0.5, 1.0):
-        matrix = np.array([[scale, 0, 20], [0, scale, 0]])
-        found = np.asarray(align.warp(white, matrix, 40))
-        assert found[5, :19].max() == 0 and found[5, 22:38].min() == 255
+def test_the_edge_goes_on_where_the_photograph_ends():
+    """As if the photograph had been larger, whatever is cut out of it."""
+    levels = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
+    wide = np.pad(levels, ((200, 200), (300, 300), (0, 0)), "edge")
+    for scale, degrees in ((1.0, 0), (1.7, 30), (3.0, -80), (1.0, 170)):
+        turn = scale * np.exp(1j * np.deg2rad(degrees))
+        matrix = np.array([[turn.real, -turn.imag, 9], [turn.imag, turn.real, 20]])
+        found = align.warp(Image.fromarray(levels), matrix, 80)
+        matrix[:, 2] -= matrix[:, :2] @ (300, 200)
+        wanted = align.warp(Image.fromarray(wide), matrix, 80)
+        np.testing.assert_array_equal(found, wanted)
+    small = align.warp(Image.new("RGB", (400, 300), "white"), matrix * 0.1, 48)
+    assert np.asarray(small).min() == 255
 
 
 def test_a_missing_detector_file_says_so(tmp_path):

@@ -131,18 +131,23 @@ def test_there_is_no_template_where_no_faces_are(portrait):
     assert align.template_of([portrait] * 9) is None  # too few to tell
 
 
-@pytest.mark.parametrize("size,fits", [(0.6, False), (1.0, True), (1.2, True)])
-def test_an_image_that_is_cut_already_fits(find, portrait, size, fits):
+@pytest.mark.parametrize("size, fits", [(0.6, False), (1.0, True), (1.2, True)])
+def test_a_small_square_that_is_cut_already_is_a_crop(find, portrait, size, fits):
     aligner = align.Aligner(find)
-    side = 200
+    side = 104
     crop = aligner.cut(portrait, find(portrait)[0], side)
     around = round(side / size)  # the same face in a wider or narrower frame
     corner = (around - side) // 2
     image = Image.new("RGB", (around, around), (90, 110, 80))
     image.paste(crop, (corner, corner))
-    [face] = find(image)
-    assert aligner.fits(image, face) == fits
-    assert not aligner.fits(portrait, find(portrait)[0])
+    found = find(image)
+    assert len(found) == 1
+    assert aligner.is_crop(image, found, 224) == fits
+    assert not aligner.is_crop(image, found * 2, 224)
+    # The same face in more pixels, or in another shape, was cut out by somebody.
+    large = image.resize((225, 225))
+    assert not aligner.is_crop(large, find(large), 224)
+    assert not aligner.is_crop(image.crop((0, 0, around, around - 4)), found, 224)
 
 
 def test_overlap():

@@ -129,7 +129,7 @@ def test_labels_stay_inside(classifier):
 
 def test_a_crop_is_taken_whole_and_said_to_be(classifier, two):
     crop = Image.fromarray(classifier.predict_photo(two).faces[0].pixels)
-    crop = crop.resize((220, 220), Image.Resampling.BICUBIC)
+    crop = crop.resize((112, 112), Image.Resampling.BICUBIC)
     photo = classifier.predict_photo(crop)
     [face] = photo.faces
     assert photo.whole and photo.to_dict()["whole"] and face.landmarks.shape == (4, 2)
@@ -138,15 +138,32 @@ def test_a_crop_is_taken_whole_and_said_to_be(classifier, two):
     assert str(photo).endswith(", taken whole")
 
 
-def test_only_of_thumbnails_it_is_assumed(classifier):
-    for side, whole in ((48, True), (128, True), (129, False)):
-        photo = classifier.predict_photo(Image.new("RGB", (side, 40), (200, 90, 20)))
+@pytest.mark.parametrize("wide", [1.05, 1.3, 2.6])
+@pytest.mark.parametrize("aspect", [1 / 1.7, 1 / 1.3, 1.0, 1.3, 1.7])
+def test_the_crop_of_a_photograph_does_not_matter(classifier, wide, aspect):
+    """Its face is cut out as from the whole photograph, not squeezed into a square."""
+    portrait = Image.open(PORTRAIT).convert("RGB")
+    [face] = classifier.predict_photo(portrait).faces
+    middle, side = (face.box[:2] + face.box[2:]) / 2, max(face.box[2:] - face.box[:2])
+    half = wide * side * np.array((max(aspect, 1), max(1 / aspect, 1))) / 2
+    box = np.clip([*(middle - half), *(middle + half)], 0, [*portrait.size] * 2)
+    photo = classifier.predict_photo(portrait.crop(tuple(map(round, box))))
+    inside = slice(8, -8)  # around it, the edge of a narrow crop goes on
+    cut, wanted = (x.pixels[inside, inside].astype(float) for x in (*photo.faces, face))
+    assert not photo.whole
+    assert np.abs(cut - wanted).mean() < 10  # levels; squeezed they are 35 to 76
+
+
+def test_only_of_small_squares_it_is_assumed(classifier):
+    for size, whole in (((48, 48), True), ((128, 128), True), ((129, 129), False)):
+        photo = classifier.predict_photo(Image.new("RGB", size, (200, 90, 20)))
         assert (photo.whole, len(photo.faces)) == (whole, whole)
         if whole:
             [face] = photo.faces
             assert (face.landmarks, face.score) == (None, None)
-            assert face.to_dict()["box"] == [0, 0, side, 40]
+            assert face.to_dict()["box"] == [0, 0, *size]
             assert json.dumps(photo.to_dict()) and photo.draw()
+    assert not classifier.predict_photo(Image.new("RGB", (48, 40))).faces
 
 
 def test_it_is_plotted(classifier, two):

@@ -52,6 +52,7 @@ def folder(tmp_path_factory):
     wide.paste(portrait.resize((180, 210)), (1200, 400))
     wide.save(folder / "two.png")
     portrait.crop((190, 60, 360, 230)).resize((112, 112)).save(folder / "face.png")
+    portrait.crop((160, 110, 510, 316)).save(folder / "wide.png")
     portrait.crop((0, 400, 120, 520)).resize((300, 300)).save(folder / "none.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return folder
@@ -91,6 +92,7 @@ def page(browser, address):
         ("turned.png", 1e-5),
         ("two.png", 1e-5),
         ("face.png", 1e-5),
+        ("wide.png", 1e-5),
         ("none.png", 1e-5),
     ],
 )

@@ -6,27 +6,38 @@
  */
 
 import { overlap } from "./detector.js";
-import { resize, rint, transform } from "./pillow.js";
+import { clip, resize, rint, transform } from "./pillow.js";
 
-// Overlap (IoU) of a crop with what would be cut out of it, in most crops of data sets.
-const CROPPED = 0.5;
+// Crops of data sets are squares of 48 to 112 pixels, or of what their networks take.
+const CROP = 128;
+const FITS = 0.5; // overlap (IoU) of most of them with what would be cut out of them
 
 /**
- * Whether an image is cut out around its face already, as it would be cut.
+ * Whether an image is cut out around its face already, as data sets have it.
+ *
+ * A photograph that was cropped by hand has another shape, or more pixels. A small square
+ * without a face is a crop whose face the detector does not know.
  *
  * @param {Pixels} image
- * @param {Detection} face
+ * @param {Detection[]} faces All that were found in it.
  * @param {number[][]} template `[4, 2]`, where landmarks go, as parts of the side.
+ * @param {number} side Of what the network takes, in pixels.
  * @returns {boolean}
  */
-export function fits(image, face, template) {
+export function isCrop({ width, height }, faces, template, side) {
+  if (width !== height || width > Math.max(CROP, side) || faces.length > 1) return false;
+  return !faces.length || fits(width, faces[0], template);
+}
+
+/** Whether a square image is nearly what would be cut out of it. */
+function fits(width, face, template) {
   const [[a, b, c], [d, e, f]] = similarity(face.landmarks, template);
   const half = 0.5 / Math.hypot(a, d); // in pixels of the image
   const power = a * e - b * d;
   const x = (e * (0.5 - c) - b * (0.5 - f)) / power;
   const y = (a * (0.5 - f) - d * (0.5 - c)) / power;
   const would = [x - half, y - half, x + half, y + half];
-  return overlap(would, [0, 0, image.width, image.height]) >= CROPPED;
+  return overlap(would, [0, 0, width, width]) >= FITS;
 }
 
 /**
@@ -36,7 +47,7 @@ export function fits(image, face, template) {
  * @param {Detection} face
  * @param {number[][]} template `[4, 2]`, as parts of the side.
  * @param {number} side Of the result, in pixels.
- * @returns {Pixels} A square; black where the photograph ends.
+ * @returns {Pixels} A square; the photograph's edge goes on where it ends.
  */
 export function cut(image, face, template, side) {
   const targets = template.map((point) => point.map((x) => x * side));
@@ -77,7 +88,7 @@ function mean(points) {
 }
 
 /**
- * Applies a similarity transform; black where there is no image.
+ * Applies a similarity transform; the edge goes on where the image ends.
  *
  * @param {Pixels} image
  * @param {number[][]} matrix `[2, 3]`, from pixels of `image` to pixels of the result.
@@ -92,15 +103,13 @@ export function warp(image, matrix, side) {
     [-d / power, a / power],
   ];
   const back = turn.map(([u, v]) => [u, v, -(u * c + v * f)]); // result -> image
-  const scale = Math.hypot(a, d);
   // Pillow's transform does not average: shrink before.
-  return scale < 1
-    ? transform(...shrink(image, back, scale, side), side)
-    : transform(image, back, side);
+  const scale = Math.min(1, Math.hypot(a, d));
+  return transform(...part(image, back, scale, side), side);
 }
 
 /** The part of the image that is seen, scaled, and how the result maps to it. */
-function shrink(image, back, scale, side) {
+function part(image, back, scale, side) {
   const limits = [image.width, image.height];
   const ranges = back.map(([u, v, shift], i) => {
     const seen = [0, u * side, v * side, (u + v) * side].map((x) => x + shift);
@@ -115,8 +124,4 @@ function shrink(image, back, scale, side) {
     return [u * factor, v * factor, (shift - ranges[i].low) * factor];
   });
   return [small, there];
-}
-
-function clip(x, low, high) {
-  return Math.min(Math.max(x, low), high);
 }

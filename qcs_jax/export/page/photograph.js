@@ -21,20 +21,15 @@
  * @property {FaceFound[]} faces The largest first.
  */
 
-import { cut, fits } from "./align.js";
+import { cut, isCrop } from "./align.js";
 import { detect, LANDMARKS } from "./detector.js";
 import { breathe } from "./pause.js";
 import { resize, rint } from "./pillow.js";
 
-// No photograph is so small, in pixels: an image without a face that the detector would
-// know is a crop that it does not know.
-const THUMBNAIL = 128;
-
 /**
  * Finds the faces of a photograph and classifies them.
  *
- * An image that is a face already is taken whole: one whose only face lies where faces
- * lie in the training images, or a thumbnail in which none is found.
+ * An image that is a face already is taken whole; see `isCrop`.
  *
  * @param {Pixels} image Upright.
  * @param {import("./network.js").Networks} networks
@@ -51,9 +46,8 @@ export async function examine(image, networks, { signal, progress } = {}) {
     signal,
     progress,
   });
-  let whole = found.length === 1 && fits(image, found[0], template);
-  if (!found.length && Math.max(width, height) <= THUMBNAIL) {
-    whole = true;
+  const whole = isCrop(image, found, template, side);
+  if (whole && !found.length) {
     found = [{ box: [0, 0, width, height], landmarks: null, score: null }];
   }
   const faces = [];

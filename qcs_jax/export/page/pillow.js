@@ -167,8 +167,8 @@ function vertical(image, { starts, counts, weights, most }, [first, last], shift
 }
 
 /**
- * `Image.transform((side, side), AFFINE, matrix, BILINEAR)`: does not average, and is
- * black where there is no image.
+ * `Image.transform((side, side), AFFINE, matrix, BILINEAR)` of an image whose edge goes on
+ * around it: does not average.
  *
  * @param {Pixels} image
  * @param {number[][]} matrix `[2, 3]`, from pixels of the result to pixels of the image.
@@ -183,15 +183,14 @@ export function transform(image, [[a, b, c], [d, e, f]], side) {
     for (let u = 0.5; u < side; u++, out += 4) {
       const x = a * u + b * v + c;
       const y = d * u + e * v + f;
-      if (!(x >= 0 && x < width && y >= 0 && y < height)) continue;
       const left = Math.floor(x - 0.5);
       const top = Math.floor(y - 0.5);
       const dx = x - 0.5 - left;
       const dy = y - 0.5 - top;
-      const x0 = 4 * Math.max(left, 0);
-      const x1 = 4 * Math.min(left + 1, width - 1);
-      const y0 = 4 * width * Math.max(top, 0);
-      const y1 = top + 1 < height ? 4 * width * (top + 1) : y0;
+      const x0 = 4 * clip(left, 0, width - 1);
+      const x1 = 4 * clip(left + 1, 0, width - 1);
+      const y0 = 4 * width * clip(top, 0, height - 1);
+      const y1 = 4 * width * clip(top + 1, 0, height - 1);
       for (let channel = 0; channel < 3; channel++) {
         const p = data[y0 + x0 + channel];
         const q = data[y1 + x0 + channel];
@@ -202,4 +201,16 @@ export function transform(image, [[a, b, c], [d, e, f]], side) {
     }
   }
   return result;
+}
+
+/**
+ * The number within limits that is nearest.
+ *
+ * @param {number} x
+ * @param {number} low
+ * @param {number} high
+ * @returns {number}
+ */
+export function clip(x, low, high) {
+  return Math.min(Math.max(x, low), high);
 }
