@@ -1,4 +1,7 @@
-"""Answers as rows of a table, for CSV files and pandas: one row a face."""
+"""Answers as rows of a table, for CSV files and pandas.
+
+A row is a face, or a photograph or frame without any.
+"""
 
 from __future__ import annotations
 
@@ -29,27 +32,28 @@ def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
 def rows(answer: Answer, columns: Sequence[str], k: int) -> list[list]:
     """Returns the rows of an answer; those of k classes have k probabilities.
 
-    A frame without a face has no row; a photograph without one has a row, whose error
-    is "no face".
+    A photograph or frame without a face has a row, whose error is "no face".
     """
     if isinstance(answer, Prediction):
         return [[answer.path, answer.label, *answer.probabilities, None]]
+    found: list[list] = []
     if isinstance(answer, Frame):
-        at = (answer.index, round(answer.seconds, 3))
-        return [[*at, face.id, *_cells(face), None] for face in answer.faces]
+        which: list = [answer.index, round(answer.seconds, 3)]
+        found = [[face.id, *_cells(face)] for face in answer.faces]
+    else:
+        which = [answer.path]
+    if isinstance(answer, Photograph):
+        taken = WHOLE if answer.whole else FACE
+        faces = enumerate(answer.faces, start=1)
+        found = [[i, taken, *_cells(face)] for i, face in faces]
+    if found:
+        return [[*which, *cells, None] for cells in found]
     error = answer.error if isinstance(answer, Failure) else NO_FACE
-    empty = [answer.path, *[None] * (len(columns) - 1 + k), error]
-    if isinstance(answer, Failure) or not answer.faces:
-        return [empty]
-    taken = WHOLE if answer.whole else FACE
-    return [
-        [answer.path, i, taken, *_cells(face), None]
-        for i, face in enumerate(answer.faces, start=1)
-    ]
+    return [[*which, *[None] * (len(columns) - len(which) + k), error]]
 
 
 def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
-    """Returns a pandas.DataFrame with a row for each face.
+    """Returns a pandas.DataFrame with the rows of `rows`.
 
     Args:
       answers: One, or several of one kind: from `Classifier.predict`,

@@ -46,7 +46,9 @@ def test_photographs():
 def test_frames():
     frame = Frame(7, 0.28000001, IMAGE, (FaceTracked(*FOUND, 3),), 0.1, 0.1)
     assert rows(frame, OF_FRAMES, 2) == [[7, 0.28, 3, *CELLS, None]]
-    assert rows(Frame(8, 0.32, IMAGE, (), 0.1, 0.1), OF_FRAMES, 2) == []
+    [empty] = rows(Frame(8, 0.32, IMAGE, (), 0.1, 0.1), OF_FRAMES, 2)
+    assert empty == [8, 0.32, *[None] * 9, "no face"]
+    assert len(empty) == len(header(OF_FRAMES, NAMES))
 
 
 def test_pandas():
@@ -64,5 +66,11 @@ def test_pandas():
         photos[2].to_pandas(), qcs_jax.to_pandas(photos[2:])
     )
     frames = [Frame(i, 0.04 * i, IMAGE, (), 0.1, 0.1) for i in range(3)]
-    assert list(qcs_jax.to_pandas(frames).columns) == header(OF_FRAMES, ())
+    table = qcs_jax.to_pandas(frames)
+    assert list(table.columns) == header(OF_FRAMES, ())
+    assert table["seconds"].tolist() == [0, 0.04, 0.08]
+    seen = Frame(3, 0.12, IMAGE, (FaceTracked(*FOUND, 1),), 0.1, 0.1)
+    table = qcs_jax.to_pandas([*frames, seen])
+    assert table["error"].iloc[:, -1].tolist()[:3] == ["no face"] * 3
+    assert table["face"].isna().tolist() == [True, True, True, False]
     assert qcs_jax.to_pandas(Prediction.of(P, NAMES) for _ in range(3)).shape == (3, 5)
