@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -29,7 +30,7 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
         self._ids = itertools.count(1)
-        self._seconds = 0.0  # of the frame before
+        self._seconds = -math.inf  # of the frame before
 
     def update(
         self,
@@ -46,11 +47,12 @@ class Tracker:
         Args:
           boxes: `[4]` each: left, top, right and bottom in pixels.
           probabilities: `[k]` each.
-          seconds: When the frame is seen; not before the last one.
+          seconds: When the frame is seen; if before the last one, as late as that.
 
         Returns:
           For each face its id, 1, 2, ..., and its smoothed probabilities.
         """
+        seconds = max(seconds, self._seconds)
         lost_before = min(seconds - _PATIENCE, self._seconds)
         self._seconds = seconds
         self._tracks = [t for t in self._tracks if t.seconds >= lost_before]

@@ -54,6 +54,14 @@ def test_a_face_is_itself_in_the_next_frame_however_late():
     assert i == 2
 
 
+def test_time_does_not_go_back():
+    tracker = Tracker()
+    tracker.update([box(0)], [P], 5.0)
+    [(i, p)] = tracker.update([box(5)], [Q], 4.0)
+    assert i == 1
+    np.testing.assert_array_equal(p, P)
+
+
 @pytest.mark.parametrize("rate", [10, 25, 100])
 def test_smoothing_does_not_depend_on_the_rate(rate):
     tracker = Tracker()
