@@ -169,7 +169,7 @@ def modules_after(statement):
         ("import qcs_jax", ("jax", "jaxlib", "numpy", "flax", "PIL")),
         (
             "import qcs_jax; qcs_jax.load; qcs_jax.Classifier",
-            (*HEAVY, "orbax", "scipy", "tensorboardX", *TRAINING),
+            (*HEAVY, "orbax", "scipy", "tensorboardX", "av", "cv2", *TRAINING),
         ),
         ("import qcs_jax.config.flags", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.main", (*HEAVY, "jax", "flax", "numpy")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import time
@@ -13,13 +12,13 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.predict.align import Aligner
+from qcs_jax.predict.camera import Camera
 from qcs_jax.predict.drawing import draw_boxes
 from qcs_jax.predict.photograph import FaceFound
 from qcs_jax.predict.prediction import Prediction
 from qcs_jax.predict.tracking import Tracker
+from qcs_jax.predict.video_file import VideoFile
 from qcs_jax.system.errors import UserError
-
-_NO_RATE = 30.0  # frames per second of a camera or file that does not say
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +39,9 @@ class Frame:
 
     Attributes:
       index: Its number, from 0.
-      seconds: When it is seen, from the start.
+      seconds: When it is shown, as players count it: from the start of the file, which
+        may begin with sound alone; never less than that of the frame before. For a
+        camera, from its first frame on.
       image: RGB.
       faces: In the order of their ids; faces that are turned by more than about 40
         degrees are not found.
@@ -70,10 +71,9 @@ class Video:
     """The frames of a file or of a camera; a context manager that closes it.
 
     Attributes:
-      rate: Frames per second.
-      size: Width and height in pixels.
-      count: Number of frames, or None if that is not known.
       live: Whether it is a camera.
+      size: Width and height of the first frame, in pixels.
+      count: About how many frames there will be, or None if that is not known.
     """
 
     def __init__(self, source: str | os.PathLike | int, every: int = 1):
@@ -84,50 +84,41 @@ class Video:
           every: Take only each n-th frame.
 
         Raises:
-          UserError: if it cannot be opened.
+          UserError: if it cannot be opened, or is a file and PyAV is not installed.
         """
         if every < 1:
             raise UserError(f"every={every}: give 1 or more")
-        cv2 = _opencv()
         self.live = isinstance(source, int)
+        self._source: Camera | VideoFile
         if isinstance(source, int):
-            with _silent(cv2):
-                self._capture = cv2.VideoCapture(source)
-            why = f"there is no camera {source}, or it is in use"
+            self._source = Camera(source)
         else:
-            path = _named(source)
-            if not os.path.isfile(path):
-                raise UserError(f"there is no video {path}")
-            with _silent(cv2):
-                self._capture = cv2.VideoCapture(path)
-            why = f"{path} is not a video that OpenCV {cv2.__version__} can read"
-        if not self._capture.isOpened():
-            raise UserError(why)
+            self._source = VideoFile(source)
         self._every = every
-        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or _NO_RATE
-        sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
-        width, height = (int(self._capture.get(side)) for side in sides)
-        self.size = width, height
-        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self.count = None if self.live or count <= 0 else -(-count // every)
+        self.size = self._source.size
+        count = self._source.count
+        self.count = count and -(-count // every)
+
+    @property
+    def cut_off(self) -> str | None:
+        """After the last frame: what is missing of the file, or None."""
+        read, duration = self._source.read, self._source.duration
+        # Not every file says for how long its last frame is shown.
+        if duration is None or duration - read < max(0.5, 0.05 * duration):
+            return None
+        return f"the video ends after {read:.1f} of {duration:.1f} seconds"
 
     def __iter__(self) -> Iterator[tuple[int, float, Image.Image]]:
-        """Yields number, seconds from the start, and RGB image of each frame."""
-        start, index = time.monotonic(), 0
-        while self._capture.grab():
+        """Yields index, seconds and RGB image of each frame; see `Frame`."""
+        for index, (seconds, pixels) in enumerate(self._source):
             if index % self._every == 0:
-                seconds = time.monotonic() - start if self.live else index / self.rate
-                read, pixels = self._capture.retrieve()
-                if not read:
-                    return
-                yield index, seconds, Image.fromarray(pixels[..., ::-1].copy())
-            index += 1
+                yield index, seconds, Image.fromarray(pixels())
 
     def __enter__(self) -> Video:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self._capture.release()
+        self._source.close()
 
 
 def watch(
@@ -163,70 +154,3 @@ def watch(
         done = time.perf_counter()
         took = found_at - start, done - found_at
         yield Frame(index, seconds, image, tuple(faces), *took)
-
-
-@contextlib.contextmanager
-def writer(
-    path: str | os.PathLike, size: tuple[int, int], rate: float
-) -> Iterator[Callable[[Image.Image], None]]:
-    """Opens an .mp4 file and gives the function that appends a frame to it.
-
-    What was written so far is a whole file also when the work is interrupted.
-
-    Args:
-      path: Ends in .mp4.
-      size: Width and height in pixels.
-      rate: Frames per second.
-
-    Raises:
-      UserError: if it cannot be written.
-    """
-    cv2 = _opencv()
-    code = cv2.VideoWriter.fourcc(*"mp4v")
-    name, count = _named(path), 0
-    with _silent(cv2):
-        file = cv2.VideoWriter(name, code, rate, size)
-    if not file.isOpened():
-        raise UserError(f"{name} cannot be written as a video (.mp4)")
-
-    def write(image: Image.Image) -> None:
-        nonlocal count
-        file.write(np.asarray(image)[..., ::-1])
-        count += 1
-
-    with _silent(cv2):  # it tells the log alone that the disk is full
-        try:
-            yield write
-        finally:
-            file.release()
-        written = cv2.VideoCapture(name).get(cv2.CAP_PROP_FRAME_COUNT)
-    if written < count:
-        raise UserError(f"{name} could not be written to its end: is the disk full?")
-
-
-def _named(path: str | os.PathLike) -> str:
-    """A path as OpenCV takes it, which crashes where one is no text."""
-    name = os.fspath(path)
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{name}: OpenCV takes no such name, rename the file") from None
-    return name
-
-
-def _opencv() -> Any:
-    # What FFmpeg says of a broken file is said once, by this package.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2
-
-    return cv2
-
-
-@contextlib.contextmanager
-def _silent(cv2: Any) -> Iterator[None]:
-    logs = cv2.utils.logging
-    level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logs.setLogLevel(level)

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
-from qcs_jax.system import command, signals
+from qcs_jax.system import command, extras, signals
 from qcs_jax.system.errors import UserError
 
 
@@ -51,12 +51,13 @@ def _count(text: str) -> int:
 
 def _watch(args: argparse.Namespace) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import output, rows, video
+    from qcs_jax.predict import output, rows, video, video_file
 
     if args.out is not None:
         output.check(args.out, [".csv"])
     if args.draw is not None:
         output.check(args.draw, [".mp4"])
+        extras.require("video")  # of a camera, too
         if os.path.realpath(args.draw) == os.path.realpath(args.video):
             raise UserError(f"--draw={args.draw} is the video itself: give another")
     camera = args.video.isdecimal() and len(args.video) < 4
@@ -70,22 +71,17 @@ def _watch(args: argparse.Namespace) -> None:
             writer = output.writer(args.out, names, columns)
             uses.append(stack.enter_context(writer))
         if args.draw is not None:
-            rate = opened.rate / args.every
-            write = stack.enter_context(video.writer(args.draw, opened.size, rate))
-            uses.append(lambda frame: write(frame.draw()))
+            write = stack.enter_context(video_file.writer(args.draw, opened.size))
+            uses.append(lambda frame: write(frame.draw(), frame.seconds))
         frames = output.with_progress(
             classifier.watch(opened), unit=" frames", total=opened.count
         )
-        count = _use(frames, uses, opened.live)
-    if opened.count and count < 0.95 * opened.count:
-        print(
-            f"warning: the video ends after {count} of {opened.count} frames: it may "
-            f"be cut off",
-            file=sys.stderr,
-        )
+        _use(frames, uses, opened.live)
+    if opened.cut_off:
+        print(f"warning: {opened.cut_off}: it may be cut off", file=sys.stderr)
 
 
-def _use(frames: Iterable[Any], uses: list, live: bool) -> int:
+def _use(frames: Iterable[Any], uses: list, live: bool) -> None:
     """Hands every frame on, and sums up what was seen, also after Ctrl-C."""
     seen = _Seen()
     try:
@@ -98,7 +94,6 @@ def _use(frames: Iterable[Any], uses: list, live: bool) -> int:
             raise
     finally:
         print(seen.summary())
-    return seen.frames
 
 
 class _Seen:

@@ -14,6 +14,7 @@ _EXTRAS = {
         "training, its checkpoints and data sets need",
         ("grain", "optax", "orbax", "tensorboardX", "tensorflow_datasets"),
     ),
+    "video": ("files of videos need", ("av",)),
     "hub": ("networks of the Hub need", ("huggingface_hub",)),
     "report": ("figures and the report need", ("jinja2", "matplotlib", "sklearn")),
 }

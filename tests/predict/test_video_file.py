@@ -1,0 +1,288 @@
+"""Videos of every kind: what FFmpeg writes is the oracle of what is read, and back."""
+
+import contextlib
+import itertools
+import os
+import resource
+import shutil
+import socket
+import struct
+import sys
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qcs_jax.predict.video import Video
+from qcs_jax.predict.video_file import writer
+from qcs_jax.system.errors import UserError
+
+av = pytest.importorskip("av", reason="PyAV is not installed")
+
+import clips  # noqa: E402
+
+VARIABLE = [0, 0.3, 0.4, 0.45, 0.9, 1.0, 1.5, 1.8]
+STEADY = [i / 20 for i in range(60)]
+
+
+def times(path):
+    with Video(path) as video:
+        return [seconds for _, seconds, _ in video]
+
+
+def images(path):
+    with Video(path) as video:
+        return [image for _, _, image in video]
+
+
+@pytest.mark.parametrize(
+    "name,codec,pix_fmt,start",
+    [
+        ("x.mp4", "libx264", "yuv420p", 0),
+        ("x.mov", "mpeg4", "yuv420p", 0),
+        ("x.mkv", "libx264", "yuv420p10le", 0),
+        ("x.webm", "libvpx", "yuv420p", 0),
+        ("x.ts", "libx264", "yuv420p", 3),
+        ("x.gif", "gif", "rgb8", 0),
+    ],
+)
+def test_times_are_those_of_the_file(tmp_path, name, codec, pix_fmt, start):
+    shown = [start + time for time in VARIABLE]
+    clips.write(tmp_path / name, shown, codec, pix_fmt)
+    with Video(tmp_path / name, every=3) as video:
+        seen = [(index, seconds) for index, seconds, _ in video]
+        assert video.cut_off is None
+    assert [index for index, _ in seen] == [0, 3, 6]
+    assert [seconds for _, seconds in seen] == pytest.approx([0, 0.45, 1.5])
+    assert times(tmp_path / name) == pytest.approx(VARIABLE)
+    for index, image in enumerate(images(tmp_path / name)):
+        assert image.size == clips.SIZE
+        bars = np.asarray(image, float)[:20, 4::8].mean(axis=(0, 2)) > 128
+        assert bars.sum() == index % 8
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
+def test_sound_that_begins_earlier_counts(tmp_path, name):
+    late = [0.5 + time for time in VARIABLE]
+    clips.write(tmp_path / name, late, sound=5)
+    assert times(tmp_path / name) == pytest.approx(late)
+
+
+def test_times_never_go_back(tmp_path):
+    joined, bare = tmp_path / "x.ts", tmp_path / "x.h264"
+    clips.write(joined, STEADY)
+    joined.write_bytes(2 * joined.read_bytes())
+    steady = [i / 20 for i in range(2 * len(STEADY))]
+    assert times(joined) == pytest.approx(steady)
+    clips.write(bare, VARIABLE)  # which has a rate alone
+    assert times(bare) == pytest.approx(steady[: len(VARIABLE)])
+
+
+@pytest.mark.parametrize(
+    "matrix,turn",
+    [
+        ((0, 1, -1, 0), Image.Transpose.ROTATE_270),
+        ((-1, 0, 0, -1), Image.Transpose.ROTATE_180),
+        ((0, -1, 1, 0), Image.Transpose.ROTATE_90),
+        ((-1, 0, 0, 1), Image.Transpose.FLIP_LEFT_RIGHT),
+        ((1, 0, 0, -1), Image.Transpose.FLIP_TOP_BOTTOM),
+        ((0, 1, 1, 0), Image.Transpose.TRANSPOSE),
+    ],
+)
+def test_videos_of_phones_are_turned(tmp_path, matrix, turn):
+    plain, turned = tmp_path / "x.mp4", tmp_path / "y.mp4"
+    clips.write(plain, VARIABLE)
+    one = 1 << 16
+    a, b, c, d = (one * x for x in matrix)
+    old, new = (
+        struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+        for a, b, c, d in ((one, 0, 0, one), (a, b, c, d))
+    )
+    head, track, rest = plain.read_bytes().partition(b"tkhd")
+    turned.write_bytes(head + track + rest.replace(old, new, 1))
+    with Video(turned) as video:
+        assert video.size == images(plain)[0].transpose(turn).size
+    for image, wanted in zip(images(turned), images(plain), strict=True):
+        np.testing.assert_array_equal(image, wanted.transpose(turn))
+
+
+def test_what_is_damaged_is_left_out(tmp_path):
+    path = tmp_path / "x.mp4"
+    clips.write(path, STEADY)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 3000] = bytes(3000)
+    path.write_bytes(content)
+    seen = times(path)
+    assert len(seen) >= len(STEADY) - 5 and seen[-1] == STEADY[-1]
+
+
+def test_the_end_of_the_last_frame_need_not_be_said(tmp_path):
+    clips.write(tmp_path / "x.wmv", STEADY[:6], "wmv2")
+    with Video(tmp_path / "x.wmv") as video:
+        assert len(list(video)) == 6 and video.cut_off is None
+
+
+@pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
+def test_a_file_that_was_cut_off_is_told(tmp_path, name):
+    path = tmp_path / name
+    options = {"movflags": "faststart"} if name == "x.mp4" else {}
+    clips.write(path, STEADY, sound=9, **options)  # sound that goes on is no loss
+    with Video(path) as video:
+        assert len(list(video)) == 60 and video.cut_off is None
+    clips.cut(path, 0.5)
+    with Video(path) as video:
+        assert 20 < len(list(video)) < 40
+        assert video.cut_off.startswith("the video ends after 1.")
+        assert video.cut_off.endswith(" of 9.0 seconds")
+
+
+def cover(path):
+    """Sound, with a picture of who makes it."""
+    with av.open(str(path), "w", format="mp3") as container:
+        sound = container.add_stream("libmp3lame", rate=44100)
+        picture = container.add_stream("mjpeg", rate=1)
+        picture.width, picture.height, picture.pix_fmt = *clips.SIZE, "yuvj420p"
+        picture.disposition = av.stream.Disposition.attached_pic.value
+        frame = av.VideoFrame.from_ndarray(clips.pixels(0))
+        container.mux(picture.encode(frame.reformat(format="yuvj420p")))
+        silence = np.zeros((2, 1152), np.float32)
+        for start in range(0, 44100, 1152):
+            frame = av.AudioFrame.from_ndarray(silence, format="fltp", layout="stereo")
+            frame.sample_rate, frame.pts = 44100, start
+            container.mux(sound.encode(frame))
+
+
+@pytest.mark.parametrize(
+    "make,message",
+    [
+        (lambda path: None, "there is no video"),
+        (lambda path: path.mkdir(), "there is no video"),
+        (lambda path: path.touch(), "x.mp4: FFmpeg cannot read it as a video: Invalid"),
+        (lambda path: path.write_bytes(b"no video"), "FFmpeg cannot read it"),
+        (cover, "x.mp4: there is no video in it"),
+    ],
+)
+def test_what_is_no_video_is_told(tmp_path, make, message, capfd):
+    make(tmp_path / "x.mp4")
+    with pytest.raises(UserError, match=message):
+        Video(tmp_path / "x.mp4")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_is_downloaded(tmp_path):
+    asked = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                with server.accept()[0]:
+                    asked.append(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        lines = (
+            "#EXTM3U",
+            "#EXT-X-TARGETDURATION:9",
+            "#EXTINF:9,",
+            f"http://127.0.0.1:{server.getsockname()[1]}/x.ts",
+            "#EXT-X-ENDLIST",
+        )
+        (tmp_path / "x.m3u8").write_text("\n".join(lines))
+        with pytest.raises(UserError, match="FFmpeg cannot read it"):
+            Video(tmp_path / "x.m3u8")
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert not asked
+
+
+@pytest.mark.parametrize(
+    "name", ["concat:x.mp4", "http:x.mp4", "a%03d.mp4", "-v.mp4", b"\xff.mp4"]
+)
+def test_any_name_will_do(tmp_path, name, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(name)
+    with writer(name, clips.SIZE) as write:
+        for index, seconds in enumerate(VARIABLE):
+            write(Image.fromarray(clips.pixels(index)), seconds)
+    assert os.listdir() == [name] and len(times(name)) == len(VARIABLE)
+
+
+@pytest.mark.parametrize("size", [(64, 48), (63, 47)])
+def test_what_is_written_plays_everywhere(tmp_path, size):
+    late = [0.5 + time for time in VARIABLE]
+    color = (200, 50, 30)
+    with writer(tmp_path / "x.mp4", size) as write:
+        for seconds in late:
+            write(Image.new("RGB", size, color), seconds)
+    with av.open(str(tmp_path / "x.mp4")) as container:
+        [stream] = container.streams
+        assert (stream.codec.name, stream.format.name) == ("h264", "yuv420p")
+        assert (stream.width, stream.height, stream.frames) == (64, 48, len(late))
+        frames = list(container.decode(stream))
+        assert [frame.time for frame in frames] == pytest.approx([0, *late[1:]])
+        assert abs(frames[-1].to_ndarray(format="rgb24") - np.float32(color)).max() < 4
+
+
+def test_times_that_coincide_are_written_one_after_the_other(tmp_path):
+    with writer(tmp_path / "x.mp4", clips.SIZE) as write:
+        for seconds in (0.0, 0.0, 0.1, 0.1):
+            write(Image.new("RGB", clips.SIZE), seconds)
+    assert times(tmp_path / "x.mp4") == pytest.approx([0, 0, 0.1, 0.1], abs=1e-4)
+
+
+def test_frames_of_another_size_are_scaled(tmp_path):
+    with writer(tmp_path / "x.mp4", clips.SIZE) as write:
+        for i, size in enumerate([clips.SIZE, (30, 40)]):
+            write(Image.new("RGB", size), i)
+    assert [image.size for image in images(tmp_path / "x.mp4")] == [clips.SIZE] * 2
+
+
+def test_a_killed_process_leaves_a_video(tmp_path):
+    path, left = tmp_path / "x.mp4", tmp_path / "y.mp4"
+    with writer(path, clips.SIZE) as write:
+        for index in range(200):  # so alike that one key frame will do
+            write(Image.new("RGB", clips.SIZE), index / 20)
+        shutil.copy(path, left)
+    assert len(times(path)) == 200
+    assert 100 < len(times(left)) < 200
+
+
+def test_work_may_end_before_the_first_frame(tmp_path):
+    with writer(tmp_path / "x.mp4", clips.SIZE):
+        pass
+    with pytest.raises(UserError, match="none of its frames can be decoded"):
+        Video(tmp_path / "x.mp4")
+
+
+def test_a_full_disk_is_told_and_leaves_a_video(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(UserError, match="could not be written to its end: File too"):
+        with writer(tmp_path / "x.mp4", clips.SIZE) as write:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+            try:
+                for index in itertools.count():
+                    write(Image.fromarray(clips.pixels(index)), index / 20)
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert len(times(tmp_path / "x.mp4")) > 20
+
+
+def test_a_video_that_cannot_be_written_says_so(tmp_path):
+    for path, size in ((tmp_path, clips.SIZE), (tmp_path / "x.mp4", (0, 0))):
+        with pytest.raises(UserError, match="cannot be written as a video"):
+            with writer(path, size):
+                pass
+
+
+def test_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "av", None)
+    path = tmp_path / "x.mp4"
+    path.touch()
+    needs = r"need av: pip install 'qcs_jax\[video\]'"
+    with pytest.raises(UserError, match=needs):
+        Video(path)
+    with pytest.raises(UserError, match=needs), writer(path, clips.SIZE):
+        pass
