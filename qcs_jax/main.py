@@ -188,7 +188,9 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
 
     if not evaluation.own:
         return
+    old = evaluation.folder / report.PAGE  # of other numbers, unless it is replaced
     if jax.process_count() > 1:  # it loads the run again, for which all would be needed
+        old.unlink(missing_ok=True)
         print(f"  next        {command.line('report', 'report')} {evaluation.folder}")
         return
     try:
@@ -196,7 +198,7 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
 
         print(f"  report in {page.write(evaluation.folder, data_dir)}")
     except UserError as error:
-        (evaluation.folder / report.PAGE).unlink(missing_ok=True)  # of other numbers
+        old.unlink(missing_ok=True)
         print(f"note: there is no report: {error}")
 
 

@@ -11,11 +11,13 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+import flax.traverse_util
 import ml_collections
 from absl import logging as absl_logging
 
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
+from qcs_jax.config import FIELDS, Role, fields_with, flatten
 from qcs_jax.config.network import create_model
 from qcs_jax.images.datasets import DRAWN
 from qcs_jax.metrics.run_log import (
@@ -85,29 +87,63 @@ class Trained:
     def landmarks(self) -> list | None:
         """Where the landmarks of a face are in the training images, if it was measured.
 
-        `[4, 2]`, as parts of the side before the crop; see `predict.align.Aligner`. An
-        evaluation measures it.
+        `[4, 2]`, as parts of the side before the crop; see `predict.align.Aligner`. In
+        earlier versions it was not training that measured it, but an evaluation.
         """
-        found = self.description["preprocessing"].get("landmarks")
-        return found or (self._metrics or {}).get("landmarks")
+        preprocessing = self.description["preprocessing"]
+        if "landmarks" in preprocessing:
+            return preprocessing["landmarks"]
+        return (self.evaluation or {}).get("landmarks")
 
-    @property
+    @functools.cached_property
+    def digest(self) -> str:
+        """SHA-256 of all that its answers depend on, but for the software.
+
+        That is the base branch, how images are prepared for it, and the classes: with
+        the cross branch or without, it is the same.
+        """
+        fields = flatten(self.description["config"])
+        seen = {
+            name: fields.get(name, FIELDS[name].default)
+            for name in (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
+        }
+        base = {kind: {"base": tree["base"]} for kind, tree in self.variables.items()}
+        arrays = flax.traverse_util.flatten_dict(base, sep="/")
+        text = json.dumps([seen, self.class_names], sort_keys=True)
+        return weights.digest(arrays, text)
+
+    @functools.cached_property
     def evaluation(self) -> dict | None:
-        """What an evaluation of this step found, see `metrics.results`; or None."""
+        """What an evaluation of this network found, see `metrics.results`; or None."""
         if found := self.description.get("evaluation"):
             return found
         metrics = self._metrics
-        return metrics if metrics and metrics.get("step") == self.step else None
+        told = metrics.get("fingerprint", {}).get("network")
+        # Nothing is hashed where the step tells, or an earlier version has not told.
+        same = metrics.get("step") == self.step and told and told == self.digest
+        return metrics if same else None
+
+    @property
+    def doubt(self) -> str:
+        """Says why an evaluation that lies in the workdir is not used; else ""."""
+        if self.evaluation or not self._metrics:
+            return ""
+        return (
+            f"{self.workdir / METRICS_FILE} is about other weights, or of a version "
+            f"that did not say about which: evaluate again"
+        )
 
     @functools.cached_property
-    def _metrics(self) -> dict | None:
-        """What is in the file of the run's last evaluation."""
+    def _metrics(self) -> dict:
+        """What is in the file of the run's last evaluation, whatever it is about."""
         if self.in_file:
-            return None
+            return {}
         try:
-            return json.loads((self.workdir / METRICS_FILE).read_text(encoding="utf-8"))
+            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
+            found = json.loads(text)
         except (OSError, ValueError):
-            return None
+            return {}
+        return found if isinstance(found, dict) else {}
 
     @property
     def drawn(self) -> bool:

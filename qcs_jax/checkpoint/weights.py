@@ -98,7 +98,7 @@ def save(
             raise CheckpointError(f"{name} has values that are no finite {dtype}")
         arrays[key] = array
     text = json.dumps(description, sort_keys=True)
-    metadata = {"format": "pt", _DESCRIPTION: text, _DIGEST: _digest(arrays, text)}
+    metadata = {"format": "pt", _DESCRIPTION: text, _DIGEST: digest(arrays, text)}
     data = safetensors.numpy.save(arrays, metadata)
     with replacing(path) as unfinished:
         unfinished.write_bytes(data)
@@ -130,7 +130,7 @@ def load(
             f"python -m qcs_jax.export --format=safetensors has written"
         )
     text = metadata[_DESCRIPTION]
-    if _digest(arrays, text) != metadata[_DIGEST]:
+    if digest(arrays, text) != metadata[_DIGEST]:
         raise DamagedError(f"{path} is damaged: it is not what was saved")
     flat = {}
     for key, array in arrays.items():
@@ -142,8 +142,8 @@ def load(
     return variables, description, description["step"]
 
 
-def _digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
-    """SHA-256 of the description, and of every array with its name, shape and type."""
+def digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
+    """SHA-256 of a text, and of every array with its name, shape and type."""
     sha = hashlib.sha256(text.encode())
     for key, array in sorted(arrays.items()):
         sha.update(f"\0{key}\0{array.dtype}{array.shape}\0".encode())

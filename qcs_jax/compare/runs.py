@@ -53,9 +53,21 @@ class Run:
 
     @property
     def evaluated(self) -> bool:
-        """Whether `--mode=eval` came after the last training."""
-        metrics, log = self.workdir / METRICS_FILE, self.workdir / LOG_FILE
-        return metrics.exists() and metrics.stat().st_mtime >= log.stat().st_mtime
+        """Whether `--mode=eval` was about what the run ended with.
+
+        It has written down the scores that it found in the log, which to the last digit
+        are of these weights alone, and the step that was evaluated.
+        """
+        if self.scores is None:
+            return False
+        path, scores = self.workdir / METRICS_FILE, self.scores
+        try:
+            measured = json.loads(path.read_text(encoding="utf-8"))
+            step, noted = measured["step"], measured["scores"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        ended = [x["step"] for x in (scores.last, scores.best_on_held_out) if x]
+        return step in ended and noted == scores.named()
 
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""

@@ -60,7 +60,7 @@ class Job:
 
     @property
     def evaluated(self) -> bool:
-        """Whether `--mode=eval` came after the last training."""
+        """Whether `--mode=eval` was about what the run ended with."""
         run = self.run()
         return run is not None and run.evaluated
 

@@ -33,9 +33,10 @@ def text(trained: Trained, name: str) -> str:
     """
     found = trained.evaluation
     if not found:
+        doubt = f" ({trained.doubt})" if trained.doubt else ""
         raise UserError(
-            "a model card needs what --mode=eval measures: evaluate this run, and "
-            "export it again"
+            f"a model card needs what --mode=eval measures{doubt}: evaluate this run, "
+            f"and export it again"
         )
     return "\n\n".join(
         [

@@ -121,9 +121,11 @@ def calibrated(trained: Trained) -> Trained:
     """
     measured = (trained.evaluation or {}).get("calibrated")
     if not measured:
+        doubt = f" ({trained.doubt})" if trained.doubt else ""
         raise UserError(
-            "this network has no temperature: evaluate its run (--mode=eval) with held-"
-            "out images, data.val_fraction or data.val_split, and export it again"
+            f"this network has no temperature{doubt}: evaluate its run (--mode=eval) "
+            f"with held-out images, data.val_fraction or data.val_split, and export it "
+            f"again"
         )
     temperature = measured["temperature"]
     if "temperature" in trained.description:
@@ -135,7 +137,9 @@ def calibrated(trained: Trained) -> Trained:
     return dataclasses.replace(
         trained,
         variables={**trained.variables, "params": params},
-        description=trained.description | {"temperature": temperature},
+        description=trained.description
+        # Its weights are not those that were evaluated any more.
+        | {"temperature": temperature, "evaluation": trained.evaluation},
     )
 
 

@@ -15,6 +15,7 @@ from qcs_jax.predict.interaction import Interaction
 from qcs_jax.system import compilation_cache
 
 PRETRAINED = "fer2013"  # see `checkpoint.weights`
+_USUAL = "as usual in face recognition: those of the training images are not known"
 NOT_PHOTOGRAPHS = (
     "was trained on drawn faces: what it says about photographs means nothing"
 )
@@ -39,7 +40,7 @@ def load(
       step: Which step; default see `checkpoint.choose_step`.
       flip: See `Classifier`.
       detector: See `Classifier`. Faces of photographs are set as they are in the
-        training images, if an evaluation of the run has measured that.
+        training images, if that was measured.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
@@ -71,6 +72,7 @@ def _about(path: str | os.PathLike, trained: Trained) -> str:
         f"  classes   {', '.join(names)}",
         f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
         f"{trained.model.image_size} x {trained.model.image_size}",
+        f"  landmarks {'as in the training images' if trained.landmarks else _USUAL}",
     ]
     if found := trained.evaluation:
         low, high = found["intervals"]["accuracy"]
@@ -78,4 +80,6 @@ def _about(path: str | os.PathLike, trained: Trained) -> str:
             f"  accuracy  {found['metrics']['accuracy']:.3f} ({low:.3f} to {high:.3f}) "
             f"of {found['examples']} images, {found['dataset']} {found['split']}"
         )
+    elif trained.doubt:
+        lines.append(f"  accuracy  not known: {trained.doubt}")
     return "\n".join(lines)

@@ -16,7 +16,6 @@ class Elsewhere:
     Attributes:
       dataset: Name of the data set.
       split: Its split.
-      step: Step of the checkpoint.
       images: Number of images that count.
       counted: Number of the network's classes that have images.
       classes: Number of the network's classes.
@@ -27,7 +26,6 @@ class Elsewhere:
 
     dataset: str
     split: str
-    step: int
     images: int
     counted: int
     classes: int
@@ -36,22 +34,25 @@ class Elsewhere:
     notes: tuple[str, ...]
 
 
-def find(workdir: pathlib.Path) -> list[Elsewhere]:
-    """Reads all `on_*` folders; those that hold no evaluation are passed over.
+def find(workdir: pathlib.Path, network: str) -> list[Elsewhere]:
+    """Reads all `on_*` folders; what is not about this network is passed over.
 
     Args:
       workdir: Workdir of a run.
+      network: `Trained.digest` of the network that the page is about.
 
     Returns:
-      By data set, split and step.
+      By data set and split.
     """
     found = []
     for path in workdir.glob(f"on_*/{METRICS_FILE}"):
         try:
-            found.append(_of(json.loads(path.read_text(encoding="utf-8"))))
+            measured = json.loads(path.read_text(encoding="utf-8"))
+            if measured["fingerprint"]["network"] == network:
+                found.append(_of(measured))
         except (OSError, ValueError, KeyError, TypeError):
             continue
-    return sorted(found, key=lambda x: (x.dataset, x.split, x.step, x.notes))
+    return sorted(found, key=lambda x: (x.dataset, x.split, x.notes))
 
 
 def _of(measured: dict) -> Elsewhere:
@@ -61,7 +62,6 @@ def _of(measured: dict) -> Elsewhere:
     return Elsewhere(
         measured["dataset"],
         measured["split"],
-        measured["step"],
         measured["examples"],
         sum(row["examples"] > 0 for row in classes),
         len(classes),

@@ -47,6 +47,8 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     measured = _measured(workdir)
     path = workdir / checkpoint.FOLDER / str(measured["step"])
     scene = Scene(path, data_dir=data_dir)
+    if doubt := scene.trained.doubt:
+        raise UserError(doubt)
     config, gallery = scene.trained.config, scene.gallery
     answers = workdir / predictions.PREDICTIONS_FILE
     predicted = predictions.read(answers)
@@ -62,7 +64,7 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         landmarks = measured["landmarks"]
         first = predicted.ids[0]
         figures |= pictures.of_robustness(robustness, gallery, first, landmarks)
-    others = elsewhere.find(workdir)
+    others = elsewhere.find(workdir, scene.trained.digest)
     grouped = measured.get("groups")
     accuracy = measured["metrics"]["accuracy"]
     html = _template().render(

@@ -6,12 +6,8 @@ import hashlib
 import json
 import pathlib
 
-import flax.traverse_util
-import numpy as np
-
 from qcs_jax.checkpoint import Trained
 from qcs_jax.checkpoint.description import versions
-from qcs_jax.config import FIELDS, Role, fields_with, flatten
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.run_log import METRICS_FILE
@@ -27,10 +23,10 @@ def fingerprint(trained: Trained, test: Source) -> dict[str, str]:
       test: The images that count, with the labels that count.
 
     Returns:
-      "network": of the weights that were read, and of how images are prepared.
+      "network": see `Trained.digest`.
       "images": of names, labels, classes and the images themselves, in their order.
     """
-    return {"network": _of_network(trained), "images": _of_images(test)}
+    return {"network": trained.digest, "images": _of_images(test)}
 
 
 def known(folder: pathlib.Path, wanted: dict[str, str]) -> dict | None:
@@ -55,23 +51,10 @@ def known(folder: pathlib.Path, wanted: dict[str, str]) -> dict | None:
     return measured if same and not now["commit"].endswith("-dirty") else None
 
 
-def _of_network(trained: Trained) -> str:
-    fields = flatten(trained.description["config"])
-    seen = {
-        name: fields.get(name, FIELDS[name].default)
-        for name in (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
-    }
-    sha = _sha([seen, trained.class_names])
-    arrays = flax.traverse_util.flatten_dict(trained.variables, sep="/")
-    for name, array in sorted(arrays.items()):
-        sha.update(f"\0{name}\0{array.dtype}{array.shape}\0".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
-    return sha.hexdigest()
-
-
 def _of_images(test: Source) -> str:
     everything = range(len(test))
-    sha = _sha([test.class_names, test.labels.tolist()])
+    described = [test.class_names, test.labels.tolist()]
+    sha = hashlib.sha256(json.dumps(described).encode())
     for begin in everything[::_READ_AT_ONCE]:
         block = everything[begin : begin + _READ_AT_ONCE]
         pairs = zip(test.ids(block), test.encoded(block), strict=True)
@@ -79,7 +62,3 @@ def _of_images(test: Source) -> str:
             sha.update(json.dumps([name, len(image)]).encode())
             sha.update(image)
     return sha.hexdigest()
-
-
-def _sha(described: list) -> hashlib._Hash:
-    return hashlib.sha256(json.dumps(described, sort_keys=True).encode())

@@ -7,12 +7,15 @@ import shutil
 import signal
 import sys
 import time
+import types
 
 import pytest
+import toy
 
+from qcs_jax import main
 from qcs_jax.compare.runs import Run
 from qcs_jax.experiment import __main__ as command
-from qcs_jax.experiment import tablefile
+from qcs_jax.experiment import runner, tablefile
 from qcs_jax.experiment.plan import make_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -235,11 +238,16 @@ def test_killed_between_the_last_evaluation_and_its_checkpoint(world):
     assert world.experiment(seeds="0")[2][0] == "train qcs/seed0"
 
 
-def test_evaluated_again_after_more_training(world):
+@pytest.mark.parametrize("changed", ["scores", "step", "no evaluation"])
+def test_evaluated_again_after_another_training(changed, world):
     world.experiment(seeds="0")
-    log = world.workdir / "qcs/seed0/log.jsonl"
-    later = log.stat().st_mtime + 100
-    os.utime(log, (later, later))
+    path = world.workdir / "qcs/seed0/metrics.json"
+    measured = json.loads(path.read_text())
+    if changed == "scores":
+        measured["scores"]["last epoch"]["accuracy"] += 1e-9
+    elif changed == "step":
+        measured["step"] = 20
+    path.write_text("[]" if changed == "no evaluation" else json.dumps(measured))
     assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
 
 
@@ -318,3 +326,44 @@ def test_a_job_reads_what_compare_reads(world):
     )
     assert isinstance(job.run(), Run) and job.run().finished and job.finished
     assert job.state == "finished"
+
+
+TOY = """
+config = "{config}"
+seeds = [0]
+fields.train.epochs = 1
+
+[[row]]
+name = "baseline"
+"""
+
+
+def test_a_real_run_is_evaluated_once(world, monkeypatch, capfd):
+    """As the fake ones, but that they are not processes of their own."""
+    modes = []
+
+    class Child:
+        def __init__(self, words, process_group):
+            self._words = words[len(runner.MAIN) :]
+            modes.append("eval" if "--mode=eval" in words else "train")
+
+        def wait(self):
+            return main.main(self._words)
+
+    def experiment():
+        modes.clear()
+        assert command.main(arguments) == 0
+        assert "| baseline " in capfd.readouterr().out.split("| evaluated ")[1]
+        return modes
+
+    toy.install(monkeypatch)
+    world.prepare("toy")
+    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(Popen=Child))
+    file = world.folder / "toy.toml"
+    file.write_text(TOY.format(config=ROOT / "tests/support/toy_recipe.py"))
+    arguments = [f"--table={file}", f"--workdir={world.workdir}"]
+    assert experiment() == ["train", "eval"]
+    table = tablefile.read(str(file))
+    [job] = make_plan(table.config, table.rows, table.seeds, [], world.workdir)
+    assert main.main(job.arguments) == 0  # there is nothing left to train
+    assert experiment() == []

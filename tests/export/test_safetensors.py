@@ -1,6 +1,5 @@
 """`--format=safetensors`: one file of weights, with what is known of them."""
 
-import json
 import pathlib
 
 import numpy as np
@@ -39,9 +38,9 @@ def workdir(tmp_path):
     return saved.run(tmp_path / "run", 5)
 
 
-def evaluated(workdir, step=5, **changes):
+def evaluated(workdir, of=None, **changes):
     counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
-    measured = {"step": step, "dataset": "toy", "split": "test", "examples": 9}
+    measured = {"dataset": "toy", "split": "test", "examples": 9}
     measured |= {
         "metrics": counts.metrics(),
         "intervals": {"accuracy": [0.1, 0.9]},
@@ -49,7 +48,7 @@ def evaluated(workdir, step=5, **changes):
     }
     measured |= {"confusion": counts.confusion.tolist()}
     measured |= {"calibrated": {"temperature": 1.5}} | changes
-    (workdir / "metrics.json").write_text(json.dumps(measured))
+    saved.evaluated(workdir, of, **measured)
     return measured
 
 
@@ -91,7 +90,6 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     status, told, _ = run(workdir, "--calibrate")
     assert status == 0
     _, description, _ = checkpoint.load_variables(tmp_path / "out")
-    del measured["step"]
     assert description["evaluation"] == measured
     assert description["temperature"] == 1.5
     pixels = small.pixels(2, 52, 52, 3)
@@ -102,14 +100,18 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     assert status == 1 and "divided already" in error
 
 
-@pytest.mark.parametrize("evaluation", ["none", "of another step", "no held-out"])
+@pytest.mark.parametrize("evaluation", ["none", "of another network", "no held-out"])
 def test_no_temperature(workdir, tmp_path, run, evaluation):
-    if evaluation == "of another step":
-        evaluated(workdir, step=4)
+    reason = "has no temperature: evaluate its run"
+    if evaluation == "of another network":
+        evaluated(workdir, saved.run(tmp_path / "other", 6), step=5)
+        reason = (
+            f"has no temperature ({workdir / 'metrics.json'} is about other weights"
+        )
     elif evaluation == "no held-out":
         evaluated(workdir, calibrated=None)
     status, _, error = run(workdir, "--calibrate")
-    assert status == 1 and "has no temperature: evaluate its run" in error
+    assert status == 1 and reason in error
     assert not (tmp_path / "out").exists()
 
 
@@ -119,7 +121,7 @@ def test_a_file_takes_nothing_over_from_a_run_of_its_name(
     monkeypatch.chdir(tmp_path)
     assert run(workdir, out="demo")[0] == 0
     (tmp_path / "runs" / "demo").mkdir(parents=True)
-    evaluated(tmp_path / "runs" / "demo", landmarks=[[9, 9]] * 4)
+    evaluated(tmp_path / "runs" / "demo", workdir, landmarks=[[9, 9]] * 4)
     trained = checkpoint.Trained.load("demo")
     assert trained.workdir == pathlib.Path("runs/demo")
     assert trained.evaluation is None and trained.landmarks is None

@@ -63,7 +63,12 @@ def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
     for count in (1, 2):
         workdir = tmp_path / str(count) / "run"
         shutil.copytree(alone, workdir)
+        page = workdir / "report" / "index.html"
+        page.parent.mkdir()
+        page.write_text("of other numbers")
         train(workdir, *flags, variant="qcs", count=count, devices=3 - count)
+        assert count == 2 or "of other numbers" not in page.read_text("utf-8")
+        assert page.exists() == (count == 1)  # a single process has written its own
         found = json.loads((workdir / "metrics.json").read_text())
         measured.append({**found, "run": ""})
     assert measured[0] == measured[1] and measured[0]["groups"]

@@ -1,6 +1,5 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
-import json
 import subprocess
 import sys
 
@@ -19,6 +18,15 @@ from qcs_jax.images import augment
 from qcs_jax.system.errors import UserError
 
 K = len(saved.CLASS_NAMES)
+# Of an evaluation; it was the one to measure landmarks in earlier versions.
+MEASURED = {
+    "metrics": {"accuracy": 0.9},
+    "intervals": {"accuracy": [0.87, 0.92]},
+    "examples": 700,
+    "dataset": "toy",
+    "split": "test",
+    "landmarks": [[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.5, 0.8]],
+}
 
 
 @pytest.fixture(scope="module")
@@ -242,15 +250,34 @@ def test_it_says_what_it_is(run, classifier, tmp_path):
         "  network   tiny qcs, step 2 on toy",
         "  classes   anger, joy, neutral",
         "  faces     52 x 52 pixels, of which the middle 48 x 48",
+        "  landmarks as usual in face recognition: those of the training images are "
+        "not known",
     ]
     copy = saved.run(tmp_path / "run", 1)
-    found = dict(metrics=dict(accuracy=0.9), intervals=dict(accuracy=[0.87, 0.92]))
-    found |= dict(step=1, examples=700, dataset="toy", split="test")
-    (copy / "metrics.json").write_text(json.dumps(found))
-    last = str(qcs_jax.load(copy)).splitlines()[-1]
-    assert last == "  accuracy  0.900 (0.870 to 0.920) of 700 images, toy test"
-    (copy / "metrics.json").write_text(json.dumps(found | dict(step=7)))
-    assert "accuracy" not in str(qcs_jax.load(copy))  # of another step
+    saved.evaluated(copy, **MEASURED)
+    assert str(qcs_jax.load(copy)).splitlines()[-2:] == [
+        "  landmarks as in the training images",
+        "  accuracy  0.900 (0.870 to 0.920) of 700 images, toy test",
+    ]
+
+
+@pytest.mark.parametrize("of", ["another step", "another network", "who knows what"])
+def test_it_says_nothing_that_was_measured_of_another(of, tmp_path, monkeypatch):
+    run, other = saved.run(tmp_path / "run", 1), None
+    changed = {"step": 1}
+    if of == "another step":
+        changed = {"step": 7}
+    elif of == "another network":
+        other = saved.run(tmp_path / "other", 2)
+    else:  # as earlier versions wrote it
+        changed = {"fingerprint": {}}
+    saved.evaluated(run, other, **MEASURED | changed)
+    if of != "another network":  # that needs no look at the weights
+        monkeypatch.setattr(trained.weights, "digest", None)
+    landmarks, accuracy = str(qcs_jax.load(run)).splitlines()[-2:]
+    assert landmarks.startswith("  landmarks as usual in face")
+    path = run / "metrics.json"
+    assert accuracy.startswith(f"  accuracy  not known: {path} is about other weights")
 
 
 PREDICT = """

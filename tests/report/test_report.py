@@ -279,8 +279,8 @@ def test_other_data_sets_are_listed_if_there_are_any(run):
         for name, accuracy in (("a", "50.00"), ("b", "25.00"))
     ]
     assert " ".join(rows) in section
-    assert "b, test: left out: <b>." in section and "step" not in section[:200]
-    other["step"] += 1
+    assert "b, test: left out: <b>." in section
+    other["fingerprint"]["network"] = "of another network"
     (run / "on_a_test" / "metrics.json").write_text(json.dumps(other))
     page.write(run)
-    assert f"30.00 {other['step']}" in read(run)[1]
+    assert "b test 8" in read(run)[1] and "a test 8" not in read(run)[1]

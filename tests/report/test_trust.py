@@ -89,7 +89,7 @@ def test_robustness_groups_and_other_data_sets():
     few = Grouping("hat", ("no", "yes"), np.where(np.arange(300) < 290, 0, 1))
     measured["groups"] = groups.summary([plain, few], logits, labels, CLASSES)
     metrics = {"accuracy": 0.4, "most_frequent": 0.35}
-    other = Elsewhere("other", "test", 1, 50, 3, 3, metrics, (0.3, 0.5), ())
+    other = Elsewhere("other", "test", 50, 3, 3, metrics, (0.3, 0.5), ())
     found = told(measured, predicted, [other])
     assert found["Does it hold on worse images?"].text == (
         "50.0 % are right on average over 2 corruptions, beside 80.0 % without; least "

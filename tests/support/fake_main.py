@@ -33,7 +33,7 @@ def main():
     if behaviour == f"{mode} is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if mode == "eval":
-        (workdir / "metrics.json").write_text("{}")
+        evaluate(workdir)
         return
     if behaviour == "is asked to stop":
         save(workdir, 1)
@@ -58,6 +58,14 @@ def save(workdir, epoch):
     with (workdir / "log.jsonl").open("a") as file:
         file.write(json.dumps(line) + "\n")
     (workdir / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
+
+
+def evaluate(workdir):
+    """No epoch was better than the last one, and none was held out for."""
+    last = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])
+    scores = {"last epoch": last, "best epoch on test (optimistic)": last}
+    measured = {"step": last["step"], "scores": scores}
+    (workdir / "metrics.json").write_text(json.dumps(measured))
 
 
 def ask_to_stop(workdir, *, obey):

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from qcs_jax.config import base_config, flatten
+from qcs_jax.metrics.run_log import Scores, read_log
 
 
 def config(**fields):
@@ -41,6 +42,13 @@ def write(workdir, c, test, held_out=()):
     if test:
         (workdir / "checkpoints" / str(10 * len(test))).mkdir(parents=True)
     return workdir
+
+
+def evaluate(workdir, step=None):
+    """`metrics.json`, as far as it tells what was evaluated."""
+    scores = Scores.of(read_log(workdir))
+    measured = {"step": step or scores.last["step"], "scores": scores.named()}
+    (workdir / "metrics.json").write_text(json.dumps(measured))
 
 
 def flat(c):

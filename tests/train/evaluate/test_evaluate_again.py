@@ -8,8 +8,11 @@ import small
 import toy
 from PIL import Image
 
-from qcs_jax.checkpoint import description
+from qcs_jax.checkpoint import Trained, description
+from qcs_jax.compare.runs import read_run
 from qcs_jax.input import sources
+from qcs_jax.report import page
+from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 
@@ -87,3 +90,24 @@ def test_whatever_is_in_doubt_is_measured_again(
     assert (folder / "metrics.json").read_bytes() == before
     again = evaluate_run(toy.config(), folder, again=False)
     assert again.new == (doubt == "dirty") and again.folder == folder / "at_12"
+
+
+def test_another_network_of_the_same_step_has_none_of_the_numbers(tmp_path):
+    folder, network = tmp_path / "run", {"model.name": "dcs"}
+    loop.train_and_evaluate(toy.config(**network), folder)
+    measured = evaluate_run(toy.config(**network), folder).measured
+    loop.train_and_evaluate(toy.config(**network), folder)  # nothing is left to do
+    for branch in ("", "base"):
+        assert Trained.load(folder, branch=branch).evaluation == measured
+    assert read_run(folder).evaluated and read_run(folder).predictions()
+    shutil.rmtree(folder / "checkpoints")
+    assert read_run(folder).evaluated  # the weights are gone, what they did is known
+    loop.train_and_evaluate(toy.config(seed=1, **network), folder)
+    trained = Trained.load(folder)
+    assert trained.step == measured["step"] and trained.evaluation is None
+    assert not read_run(folder).evaluated and not read_run(folder).predictions()
+    with pytest.raises(UserError, match="about other weights.*evaluate again"):
+        page.write(folder)
+    evaluate_run(toy.config(seed=1, **network), folder)
+    assert read_run(folder).evaluated and Trained.load(folder).evaluation
+    assert page.write(folder).exists()
