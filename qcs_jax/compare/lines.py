@@ -99,6 +99,11 @@ class Line:
             return {n: found for n in values if (found := Statistic.of(values[n]))}
 
         last = runs[0][LAST] if runs else {}
+        # Under one path, runs may have found different weights to start from.
+        papers = [
+            published.find(run.config, table, run.started_from) for run in group.counted
+        ]
+        same = all(paper is papers[0] for paper in papers)
         return cls(
             group.dataset,
             group.setting,
@@ -106,7 +111,7 @@ class Line:
             tuple(run.config["seed"] for run in group.counted),
             over_runs(METRIC),
             over_runs("mean_class_accuracy"),
-            published.find(group.runs[0].config, table),
+            papers[0] if papers and same else None,
             last.get("most_frequent"),
             last.get("chance"),
             evidence,

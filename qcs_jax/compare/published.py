@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config import FIELDS, Role, fields_with, flatten
 
 _HELD_OUT = 0.1  # at most; what is left is still the paper's training set
 _DATASETS = ("raf_db", "ferplus", "affectnet/7", "affectnet/8")
@@ -74,12 +74,17 @@ RESULTS = (
 )
 
 
-def find(config: dict[str, Any], table: int | None = None) -> Result | None:
+def find(
+    config: dict[str, Any],
+    table: int | None = None,
+    started_from: dict[str, Any] | None = None,
+) -> Result | None:
     """Returns what the paper reports for a configuration, or None.
 
     Args:
       config: All fields by their dotted names, see `config.flatten`.
       table: Look in this table alone; default: in Table 3, then in 1 and 2.
+      started_from: What the run has recorded of `config.init_from`; None: nothing.
     """
     # A run with anything else is not what the paper measured.
     published = {name: FIELDS[name].default for name in fields_with(Role.PAPER)}
@@ -87,12 +92,7 @@ def find(config: dict[str, Any], table: int | None = None) -> Result | None:
         return None
     if config["data.val_fraction"] > _HELD_OUT:
         return None
-    # Only the name that a recipe gives tells a fine-tuned run: `init_from` may be any
-    # path. One that starts from a run under another name is none of the paper's.
-    finetuned = "finetune" in config["name"].split("_")
-    start = config["init_from"]
-    if not finetuned and start and not start.endswith(".pth"):
-        return None
+    finetuned = _finetuned(config["init_from"], started_from)
     for result in RESULTS:
         if (
             table in (None, result.table)
@@ -102,3 +102,20 @@ def find(config: dict[str, Any], table: int | None = None) -> Result | None:
         ):
             return result
     return None
+
+
+def _finetuned(init_from: str, started_from: dict[str, Any] | None) -> bool | None:
+    """Whether a run starts as the paper's fine-tuned ones do.
+
+    None where it starts neither so nor as the others do, from a backbone or afresh, or
+    where what it starts from is not known: a path does not tell.
+    """
+    if not started_from:
+        return None if init_from else False
+    if "config" not in started_from:  # a PyTorch file
+        return False if started_from.get("network") == "backbone" else None
+    config = {name: field.default for name, field in FIELDS.items()}
+    config |= flatten(started_from["config"])
+    before = find(config, 3, started_from.get("started_from"))
+    of_paper = before and before.fields["model.name"] == "qcs"
+    return True if of_paper and config["data.name"] == "affectnet/8" else None

@@ -33,11 +33,14 @@ class Run:
       workdir: The folder.
       config: All fields by their dotted names, as `config.json` has them.
       scores: The run's numbers, or None before its first evaluation.
+      started_from: What it says of the weights that it started from, see
+        `published.find`; None for fresh ones, and in earlier versions.
     """
 
     workdir: pathlib.Path
     config: dict[str, Any]
     scores: Scores | None
+    started_from: dict[str, Any] | None = None
 
     @property
     def epochs(self) -> tuple[int, int]:
@@ -90,9 +93,10 @@ def read_run(workdir: pathlib.Path) -> Run:
     """
     path = workdir / CONFIG_FILE
     try:
-        config = flatten(json.loads(path.read_text(encoding="utf-8"))["config"])
+        description = json.loads(path.read_text(encoding="utf-8"))
+        config = flatten(description["config"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        config = {CONFIG_FILE: None}
+        description, config = {}, {CONFIG_FILE: None}
     if different := sorted(config.keys() - FIELDS.keys()):
         raise UserError(
             f"{path} is not that of a run of this version: they differ in the field "
@@ -100,7 +104,8 @@ def read_run(workdir: pathlib.Path) -> Run:
         )
     # What did not exist yet had, in effect, its default.
     config = {name: field.default for name, field in FIELDS.items()} | config
-    return Run(workdir, config, Scores.of(read_log(workdir)))
+    scores = Scores.of(read_log(workdir))
+    return Run(workdir, config, scores, description.get("started_from"))
 
 
 def find_runs(arguments: Sequence[str]) -> list[Run]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import os
@@ -13,18 +12,16 @@ from typing import Any
 import jax
 import ml_collections
 import numpy as np
-from PIL import Image
 
 from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
 from qcs_jax.checkpoint.description import check_same_network, differences, versions
 from qcs_jax.config import Role, fields_with
-from qcs_jax.images.decode import decode
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics import group_file, groups, predictions, robustness
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.results import Results, table
 from qcs_jax.metrics.run_log import METRICS_FILE, Scores, read_log
-from qcs_jax.predict.align import TEMPLATE, template_of
+from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
@@ -33,8 +30,6 @@ from qcs_jax.train.fingerprint import fingerprint, known
 from qcs_jax.train.logits import predict_split
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
-
-_MEASURED = 300  # training images in which landmarks are looked for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +122,6 @@ def evaluate_run(
     variables = replicate(trained.variables)
     results = _measure(run, variables, held_out)
     scores = Scores.of(read_log(root)) if own else None
-    landmarks = _landmarks(run, trained)
     measured = {
         "run": str(workdir),
         "step": step,
@@ -138,12 +132,12 @@ def evaluate_run(
         **results.to_json(),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
-        "landmarks": landmarks,
+        "landmarks": trained.landmarks,
         "seed": trained.config.seed,
         "versions": versions(),
     }
     if corruptions:
-        template = TEMPLATE if landmarks is None else np.array(landmarks)
+        template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
         accuracy = corrupted.measure(
             run, make_eval_step(run.model), variables, test, template
         )
@@ -168,24 +162,6 @@ def evaluate_run(
         )
         write_json(folder / METRICS_FILE, measured)
     return Evaluation(folder, measured, own)
-
-
-def _landmarks(run: Run, trained: Trained) -> list | None:
-    """Where landmarks are in training images, see `align.template_of`.
-
-    None where too few show a face, or the training images are not those of the run.
-    """
-    if _changed(Role.HELD_OUT, run, trained):
-        return trained.landmarks
-    train, side = run.splits.whole_train, run.config.data.resize
-    count = min(_MEASURED, len(train))
-    some = np.random.default_rng(0).choice(len(train), count, replace=False)
-    faces = []
-    for data in train.encoded(some.tolist()):
-        with contextlib.suppress(OSError):  # training names what it cannot decode
-            faces.append(Image.fromarray(decode(data, side)))
-    template = template_of(faces)
-    return None if template is None else template.round(4).tolist()
 
 
 def _measure(run: Run, variables: Any, held_out: Source | None) -> Results:

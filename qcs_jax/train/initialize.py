@@ -55,7 +55,7 @@ def initialize(
     variables: Mapping[str, Any],
     path: str | os.PathLike[str],
     class_names: Sequence[str],
-) -> tuple[dict[str, Any], list[str]]:
+) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Replaces fresh variables by those of a checkpoint, as far as it has them.
 
     Args:
@@ -67,8 +67,10 @@ def initialize(
         file, which does not name its classes, are taken as they are.
 
     Returns:
-      Variables of the same shapes, and notes for the user: which parts came from the
-      checkpoint, which stay fresh and why, and which of it are not used.
+      Variables of the same shapes; notes for the user: which parts came from the
+      checkpoint, which stay fresh and why, and which of it are not used; and what the
+      checkpoint is, as JSON can express it: its "config" and, if it says it, what it
+      was "started_from" itself; of a PyTorch file the "network", see `Conversion`.
 
     Raises:
       UserError: if the checkpoint cannot be read, or its parts are of another size.
@@ -78,8 +80,11 @@ def initialize(
     if pathlib.Path(path).is_dir() or weights.find(path):
         read, description, _ = checkpoint.load_variables(path)
         their_names = tuple(description["class_names"])
+        keys = ("config", "started_from")
+        source = {key: description[key] for key in keys if key in description}
     else:
-        read = convert.read_pth(path).variables
+        conversion = convert.read_pth(path)
+        read, source = conversion.variables, {"network": conversion.network}
     theirs = flax.traverse_util.flatten_dict(read, sep="/")
     here, there = set(map(_part, ours)), set(map(_part, theirs))
     same_classes = sorted(their_names) == sorted(class_names)
@@ -101,7 +106,7 @@ def initialize(
         "not used, this network has none": there - here,
     }
     notes = [f"{_listed(parts)}: {note}" for note, parts in told.items() if parts]
-    return flax.traverse_util.unflatten_dict(merged, sep="/"), notes
+    return flax.traverse_util.unflatten_dict(merged, sep="/"), notes, source
 
 
 def _part(name: str) -> str:

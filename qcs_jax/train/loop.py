@@ -24,6 +24,7 @@ from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.train.initialize import initialize, warnings_of
 from qcs_jax.train.logits import EvalStep, predict_split
+from qcs_jax.train.origin import described, kept
 from qcs_jax.train.run import (
     Run,
     create_optimizer,
@@ -69,13 +70,14 @@ def train_and_evaluate(
         _alone_in(workdir),
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
     ):
-        state = _start(run, optimizer, checkpoints)
+        state, description = _start(run, optimizer, checkpoints)
         for split in filter(None, (splits.held_out, splits.train, splits.test)):
             _tell(split.notes)
         if not jax.process_index():
-            write_json(workdir / CONFIG_FILE, run.description)
+            write_json(workdir / CONFIG_FILE, description)
         with _open_writer(run, workdir, int(state.step)) as writer:
-            _Loop(run, optimizer, checkpoints, writer).take_steps(state)
+            loop = _Loop(run, description, optimizer, checkpoints, writer)
+            loop.take_steps(state)
     scores = Scores.of(read_log(workdir))
     assert scores is not None, "a finished run was evaluated"
     chosen = workdir / FOLDER / str(choose_step(workdir)[0])
@@ -94,8 +96,10 @@ def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
-    """The state of the newest whole checkpoint, else a new one.
+def _start(
+    run: Run, optimizer: SAM, checkpoints: Checkpoints
+) -> tuple[TrainState, dict]:
+    """The state of the newest whole checkpoint, else a new one; and its description.
 
     The weights that `config.init_from` names are looked for only by a new one.
     """
@@ -113,15 +117,15 @@ def _start(run: Run, optimizer: SAM, checkpoints: Checkpoints) -> TrainState:
         _tell(f"{field} was {old!r}, is now {new!r}" for field, old, new in changed)
         train = items.pop("train")
         print(f"resuming after step {int(train['step'])} of {run.total_steps}")
-        return TrainState(**items, **train)
+        return TrainState(**items, **train), kept(run, theirs)
     _tell(warnings_of(run.config), "warning")
-    state = fresh_state()
+    state, source = fresh_state(), None
     if run.config.init_from:
-        names = run.splits.class_names
-        variables, notes = initialize(state.variables, run.config.init_from, names)
+        path, names = run.config.init_from, run.splits.class_names
+        variables, notes, source = initialize(state.variables, path, names)
         _tell(notes)
         state = state.replace(**variables)
-    return state
+    return state, described(run, source)
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -152,6 +156,7 @@ class _Loop:
     """Takes steps, reports them one step late, and saves what was reached."""
 
     run: Run
+    description: dict
     optimizer: SAM
     checkpoints: Checkpoints
     writer: Writer
@@ -223,7 +228,7 @@ class _Loop:
         self.writer.say(progress_line(epoch, step, measured))
         choosing = next(iter(measured.values()))
         try:
-            self.checkpoints.save(step, _items(state), run.description, choosing)
+            self.checkpoints.save(step, _items(state), self.description, choosing)
         except NotSavedError as error:
             if step == run.total_steps:
                 raise
@@ -232,7 +237,7 @@ class _Loop:
 
     def _stop(self, step: int, state: TrainState, signum: int) -> None:
         if self.checkpoints.latest_step() != step:
-            self.checkpoints.save(step, _items(state), self.run.description)
+            self.checkpoints.save(step, _items(state), self.description)
         self.checkpoints.wait()  # while another signal still does no harm
         raise Interrupted(
             signum,

@@ -134,7 +134,7 @@ def _measure(
     cell = functools.partial(Cell, network, config.data.name, column)
     if source is None:
         return cell(failure=column.failure)
-    seen = Seen.by(config)
+    seen = Seen.by(config, trained.description.get("started_from"))
     if same := seen.trained_on(source.name, split):
         return cell(
             failure=f"{column.name} is no test of {network}: {same} was trained on"

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import ml_collections
 
@@ -95,8 +96,18 @@ class Seen:
     unknown: str = ""
 
     @classmethod
-    def by(cls, config: ml_collections.ConfigDict) -> Seen:
-        """Follows `init_from` as far as what it names is still there."""
+    def by(
+        cls,
+        config: ml_collections.ConfigDict,
+        started_from: dict[str, Any] | None = None,
+    ) -> Seen:
+        """Follows what a network starts from, from one to the next.
+
+        Args:
+          config: The network's configuration.
+          started_from: What its description says of that. Where it says nothing, what
+            `init_from` names is asked, as far as that is still there.
+        """
         trained, chose, followed = [], [], set[str]()
         while True:
             data, start = config.data, config.init_from
@@ -104,12 +115,16 @@ class Seen:
             trained += [(name, "train") for name, _ in parse_extra(data.extra)]
             if data.val_split:
                 chose.append((data.name, data.val_split))
-            if not start or start in followed:
-                return cls(tuple(trained), tuple(chose))
-            followed.add(start)
-            if (before := _config_of(start)) is None:
+            if not started_from:
+                if not start or start in followed:
+                    return cls(tuple(trained), tuple(chose))
+                followed.add(start)
+                started_from = _description_of(start)
+            try:
+                config = whole_config(started_from["config"])
+            except (UserError, ValueError, KeyError, TypeError, AttributeError):
                 return cls(tuple(trained), tuple(chose), start)
-            config = before
+            started_from = started_from.get("started_from")
 
     def trained_on(self, name: str, split: str) -> str:
         """Says which trained images a split shares, or ""."""
@@ -132,21 +147,21 @@ def _shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
     return ""
 
 
-def _config_of(start: str) -> ml_collections.ConfigDict | None:
-    """The configuration of what a network starts from, if that is here and says it."""
+def _description_of(start: str) -> dict[str, Any]:
+    """What the weights that a path names say of themselves, if they are here."""
     if hub.names(start):  # nothing is downloaded for a note
-        return None
+        return {}
     try:
         if file := weights.find(start):
-            return whole_config(weights.load(file)[1]["config"])
+            return weights.load(file)[1]
         folder = pathlib.Path(start)
         places = (
             (folder, folder.parent, folder.parent.parent) if folder.is_dir() else ()
         )
         for path in places:
             if (path / CONFIG_FILE).is_file():
-                text = (path / CONFIG_FILE).read_text(encoding="utf-8")
-                return whole_config(json.loads(text)["config"])
-    except (UserError, OSError, ValueError, KeyError, TypeError, AttributeError):
+                found = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+                return found if isinstance(found, dict) else {}
+    except (UserError, OSError, ValueError):
         pass
-    return None
+    return {}

@@ -22,8 +22,9 @@ from qcs_jax.metrics import predictions
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def add(folder, test=(0.5, 0.7, 0.6), held_out=(), **fields):
-    return fake_runs.write(folder, fake_runs.config(**fields), test, held_out)
+def add(folder, test=(0.5, 0.7, 0.6), held_out=(), started_from=None, **fields):
+    c = fake_runs.config(**fields)
+    return fake_runs.write(folder, c, test, held_out, started_from)
 
 
 def groups_in(*arguments):
@@ -231,8 +232,7 @@ def published_config(dataset="raf_db", **fields):
         (dict(dataset="affectnet/8"), None, (3, 64.30)),
         (dict(dataset="affectnet/7", model__name="dcs"), None, (3, 67.66)),
         (dict(dataset="affectnet/7", model__information="s"), None, None),
-        (dict(name="raf_qcs_finetune"), None, (3, 93.02)),
-        (dict(name="raf_qcs_finetune", dataset="affectnet/8"), None, None),
+        (dict(name="raf_qcs_finetune"), None, (3, 92.50)),
         (dict(model__size="tiny"), None, None),
         (dict(model__gamma=0.5), None, None),
         (dict(loss__distillation="mse", model__name="dcs"), None, None),
@@ -240,7 +240,7 @@ def published_config(dataset="raf_db", **fields):
         (dict(data__val_fraction=0.1), None, (3, 92.50)),
         (dict(data__val_fraction=0.5), None, None),
         (dict(optimizer__rho=0.0), None, None),
-        (dict(init_from="ir50.pth"), None, (3, 92.50)),
+        (dict(init_from="ir50.pth"), None, None),  # of an earlier version
         (dict(init_from="runs/affectnet8_qcs"), None, None),
         (dict(dataset="toy"), None, None),
     ],
@@ -253,6 +253,51 @@ def test_what_the_paper_says(fields, table, expected):
         assert found is None
     else:
         assert (found.table, found.percent[config["data.name"]]) == expected
+
+
+BACKBONE = {"network": "backbone"}
+
+
+def run_of(dataset="affectnet/8", started_from=BACKBONE, **fields):
+    """What a run records where it starts from one of this kind."""
+    config = fake_runs.config(**{"data__name": dataset, "init_from": "x"} | fields)
+    described = {"config": config.to_dict(), "started_from": started_from}
+    return json.loads(json.dumps(described))
+
+
+@pytest.mark.parametrize(
+    "started_from, expected",
+    [
+        (BACKBONE, 92.50),
+        ({"network": "qcs"}, None),  # a PyTorch file, of who knows which data
+        (run_of(), 93.02),
+        (run_of(started_from=None, init_from=""), 93.02),
+        (run_of(model__name="dcs"), None),
+        (run_of(model__size="tiny"), None),
+        (run_of(model__information="s"), None),
+        (run_of("affectnet/7"), None),
+        (run_of("raf_db"), None),
+        (run_of(started_from={"network": "qcs"}), None),
+        (run_of(started_from=run_of("ferplus")), None),
+    ],
+)
+@pytest.mark.parametrize("name", ["raf_qcs_finetune", "mine"])
+def test_what_a_run_starts_from_tells_the_papers_number(started_from, expected, name):
+    """Neither its own name nor that of a path does."""
+    config = published_config(name=name, init_from="x.pth")
+    found = published.find(config, None, started_from)
+    assert (found and found.percent["raf_db"]) == expected
+
+
+def test_one_number_of_the_paper_for_runs_that_start_alike(tmp_path):
+    fields = dict(data__name="raf_db", init_from="runs/affectnet8_qcs")
+    add(tmp_path / "a", started_from=run_of(), **fields, seed=0)
+    add(tmp_path / "b", started_from=run_of(), **fields, seed=1)
+    [group] = groups_in(tmp_path)
+    assert Line.of(group).paper.percent["raf_db"] == 93.02
+    add(tmp_path / "c", started_from=run_of("ferplus"), **fields, seed=2)
+    [group] = groups_in(tmp_path)
+    assert Line.of(group).paper is None
 
 
 def test_the_recipes_are_what_the_paper_measured():

@@ -20,10 +20,9 @@ PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
-    run = saved.run(tmp_path_factory.mktemp("photograph") / "run", 1)
     template = (align.TEMPLATE * 0.9).tolist()
-    (run / "metrics.json").write_text(json.dumps({"landmarks": template}))
-    return qcs_jax.load(run)
+    folder = tmp_path_factory.mktemp("photograph")
+    return qcs_jax.load(saved.run(folder / "run", 1, landmarks=template))
 
 
 @pytest.fixture(scope="module")

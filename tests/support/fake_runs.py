@@ -21,7 +21,7 @@ def line(kind, epoch, accuracy):
     return {"step": 10 * epoch, "kind": kind, "epoch": epoch, **metrics}
 
 
-def write(workdir, c, test, held_out=()):
+def write(workdir, c, test, held_out=(), started_from=None):
     """`config.json`, `log.jsonl` and the last checkpoint's folder.
 
     Args:
@@ -29,10 +29,12 @@ def write(workdir, c, test, held_out=()):
       c: See `config`.
       test: Accuracies on the test split after epochs 1, 2, ...
       held_out: The same on held-out images.
+      started_from: What the run has recorded of that.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     description = {"config": c.to_dict(), "class_names": ["a", "b"]}
+    description["started_from"] = started_from
     (workdir / "config.json").write_text(json.dumps(description))
     lines = [{"step": 1, "kind": "train", "loss": 2.0}]
     for kind, values in (("held_out", held_out), ("test", test)):

@@ -17,7 +17,7 @@ from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config, flags
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError
-from qcs_jax.train import loop
+from qcs_jax.train import loop, origin
 from qcs_jax.train.initialize import PARTS, initialize, warnings_of
 from qcs_jax.train.run import create_optimizer
 
@@ -43,6 +43,7 @@ def orbax(path, model):
     items = {**variables, "train": {"step": np.int32(3)}}
     with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
         description = describe(config, names(model.num_classes), model.image_size)
+        description["started_from"] = {"network": "backbone"}
         checkpoints.save(3, items, description, {"accuracy": 0.5})
         checkpoints.wait()
     return variables
@@ -61,7 +62,7 @@ def assert_only_fresh(merged, saved, fresh, *parts):
 def test_whole_checkpoint(tmp_path, save):
     model, path = small.create("qcs"), tmp_path / "saved"
     saved, fresh = save(path, model), weights.of(model, FRESH)
-    merged, notes = initialize(fresh, path, names())
+    merged, notes, _ = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh)
     assert notes == [
         "base/backbone, base/tokens, base/vit, cross/csa1, cross/csa2, cross/csa3, "
@@ -74,7 +75,7 @@ def test_other_classes_have_fresh_heads(tmp_path, save):
     path = tmp_path / "saved"
     saved = save(path, small.create("qcs", num_classes=8))
     fresh = weights.of(small.create("qcs", num_classes=7), FRESH)
-    merged, notes = initialize(fresh, path, names())
+    merged, notes, _ = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh, "base/vit/head", "cross/vit/head")
     assert notes[1:] == [
         "base/vit/head, cross/vit/head: fresh, the checkpoint has other classes"
@@ -85,14 +86,16 @@ def test_other_classes_have_fresh_heads(tmp_path, save):
 def test_the_same_classes_in_another_order(tmp_path, form):
     model, path = small.create("qcs", num_classes=7), tmp_path / "saved"
     saved, fresh = orbax(path, model), weights.of(model, FRESH)
+    variables, description, _ = load_variables(path)
     if form == "file":
-        variables, description, _ = load_variables(path)
         path = tmp_path / "saved.safetensors"
         weights_file.save(path, variables, description | {"step": 3})
     order = [3, 0, 6, 1, 5, 2, 4]
     ours = [names()[i] for i in order]
-    merged, notes = initialize(fresh, path, ours)
+    merged, notes, source = initialize(fresh, path, ours)
     assert len(notes) == 1
+    keys = ("config", "started_from")
+    assert source == {key: description[key] for key in keys}
     for branch in ("base", "cross"):
         head, before = (x["params"][branch]["vit"]["head"] for x in (merged, saved))
         np.testing.assert_array_equal(head["bias"], before["bias"][order])
@@ -104,7 +107,7 @@ def test_as_many_other_classes_have_fresh_heads(tmp_path):
     saved = orbax(tmp_path, small.create("qcs"))
     fresh = weights.of(small.create("qcs"), FRESH)
     ours = [*names()[:-1], "contempt"]
-    merged, notes = initialize(fresh, tmp_path, ours)
+    merged, notes, _ = initialize(fresh, tmp_path, ours)
     assert_only_fresh(merged, saved, fresh, "base/vit/head", "cross/vit/head")
     assert "fresh, the checkpoint has other classes" in notes[1]
 
@@ -115,7 +118,7 @@ def test_backbone_alone(tmp_path):
     saved, fresh = weights.of(model, SAVED), weights.of(model, FRESH)
     state_dict = convert.to_torch(saved)
     save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
-    merged, notes = initialize(fresh, path, names())
+    merged, notes, _ = initialize(fresh, path, names())
     others = [part for part in PARTS if part != "base/backbone"]
     assert_only_fresh(merged, saved, fresh, *others)
     assert notes == [
@@ -128,7 +131,7 @@ def test_backbone_alone(tmp_path):
 def test_qcs_from_dcs_has_fresh_thetas(tmp_path):
     saved = pth(tmp_path / "x.pth", small.create("dcs"))
     fresh = weights.of(small.create("qcs"), FRESH)
-    merged, notes = initialize(fresh, tmp_path / "x.pth", names())
+    merged, notes, _ = initialize(fresh, tmp_path / "x.pth", names())
     thetas = [f"cross/csa{level}/theta" for level in (1, 2, 3)]
     assert_only_fresh(merged, saved, fresh, *thetas)
     assert notes[1:] == [f"{', '.join(thetas)}: fresh, the checkpoint has none"]
@@ -137,7 +140,7 @@ def test_qcs_from_dcs_has_fresh_thetas(tmp_path):
 def test_what_the_network_has_not_is_not_used(tmp_path):
     saved = pth(tmp_path / "x.pth", small.create("qcs"))
     fresh = weights.of(small.create("baseline"), FRESH)
-    merged, notes = initialize(fresh, tmp_path / "x.pth", names())
+    merged, notes, _ = initialize(fresh, tmp_path / "x.pth", names())
     assert_only_fresh(merged, saved, fresh)
     assert notes[1:] == [
         "cross/csa1, cross/csa2, cross/csa3, cross/vit: not used, this network has none"
@@ -147,7 +150,7 @@ def test_what_the_network_has_not_is_not_used(tmp_path):
 def test_other_connection(tmp_path):
     saved = orbax(tmp_path, small.create("dcs"))
     fresh = weights.of(small.create("dcs", connection="gap"), FRESH)
-    merged, notes = initialize(fresh, tmp_path, names())
+    merged, notes, _ = initialize(fresh, tmp_path, names())
     assert_only_fresh(merged, saved, fresh, "cross/head")
     assert "cross/head: fresh, the checkpoint has none" in notes
     assert "cross/vit: not used, this network has none" in notes
@@ -205,11 +208,12 @@ def test_full_size_from_random_weights(recipe, changed, warned):
 
 
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
-    """A run's own checkpoint, else init_from, else fresh weights."""
+    """A run's own checkpoint, else init_from, else fresh weights; all say which."""
     model, path = small.create("baseline"), tmp_path / "x.pth"
     initial = weights.of(model, FRESH)
     # Compiling the real initialisation takes far longer than all else here.
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
+    monkeypatch.setattr(origin, "_landmarks", lambda run: None)
     config = base_config()
     optimizer = create_optimizer(config)
     class_names = names(model.num_classes)
@@ -227,10 +231,12 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
             return loop._start(run, optimizer, checkpoints)
 
     saved = pth(path, model)
-    fresh = start(tmp_path / "a")
+    fresh, described = start(tmp_path / "a")
+    assert described["started_from"] is None
     assert capsys.readouterr().out.startswith("warning: from random weights the full")
     weights.assert_equal(fresh.variables, initial)
-    started = start(tmp_path / "a", path)
+    started, described = start(tmp_path / "a", path)
+    assert described["started_from"] == {"network": "baseline"}
     weights.assert_equal(started.variables, saved)
     told = capsys.readouterr().out
     assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in told
@@ -244,10 +250,10 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
     with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
-        description = describe(config, names(model.num_classes), model.image_size)
-        checkpoints.save(5, loop._items(fresh), description, {"accuracy": 0.5})
+        checkpoints.save(5, loop._items(fresh), described, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
-    resumed = start(tmp_path / "a")
+    _, described = start(tmp_path / "a")
+    assert described["started_from"] == {"network": "baseline"}
     assert "warning" not in capsys.readouterr().out  # it would come too late
-    resumed = start(tmp_path / "a", path)
+    resumed, _ = start(tmp_path / "a", path)
     weights.assert_equal(resumed.variables, initial)

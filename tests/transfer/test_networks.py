@@ -26,9 +26,8 @@ def test_networks_are_found_once(here):
     assert (here / "runs/mine").is_dir()  # not beside the file
 
 
-def seen(**fields):
-    c = toy.config(**fields)
-    return networks.Seen.by(c)
+def seen(started_from=None, **fields):
+    return networks.Seen.by(toy.config(**fields), started_from)
 
 
 def test_what_a_network_has_seen(here):
@@ -53,6 +52,16 @@ def test_what_a_network_starts_from_was_seen_as_well(here):
     assert shipped.trained_on("ferplus", "train") == "fer2013@train"
     assert seen(**{"init_from": "gone.pth"}).unknown == "gone.pth"
     assert seen(**{"init_from": "hf:some/network"}).unknown == "hf:some/network"
+
+
+def test_what_was_recorded_of_the_start_goes_before_what_is_there_now(here):
+    first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
+    second = toy.config(**{"data.name": "raf_db", "init_from": "runs/first"})
+    start = {"config": second.to_dict(), "started_from": first}
+    found = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
+    assert [name for name, _ in found.trained] == ["toy", "raf_db", "fer2013"]
+    assert not found.unknown
+    assert seen({"network": "qcs"}, **{"init_from": "a.pth"}).unknown == "a.pth"
 
 
 def with_config(trained, file, c):

@@ -11,15 +11,10 @@ from scipy import stats
 from toy_runs import HELD_OUT, written
 
 from qcs_jax import main
-from qcs_jax.checkpoint import (
-    Trained,
-    choose_step,
-    load_variables,
-    weights,
-)
+from qcs_jax.checkpoint import choose_step, load_variables, weights
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import read_log
-from qcs_jax.train import evaluate, loop
+from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 
 
@@ -34,7 +29,6 @@ def test_every_image_counts_once(finished, capsys):
     assert measured["metrics"]["nll"] == pytest.approx(last["nll"], rel=1e-6)
     assert (measured["step"], measured["chosen"]) == (12, "last epoch")
     assert measured["calibrated"] is None
-    assert measured["landmarks"] is None  # of images without faces
     again = Counts.of(np.log(predicted.probabilities), predicted.labels).metrics()
     assert measured["metrics"] == pytest.approx(again, rel=1e-5)
     printed = capsys.readouterr().out
@@ -159,16 +153,3 @@ def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypat
     assert evaluation.folder == pathlib.Path("runs/mine/at_12")
     assert written(tmp_path / evaluation.folder)[0] == evaluation.measured
     assert [path.name for path in file.parent.iterdir()] == [file.name]
-
-
-def test_landmarks_of_the_training_images_are_measured(finished, monkeypatch):
-    seen = []
-    monkeypatch.setattr(evaluate, "template_of", lambda faces: seen.extend(faces))
-    assert evaluate_run(toy.config(), finished / "plain").measured["landmarks"] is None
-    assert {face.size for face in seen} == {(toy.config().data.resize,) * 2}
-    found = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.60001), (0.5, 0.8)])
-    monkeypatch.setattr(evaluate, "template_of", lambda faces: found)
-    evaluate_run(toy.config(), finished / "plain")
-    measured, _ = written(finished / "plain")
-    assert measured["landmarks"] == found.round(4).tolist()
-    assert Trained.load(finished / "plain").landmarks == measured["landmarks"]
