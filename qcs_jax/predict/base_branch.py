@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -69,7 +70,7 @@ class BaseBranch:
         base = {name: {"base": tree["base"]} for name, tree in variables.items()}
         self.model, base = fold(model, base)
         self.variables = jax.device_put(base)
-        self.resize = resize
+        self.resize, self._flip = resize, flip
         network, size = self.model, model.image_size
 
         def forward(variables: dict, pixels: jax.Array) -> Any:
@@ -84,6 +85,11 @@ class BaseBranch:
 
         self.forward = jax.jit(forward)
         self._logits = jax.jit(network.apply)
+
+    def __reduce__(self) -> tuple:
+        # Programs and what is on a device belong to this process.
+        make = functools.partial(BaseBranch, flip=self._flip)
+        return make, (self.model, jax.device_get(self.variables), self.resize)
 
     def logits(self, normalized_images: Any) -> jax.Array:
         """See `Classifier.logits`."""

@@ -8,12 +8,14 @@ from __future__ import annotations
 import functools
 import itertools
 import os
+import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.metrics.counts import probabilities
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.align import TEMPLATE, Aligner
@@ -30,6 +32,9 @@ from qcs_jax.system.errors import UserError
 
 class Classifier:
     """The base branch of a checkpoint.
+
+    Can be pickled and copied, for other processes and machines. `explain` reads the
+    cross branch, which does not go along, from where the classifier was loaded.
 
     Attributes:
       class_names: k names, in the order of logits and probabilities.
@@ -81,6 +86,23 @@ class Classifier:
     def __repr__(self) -> str:
         return self.about
 
+    def __getstate__(self) -> dict:
+        """All but the cross branch.
+
+        Raises:
+          UserError: if a detector was given that cannot be pickled.
+        """
+        try:
+            pickle.dumps(self._detector)
+        except (AttributeError, pickle.PicklingError):
+            pass  # a local class or function: pickle names it, and cloudpickle takes it
+        except TypeError as error:  # it has a lock, a network, ...
+            raise UserError(
+                f"the detector, a {type(self._detector).__name__}, goes along and "
+                f"{error}: give it a __reduce__, as detector.BlazeFace has"
+            ) from error
+        return {name: x for name, x in vars(self).items() if name != "_interaction"}
+
     @property
     def model(self) -> QCS:
         """The network, its batch normalisation folded into the convolutions."""
@@ -114,10 +136,12 @@ class Classifier:
         """Classifies one face, or several.
 
         Args:
-          faces: A path, a Pillow image or uint8 pixels `[h, w]`, `[h, w, 3]` (RGB) or
-            `[h, w, 4]` (RGBA; alpha is ignored, as it is in training). Or several: an
-            iterable of these, an array `[b, h, w, 3]`, a pattern such as
-            "faces/*.jpg", or a folder, whose images are taken in sorted order.
+          faces: A path, an encoded image (bytes), a file of one that is open for
+            reading bytes, a Pillow image, or uint8 pixels `[h, w]`, `[h, w, 3]` (RGB)
+            or `[h, w, 4]` (RGBA; alpha is ignored, as it is in training). Or several:
+            an iterable of these, an array `[b, h, w, 3]`, a pattern such as
+            "faces/*.jpg", or a folder, whose images are taken in sorted order. Open
+            files are read from where they stand, and left open.
 
         Returns:
           For one face a `Prediction`. For several a list in the order of `faces`,
@@ -165,14 +189,15 @@ class Classifier:
         """Finds every face of a photograph and classifies it.
 
         Args:
-          photo: A path, a Pillow image or pixels, see `predict`; whatever it shows.
+          photo: A path, an open file, pixels, ..., see `predict`; whatever it shows.
 
         Raises:
           UserError: if it is not an image.
         """
-        if not expand(photo)[1]:
+        given, one = expand(photo)
+        if not one:
             raise UserError("this is not one photograph: predict_photos takes several")
-        [answer] = self.predict_photos([photo])
+        [answer] = self._examine(given)
         if isinstance(answer, Failure):
             raise UserError(str(answer))
         return answer
@@ -189,8 +214,12 @@ class Classifier:
         Yields:
           A `Photograph` for each, or a `Failure` for what is not an image.
         """
-        given = expand(photos)[0]
-        yield from examine(given, self._aligner, self.resize, self._of_crops)
+        yield from self._examine(expand(photos)[0])
+
+    def _examine(
+        self, photos: Iterator[Face | Failure]
+    ) -> Iterator[Photograph | Failure]:
+        return examine(photos, self._aligner, self.resize, self._of_crops)
 
     def predict_video(
         self, video: str | os.PathLike | int, *, every: int = 1
@@ -277,7 +306,13 @@ class Classifier:
                 "this classifier has its base branch alone, which compares nothing: "
                 "load it from a checkpoint with qcs_jax.load"
             )
-        return self._load_interaction()
+        try:
+            return self._load_interaction()
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"explain reads the cross branch from where the classifier was "
+                f"loaded: {error}"
+            ) from error
 
 
 def _raise_first_failure(faces: Iterable[Decoded | Failure]) -> list[Decoded]:

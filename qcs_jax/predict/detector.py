@@ -65,7 +65,10 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Finds faces; may be called by several threads."""
+    """Finds faces; may be called by several threads.
+
+    A classifier is pickled with its detector, so other processes need one that can be.
+    """
 
     def __call__(self, image: Image.Image) -> list[Detection]:
         """Finds all faces of an upright RGB image; the largest comes first."""
@@ -83,6 +86,9 @@ class BlazeFace:
 
         self._network = cv2.dnn.readNetFromONNX(str(MODEL))
         self._lock = threading.Lock()  # a network keeps state while it runs
+
+    def __reduce__(self) -> tuple:
+        return BlazeFace, ()
 
     def __call__(self, image: Image.Image) -> list[Detection]:
         """Finds all faces; the largest comes first.

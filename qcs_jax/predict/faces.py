@@ -1,12 +1,14 @@
-"""What a user may give as faces: paths, patterns, folders, Pillow images, arrays."""
+"""What a user may give as faces: paths, folders, encoded images, files, arrays."""
 
 from __future__ import annotations
 
 import glob
+import io
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image
@@ -16,8 +18,16 @@ from qcs_jax.images.folder import EXTENSIONS, images_below
 from qcs_jax.predict.prediction import Failure
 from qcs_jax.system.errors import UserError
 
-# A path, a Pillow image, or uint8 pixels [h, w], [h, w, 3] (RGB) or [h, w, 4] (RGBA).
-Face = str | os.PathLike | Image.Image | np.ndarray
+# A path, an encoded image (JPEG, PNG, ...), a file of one that is open for reading, a
+# Pillow image, or uint8 pixels [h, w], [h, w, 3] (RGB) or [h, w, 4] (RGBA).
+Encoded = bytes | bytearray | memoryview
+File = IO[bytes] | io.BufferedIOBase
+Face = str | os.PathLike | Encoded | File | Image.Image | np.ndarray
+
+NOT_DOWNLOADED = (
+    "this is a URL, and nothing is downloaded: download it first, and give the file"
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # C:/ is a drive
 
 
 def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
@@ -27,6 +37,9 @@ def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
     `[` that is not itself a file; `**` goes through folders), and a folder (the images
     in it and below). Files come in sorted order. Patterns and folders may be items of
     an iterable, too; one without images is a `Failure` there.
+
+    What an open file has from where it stands is read here, in the order of the faces:
+    the members of an archive share one position, and may be closed one by one.
 
     Args:
       given: A `Face`, or several.
@@ -41,11 +54,13 @@ def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
         if why:
             raise UserError(f"{os.fspath(given)}: {why}")
         return files, False
+    if _is_file(given):
+        return _expand_item(given), True
     # Arrays and tables of paths hold objects or strings, not levels.
     kind = getattr(getattr(given, "dtype", None), "kind", "u")
     is_array = hasattr(given, "__array__") and kind not in "OSUT"
     many = np.ndim(given) > 3 if is_array else isinstance(given, Iterable)
-    if not many or isinstance(given, Image.Image | bytes):
+    if not many or isinstance(given, Image.Image | Encoded):
         return iter([given]), True
     return itertools.chain.from_iterable(map(_expand_item, given)), False
 
@@ -55,11 +70,16 @@ def path_of(face: Any) -> str | None:
     return os.fspath(face) if isinstance(face, str | os.PathLike) else None
 
 
+def is_url(path: str | os.PathLike) -> bool:
+    """Whether a path is none, but a URL."""
+    return bool(_URL.match(os.fsdecode(path))) and not os.path.exists(path)
+
+
 def read(face: Any, side: int | None = None) -> Image.Image:
     """Opens and decodes a face.
 
     Args:
-      face: A `Face`.
+      face: A `Face`, but no open file, which `expand` reads.
       side: See `decode.read`.
 
     Raises:
@@ -67,8 +87,12 @@ def read(face: Any, side: int | None = None) -> Image.Image:
     """
     try:
         if isinstance(face, str | os.PathLike):
+            if is_url(face):
+                raise UserError(f"{NOT_DOWNLOADED} or its bytes")
             with open(face, "rb") as file:
                 return decode.read(file, side)
+        if isinstance(face, Encoded):
+            return decode.read(io.BytesIO(bytes(face)), side)
         if isinstance(face, Image.Image):
             face.load()
             return face
@@ -79,8 +103,8 @@ def read(face: Any, side: int | None = None) -> Image.Image:
     if hasattr(face, "__array__"):
         return _from_array(np.asarray(face))
     raise UserError(
-        f"a {type(face).__name__} is not a face: give a path, a Pillow image or uint8 "
-        f"pixels"
+        f"a {type(face).__name__} is not a face: give a path, an encoded image, a "
+        f"Pillow image or uint8 pixels"
     )
 
 
@@ -97,10 +121,30 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _expand_item(face: Face) -> Iterator[Face | Failure]:
+    if _is_file(face):
+        return iter([_content(face)])
     if not (isinstance(face, str | os.PathLike) and _is_many(face)):
         return iter([face])
     files, why = _files(face)
     return iter([Failure(why, path_of(face))]) if why else files
+
+
+def _is_file(face: Any) -> bool:
+    return hasattr(face, "read") and not isinstance(face, os.PathLike)
+
+
+def _content(file: Any) -> bytes | Failure:
+    try:
+        data = file.read()
+    except UnicodeDecodeError:
+        data = ""
+    except Exception as error:  # closed, or damaged: every archive has kinds of its own
+        return Failure(f"this file cannot be read ({type(error).__name__}: {error})")
+    if isinstance(data, str):
+        return Failure('this file is open for reading text: open it with mode "rb"')
+    if not data:
+        return Failure("this file is empty, or was read to its end: seek(0) goes back")
+    return data
 
 
 def _is_many(path: str | os.PathLike) -> bool:
@@ -108,7 +152,9 @@ def _is_many(path: str | os.PathLike) -> bool:
 
 
 def _is_pattern(path: str | os.PathLike) -> bool:
-    return isinstance(path, str) and glob.has_magic(path) and not os.path.exists(path)
+    if not isinstance(path, str) or is_url(path):  # a URL may have a "?"
+        return False
+    return glob.has_magic(path) and not os.path.exists(path)
 
 
 def _files(path: str | os.PathLike) -> tuple[Iterator[str], str]:

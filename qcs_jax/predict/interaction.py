@@ -102,6 +102,9 @@ class Interaction:
         self.variables = jax.device_put(variables)
         self._sown = jax.jit(self._intermediates)
 
+    def __reduce__(self) -> tuple:
+        return Interaction, (self.model, jax.device_get(self.variables))
+
     @classmethod
     def load(cls, path: str | os.PathLike, *, step: int | None = None) -> Interaction:
         """Loads the whole network of a checkpoint.

@@ -46,6 +46,8 @@ def load(
       UserError: if there is no checkpoint, or it is damaged.
     """
     compilation_cache.enable()
+    # Another process, which it is pickled for, may run in another folder.
+    lasting = os.path.abspath(path) if os.path.exists(path) else path
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
         print(f"note: {os.fspath(path)} {NOT_PHOTOGRAPHS}")
@@ -57,7 +59,9 @@ def load(
         flip=flip,
         detector=detector,
         landmarks=np.asarray(trained.landmarks or TEMPLATE, np.float64),
-        load_interaction=functools.partial(Interaction.load, path, step=trained.step),
+        load_interaction=functools.partial(
+            Interaction.load, lasting, step=trained.step
+        ),
         about=_about(path, trained),
         drawn=trained.drawn,
     )

@@ -58,7 +58,11 @@ class YuNet:
             ) from error
         finally:
             logs.setLogLevel(level)
+        self._path = os.path.abspath(path)
         self._lock = threading.Lock()  # a detector keeps state while it runs
+
+    def __reduce__(self) -> tuple:
+        return YuNet, (self._path,)
 
     def __call__(self, image: Image.Image) -> list[Detection]:
         """Finds all faces; the largest comes first.

@@ -1,5 +1,6 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
+import io
 import subprocess
 import sys
 
@@ -86,6 +87,15 @@ def test_one_face_one_answer(classifier, pictures, files):
         assert answer.path == (str(files[0]) if is_file else None)
     with Image.open(files[0]) as lazy:
         assert_same([classifier.predict(lazy)], [p])
+    data = files[0].read_bytes()
+    for give in (lambda: data, lambda: io.BytesIO(data)):
+        assert_same(
+            [classifier.predict(give()), *classifier.predict_each(give())], [p, p]
+        )
+        assert_same(classifier.predict([give(), files[0]]), [p, p])
+        logits, features = classifier.classify(give())
+        np.testing.assert_array_equal(features, classifier.features([give()]))
+        np.testing.assert_array_equal(logits, classifier.classify(files[0])[0])
 
 
 def test_many_faces_answers_in_order(classifier, pictures, files):
@@ -133,6 +143,8 @@ def test_what_is_no_image_fails_alone(classifier, pictures, tmp_path):
         classifier.predict(bad)
     with pytest.raises(UserError, match=r"nowhere.jpg: No such file"):
         classifier.predict(tmp_path / "nowhere.jpg")
+    with pytest.raises(UserError, match='this file .* open it with mode "rb"'):
+        classifier.predict(io.StringIO("no image"))
     with pytest.raises(UserError, match=r"float32\[60, 50, 3\] is not a face"):
         classifier.predict(np.float32(pictures[0]))
     with pytest.raises(UserError, match=r"\*.png: no file matches"):

@@ -1,5 +1,7 @@
 """Explanations: of the faces that were given, in their order, by the cross branch."""
 
+import io
+
 import numpy as np
 import pytest
 import saved
@@ -47,6 +49,12 @@ def test_it_is_what_the_checkpoint_compares(explained, run):
     # Tokens stand at every 16th pixel.
     grid = explained.anchor_maps[:, ::16, ::16].reshape(3, 9)
     np.testing.assert_allclose(grid, compared.importance[0], rtol=1e-5)
+
+
+def test_open_files_are_explained(classifier, explained):
+    anchor, *others = (small.encode(Image.fromarray(face)) for face in FACES)
+    again = classifier.explain(io.BytesIO(anchor), map(io.BytesIO, others))
+    np.testing.assert_array_equal(again.anchor_maps, explained.anchor_maps)
 
 
 def test_a_face_is_most_like_itself(classifier):

@@ -1,6 +1,11 @@
 """What may be given as faces."""
 
+import io
 import pathlib
+import re
+import tarfile
+import tempfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -72,6 +77,9 @@ def test_one_or_many():
     array = np.zeros((2, 4, 4, 3), np.uint8)
     for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], b"x", 3):
         assert faces.expand(one)[1]
+    data = b"an image"
+    for one in (bytearray(data), memoryview(data), io.BytesIO(data), io.StringIO("x")):
+        assert faces.expand(one)[1]
     for many in (array, [array[0]], ("a",), iter(()), []):
         assert not faces.expand(many)[1]
 
@@ -86,9 +94,12 @@ def test_one_or_many():
         (np.zeros((0, 4, 3), np.uint8), "is not a face"),
         (np.zeros((1, 4, 4, 3), np.uint8), "is not a face"),
         (np.zeros((4,), np.uint8), "is not a face"),
-        (b"\xff\xd8", "a bytes is not a face: give a path"),
+        (b"\xff\xd8", "not an image of a known format"),
+        (b"", "not an image of a known format"),
         (None, "a NoneType is not a face"),
         ("nowhere.jpg", "No such file"),
+        ("https://host/a.jpg?size=3", "URL, .* download it first, .* or its bytes"),
+        (pathlib.Path("s3://bucket/a.png"), "this is a URL"),
         ("null\0byte", "null"),
     ],
 )
@@ -107,6 +118,90 @@ def test_damaged_files_and_lazy_images_say_so(tmp_path):
     path.write_text("no image")
     with pytest.raises(UserError, match="not an image of a known format"):
         faces.read(path)
+
+
+def test_a_file_that_is_named_like_a_url_is_a_file(tmp_path, monkeypatch):
+    (tmp_path / "s3:").mkdir()
+    Image.new("RGB", (3, 2)).save(tmp_path / "s3:/a.png")
+    monkeypatch.chdir(tmp_path)
+    assert faces.read("s3://a.png").size == (3, 2)
+
+
+def test_a_url_is_no_pattern():
+    url = "https://host/a.jpg?size=[3]"
+    found, one = faces.expand(url)
+    assert list(found) == [url] and one
+    assert list(faces.expand([url])[0]) == [url]
+
+
+PIXELS = [small.pixels(5, 4, 3, seed=seed) for seed in range(3)]
+ENCODED = [small.encode(Image.fromarray(pixels)) for pixels in PIXELS]
+
+
+def assert_pixels(given, expected):
+    for face, pixels in zip(given, expected, strict=True):
+        np.testing.assert_array_equal(np.asarray(faces.read(face)), pixels)
+
+
+def test_encoded_images_are_images():
+    data = ENCODED[0]
+    spread = bytes(x for byte in data for x in (byte, 0))
+    for kind in (data, bytearray(data), memoryview(data), memoryview(spread)[::2]):
+        assert_pixels(faces.expand(kind)[0], PIXELS[:1])
+        assert_pixels(faces.expand([kind, kind])[0], PIXELS[:1] * 2)
+
+
+def test_open_files_are_read_from_where_they_stand(tmp_path):
+    (tmp_path / "a").write_bytes(b"head" + ENCODED[0])
+    spooled = tempfile.SpooledTemporaryFile()
+    spooled.write(b"head" + ENCODED[0])
+    memory = io.BytesIO(b"head" + ENCODED[0])
+    with open(tmp_path / "a", "rb") as buffered, spooled:
+        for file in (buffered, memory, spooled):
+            for wrap in (lambda x: x, lambda x: [x]):
+                file.seek(4)
+                found, one = faces.expand(wrap(file))
+                assert_pixels(found, PIXELS[:1])
+                assert one == (wrap(file) is file) and not file.closed
+
+
+def zipped():
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        for i, data in enumerate(ENCODED):
+            archive.writestr(f"{i}.png", data)
+        for name in archive.namelist():
+            with archive.open(name) as file:
+                yield file
+
+
+def tarred():
+    archive = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")
+    for i, data in enumerate(ENCODED):
+        member = tarfile.TarInfo(f"{i}.png")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    archive.fileobj.seek(0)
+    archive = tarfile.TarFile(fileobj=archive.fileobj)
+    return [archive.extractfile(member) for member in archive]
+
+
+@pytest.mark.parametrize("members", [zipped, tarred])
+def test_members_of_archives_may_close_after_another(members):
+    assert_pixels(list(faces.expand(members())[0]), PIXELS)
+
+
+def test_what_cannot_be_read_from_an_open_file_is_a_failure(tmp_path):
+    (tmp_path / "a.png").write_bytes(ENCODED[0])
+    closed, over = io.BytesIO(ENCODED[0]), io.BytesIO(ENCODED[0])
+    closed.close()
+    over.read()
+    with open(tmp_path / "a.png") as text, open(tmp_path / "b", "wb") as written:
+        wrong = [closed, over, text, io.StringIO("x"), written]
+        failures = list(faces.expand(wrong)[0])
+        assert [next(faces.expand(file)[0]) for file in wrong] == failures
+    whys = ("closed file", "seek", "text: .*rb", "text: .*rb", "cannot be read")
+    for failure, why in zip(failures, whys, strict=True):
+        assert re.search(why, failure.error) and failure.path is None
 
 
 @pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 4), (1, 1, 3)])

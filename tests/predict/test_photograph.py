@@ -65,6 +65,20 @@ def test_every_face_is_classified_as_its_crop(classifier, two):
     assert not photo.whole
 
 
+def test_uploads_and_archives_are_photographs(classifier, two):
+    expected = classifier.predict_photo(two)
+    data = two.read_bytes()
+    with two.open("rb") as file:
+        photos = [classifier.predict_photo(data), classifier.predict_photo(file)]
+        file.seek(0)
+        photos += classifier.predict_photos([file])
+    for photo in photos:
+        assert photo.path is None
+        for face, other in zip(photo.faces, expected.faces, strict=True):
+            np.testing.assert_array_equal(face.box, other.box)
+            np.testing.assert_array_equal(face.probabilities, other.probabilities)
+
+
 def test_photographs_come_one_by_one(classifier, two, tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"no image")
     flower = sklearn.datasets.load_sample_image("flower.jpg")
