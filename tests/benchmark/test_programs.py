@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import types
 
 import jax
 import numpy as np
@@ -10,9 +11,16 @@ import pytest
 import small
 
 from qcs_jax import models
+from qcs_jax.benchmark import programs as module
 from qcs_jax.benchmark import scaling
 from qcs_jax.benchmark.decoding import bottleneck
-from qcs_jax.benchmark.programs import Program, compile_twice, empty_cache, programs_of
+from qcs_jax.benchmark.programs import (
+    Compilation,
+    Program,
+    compile_twice,
+    empty_cache,
+    programs_of,
+)
 from qcs_jax.benchmark.timing import Limits, Speed
 from qcs_jax.benchmark.training import Subject, _shape
 from qcs_jax.config import base_config
@@ -89,6 +97,26 @@ def test_programs_are_compiled_then_read_back_and_no_trace_is_left():
     assert hits and misses == 1
     assert jax.config.jax_compilation_cache_dir == before
     assert not os.path.exists(folder)
+
+
+def test_times_of_compilation_are_of_the_cold_and_of_the_cached_one(monkeypatch):
+    clock, took = [0.0], iter([(1, 8), (2, 4)])
+
+    class Slow:
+        """A program that takes so long to trace and to compile."""
+
+        def lower(self):
+            trace, self.left = next(took)
+            clock[0] += trace
+            return self
+
+        def compile(self):
+            clock[0] += self.left
+
+    fake = types.SimpleNamespace(perf_counter=lambda: clock[0])
+    monkeypatch.setattr(module, "time", fake)
+    told, _ = compile_twice([Slow()])
+    assert told == Compilation(trace=2, cold=8, cached=4)
 
 
 @pytest.mark.parametrize("name", ["baseline", "dcs", "qcs"])

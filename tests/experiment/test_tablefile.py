@@ -163,12 +163,19 @@ def line(label, share, rng):
     )
 
 
-def test_the_curve_of_a_sweep(read, tmp_path):
+def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
+    drawn, curves = [], curve.curves
+    monkeypatch.setattr(
+        curve,
+        "curves",
+        lambda found, *more: drawn.extend(found) or curves(found, *more),
+    )
     sweep = read(MINE + SWEEP).sweep
     rng = np.random.default_rng(0)
     lines = [line("a", 0.8, rng), line("b", 0.6, rng), None, line("b", 0.5, rng)]
     file = curve.draw(sweep, lines, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
+    assert [(x.label, x.at) for x in drawn] == [("a", [0.25]), ("b", [0.25, 1])]
 
 
 def test_no_curve_of_a_single_value(read, tmp_path):

@@ -58,8 +58,8 @@ def test_inference_reads_and_traces_the_base_branch_alone():
         assert (var in used) != is_cross, jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize("depth", [1, 2])
-def test_last_block_may_compute_the_class_token_alone(depth):
+@pytest.mark.parametrize("depth, part", [(1, 0.3), (2, 0.7)])
+def test_last_block_may_compute_the_class_token_alone(depth, part):
     vit = ViT(num_classes=4, depth=depth, heads=2)
     tokens = small.images(3, 6, 8)
     options = dict(layout=BatchLayout(), train=False)
@@ -73,9 +73,9 @@ def test_last_block_may_compute_the_class_token_alone(depth):
         apply = jax.jit(
             lambda v, t: vit.apply(v, t, **options, need_tokens=need_tokens)[0]
         )
-        return apply.lower(variables, tokens).compile().cost_analysis()["flops"]
+        return apply.lower(variables, tokens).cost_analysis()["flops"]
 
-    assert flops(False) <= flops(True)
+    assert flops(False) < part * flops(True)
 
 
 def test_training_statistics_are_those_of_each_branch():

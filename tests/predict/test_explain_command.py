@@ -8,6 +8,7 @@ import saved
 import small
 from PIL import Image
 
+import qcs_jax
 from qcs_jax.predict import explain_command
 
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
@@ -26,20 +27,32 @@ def images(tmp_path, monkeypatch):
     Image.fromarray(empty).save("empty.png")
     with Image.open(PORTRAIT) as portrait:
         portrait.save("portrait.jpg")
+        two = Image.new("RGB", (900, 640), (90, 110, 80))
+        two.paste(portrait.resize((256, 300)), (20, 300))
+        two.paste(portrait, (360, 20))
+    two.save("two.png")
+
+
+def assert_drawn(classifier, anchor, other):
+    classifier.explain(anchor, other).save("y.png")
+    assert pathlib.Path("x.png").read_bytes() == pathlib.Path("y.png").read_bytes()
 
 
 def test_the_largest_faces_of_photographs_are_compared(run, images, capsys):
-    argv = ["portrait.jpg", "--out=x.png", f"--checkpoint={run}"]
+    argv = ["two.png", "--out=x.png", f"--checkpoint={run}"]
     assert explain_command.main([*argv, "portrait.jpg"]) == 0
     assert capsys.readouterr().out == "wrote x.png\n"
-    with Image.open("x.png") as drawn:
-        assert drawn.width > drawn.height > 48
+    classifier = qcs_jax.load(run)
+    larger, smaller = classifier.predict_photo("two.png").faces
+    assert larger.box[0] > smaller.box[2]
+    [other] = classifier.predict_photo("portrait.jpg").faces
+    assert_drawn(classifier, larger.pixels, other.pixels)
 
 
 def test_crops_are_taken_whole(run, images):
     argv = ["crop.png", "empty.png", f"--checkpoint={run}", "--out=x.png", "--crops"]
     assert explain_command.main(argv) == 0
-    assert pathlib.Path("x.png").exists()
+    assert_drawn(qcs_jax.load(run), "crop.png", "empty.png")
 
 
 @pytest.mark.parametrize(

@@ -15,15 +15,13 @@ P, Q = np.array((0.9, 0.1)), np.array((0.1, 0.9))
 
 def test_ids_stay_with_their_faces_though_they_come_in_another_order():
     tracker = Tracker()
-    assert [i for i, _ in tracker.update([box(0), box(300)], [P, Q], 0.0)] == [1, 2]
-    for step in range(1, 6):  # they pass each other, one above the other
-        left, right = box(60 * step, y=150), box(300 - 60 * step)
-        if step == 1:
-            left = box(60)
-        order = [right, left] if step % 2 else [left, right]
-        tracker.update(order, [P, P], 0.04 * step)
-    [(third, _)] = tracker.update([box(900)], [P], 0.3)
-    assert third > 2
+    for step in range(11):  # they pass each other, one above the other
+        left, right = box(30 * step), box(300 - 30 * step, y=150)
+        order, ids = ([right, left], [2, 1]) if step % 2 else ([left, right], [1, 2])
+        found = tracker.update(order, [P, P], 0.04 * step)
+        assert [i for i, _ in found] == ids
+    [(third, _)] = tracker.update([box(900)], [P], 0.5)
+    assert third == 3
 
 
 def test_the_nearest_box_wins():

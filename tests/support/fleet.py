@@ -130,12 +130,14 @@ def items_of(workdir, step):
 def nobody_is_left(scratch, seconds=15):
     """Waits for all processes with this TMPDIR to see that their parent was killed."""
     until = time.monotonic() + seconds
-    while left := [*_started_with(f"TMPDIR={scratch}".encode())]:
+    while left := [*started_in(scratch)]:
         assert time.monotonic() < until, f"orphans: {left}"
         time.sleep(0.1)
 
 
-def _started_with(variable):
+def started_in(scratch):
+    """Numbers of the processes with this TMPDIR."""
+    variable = f"TMPDIR={scratch}".encode()
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # it ended, or is somebody else's
             environment = (process / "environ").read_bytes().split(b"\0")

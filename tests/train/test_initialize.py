@@ -250,10 +250,10 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         np.testing.assert_array_equal(ours, theirs)
 
     with Checkpoints(tmp_path / "a", keep=1, metric="accuracy") as checkpoints:
-        checkpoints.save(5, loop._items(fresh), described, {"accuracy": 0.5})
+        checkpoints.save(5, loop._items(started), described, {"accuracy": 0.5})
     path.unlink()  # not read when the run has a checkpoint of its own
     _, described = start(tmp_path / "a")
     assert described["started_from"] == {"network": "baseline"}
     assert "warning" not in capsys.readouterr().out  # it would come too late
     resumed, _ = start(tmp_path / "a", path)
-    weights.assert_equal(resumed.variables, initial)
+    weights.assert_equal(resumed.variables, saved)
