@@ -25,28 +25,11 @@ def run(*arguments):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ((), "--config"),
-        (("--config=configs/nothing.py",), "configs/nothing.py"),
-        (
-            ("--config=configs/demo.py", "--config.train.epoch=3"),
-            """Did you mean "epochs" instead of "epoch"?""",
-        ),
-        (("--config=configs/demo.py", "--config.train.epochs=three"), "three"),
-        (("--config=configs/demo.py", "--config.epochs=3"), "no field 'epochs'"),
-        (("--config=configs/demo.py", "--mode=test"), "mode"),
-        (
-            ("--config=configs/demo.py", "--process=0"),
-            "--coordinator, --processes and --process belong together",
-        ),
-        (
-            ("--config=demo", "--coordinator=host", "--processes=2", "--process=0"),
-            "--coordinator=host: give HOST:PORT",
-        ),
-        (
-            ("--config=demo", "--coordinator=a:1", "--processes=2", "--process=2"),
-            "processes are numbered from 0 to 1",
-        ),
-        (("--config=demo", "--patience=5"), "add --multihost"),
+        ((), "the following arguments are required: --config"),
+        (("--config=nothing.py",), "there is no file nothing.py"),
+        (("--config=demo", "--config.train.epoch=3"), 'mean "epochs" instead of'),
+        (("--config=demo", "--config.model.name=vgg"), "from baseline, dcs, qcs"),
+        (("--config=demo", "--mode=test"), "invalid choice: 'test'"),
         (("--config=demo", "--multihost", "--patience=0"), "give 1 or more seconds"),
         (("--config=demo", "--multihost"), "no cluster was found"),
         (("--config=demo", "--corruptions"), "--corruptions is for --mode=eval"),
@@ -56,26 +39,16 @@ def run(*arguments):
             ("--config=demo", "--mode=eval", "--groups=a.csv"),
             "--groups=a.csv: No such file",
         ),
-        (("--config=configs/demo.py", "train"), "unknown argument train"),
-        (("--config=configs/raf.py:foo",), "no variant 'foo': give baseline, dcs, qcs"),
         (
-            ("--config=configs/demo.py", "--config.data.label_map=by_name"),
-            "data.label_map='by_name': is for --mode=eval",
-        ),
-        (("--config=configs/demo.py", "--config.model.name=vgg"), "baseline, dcs, qcs"),
-        (
-            ("--config=configs/demo.py", "--config.data.dir=/nonexistent"),
+            ("--config=demo", "--config.data.dir=/nonexistent"),
             "python -m qcs_jax.prepare synthetic_faces",
         ),
     ],
     ids=lambda told: "" if isinstance(told, str) else " ".join(told[-1:]) or "nothing",
 )
-@pytest.mark.parametrize("workdir", [True, False])
-def test_mistakes(workdir, arguments, message, tmp_path):
-    workdir = (f"--workdir={tmp_path}",) if workdir else ()
-    ended = run(*arguments, *workdir)
+def test_mistakes(arguments, message, tmp_path):
+    ended = run(*arguments, f"--workdir={tmp_path}")
     assert ended.returncode != 0
-    assert message in ended.stderr
-    assert "Traceback" not in ended.stderr
-    assert ended.stderr.count("error: ") == 1
+    assert "Traceback" not in ended.stderr and ended.stderr.count("error: ") == 1
+    assert message in ended.stderr.partition("error: ")[2]
     assert not any(tmp_path.iterdir()), "nothing is written by a run that cannot be"

@@ -94,13 +94,6 @@ def test_a_corrupt_image_among_a_hundred_costs_one_line(predict, faces, tmp_path
     assert [i for i, row in enumerate(rows) if row["error"]] == [60]
 
 
-def test_nothing_is_downloaded(predict, faces):
-    url = "https://host/a.png?size=3"
-    status, lines, errors = predict(url, faces / "a.png")
-    assert status == 1 and len(lines) == 2
-    assert errors[0].startswith(f"error: {url}: this is a URL, and nothing is downlo")
-
-
 def test_csv_has_all_probabilities(predict, faces, run, tmp_path):
     (faces / "c,\n.png").write_bytes(b"")
     out = tmp_path / "out.CSV"
