@@ -98,8 +98,9 @@ class Classifier:
             pass  # a local class or function: pickle names it, and cloudpickle takes it
         except TypeError as error:  # it has a lock, a network, ...
             raise UserError(
-                f"the detector, a {type(self._detector).__name__}, goes along and "
-                f"{error}: give it a __reduce__, as detector.BlazeFace has"
+                f"a classifier is pickled with its detector, and this "
+                f"{type(self._detector).__name__} cannot be ({error}): give it a "
+                f"__reduce__, as detector.BlazeFace has"
             ) from error
         return {name: x for name, x in vars(self).items() if name != "_interaction"}
 

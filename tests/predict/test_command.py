@@ -213,7 +213,7 @@ def test_photographs_are_never_drawn_over(photographs, tmp_path):
         ("--out=x.txt", "ends in .csv or .json"),
         ("--out=nowhere/x.csv", "there is no folder nowhere"),
         ("--out=folder.csv", "is a folder"),
-        ("--detector=nowhere.onnx", "nowhere.onnx"),
+        ("--detector=nowhere.onnx", "there is no face detector nowhere.onnx"),
     ],
 )
 def test_mistakes_are_told_before_any_work(

@@ -60,7 +60,7 @@ def test_crops_are_taken_whole(run, images):
     [
         (["portrait.jpg", "empty.png", "--out=x.png"], "empty.png: no face found"),
         (["crop.png", "empty.png", "--out=./crop.png"], "is one of the images"),
-        (["portrait.jpg", "nowhere.png", "--out=x.png"], "nowhere.png: "),
+        (["portrait.jpg", "nowhere.png", "--out=x.png"], "nowhere.png: No such"),
         (["crop.png", "empty.png", "--out=x.gif"], "ends in .png or .jpg"),
     ],
 )

@@ -100,7 +100,7 @@ class Locked:
 def test_a_detector_that_cannot_go_along_says_so():
     given = vars(small.trained())
     for dump in (pickle.dumps, copy.deepcopy):
-        with pytest.raises(UserError, match="the detector, a Locked, .*lock.*: give"):
+        with pytest.raises(UserError, match="this Locked cannot be .*lock.*: give"):
             dump(qcs_jax.Classifier(**given, detector=Locked()))
     local = qcs_jax.Classifier(**given, detector=lambda image: [])
     with pytest.raises((AttributeError, pickle.PicklingError), match="<lambda>"):
