@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from qcs_jax.metrics.counts import Counts, probabilities
-from qcs_jax.metrics.results import Results, table
+from qcs_jax.metrics.results import Results, table, without_looking
 
 CLASSES = ("calm", "glad", "sad")
 
@@ -50,6 +50,9 @@ def test_everything_is_json_and_in_the_table():
     held_out = np.eye(3), np.array([0, 1, 1])
     measured = json.loads(json.dumps(results(held_out).to_json()))
     text = table(measured)
+    of_accuracy, beside = text.splitlines()[:2]
+    assert of_accuracy.split()[0] == "accuracy"
+    assert beside.strip() == without_looking(measured["metrics"])
     for name in ("accuracy", "mean_class_accuracy", "macro_f1"):
         low, high = measured["intervals"][name]
         assert low < measured["metrics"][name] < high

@@ -1,5 +1,6 @@
 """Files and folders: whole, or what they were before."""
 
+import errno
 import pathlib
 
 import pytest
@@ -18,6 +19,17 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path):
         unfinished.write_text("[")
         raise ZeroDivisionError
     assert path.read_text() == "[\n 1\n]\n" and names(tmp_path) == ["a.json"]
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OSError, match="No space left on device: '.*a.json'"):
+        with files.replacing(tmp_path / "a.json"):
+            raise full
+    other = OSError(errno.EACCES, "Permission denied", "b.json")
+    with pytest.raises(OSError, match="Permission denied: 'b.json'"):
+        with files.replacing(tmp_path / "a.json"):
+            raise other
 
 
 def fill(folder, text):
