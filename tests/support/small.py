@@ -84,12 +84,6 @@ def batch(model: QCS, size: int, devices: int = 1, seed: int = 0) -> dict:
     return {"image": deal(image), "label": deal(label.astype(np.int32))}
 
 
-def at(tree: dict, path: tuple[str, ...]) -> np.ndarray:
-    for key in path:
-        tree = tree[key]
-    return np.asarray(tree)
-
-
 def encode(image: Image.Image) -> bytes:
     """A PNG."""
     buffer = io.BytesIO()
