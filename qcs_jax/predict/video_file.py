@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from qcs_jax.predict.faces import NOT_DOWNLOADED, is_url
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 
@@ -38,6 +39,8 @@ class VideoFile:
           UserError: if that fails, or PyAV is not installed.
         """
         path = os.fspath(path)
+        if is_url(path):
+            raise UserError(f"{path}: {NOT_DOWNLOADED}")
         if not os.path.isfile(path):
             raise UserError(f"there is no video {path}")
         av = _pyav()

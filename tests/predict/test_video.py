@@ -178,6 +178,7 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
     "argv,message",
     [
         (["nowhere.mp4"], "there is no video nowhere.mp4"),
+        (["https://host/a.mp4"], "https://host/a.mp4: this is a URL, and nothing is"),
         (["broken.mp4"], "broken.mp4: FFmpeg cannot read it as a video: Inv"),
         (["77"], "there is no camera 77, or it is in use"),
         (["clip", "--out=x.json"], "x.json: give a name that ends in .csv"),
