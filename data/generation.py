@@ -16,7 +16,7 @@ import tqdm
 from etils import epath
 
 from qcs_jax.metrics.group_file import GROUPS_FILE
-from qcs_jax.system import files
+from qcs_jax.system import command, files
 
 _READ_AT_ONCE = 1024
 
@@ -170,7 +170,8 @@ def summarize(
     print(f"\nThe dataset is in {builder.data_path}")
     groups = pathlib.Path(builder.data_path) / GROUPS_FILE
     if groups.exists():
-        print(f"Groups of people: --mode=eval --groups={shlex.quote(str(groups))}")
+        evaluate = command.line("evaluate")
+        print(f"Groups of people: {evaluate} --groups={shlex.quote(str(groups))} ...")
     return counts
 
 

@@ -271,7 +271,7 @@ def _print_next_step(args: argparse.Namespace, recipe: str, name: str = "") -> N
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
         flags += f" --config.data.dir={shlex.quote(str(where))}"
-    print(f"Next: {command.line('train', 'main')} {flags}")
+    print(f"Next: {command.line('train')} {flags}")
 
 
 _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {

@@ -26,7 +26,7 @@ COMMANDS = {
     "compare": ("compare.__main__", "compare runs over seeds, or two networks"),
     "transfer": ("transfer.__main__", "test networks on the data sets of others"),
     "convert": ("convert.__main__", "PyTorch checkpoints and files of weights"),
-    "export": ("export.__main__", "write a SavedModel, StableHLO or TFLite"),
+    "export": ("export.__main__", "ONNX, TensorFlow, web pages, the Hub and others"),
     "benchmark": ("benchmark.__main__", "measure time and memory on this machine"),
 }
 MODES = {"train": ("train",), "evaluate": ("eval",)}  # of `qcs_jax.main`

@@ -76,9 +76,7 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     same = [f"--config={args.config}", *overrides]
     if args.workdir:
         same.append(f"--workdir={args.workdir}")
-    if mode is None:
-        same.append("--mode=eval")
-    evaluate = f"{command.line('evaluate', 'main')} {shlex.join(same)}"
+    evaluate = f"{command.line('evaluate')} {shlex.join(same)}"
     return run(
         mode or args.mode,
         config,
@@ -191,7 +189,7 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
     old = evaluation.folder / report.PAGE  # of other numbers, unless it is replaced
     if jax.process_count() > 1:  # it loads the run again, for which all would be needed
         old.unlink(missing_ok=True)
-        print(f"  next        {command.line('report', 'report')} {evaluation.folder}")
+        print(f"  next        {command.line('report')} {evaluation.folder}")
         return
     try:
         from qcs_jax.report import page  # matplotlib and others are an extra

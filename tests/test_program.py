@@ -1,10 +1,13 @@
 """`qcs-jax`: every command under one name."""
 
+import ast
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+import qcs_jax
 from qcs_jax import __main__ as program
 from qcs_jax.system import command
 
@@ -44,6 +47,28 @@ def test_the_version(capsys):
 
     assert program.main(["--version"]) == 0
     assert capsys.readouterr().out == f"qcs-jax {__version__}\n"
+
+
+def told(path):
+    """Texts of a file that are no docstrings."""
+    tree = ast.parse(path.read_text("utf-8"))
+    texts = (x for x in ast.walk(tree) if isinstance(x, ast.Constant))
+    of_statements = {x.value for x in ast.walk(tree) if isinstance(x, ast.Expr)}
+    return [x.value for x in texts if x not in of_statements and type(x.value) is str]
+
+
+def test_messages_call_commands_as_the_user_did():
+    root = pathlib.Path(qcs_jax.__file__).parents[1]
+    files = [*root.glob("qcs_jax/**/*.py"), *root.glob("data/**/*.py")]
+    for path in files:
+        if path != pathlib.Path(command.__file__):  # which knows both ways
+            assert not [text for text in told(path) if "python -m qcs_jax" in text]
+
+
+def test_names_of_modules_are_known_to_messages():
+    for name, (module, _) in program.COMMANDS.items():
+        called = command.line(name).split()[2]
+        assert called == f"qcs_jax.{module}".removesuffix(".__main__")
 
 
 def test_help_needs_no_jax():

@@ -26,6 +26,7 @@ import safetensors.numpy
 from qcs_jax.checkpoint import hub
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.models import torch_layout
+from qcs_jax.system import command
 from qcs_jax.system.files import replacing
 
 SUFFIX = ".safetensors"
@@ -127,7 +128,7 @@ def load(
     if not {_DESCRIPTION, _DIGEST} <= metadata.keys():
         raise CheckpointError(
             f"{path} does not say which network it is of: give a file that "
-            f"python -m qcs_jax.export --format=safetensors has written"
+            f"{command.line('export')} --format=safetensors has written"
         )
     text = metadata[_DESCRIPTION]
     if digest(arrays, text) != metadata[_DIGEST]:

@@ -9,6 +9,7 @@ import ml_collections
 
 from qcs_jax import models
 from qcs_jax.config.base import FIELDS, Field, flatten
+from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
 
@@ -95,7 +96,7 @@ def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
         wrong.append(f"data.extra: {error}; write DATASET:CLASS,CLASS+DATASET:CLASS")
     if training and c.data.label_map:
         wrong.append(
-            f"data.label_map={c.data.label_map!r}: is for --mode=eval, where a trained "
+            f"data.label_map={c.data.label_map!r}: is for evaluation, where a trained "
             f"network meets other classes; leave it out"
         )
     if c.data.val_split and c.data.val_fraction:
@@ -113,7 +114,7 @@ def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
             f"train.epochs={c.train.epochs}; give fewer epochs"
         )
     if not c.data.name:
-        wrong.append("data.name: give the name that qcs_jax.prepare printed")
+        wrong.append(f"data.name: give the name that {command.line('prepare')} printed")
     if not c.name:
         wrong.append("name: give the run a name")
     return wrong

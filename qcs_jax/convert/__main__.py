@@ -48,7 +48,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help="a .pth file; or a run (--to-torch)")
+    add(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help=".pth; or what predict takes (--to-torch)",
+    )
     add("--out", required=True, type=os.path.abspath, help="folder or file to write")
     add("--to-torch", "--to_torch", action="store_true", help="write a .pth file")
     add("--overwrite", action="store_true", help="replace an earlier conversion")
@@ -73,7 +77,7 @@ def _write_orbax(args: argparse.Namespace) -> None:
     if os.path.isdir(args.checkpoint):
         raise UserError(
             f"{args.checkpoint} is a folder: to write .pth, add --to-torch; what else "
-            f"can be written, python -m qcs_jax.export says"
+            f"can be written, {command.line('export')} says"
         )
     conversion = read_pth(args.checkpoint)
     print(f"{args.checkpoint}:")
@@ -103,7 +107,7 @@ def _how_to_train(
     for data_set, recipe in _RECIPES.items():
         if CLASS_NAMES[data_set] == class_names:
             size = "" if c.size_name == "full" else f",{c.size_name}"
-            train = command.line("train", "main")
+            train = command.line("train")
             return f"{train} --config={recipe}:{c.network}{size} {start}"
     return (
         f"to train from it: {start} --config.model.name={c.network} "

@@ -68,8 +68,10 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog=command.name("experiment"),
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Runs the rows of a table over several seeds, one after another, "
+        "and compares them. The same command goes on where it was stopped, and skips "
+        "what is finished.",
+        epilog=f"{flags.EPILOG}, which the rows leave free",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
 import pathlib
 import shlex
 from typing import Any
 
-import jax
 import numpy as np
 
 from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
@@ -34,7 +32,7 @@ from qcs_jax.export import (
 )
 from qcs_jax.export.served import Served, calibrated
 from qcs_jax.images.folder import labelled_images
-from qcs_jax.system import command, compilation_cache, files
+from qcs_jax.system import command, compilation_cache, files, runtime
 from qcs_jax.system.errors import UserError
 
 FORMATS = {
@@ -69,7 +67,10 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
     noisy = args.format in WITH_TENSORFLOW
     with noise.left_out() if noisy else contextlib.nullcontext():
-        return command.run(lambda: _export(args))
+        # The check compares to rounding, which GPUs and TPUs do not compute to. What
+        # is exported is the same program on any machine.
+        with runtime.on_cpu():
+            return command.run(lambda: _export(args))
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -79,7 +80,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--checkpoint", required=True, metavar="RUN", help="what qcs_jax.load takes")
+    add("--checkpoint", required=True, metavar="RUN", help="what predict takes")
     add("--format", required=True, choices=FORMATS)
     add("--out", required=True, type=pathlib.Path, help="folder to write")
     add(
@@ -110,7 +111,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add(
         "--calibrate",
         action="store_true",
-        help="divide the logits by the temperature of --mode=eval",
+        help="divide the logits by the temperature that an evaluation measured",
     )
     add(
         "--whole",
@@ -269,8 +270,4 @@ def _check_free(out: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    # The check compares to rounding, which GPUs and TPUs do not compute to. What is
-    # exported is the same program on any machine.
-    os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
-    jax.config.update("jax_platforms", "cpu")
     command.start(main)

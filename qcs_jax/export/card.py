@@ -35,8 +35,8 @@ def text(trained: Trained, name: str) -> str:
     if not found:
         doubt = f" ({trained.doubt})" if trained.doubt else ""
         raise UserError(
-            f"a model card needs what --mode=eval measures{doubt}: evaluate this run, "
-            f"and export it again"
+            f"a model card needs what an evaluation measures{doubt}: evaluate this "
+            f"run, and export it again"
         )
     return "\n\n".join(
         [

@@ -123,9 +123,8 @@ def calibrated(trained: Trained) -> Trained:
     if not measured:
         doubt = f" ({trained.doubt})" if trained.doubt else ""
         raise UserError(
-            f"this network has no temperature{doubt}: evaluate its run (--mode=eval) "
-            f"with held-out images, data.val_fraction or data.val_split, and export it "
-            f"again"
+            f"this network has no temperature{doubt}: evaluate its run with held-out "
+            f"images, data.val_fraction or data.val_split, and export it again"
         )
     temperature = measured["temperature"]
     if "temperature" in trained.description:

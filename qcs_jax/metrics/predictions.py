@@ -16,7 +16,7 @@ from typing import TextIO
 
 import numpy as np
 
-from qcs_jax.system import files
+from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
 PREDICTIONS_FILE = "predictions.csv"
@@ -89,7 +89,7 @@ def read(path: str | pathlib.Path) -> Predictions:
     except ValueError as error:
         raise UserError(
             f"{path} holds no predictions: {error}. Give the {PREDICTIONS_FILE} of a "
-            f"run, which python -m qcs_jax.main --mode=eval writes"
+            f"run, which {command.line('evaluate')} writes"
         ) from None
 
 

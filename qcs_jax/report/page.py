@@ -14,7 +14,7 @@ from qcs_jax.metrics.counts import BINS
 from qcs_jax.metrics.results import NAMES
 from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.report import elsewhere, pictures, trust
-from qcs_jax.system import extras
+from qcs_jax.system import command, extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
 from qcs_jax.visualize import FIGURES
@@ -101,13 +101,13 @@ def _measured(workdir: pathlib.Path) -> dict:
         missing = sorted(_SHOWN - measured.keys())
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{workdir} has no evaluation to report ({error}): run python -m "
-            f"qcs_jax.main with its configuration and --mode=eval first"
+            f"{workdir} has no evaluation to report ({error}): run "
+            f"{command.line('evaluate')} with its configuration first"
         ) from error
     if missing:
         raise UserError(
             f"{workdir / METRICS_FILE} has no {', '.join(missing)}: evaluate the run "
-            f"again with --mode=eval"
+            f"again"
         )
     return measured
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from qcs_jax.metrics.predictions import Predictions
 from qcs_jax.report.elsewhere import Elsewhere
+from qcs_jax.system import command
 
 _SURE = 0.9  # a confidence at which people take an answer for granted
 
@@ -147,7 +148,7 @@ def _groups(found: Mapping | None) -> Answer:
 def _elsewhere(found: Sequence[Elsewhere]) -> Answer:
     question = "Does it hold on other data sets?"
     if not found:
-        how = "Not measured: python -m qcs_jax.transfer tests it on them."
+        how = f"Not measured: {command.line('transfer')} tests it on them."
         return Answer(question, how, known=False)
     texts = [
         f"{x.dataset}: {_percent(x.metrics['accuracy'])} % of {x.images} images, where "
@@ -160,7 +161,7 @@ def _elsewhere(found: Sequence[Elsewhere]) -> Answer:
 def _seeds(measured: Mapping) -> Answer:
     text = (
         f"Not measured: this is the training with seed {measured['seed']}. "
-        f"python -m qcs_jax.experiment trains with several."
+        f"{command.line('experiment')} trains with several."
     )
     return Answer("Would another training say the same?", text, known=False)
 

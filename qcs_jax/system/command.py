@@ -19,6 +19,14 @@ from qcs_jax.system.errors import Interrupted, UserError
 
 _BUG = 70  # exit status, EX_SOFTWARE of sysexits.h
 
+# What runs a command where it is not the module of its name.
+_MODULES = {
+    "train": "main",
+    "evaluate": "main --mode=eval",
+    "video": "predict.video_command",
+    "explain": "predict.explain_command",
+}
+
 _called: list[str] = []
 
 
@@ -27,8 +35,9 @@ def name(module: str) -> str:
     return " ".join(_called) or f"python -m qcs_jax.{module}"
 
 
-def line(name: str, module: str) -> str:
+def line(name: str) -> str:
     """How another command is called, in the way in which this one was."""
+    module = _MODULES.get(name, name)
     return f"{_called[0]} {name}" if _called else f"python -m qcs_jax.{module}"
 
 

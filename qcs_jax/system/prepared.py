@@ -37,7 +37,8 @@ def version(name: str, directory: str) -> pathlib.Path:
     if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
         raise UserError(
             f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
-            f"qcs_jax.prepare printed it; the folder where it is prepared is data.dir"
+            f"{command.line('prepare')} printed it; the folder where it is prepared is "
+            f"data.dir"
         )
     place = root(directory)
     base = place / name
@@ -79,7 +80,7 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     dataset = name.partition("/")[0]
     manuals = folders.find("data")
     folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
-    steps = [f"{command.line('prepare', 'prepare')} {name}{folder}{where}"]
+    steps = [f"{command.line('prepare')} {name}{folder}{where}"]
     if dataset in _LICENSED:
         manual = manuals / dataset / "README.md"
         steps = [

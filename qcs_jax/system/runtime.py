@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import sys
 import warnings
+from collections.abc import Iterator
 
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _AFFECTED_JAXLIB = "0.10.2"
@@ -32,6 +34,22 @@ def guard() -> None:
         )
 
 
+@contextlib.contextmanager
+def on_cpu() -> Iterator[None]:
+    """Computes on the CPU while the block runs, whatever else this machine has.
+
+    A process in which JAX has not started computes there from now on, and takes nothing
+    of a GPU's memory. In one where it has, only the block does.
+    """
+    import jax
+
+    if not _started():
+        os.environ["CUDA_VISIBLE_DEVICES"] = "-1"  # TensorFlow would take one, too
+        jax.config.update("jax_platforms", "cpu")
+    with jax.default_device("cpu"):
+        yield
+
+
 def _jaxlib_version() -> str | None:
     try:
         return importlib.metadata.version("jaxlib")
@@ -40,6 +58,9 @@ def _jaxlib_version() -> str | None:
 
 
 def _backend_has_started() -> bool:
+    return _started() and sys.modules["jax"].default_backend() == "cpu"
+
+
+def _started() -> bool:
     bridge = sys.modules.get("jax._src.xla_bridge")
-    started = getattr(bridge, "backends_are_initialized", lambda: False)()
-    return started and sys.modules["jax"].default_backend() == "cpu"
+    return getattr(bridge, "backends_are_initialized", lambda: False)()

@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"\nwrote {', '.join(map(str, files))}")
     pages = [x for x in found if (pathlib.Path(x) / METRICS_FILE).is_file()]
     if pages:  # a page is about a run that was evaluated on its own test
-        report = command.line("report", "report")
+        report = command.line("report")
         print(f"\nfor the page of a run, with these: {report} {pages[0]}")
     failed = [cell for row in rows for cell in row if not cell.evaluation]
     if failed:

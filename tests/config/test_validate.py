@@ -184,7 +184,7 @@ def test_all_errors_are_told_at_once():
         (dict(augment__erase_area=(0.1,)), ("augment.erase_area=(0.1,)", "low <=")),
         (dict(augment__erase_area=None), ("augment.erase_area=()", "low <=")),
         (dict(data__name=""), ("data.name", "qcs_jax.prepare")),
-        (dict(data__label_map="by_name"), ("data.label_map", "--mode=eval")),
+        (dict(data__label_map="by_name"), ("data.label_map", "is for evaluation")),
         (
             dict(data__val_split="validation", data__val_fraction=0.1),
             ("data.val_split=validation", "give one of them"),

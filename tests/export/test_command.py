@@ -182,6 +182,39 @@ def test_wrong_flags(capsys, argv, words):
     assert words in capsys.readouterr().err
 
 
+ANOTHER = """
+import runpy
+from jax._src import xla_bridge
+from jax._src.lib import xla_client
+
+def start():
+    print("another platform started")
+    return xla_client.make_cpu_client()
+
+xla_bridge.register_backend_factory("another", start, priority=1000)
+runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    "module, words", [("qcs_jax.export", []), ("qcs_jax", ["export"])]
+)
+def test_it_computes_on_the_cpu_however_it_is_called(module, words, tmp_path):
+    """JAX would start a platform that goes before the CPU, as that of a GPU does."""
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_PLATFORMS"}
+    argv = ["--checkpoint=fer2013", "--format=safetensors", "--out=out"]
+    done = subprocess.run(
+        [sys.executable, "-c", ANOTHER.format(module=module), *words, *argv],
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "wrote out" in done.stdout
+    assert "another platform started" not in done.stdout
+
+
 def test_a_checkpoint_from_the_command_line(tmp_path):
     model = models.create("baseline", "tiny")
     config = base_config()

@@ -107,5 +107,5 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups():
 def test_a_card_needs_an_evaluation(export, tmp_path):
     status, _, error = export(saved.run(tmp_path / "run", 0))
     assert status == 1
-    assert error.startswith("error: a model card needs what --mode=eval measures")
+    assert error.startswith("error: a model card needs what an evaluation measures")
     assert not (tmp_path / "faces").exists()

@@ -87,7 +87,7 @@ WRONG = {
     "train --config=demo --config.data.resize=8": "give at least 48",
     "train --config=demo --config.data.val_fraction=1": "data.val_fraction=1.0: give",
     "train --config=demo --config.data.extra=faces": "write DATASET:CLASS",
-    "train --config=demo --config.data.label_map=by_name": "is for --mode=eval",
+    "train --config=demo --config.data.label_map=by_name": "is for evaluation",
     "train --config=demo --config.name=": "give the run a name",
     "train --config=demo:baseline --config.loss.distillation=kl": "no cross branch",
     # Data sets, runs and files that are not there.

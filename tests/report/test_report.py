@@ -144,7 +144,7 @@ def test_a_run_that_was_not_evaluated(run, capsys):
     (run / "metrics.json").unlink()
     assert command.main([str(run)]) == 1
     message = capsys.readouterr().err
-    assert message.startswith("error: ") and "--mode=eval first" in message
+    assert message.startswith("error: ") and "--mode=eval with its" in message
 
 
 def test_an_evaluation_of_another_version(run):

@@ -100,7 +100,8 @@ def test_without_jax_nothing_has_started(monkeypatch):
 
 
 def run_python(code):
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    left_out = "XLA_FLAGS", "JAX_PLATFORMS"
+    environment = {k: v for k, v in os.environ.items() if k not in left_out}
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=pathlib.Path(runtime.__file__).parents[2],
@@ -108,6 +109,39 @@ def run_python(code):
         capture_output=True,
         text=True,
     )
+
+
+OTHER = """
+from jax._src import xla_bridge
+from jax._src.lib import xla_client
+
+def start():
+    print("another platform started")
+    return xla_client.make_cpu_client()
+
+xla_bridge.register_backend_factory("another", start, priority=1000)
+"""
+
+
+def test_another_platform_is_not_started():
+    code = "import jax; from qcs_jax.system import runtime\n"
+    code += "with runtime.on_cpu(): jax.numpy.ones(1)"
+    assert run_python(OTHER + code).stdout == ""
+
+
+def test_one_that_has_started_goes_on():
+    """There are two clients: "another" is the default one, as a GPU would be."""
+    code = """
+import os, jax
+from qcs_jax.system import runtime
+client = lambda: jax.numpy.ones(1).devices().pop().client
+before = client(), jax.config.jax_platforms, dict(os.environ)
+with runtime.on_cpu():
+    assert client() is jax.devices("cpu")[0].client is not before[0]
+assert (client(), jax.config.jax_platforms, dict(os.environ)) == before
+"""
+    done = run_python(OTHER + code)
+    assert (done.stdout, done.stderr) == ("another platform started\n", "")
 
 
 def test_importing_the_package_is_enough():
