@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import importlib.metadata
 import json
 import pathlib
-import platform
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 import ml_collections
 
-from qcs_jax.config import FIELDS, Role, fields_with, flatten
+from qcs_jax.config import FIELDS, Role, fields_with, flatten, written
+from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.versions import versions
 
-# What the numbers depend on.
-_PACKAGES = ("qcs_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+# Of modules that only ablations have: PyTorch's code, which has names for all others,
+# does not know them.
+_UNNAMED = "params/cross/head/"
 
 
 def describe(
@@ -36,40 +35,31 @@ def describe(
     return json.loads(json.dumps(description))
 
 
+def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
+    """Raises UserError unless this version understands a checkpoint.
+
+    Args:
+      where: The checkpoint.
+      description: What it says about itself.
+      arrays: Names of its arrays, such as "params/base/vit/head/bias".
+    """
+    written.fields_of(where, description)
+    names, seen = description.get("class_names"), description.get("preprocessing")
+    if not names or not isinstance(names, list):
+        raise written.foreign(where, "class_names")
+    if not isinstance(seen, dict) or type(seen.get("resize")) is not int:
+        raise written.foreign(where, "preprocessing.resize")
+    for array in arrays:
+        if not torch_layout.key_of(array)[0] and not array.startswith(_UNNAMED):
+            raise written.of_another_version(where, description, f"the array {array}")
+
+
 def _command() -> str:
     """The command line of this process, without the place of Python or of qcs-jax."""
     words = sys.orig_argv[1:]
     if words and pathlib.Path(words[0]).name == "qcs-jax":
         return shlex.join(["qcs-jax", *words[1:]])
     return f"python {shlex.join(words)}"
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that do the computing.
-
-    Those of a checkout also say its commit.
-    """
-    found = {"python": platform.python_version(), "commit": _commit()}
-    for package in _PACKAGES:
-        try:
-            found[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a bare checkout
-            found[package] = "unknown"
-    return found
-
-
-@functools.cache
-def _commit() -> str:
-    """The commit of the checkout that this file is in; "unknown" outside of one."""
-    checkout = pathlib.Path(__file__).parents[2]
-    if not (checkout / "pyproject.toml").exists():  # installed, perhaps within another
-        return "unknown"
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
-    try:
-        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
-    except OSError:  # no git
-        return "unknown"
-    return done.stdout.strip() or "unknown"
 
 
 def differences(

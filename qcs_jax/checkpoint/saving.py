@@ -21,9 +21,8 @@ from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
     open_manager,
-    read_config,
+    read_description,
     read_items,
-    shapes_of_variables,
 )
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
 
@@ -190,10 +189,9 @@ class Checkpoints:
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found = read_config(self._manager, step)
+                found, _ = read_description(self._manager, step)
                 fix = "Give this run a --workdir of its own."
                 check_same_network(self.directory, found, description, fix=fix)
-                shapes_of_variables(self._manager, step)  # as whoever loads it needs
                 items = read_items(self._manager, step, template)
             except DamagedError as error:
                 logger.warning("%s; trying an older one", error)

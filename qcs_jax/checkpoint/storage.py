@@ -10,10 +10,12 @@ import pathlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import flax.traverse_util
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from qcs_jax.checkpoint.description import check_known
 from qcs_jax.checkpoint.errors import DamagedError
 
 ITEMS = ("params", "batch_stats", "train")
@@ -53,8 +55,20 @@ def open_manager(
     return _Manager(directory, options=options, item_handlers=handlers)
 
 
-def read_config(manager: ocp.CheckpointManager, step: int) -> dict:
-    return _restore(manager, step, {"config": ocp.args.JsonRestore()})["config"]
+def read_description(
+    manager: ocp.CheckpointManager, step: int
+) -> tuple[dict, dict[str, dict]]:
+    """What a checkpoint says about itself, and the shapes of its variables.
+
+    Raises:
+      DamagedError: if it cannot be read as it was saved.
+      UserError: if this version does not know all that is in it.
+    """
+    found = _restore(manager, step, {"config": ocp.args.JsonRestore()})["config"]
+    shapes = _shapes_of_variables(manager, step)
+    names = flax.traverse_util.flatten_dict(shapes, sep="/")
+    check_known(f"checkpoint {manager.directory}/{step}", found, names)
+    return found, shapes
 
 
 def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dict:
@@ -92,7 +106,7 @@ def _restore(
     return items
 
 
-def shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
+def _shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
     folder, handler = manager.directory / str(step), ocp.PyTreeCheckpointHandler()
     try:
         # manager.item_metadata reads the metrics, too, which may be damaged.

@@ -33,7 +33,7 @@ from qcs_jax.system import extras
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"  # of a workdir
-AS_NAMED, NEWEST = "as named", "newest"
+AS_NAMED, NEWEST, WHOLE = "as named", "newest", "newest that is whole"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,6 +46,8 @@ class Trained:
       step: Number of steps that were taken.
       workdir: The run's workdir. For a file of weights, which may lie where nothing
         should be written, a folder of its name in `runs`, which need not exist.
+      chosen: Why it is of this step, see `choose_step`; or that it is the newest one
+        that is whole, where the chosen one is damaged.
       in_file: Whether it is from a file of weights, which says itself all that is known
         of it: what lies in `workdir` may be of another network.
     """
@@ -54,6 +56,7 @@ class Trained:
     description: dict
     step: int
     workdir: pathlib.Path
+    chosen: str = AS_NAMED
     in_file: bool = False
 
     @classmethod
@@ -61,12 +64,14 @@ class Trained:
         cls, path: str | os.PathLike, *, step: int | None = None, branch: str = ""
     ) -> Trained:
         """Reads a checkpoint; for arguments and errors see `load_variables`."""
-        variables, description, step = load_variables(path, step=step, branch=branch)
         if weights.find(path):
+            read = load_variables(path, step=step, branch=branch)
             workdir = pathlib.Path("runs") / weights.name_of(path)
-            return cls(variables, description, step, workdir, in_file=True)
+            return cls(*read, workdir, in_file=True)
+        wanted, chosen = choose_step(path) if step is None else (step, AS_NAMED)
+        read = load_variables(path, step=step, branch=branch)
         workdir = _locate(pathlib.Path(path))[0].parent
-        return cls(variables, description, step, workdir)
+        return cls(*read, workdir, chosen if read[2] == wanted else WHOLE)
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
@@ -190,14 +195,12 @@ def _load_orbax(
 
         from qcs_jax.checkpoint.storage import (
             open_manager,
-            read_config,
+            read_description,
             read_items,
-            shapes_of_variables,
         )
 
     def read(manager: ocp.CheckpointManager, step: int) -> tuple[dict, dict, int]:
-        description = read_config(manager, step)
-        template = shapes_of_variables(manager, step)
+        description, template = read_description(manager, step)
         if branch:
             template = {name: {branch: tree[branch]} for name, tree in template.items()}
         return read_items(manager, step, template), description, step

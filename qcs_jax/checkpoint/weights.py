@@ -24,7 +24,9 @@ import safetensors
 import safetensors.numpy
 
 from qcs_jax.checkpoint import hub
+from qcs_jax.checkpoint.description import check_known
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
+from qcs_jax.config import written
 from qcs_jax.models import torch_layout
 from qcs_jax.system import command
 from qcs_jax.system.files import replacing
@@ -133,12 +135,19 @@ def load(
     text = metadata[_DESCRIPTION]
     if digest(arrays, text) != metadata[_DIGEST]:
         raise DamagedError(f"{path} is damaged: it is not what was saved")
+    try:
+        description = json.loads(text)
+    except ValueError:
+        description = None
+    names = (torch_layout.path_of(key)[0] or key for key in arrays)
+    check_known(path, description, names)
+    if "step" not in description:
+        raise written.foreign(path, "step")
     flat = {}
     for key, array in arrays.items():
         name, transform = torch_layout.path_of(key)
         if not branch or name.split("/")[1] == branch:
             flat[name] = np.array(transform.to_jax(array), np.float32, order="C")
-    description = json.loads(text)
     variables = flax.traverse_util.unflatten_dict(flat, sep="/")
     return variables, description, description["step"]
 

@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qcs_jax.config import FIELDS, flatten
+from qcs_jax.config import written
 from qcs_jax.metrics import predictions
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE, Predictions
 from qcs_jax.metrics.run_log import (
@@ -89,21 +89,17 @@ def read_run(workdir: pathlib.Path) -> Run:
     """Reads `config.json` and `log.jsonl`.
 
     Raises:
-      UserError: if `config.json` has not the fields that a run has.
+      UserError: if `config.json` is not that of a run, or of another version.
     """
     path = workdir / CONFIG_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
-        config = flatten(description["config"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        description, config = {}, {CONFIG_FILE: None}
-    if different := sorted(config.keys() - FIELDS.keys()):
-        raise UserError(
-            f"{path} is not that of a run of this version: they differ in the field "
-            f"{different[0]}. Leave this folder out"
-        )
-    # What did not exist yet had, in effect, its default.
-    config = {name: field.default for name, field in FIELDS.items()} | config
+    except ValueError:
+        description = None
+    try:
+        config = written.fields_of(path, description)
+    except UserError as error:
+        raise UserError(f"{error}. Or leave this folder out") from error
     scores = Scores.of(read_log(workdir))
     return Run(workdir, config, scores, description.get("started_from"))
 

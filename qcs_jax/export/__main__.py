@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
+from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.export import (
     check,
     hub,
@@ -198,9 +198,8 @@ def _export(args: argparse.Namespace) -> None:
 def _read(args: argparse.Namespace) -> Trained:
     """The checkpoint, which says how its epoch was chosen."""
     trained = Trained.load(args.checkpoint, branch="" if args.whole else "base")
-    step, how = choose_step(args.checkpoint)
-    if how != AS_NAMED and step == trained.step:  # not another for a damaged one
-        told = trained.description | {"chosen": how}
+    if trained.chosen != AS_NAMED:
+        told = trained.description | {"chosen": trained.chosen}
         trained = dataclasses.replace(trained, description=told)
     return calibrated(trained) if args.calibrate else trained
 

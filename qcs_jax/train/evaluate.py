@@ -13,8 +13,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from qcs_jax.checkpoint import AS_NAMED, Trained, choose_step
-from qcs_jax.checkpoint.description import check_same_network, differences, versions
+from qcs_jax.checkpoint import AS_NAMED, Trained
+from qcs_jax.checkpoint.description import check_same_network, differences
 from qcs_jax.config import Role, fields_with
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics import group_file, groups, predictions, robustness
@@ -25,6 +25,7 @@ from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
+from qcs_jax.system.versions import versions
 from qcs_jax.train import corrupted
 from qcs_jax.train.fingerprint import fingerprint, known
 from qcs_jax.train.logits import predict_split
@@ -99,8 +100,7 @@ def evaluate_run(
     """
     compilation_cache.enable()
     told = group_file.read(grouped) if grouped else None
-    step, chosen = choose_step(workdir)
-    trained = Trained.load(workdir, step=step, branch="base")
+    trained = Trained.load(workdir, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     test, root = run.splits.test, pathlib.Path(workdir)
@@ -108,7 +108,7 @@ def evaluate_run(
     groupings = told.groupings(ids) if told else []
     if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
         root = trained.workdir
-    folder = root / _subfolder(run, trained, named=chosen == AS_NAMED)
+    folder = root / _subfolder(run, trained, named=trained.chosen == AS_NAMED)
     own = folder == root
     found = fingerprint(trained, test)
     if not again:
@@ -124,8 +124,8 @@ def evaluate_run(
     scores = Scores.of(read_log(root)) if own else None
     measured = {
         "run": str(workdir),
-        "step": step,
-        "chosen": chosen,
+        "step": trained.step,
+        "chosen": trained.chosen,
         "dataset": test.name,
         "split": test.split,
         "fingerprint": found,

@@ -7,10 +7,10 @@ import json
 import pathlib
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.checkpoint.description import versions
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.run_log import METRICS_FILE
+from qcs_jax.system.versions import versions
 
 _READ_AT_ONCE = 1024
 

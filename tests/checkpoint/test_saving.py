@@ -4,15 +4,26 @@ import jax
 import numpy as np
 import pytest
 import small
+from saved import damage
 
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint import CheckpointError, Checkpoints
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import sam
 from qcs_jax.train.step import TrainState
 
 MODEL = small.create("dcs")
-DESCRIPTION = {"config": {"model": {"name": "dcs"}}, "class_names": ["a", "b"]}
+
+
+def described(name="dcs", class_names=tuple("abcdefg")):
+    config = base_config()
+    config.model.name = name
+    return describe(config, class_names, MODEL.image_size)
+
+
+DESCRIPTION = described()
 
 
 def items(seed=0):
@@ -39,14 +50,6 @@ def restore(workdir, description=DESCRIPTION):
 
 def assert_equal(tree, expected):
     jax.tree.map(np.testing.assert_array_equal, tree, expected)
-
-
-def damage(folder):
-    """Flips one bit of the largest file, where the arrays are."""
-    largest = max(folder.rglob("*"), key=lambda path: path.stat().st_size)
-    data = bytearray(largest.read_bytes())
-    data[len(data) // 2] ^= 0x10
-    largest.write_bytes(data)
 
 
 def test_round_trip(tmp_path):
@@ -149,18 +152,39 @@ def test_unfinished_save_is_removed(tmp_path):
 @pytest.mark.parametrize(
     "other, message",
     [
-        (
-            {"config": {"model": {"name": "qcs"}}},
-            "model.name is 'dcs' there, 'qcs' here",
-        ),
-        ({"class_names": ["b", "a"]}, "classes are a, b there, b, a here"),
+        (described("qcs"), "model.name is 'dcs' there, 'qcs' here"),
+        (described(class_names=tuple("gf")), "classes are a, .* there, g, f here"),
     ],
 )
 def test_checkpoints_of_another_network_are_refused(tmp_path, other, message):
     save(tmp_path, 1)
     with pytest.raises(UserError, match=message):
-        restore(tmp_path, {**DESCRIPTION, **other})
+        restore(tmp_path, other)
     assert_equal(restore(tmp_path)[0], items(1))
+
+
+def test_another_version_is_no_damage(tmp_path):
+    """The checkpoint stays where it is, and no older one takes its place."""
+    save(tmp_path, 1)
+    newer = described()
+    newer["config"]["model"]["wings"] = 2
+    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
+        checkpoints.save(2, items(2), newer)
+    for read in (restore, checkpoint.load_variables):
+        with pytest.raises(UserError, match="does not know the field model.wings"):
+            read(tmp_path)
+    assert (tmp_path / "checkpoints" / "2").is_dir()
+
+
+def test_arrays_of_another_version(tmp_path):
+    newer = items(1)
+    newer["params"]["base"]["vit"]["crown"] = {"kernel": np.ones(3, np.float32)}
+    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
+        checkpoints.save(1, newer, DESCRIPTION)
+    for read in (restore, checkpoint.load_variables):
+        with pytest.raises(UserError, match="know the array params/base/vit/crown/"):
+            read(tmp_path)
+    assert (tmp_path / "checkpoints" / "1").is_dir()
 
 
 class TestLoadVariables:

@@ -1,5 +1,6 @@
 """A network in one file: what is read is what was saved, or there is an error."""
 
+import json
 import pathlib
 
 import numpy as np
@@ -18,6 +19,7 @@ from qcs_jax.checkpoint import (
     load_variables,
     weights,
 )
+from qcs_jax.system.errors import UserError
 
 
 @pytest.fixture
@@ -116,6 +118,37 @@ def test_a_file_of_another_origin_is_refused(tmp_path):
     safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, path)
     with pytest.raises(CheckpointError, match="does not say which network it is of"):
         load_variables(path)
+
+
+def whole(path, keys, description):
+    """A file whose digest is right, with whatever arrays and description."""
+    arrays = {key: np.zeros(3, np.float32) for key in keys}
+    text = json.dumps(description)
+    digest = weights._digest(arrays, text)
+    safetensors.numpy.save_file(arrays, path, {"qcs_jax": text, "sha256": digest})
+    return path
+
+
+def test_a_file_of_another_version_is_refused(network, tmp_path):
+    _, description, _ = load_variables(network[0])
+    description["step"] = 1
+    path = whole(tmp_path / "x.safetensors", ["VIT_base.crown"], description)
+    for branch in ("", "base"):
+        with pytest.raises(UserError, match="does not know the array VIT_base.crown"):
+            load_variables(path, branch=branch)
+    description["config"]["news"] = 1
+    path = whole(tmp_path / "x.safetensors", ["VIT_base.norm.bias"], description)
+    with pytest.raises(UserError, match="does not know the field news"):
+        qcs_jax.load(path)
+
+
+@pytest.mark.parametrize("missing", ["step", "config", "class_names"])
+def test_a_file_that_does_not_say_enough_is_refused(network, tmp_path, missing):
+    description = load_variables(network[0])[1] | {"step": 1}
+    del description[missing]
+    path = whole(tmp_path / "x.safetensors", ["VIT_base.norm.bias"], description)
+    with pytest.raises(UserError, match=f"it has no (config.seed|{missing})"):
+        qcs_jax.load(path)
 
 
 def test_a_file_that_is_not_there(tmp_path):

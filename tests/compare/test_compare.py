@@ -181,7 +181,7 @@ def test_mistakes(arguments, message, tmp_path, capsys, monkeypatch):
 def test_a_folder_of_something_else(tmp_path, capsys):
     add(tmp_path / "a")
     (tmp_path / "a" / "config.json").write_text('{"model_type": "vit"}')
-    assert "is not that of a run" in compared(capsys, tmp_path, status=1).err
+    assert "it has no config.seed" in compared(capsys, tmp_path, status=1).err
 
 
 def test_a_run_with_other_fields(tmp_path, capsys):
@@ -190,8 +190,8 @@ def test_a_run_with_other_fields(tmp_path, capsys):
     description["config"]["data"]["label_quality"] = 1.0
     path.write_text(json.dumps(description))
     err = compared(capsys, tmp_path, status=1).err
-    assert err.startswith(f"error: {path} is not that of a run of this version")
-    assert "data.label_quality" in err
+    assert err.startswith(f"error: {path} was written by another version of qcs_jax")
+    assert "know the field data.label_quality" in err and "leave this folder out" in err
 
 
 def test_a_run_of_a_version_without_some_fields(tmp_path):

@@ -47,3 +47,11 @@ def evaluated(workdir: pathlib.Path, of: pathlib.Path | None = None, **told):
     network = Trained.load(of or workdir, branch="base")
     measured = {"step": network.step, "fingerprint": {"network": network.digest}}
     (workdir / "metrics.json").write_text(json.dumps(measured | told))
+
+
+def damage(folder: pathlib.Path):
+    """Flips one bit of the largest file, where the arrays are."""
+    largest = max(folder.rglob("*"), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    largest.write_bytes(data)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax.checkpoint import description
 from qcs_jax.input import sources
+from qcs_jax.system import versions
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 
@@ -47,7 +47,7 @@ def world(monkeypatch):
     """Splits by data set and name, which are all that is prepared."""
     toy.install(monkeypatch)
     monkeypatch.setattr(sources, "open_split", open_split)
-    monkeypatch.setattr(description, "_commit", lambda: "0" * 40)
+    monkeypatch.setattr(versions, "_commit", lambda: "0" * 40)
     return WORLD
 
 

@@ -7,11 +7,20 @@ import shutil
 import numpy as np
 import pytest
 import toy
+from saved import damage
 from scipy import stats
 from toy_runs import HELD_OUT, written
 
+import qcs_jax
 from qcs_jax import main
-from qcs_jax.checkpoint import choose_step, load_variables, weights
+from qcs_jax.checkpoint import (
+    Trained,
+    choose_step,
+    load_variables,
+    weights,
+)
+from qcs_jax.convert import __main__ as convert
+from qcs_jax.export import __main__ as export
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import read_log
 from qcs_jax.train import loop
@@ -66,6 +75,26 @@ def test_a_named_checkpoint_is_the_one(finished):
     )
     assert evaluation.folder == folder / "at_5" and not evaluation.own
     assert written(folder)[0] == before
+
+
+def test_all_use_an_older_checkpoint_for_a_damaged_one(finished, tmp_path, capsys):
+    folder = shutil.copytree(finished / "plain", tmp_path / "run")
+    damage(folder / "checkpoints" / "12" / "params")
+    evaluation = evaluate_run(toy.config(), folder)
+    assert evaluation.folder == folder and evaluation.own
+    measured, used = written(folder)[0], (6, "newest that is whole")
+    assert (measured["step"], measured["chosen"]) == used
+    assert "step 6 on toy" in str(qcs_jax.load(folder))
+    flags = f"--checkpoint={folder}", "--format=safetensors", f"--out={tmp_path / 'x'}"
+    assert export.main([*flags]) == 0
+    _, description, step = load_variables(tmp_path / "x")
+    assert (step, description["chosen"]) == used
+    assert description["evaluation"]["metrics"] == measured["metrics"]
+    capsys.readouterr()
+    assert convert.main([str(folder), "--to-torch", f"--out={tmp_path / 'x.pth'}"]) == 0
+    assert f"{folder}, step 6:" in capsys.readouterr().out
+    # A checkpoint that is named is the one, or none.
+    assert main.run("eval", toy.config(), folder / "checkpoints" / "12", "then") == 1
 
 
 def test_a_run_may_be_called_by_a_number(finished, tmp_path):

@@ -8,10 +8,11 @@ import small
 import toy
 from PIL import Image
 
-from qcs_jax.checkpoint import Trained, description
+from qcs_jax.checkpoint import Trained
 from qcs_jax.compare.runs import read_run
 from qcs_jax.input import sources
 from qcs_jax.report import page
+from qcs_jax.system import versions
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
@@ -20,7 +21,7 @@ from qcs_jax.train.evaluate import evaluate_run
 @pytest.fixture
 def clean_checkout(monkeypatch):
     """As if nothing had been changed since a commit."""
-    monkeypatch.setattr(description, "_commit", lambda: "0" * 40)
+    monkeypatch.setattr(versions, "_commit", lambda: "0" * 40)
 
 
 def change(source, monkeypatch):
@@ -78,9 +79,9 @@ def test_whatever_is_in_doubt_is_measured_again(
     if doubt == "weights":  # of the same step
         other_weights(folder)
     elif doubt == "dirty":
-        monkeypatch.setattr(description, "_commit", lambda: "0" * 40 + "-dirty")
+        monkeypatch.setattr(versions, "_commit", lambda: "0" * 40 + "-dirty")
     elif doubt == "version":
-        monkeypatch.setattr(description, "_commit", lambda: "1" * 40)
+        monkeypatch.setattr(versions, "_commit", lambda: "1" * 40)
     elif doubt == "answers":
         (folder / "predictions.csv").unlink()
     else:

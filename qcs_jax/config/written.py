@@ -1,0 +1,67 @@
+"""Configurations that this version or another one has written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from qcs_jax.config.base import FIELDS, flatten
+from qcs_jax.system.errors import UserError
+from qcs_jax.system.versions import versions
+
+# Fields that every version has written.
+_ALWAYS = ("seed", "dtype", "data.name", "model.name", "model.size")
+
+
+def fields_of(where: object, description: Any) -> dict[str, Any]:
+    """Returns all fields of a configuration by their dotted names, with their values.
+
+    Args:
+      where: What it was read from.
+      description: `{"config": ..., "versions": ...}`, see `checkpoint.description`; or
+        whatever else was there.
+
+    Raises:
+      UserError: if it is no such description; or for a field, or a choice of one, that
+        only another version knows.
+    """
+    try:
+        fields = flatten(description["config"])
+    except (KeyError, TypeError, AttributeError):
+        fields = {}
+    for name in _ALWAYS:
+        if name not in fields:
+            raise foreign(where, f"config.{name}")
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise of_another_version(where, description, f"the field {name}")
+        if (choices := FIELDS[name].choices) and value not in choices:
+            raise of_another_version(where, description, f"{name}={value!r}")
+    # What did not exist yet had, in effect, its default.
+    return {name: field.default for name, field in FIELDS.items()} | fields
+
+
+def foreign(where: object, missing: str) -> UserError:
+    """The error for what is not as any version has written it."""
+    return UserError(
+        f"{where} does not say which network it is of, it has no {missing}: it is "
+        f"damaged, or not written by qcs_jax"
+    )
+
+
+def of_another_version(where: object, description: Any, unknown: str) -> UserError:
+    """The error for what only the version that wrote it knows."""
+    theirs, ours = _named(description.get("versions")), _named(versions())
+    return UserError(
+        f"{where} was written by {theirs}; this is {ours}, which does not know "
+        f"{unknown}: update qcs_jax, or use the version that wrote it"
+    )
+
+
+def _named(found: Any) -> str:
+    """`qcs_jax 0.1.0, commit 1a2b3c4d5e6f`."""
+    if not isinstance(found, Mapping) or "qcs_jax" not in found:
+        return "another version of qcs_jax"
+    commit = found.get("commit", "unknown")
+    at = "" if commit == "unknown" else f", commit {commit[:12]}"
+    return f"qcs_jax {found['qcs_jax']}{at}"
