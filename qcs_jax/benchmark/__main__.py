@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from qcs_jax.config import flags
-from qcs_jax.system import command
+from qcs_jax.system import arguments, command
 from qcs_jax.system.errors import UserError
 
 MODES = ("train", "infer", "input", "count")
@@ -36,17 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--config", required=True, metavar="FILE", help=flags.HELP)
     add("--mode", choices=MODES, default="train", help="default: train")
     add("--json", action="store_true", help="print one JSON object and nothing else")
-    add("--steps", type=_count, default=10, metavar="N", help="at most; default: 10")
+    add(
+        "--steps",
+        type=arguments.count,
+        default=10,
+        metavar="N",
+        help="at most; default: 10",
+    )
     add(
         "--seconds",
-        type=_positive,
+        type=arguments.positive,
         default=60.0,
         metavar="S",
         help="no further step after so many in each precision; default: 60",
     )
     add(
         "--link",
-        type=_positive,
+        type=arguments.positive,
         metavar="GB/S",
         help="between devices, for the model of several; default: 25",
     )
@@ -69,18 +75,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(printing.text_of(found))
 
     return command.run(measure)
-
-
-def _count(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise ValueError
-    return value
-
-
-def _positive(text: str) -> float:
-    if not 0 < (value := float(text)) < float("inf"):
-        raise ValueError
-    return value
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, t
 from qcs_jax.convert.orbax_writer import ASSUMED, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.images.datasets import CLASS_NAMES
-from qcs_jax.system import command
+from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
 # Data sets whose recipe trains networks of all sizes.
@@ -176,11 +176,15 @@ def _write_pth(args: argparse.Namespace) -> None:
                 f"  note       {field} is {model[field]!r}, the published code has "
                 f"{published[field]!r}: it must be changed to give the same results"
             )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_pth(out, state_dict)
+    strict = ""
+    if model["name"] != "baseline" and "cross" not in variables["params"]:
+        print("  note       it is the base branch alone, without the cross branch")
+        strict = ", strict=False"
+    with files.parents(out):
+        save_pth(out, state_dict)
     print(
         f"wrote {out}, next, in PyTorch:\n"
-        f"  model.load_state_dict(torch.load({str(out)!r}, weights_only=True))"
+        f"  model.load_state_dict(torch.load({str(out)!r}, weights_only=True){strict})"
     )
 
 

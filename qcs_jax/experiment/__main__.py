@@ -22,6 +22,7 @@ from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import Table
 from qcs_jax.experiment.runner import MAIN, Runner
+from qcs_jax.experiment.swept import with_earlier
 from qcs_jax.system import command, extras, prepared
 from qcs_jax.system.errors import UserError
 
@@ -51,14 +52,18 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
         Group(job.row.label, _runs_like(job), job.row.setting)
         for job in jobs[: len(chosen.rows)]
     ]
+    sweep = chosen.sweep
+    if sweep:
+        first = jobs[: len(chosen.rows) // len(sweep.values)]
+        sweep, found = with_earlier(sweep, found, first)
     print()
     groups = [group for group in found if group.runs]
     shown = iter(table.show(groups, folder, chosen.paper, chosen.against))
-    if chosen.sweep:
+    if sweep:
         from qcs_jax.experiment import curve  # matplotlib, once all is trained
 
         lines = [next(shown) if group.runs else None for group in found]
-        if drawn := curve.draw(chosen.sweep, lines, folder):
+        if drawn := curve.draw(sweep, lines, folder):
             print(f"drew {drawn} and .pdf")
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)

@@ -33,6 +33,7 @@ def draw(
             for at, line in zip(sweep.at, lines[row::rows], strict=True)
             if line is not None and line.evidence is not None
         ]
+        points.sort(key=lambda point: point[0])
         if points:
             found = [line.evidence.accuracy for _, line in points if line.evidence]
             variants.append(Curve(points[0][1].label, [at for at, _ in points], found))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import os
 import pathlib
 import shlex
 from typing import Any
@@ -198,6 +199,12 @@ def _export(args: argparse.Namespace) -> None:
 def _read(args: argparse.Namespace) -> Trained:
     """The checkpoint, which says how its epoch was chosen."""
     trained = Trained.load(args.checkpoint, branch="" if args.whole else "base")
+    lacks_cross = "cross" not in trained.variables["params"]
+    if args.whole and lacks_cross and trained.model.branches > 1:
+        raise UserError(
+            f"{args.checkpoint} is a base branch alone, with no cross branch to write: "
+            f"leave out --whole"
+        )
     if trained.chosen != AS_NAMED:
         told = trained.description | {"chosen": trained.chosen}
         trained = dataclasses.replace(trained, description=told)
@@ -212,7 +219,8 @@ def _options(args: argparse.Namespace, trained: Trained) -> dict[str, Any]:
     if args.format in (*OF_WEIGHTS, "web"):
         options["trained"] = trained
     if args.format in ("hub", "web"):
-        options["name"] = args.out.resolve().name
+        # A name need not be text, what is written about it is.
+        options["name"] = os.fsencode(args.out.resolve().name).decode(errors="replace")
     if args.format == "web":
         options["runtime"] = args.runtime
     if args.format == "onnx" and args.quantize == "int8":

@@ -64,7 +64,7 @@ def write(
     """
     check_installed()
     path = folder / MODEL_FILE
-    with tempfile.TemporaryDirectory(dir=folder) as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, _quiet():
         graph = pathlib.Path(scratch) / "graph.onnx"
         with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
             _convert(served, graph)
@@ -82,8 +82,10 @@ def load(folder: pathlib.Path) -> Exported:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = os.cpu_count() or 1
+    # As bytes: the runtime takes no path that is not UTF-8.
+    model = (folder / MODEL_FILE).read_bytes()
     session = onnxruntime.InferenceSession(
-        folder / MODEL_FILE, options, providers=["CPUExecutionProvider"]
+        model, options, providers=["CPUExecutionProvider"]
     )
 
     def run(images: np.ndarray) -> dict[str, np.ndarray]:

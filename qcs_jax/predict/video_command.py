@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
-from qcs_jax.system import command, extras, signals
+from qcs_jax.system import arguments, command, extras, signals
 from qcs_jax.system.errors import UserError
 
 
@@ -37,16 +37,16 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("video", metavar="VIDEO", help="a file, or the number of a camera, from 0")
     add_network(add)
-    add("--every", metavar="N", type=_count, default=1, help="take each n-th frame")
+    add(
+        "--every",
+        metavar="N",
+        type=arguments.count,
+        default=1,
+        help="take each n-th frame",
+    )
     add("--out", metavar="FILE.csv", help="write a row for each face of each frame")
     add("--draw", metavar="FILE.mp4", help="write the video with boxes and labels")
     return parser.parse_args(argv)
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number, 1 or more")
-    return int(text)
 
 
 def _watch(args: argparse.Namespace) -> None:

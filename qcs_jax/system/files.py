@@ -55,10 +55,25 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 @contextlib.contextmanager
+def parents(path: pathlib.Path) -> Iterator[None]:
+    """Makes the folders that `path` is to be in; after an error they are gone again."""
+    made = [folder for folder in path.absolute().parents if not folder.exists()]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for folder in made:
+            with contextlib.suppress(OSError):  # somebody else uses it, too
+                folder.rmdir()
+        raise
+
+
+@contextlib.contextmanager
 def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a folder to fill, which becomes `path` when the block ends well.
 
-    A folder that was there is replaced; after an error it is what it was before.
+    A folder that was there stays, as somebody may be in it, and gets other contents;
+    after an error it has those of before.
 
     Args:
       path: The folder; its parents are created if missing.
@@ -67,24 +82,35 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
       An empty folder beside it.
     """
     path = pathlib.Path(path).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     old = unfinished.with_name(f"{unfinished.name}.old")
-    unfinished.mkdir()
-    try:
-        yield unfinished
-        # What was there goes last, so that one of the two is always whole.
-        if path.exists():
-            path.rename(old)
+    with parents(path):
+        unfinished.mkdir()
         try:
-            unfinished.rename(path)
-        except BaseException:
-            if old.exists():
-                old.rename(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+            yield unfinished
+            if path.exists():
+                _exchange(path, unfinished, old)
+            else:
+                unfinished.rename(path)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _exchange(path: pathlib.Path, new: pathlib.Path, old: pathlib.Path) -> None:
+    """Gives a folder the contents of `new`, all or none; `old` is for those it has."""
+    moved = []
+    old.mkdir()
+    try:
+        for source, target in ((path, old), (new, path)):
+            for child in sorted(source.iterdir()):
+                child.rename(target / child.name)
+                moved.append((child, target / child.name))
+    except BaseException:
+        for before, after in reversed(moved):
+            after.rename(before)
+        old.rmdir()
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -8,14 +8,20 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.checkpoint import FOLDER, Checkpoints, NotSavedError, choose_step
+from qcs_jax.checkpoint import (
+    FOLDER,
+    Checkpoints,
+    NotSavedError,
+    choose_step,
+    newest_step,
+)
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.metrics.counts import Counts
 from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
@@ -66,11 +72,14 @@ def train_and_evaluate(
     splits, keep = run.splits, config.train.keep_checkpoints
     total = run.total_steps  # reads the data set: a run without one leaves nothing
     optimizer = create_optimizer(config)
+    fresh = functools.cache(lambda: _fresh(run, optimizer))
+    if newest_step(workdir) is None:
+        fresh()  # before anything is made: weights to start from may not fit
     with (
         _alone_in(workdir),
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
     ):
-        state, description = _start(run, optimizer, checkpoints)
+        state, description = _start(run, optimizer, checkpoints, fresh)
         for split in filter(None, (splits.held_out, splits.train, splits.test)):
             _tell(split.notes)
         if not jax.process_index():
@@ -97,18 +106,14 @@ def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
 
 
 def _start(
-    run: Run, optimizer: SAM, checkpoints: Checkpoints
+    run: Run,
+    optimizer: SAM,
+    checkpoints: Checkpoints,
+    fresh: Callable[[], tuple[TrainState, dict]],
 ) -> tuple[TrainState, dict]:
-    """The state of the newest whole checkpoint, else a new one; and its description.
-
-    The weights that `config.init_from` names are looked for only by a new one.
-    """
-
-    def fresh_state() -> TrainState:
-        variables = models.init(run.model, jax.random.key(run.config.seed))
-        return TrainState.create(variables, optimizer)
-
-    ours, template = run.description, jax.eval_shape(fresh_state)
+    """The state of the newest whole checkpoint, else a fresh one; its description."""
+    ours = run.description
+    template = jax.eval_shape(lambda: _random_state(run, optimizer))
     restored = checkpoints.restore(_items(template), ours)
     if restored is not None:
         items, theirs = restored
@@ -118,8 +123,18 @@ def _start(
         train = items.pop("train")
         print(f"resuming after step {int(train['step'])} of {run.total_steps}")
         return TrainState(**items, **train), kept(run, theirs)
+    return fresh()
+
+
+def _random_state(run: Run, optimizer: SAM) -> TrainState:
+    variables = models.init(run.model, jax.random.key(run.config.seed))
+    return TrainState.create(variables, optimizer)
+
+
+def _fresh(run: Run, optimizer: SAM) -> tuple[TrainState, dict]:
+    """A random state, or one with the weights that `config.init_from` names."""
     _tell(warnings_of(run.config), "warning")
-    state, source = fresh_state(), None
+    state, source = _random_state(run, optimizer), None
     if run.config.init_from:
         path, names = run.config.init_from, run.splits.class_names
         variables, notes, source = initialize(state.variables, path, names)

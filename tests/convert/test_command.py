@@ -124,6 +124,36 @@ def test_what_it_says_about_training_can_be_pasted(classes, name, size):
     validate(config)
 
 
+@pytest.mark.parametrize("name, alone", [("qcs", True), ("baseline", False)])
+def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
+    model = tiny(name)
+    base = {kind: {"base": x["base"]} for kind, x in weights.of(model).items()}
+    config = base_config()
+    config.model.update({"name": name, "size": "tiny"})
+    description = describe(config, RAF_DB, model.image_size) | {"step": 1}
+    checkpoint.weights.save(tmp_path / "x.safetensors", base, description)
+    out = tmp_path / "new" / "x.pth"
+    status, told, _ = run(
+        capsys, tmp_path / "x.safetensors", "--to-torch", f"--out={out}"
+    )
+    assert status == 0 and out.exists()
+    assert ("it is the base branch alone" in told) == alone
+    assert ("weights_only=True), strict=False)" in told) == alone
+
+
+def test_nothing_is_left_of_a_pth_that_cannot_be_written(tmp_path, capsys, monkeypatch):
+    def fail(*args):
+        raise OSError("disk full")
+
+    path = tmp_path / "x.pth"
+    write_pth(path, tiny("baseline"))
+    assert run(capsys, path, f"--out={tmp_path / 'run'}")[0] == 0
+    monkeypatch.setattr(command, "save_pth", fail)
+    out = tmp_path / "a" / "b" / "y.pth"
+    assert run(capsys, tmp_path / "run", "--to-torch", f"--out={out}")[0] == 1
+    assert not (tmp_path / "a").exists()
+
+
 def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):
     write_pth(tmp_path / "x.pth", tiny("dcs", num_classes=8))
 

@@ -15,7 +15,7 @@ import toy
 from qcs_jax import main
 from qcs_jax.compare.runs import Run
 from qcs_jax.experiment import __main__ as command
-from qcs_jax.experiment import runner, tablefile
+from qcs_jax.experiment import curve, runner, tablefile
 from qcs_jax.experiment.plan import make_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -143,6 +143,37 @@ def test_a_table_of_ones_own(world, capfd):
         table = out[out.index(heading) :]
         assert table.index("| adam ") < table.index("| sam ")
     assert "drew" not in out  # nobody answered about images: there is no curve
+
+
+def test_values_of_earlier_calls_stay(world, capfd, monkeypatch):
+    file = world.folder / "mine.toml"
+    program = [sys.executable, "-S", FAKE_MAIN, str(world.folder)]
+    drawn = []
+
+    def draw(sweep, lines, folder):
+        drawn.append((sweep.values, sweep.at, [line and line.label for line in lines]))
+
+    monkeypatch.setattr(curve, "draw", draw)
+
+    def call(values, *more):
+        table = MINE.format(config=DEMO).replace("[0.5, 1]", values)
+        file.write_text(table)
+        world.write_configs(DEMO, str(file), "0", more)
+        arguments = [f"--table={file}", f"--workdir={world.workdir}", "--seeds=0"]
+        assert command.main([*arguments, *more], program=program) == 0
+        return capfd.readouterr().out
+
+    rows = ["adam", "sam"]
+    call("[0.5, 1]")
+    out = call("[0.25]")
+    assert "## synthetic_faces/balanced, data.train_fraction=0.5" in out
+    assert "2 runs, 2 of them to be trained" in out
+    call("[0.75]", "--config.train.batch_size=20")  # the others are no longer alike
+    assert drawn == [
+        ((0.5, 1), (0.5, 1), rows * 2),
+        ((0.25, 0.5, 1.0), (0.25, 0.5, 1.0), rows * 3),
+        ((0.75,), (0.75,), rows),
+    ]
 
 
 def test_no_recipe_or_no_seeds(world, capfd):

@@ -8,6 +8,7 @@ from qcs_jax.compare.lines import Line
 from qcs_jax.config import FIELDS
 from qcs_jax.config.flags import read_config
 from qcs_jax.experiment import curve, tablefile
+from qcs_jax.experiment.rows import Sweep
 from qcs_jax.metrics import paired
 from qcs_jax.system.errors import UserError
 
@@ -176,6 +177,16 @@ def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
     file = curve.draw(sweep, lines, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
     assert [(x.label, x.at) for x in drawn] == [("a", [0.25]), ("b", [0.25, 1])]
+
+
+def test_the_curve_goes_from_left_to_right(read, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curve, "curves", lambda variants, *_: drawn.extend(variants))
+    monkeypatch.setattr(curve.style, "save", lambda *_: [tmp_path / "sweep.png"])
+    sweep = Sweep("data.train_fraction", (0.5, 1, 0.2), (0.5, 1, 0.2), True, "part")
+    rng = np.random.default_rng(0)
+    curve.draw(sweep, [line(x, 0.5, rng) for x in "aaa"], tmp_path)
+    assert [variant.at for variant in drawn] == [[0.2, 0.5, 1]]
 
 
 def test_no_curve_of_a_single_value(read, tmp_path):

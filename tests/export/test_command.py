@@ -93,6 +93,15 @@ def test_tampered_weights_are_refused(run, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+def test_into_the_folder_where_one_is(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, told, _ = run("--out=.")
+    assert status == 0 and "wrote ., 0.0 MB" not in told
+    found = {path.name for path in pathlib.Path().iterdir()}
+    assert found == {"model.stablehlo", "labels.txt"}
+    assert found == {path.name for path in tmp_path.iterdir()}
+
+
 def test_wrong_folding_is_refused(run, tmp_path, monkeypatch):
     """The oracle is the network as it was trained."""
     monkeypatch.setattr(folded, "_shift", lambda taps, h, w: taps[:1, :1])
@@ -106,7 +115,8 @@ def test_nothing_is_left_of_a_failure(run, tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(stablehlo, "write_labels", fail)
-    assert run(f"--out={tmp_path / 'out'}")[::2] == (1, "error: disk full\n")
+    out = tmp_path / "new" / "out"  # whose parent is made, too
+    assert run(f"--out={out}")[::2] == (1, "error: disk full\n")
     assert not any(tmp_path.iterdir())
 
 

@@ -83,6 +83,9 @@ def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
     assert run(tmp_path / "base", out="again")[0] == 0  # a file is exported as a run is
     again, *_ = checkpoint.load_variables(tmp_path / "again")
     weights.assert_equal(again, variables)
+    status, _, error = run(tmp_path / "base", "--whole", out="more")
+    assert status == 1 and "is a base branch alone" in error
+    assert "leave out --whole" in error and not (tmp_path / "more").exists()
 
 
 def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):

@@ -44,12 +44,35 @@ def test_a_folder_is_replaced_whole(tmp_path):
     assert names(tmp_path) == ["out"]
 
 
+def test_a_folder_stays_where_somebody_is(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path / "out")
+    for text in ("old", "new"):
+        fill(".", text)
+        assert pathlib.Path("x").read_text() == text
+        assert names(pathlib.Path()) == ["x"] and names(tmp_path) == ["out"]
+
+
+def test_parents_are_gone_after_an_error(tmp_path):
+    (tmp_path / "there").mkdir()
+    for first in ("there", "a"):
+        with pytest.raises(OSError, match="disk full"):
+            with files.new_folder(tmp_path / first / "b" / "c"):
+                raise OSError("disk full")
+    assert [*tmp_path.rglob("*")] == [tmp_path / "there"]
+    with pytest.raises(OSError, match="disk full"):
+        with files.new_folder(tmp_path / "a" / "b" / "c"):
+            (tmp_path / "a" / "x").touch()  # by somebody else
+            raise OSError("disk full")
+    assert [*(tmp_path / "a").iterdir()] == [tmp_path / "a" / "x"]
+
+
 def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
     fill(tmp_path / "out", "old")
     rename = pathlib.Path.rename
 
     def failing(self, target):
-        if (self / "x").read_text() == "new":
+        if self.is_file() and self.read_text() == "new":
             raise OSError("disk full")
         return rename(self, target)
 

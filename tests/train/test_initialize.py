@@ -1,5 +1,6 @@
 """Training that starts from another checkpoint."""
 
+import functools
 import pathlib
 import types
 
@@ -228,7 +229,8 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
             total_steps=9,
         )
         with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
-            return loop._start(run, optimizer, checkpoints)
+            fresh = functools.partial(loop._fresh_state, run, optimizer)
+            return loop._start(run, optimizer, checkpoints, fresh)
 
     saved = pth(path, model)
     fresh, described = start(tmp_path / "a")

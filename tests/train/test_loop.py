@@ -169,6 +169,15 @@ def test_a_run_does_not_go_on_with_other_data(field, value, reference, capsys):
     assert final(reference)[0] == 12
 
 
+def test_weights_that_cannot_be_read_leave_nothing(tmp_path, capsys):
+    (tmp_path / "x.pth").write_text("no weights")
+    for start in ("nothing.pth", "x.pth"):
+        c = config(init_from=str(tmp_path / start))
+        assert main.run("train", c, tmp_path / "runs" / "new", "command") == 1
+        assert start in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["x.pth"]
+
+
 def test_one_process_at_a_time(tmp_path, capsys):
     with files.exclusive(tmp_path, "taken"):
         assert main.run("train", config(), tmp_path, "command") == 1

@@ -1,6 +1,7 @@
 """ONNX, read by ONNX Runtime."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -50,6 +51,15 @@ def test_any_number_of_faces(classifier, folder):
         np.testing.assert_allclose(run(faces)["probabilities"], expected, atol=1e-6)
     assert {path.name for path in folder.iterdir()} == {"model.onnx", "labels.txt"}
     assert (folder / "labels.txt").read_text().split() == NAMES
+
+
+@pytest.mark.parametrize("quantize", ["none", "int8"])
+def test_a_folder_whose_name_is_no_text(classifier, tmp_path, quantize):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    faces = small.pixels(2, 36, 36, 3)
+    onnx.write(Served.of(classifier), folder, quantize=quantize, examples=faces)
+    assert onnx.load(folder)(faces)["logits"].shape == (2, 3)
 
 
 def test_without_preprocessing(classifier, tmp_path):

@@ -14,7 +14,6 @@ from toy_runs import HELD_OUT, written
 import qcs_jax
 from qcs_jax import main
 from qcs_jax.checkpoint import (
-    Trained,
     choose_step,
     load_variables,
     weights,
