@@ -99,12 +99,19 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             "id": tfds.features.Text(),
             **self.more_features,
         }
-        return tfds.core.DatasetInfo(
+        return _Info(
             builder=self,
             description=self.__doc__,
             features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
         )
+
+
+class _Info(tfds.core.DatasetInfo):
+    """What is known of a dataset here, and nowhere else."""
+
+    def initialize_from_bucket(self) -> None:
+        """Does not ask TFDS's servers, which would leave an empty folder behind."""
 
 
 def exclusive(builder: ImageBuilder) -> contextlib.AbstractContextManager[None]:
@@ -171,7 +178,7 @@ def summarize(
     groups = pathlib.Path(builder.data_path) / GROUPS_FILE
     if groups.exists():
         evaluate = command.line("evaluate")
-        print(f"Groups of people: {evaluate} --groups={shlex.quote(str(groups))} ...")
+        print(f"Groups of people: {evaluate} ... --groups={shlex.quote(str(groups))}")
     return counts
 
 

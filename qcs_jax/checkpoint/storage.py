@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import pathlib
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -89,7 +92,8 @@ def _restore(
     where = f"checkpoint {manager.directory}/{step}"
     wanted = ocp.args.Composite(**args, digests=ocp.args.JsonRestore())
     try:
-        read = manager.restore(step, args=wanted)
+        with _late_answers_left_out():
+            read = manager.restore(step, args=wanted)
     except Exception as error:  # Orbax and TensorStore raise many kinds for bad files
         first_line = str(error).strip().partition("\n")[0][:200]
         raise DamagedError(
@@ -111,12 +115,32 @@ def _shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
     try:
         # manager.item_metadata reads the metrics, too, which may be damaged.
         names = ("params", "batch_stats")
-        return {name: handler.metadata(folder / name).tree for name in names}
+        with _late_answers_left_out():
+            return {name: handler.metadata(folder / name).tree for name in names}
     except Exception as error:
         raise DamagedError(
             f"checkpoint {manager.directory}/{step} cannot be read: its metadata is "
             f"missing or damaged"
         ) from error
+
+
+@contextlib.contextmanager
+def _late_answers_left_out() -> Iterator[None]:
+    """Keeps TensorStore's answers that nobody waits for any longer off the screen.
+
+    Where an array cannot be read Orbax closes its event loop. Threads of TensorStore
+    that read others complain of that, when they come to it: after an error what leaves
+    them out stays.
+    """
+    before = sys.unraisablehook
+
+    def pass_on(unraisable: Any) -> None:
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = pass_on
+    yield
+    sys.unraisablehook = before
 
 
 def digests_of(items: dict[str, Any]) -> dict[str, str]:

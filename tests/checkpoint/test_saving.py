@@ -1,8 +1,12 @@
 """Checkpoints: what was saved is what is read, or an error says why not."""
 
+import subprocess
+import sys
+
 import jax
 import numpy as np
 import pytest
+import saved
 import small
 from saved import damage
 
@@ -131,6 +135,19 @@ def test_metadata_that_is_missing_is_damage_for_all(tmp_path):
     (tmp_path / "checkpoints" / "2" / "params" / "_METADATA").unlink()
     assert checkpoint.load_variables(tmp_path)[2] == 1
     assert_equal(restore(tmp_path)[0], items(1))
+
+
+def test_many_missing_arrays_are_told_once(tmp_path):
+    """TensorStore still reads others when Orbax has given up."""
+    saved.run(tmp_path, 1, 2)
+    for item in ("params", "batch_stats"):
+        for file in (tmp_path / "checkpoints" / "2" / item / "d").iterdir():
+            file.unlink()
+    code = f"import qcs_jax; print(qcs_jax.load({str(tmp_path)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "step 1 on toy" in done.stdout
+    assert "Event loop is closed" not in done.stderr
+    assert done.stderr.count("\n") == 2 and "cannot be read" in done.stderr
 
 
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):

@@ -8,6 +8,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 
 import prepare
 import pytest
@@ -66,6 +67,13 @@ def test_synthetic_faces(run, tmp_path):
     assert code == 0 and "already prepared" in out and "surprise" in out
     after = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
     assert after == before
+
+
+def test_nothing_is_left_in_the_temporary_folder(run, pets, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    assert run("image_folder", f"--manual_dir={pets}")[0] == 0
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_what_is_known_of_the_faces(run, stored, tmp_path):

@@ -229,7 +229,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
             total_steps=9,
         )
         with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
-            fresh = functools.partial(loop._fresh_state, run, optimizer)
+            fresh = functools.partial(loop._fresh, run, optimizer)
             return loop._start(run, optimizer, checkpoints, fresh)
 
     saved = pth(path, model)
