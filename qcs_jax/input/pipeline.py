@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 
 import grain
 import jax
@@ -159,9 +160,28 @@ def iterate(
     if workers:
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
+        _start_tracker()
         options = grain.MultiprocessingOptions(workers)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(dataset)
+
+
+def _start_tracker() -> None:
+    """Starts the process that removes shared memory which others leave behind.
+
+    After an error in a worker there is some, of batches that nobody takes any more. It
+    would warn of them as of a mistake.
+    """
+    name = "PYTHONWARNINGS"
+    before = os.environ.get(name)
+    quiet = f"ignore::UserWarning:{resource_tracker.__name__}"
+    os.environ[name] = f"{before},{quiet}" if before else quiet
+    try:
+        resource_tracker.ensure_running()  # unless it runs
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _depend_on_parent(*_: int) -> None:

@@ -102,6 +102,13 @@ def test_into_the_folder_where_one_is(run, tmp_path, monkeypatch):
     assert found == {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.parametrize("format", ["hub", "web"])
+def test_a_network_is_called_as_its_folder_even_if_that_is_no_text(format):
+    out = f"--out={os.fsdecode(b'caf' + bytes([0xE9]))}"
+    args = command._parse(["--checkpoint=run", f"--format={format}", out])
+    assert command._options(args, small.trained())["name"] == "caf\ufffd"
+
+
 def test_wrong_folding_is_refused(run, tmp_path, monkeypatch):
     """The oracle is the network as it was trained."""
     monkeypatch.setattr(folded, "_shift", lambda taps, h, w: taps[:1, :1])

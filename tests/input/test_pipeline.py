@@ -3,6 +3,10 @@
 import contextlib
 import functools
 import itertools
+import os
+import subprocess
+import sys
+from multiprocessing import shared_memory
 
 import memory_source
 import numpy as np
@@ -178,6 +182,37 @@ def test_worker_processes_change_nothing():
     with contextlib.closing(pipeline.iterate(batches(), 4, workers=2)) as parallel:
         for step, batch in enumerate(itertools.islice(parallel, 3), 4):
             assert_same(batch, batches()[step])
+
+
+LEAVING = """
+import contextlib
+from multiprocessing import shared_memory
+import grain
+from qcs_jax.input import pipeline
+
+numbers = grain.MapDataset.range(4)
+with contextlib.closing(pipeline.iterate(numbers, 0, workers=1)) as iterator:
+    print(next(iterator))
+del iterator
+left = shared_memory.SharedMemory(create=True, size=1)
+left.close()
+print(left.name)
+"""
+
+
+def test_shared_memory_that_is_left_goes_without_a_word():
+    """After the error of a worker some is, of batches that it had made before."""
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", LEAVING],
+        env=os.environ | path,
+        capture_output=True,
+        text=True,
+    )
+    first, left = done.stdout.split()
+    assert (first, done.stderr) == ("0", "")
+    with pytest.raises(FileNotFoundError):
+        shared_memory.SharedMemory(left)
 
 
 @pytest.mark.parametrize("batch_size", [4, 8, 48])
