@@ -179,8 +179,8 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     [
         ((), "--config"),
         (("--config=configs/demo.py", "--mode=speed"), "--mode: invalid choice"),
-        (("--config=configs/demo.py", "--steps=0"), "--steps: invalid"),
-        (("--config=configs/demo.py", "--link=nan"), "--link: invalid"),
+        (("--config=configs/demo.py", "--steps=0"), "'0': give a number"),
+        (("--config=configs/demo.py", "--link=nan"), "give a number above 0"),
         (("--config=configs/demo.py", "--config.steps=3"), "no field 'steps'"),
     ],
 )
