@@ -10,7 +10,7 @@ import { clip, resize, rint, transform } from "./pillow.js";
 
 // Crops of data sets are squares of 48 to 112 pixels, or of what their networks take.
 const CROP = 128;
-const FITS = 0.5; // overlap (IoU) of most of them with what would be cut out of them
+const FITS = 0.4; // overlap (IoU) of most of them with what would be cut out of them
 
 /**
  * Whether an image is cut out around its face already, as data sets have it.
