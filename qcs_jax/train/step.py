@@ -62,12 +62,11 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def replicate(tree: Any) -> Any:
-    """Copies a tree to all devices, laid out as the steps return it.
+    """Copies a tree to all devices of this process, laid out as the steps return it.
 
-    A state that enters its first step in any other layout makes XLA compile twice.
+    A state that enters its first step in any other layout makes XLA compile twice; in
+    several processes, what is not laid out so is copied for every step.
     """
-    if jax.process_count() > 1:  # pmap itself places what each host holds
-        return tree
     mesh = jax.sharding.Mesh(jax.local_devices(), (AXIS,))
     everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.device_put(tree, everywhere)

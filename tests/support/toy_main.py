@@ -3,12 +3,34 @@
 python toy_main.py --config=tests/support/toy_recipe.py ...
 """
 
+import functools
+
+import jax
 import pytest
 import toy
 
 from qcs_jax import main
 from qcs_jax.system import command
+from qcs_jax.train import evaluate, step
+
+
+def weights_stay(*model, **options):
+    """`make_eval_step`, failing if the weights come from the host for every batch."""
+    eval_step = step.make_eval_step(*model, **options)
+    mesh = jax.sharding.Mesh(jax.local_devices(), (step.AXIS,))
+    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(step.AXIS))
+
+    @functools.wraps(eval_step)
+    def guarded(variables, images):
+        images = jax.device_put(images, divided)
+        with jax.transfer_guard_host_to_device("disallow"):
+            return eval_step(variables, images)
+
+    return guarded
+
 
 if __name__ == "__main__":
-    toy.install(pytest.MonkeyPatch())
+    patch = pytest.MonkeyPatch()
+    toy.install(patch)
+    patch.setattr(evaluate, "make_eval_step", weights_stay)
     command.start(main.main)
