@@ -1,4 +1,8 @@
-"""The checkpoints of a run that is being trained."""
+"""The checkpoints of a run that is being trained.
+
+In several processes, which hold the same state, the first one writes them all. What
+became of it all know: none waits for another whose disk has failed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import contextlib
 import logging
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,6 +21,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import check_same_network
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError, NotSavedError
+from qcs_jax.checkpoint.finite import not_finite
 from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
@@ -24,17 +29,21 @@ from qcs_jax.checkpoint.storage import (
     read_description,
     read_items,
 )
+from qcs_jax.checkpoint.together import together
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
 
 logger = logging.getLogger(__name__)
 
 _BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
 
+_Restored = tuple[int, dict[str, Any], dict]  # step, items and description
+
 
 class Checkpoints:
     """The checkpoints of one run, newest ones and the best.
 
-    Use as a context manager: leaving it waits for the save under way.
+    Use as a context manager: leaving it waits for the save under way. All processes
+    call the same methods.
     """
 
     def __init__(self, workdir: str | pathlib.Path, *, keep: int, metric: str):
@@ -62,14 +71,23 @@ class Checkpoints:
         self._options = ocp.CheckpointManagerOptions(
             preservation_policy=policy, best_fn=value, cleanup_tmp_directories=True
         )
+        self._first = not jax.process_index()
+        if self._first:
+            self._open()
+
+    def _open(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
         self._manager = open_manager(self.directory, self._options)
 
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        with self._told():
-            self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None:  # after an error the others need not come here
+            self.wait()
+        if self._first:
+            with self._told():
+                self._manager.close()
 
     def save(
         self,
@@ -89,14 +107,41 @@ class Checkpoints:
         Raises:
           NotSavedError: if it cannot be written, or would not fit on the disk. Those
             before are whole, and others can be saved.
-          CheckpointError: if there is a checkpoint of this step or a later one; or, in
-            several processes, if this one cannot write it.
+          FloatingPointError: if a number in `items` is not finite.
+          CheckpointError: if there is a checkpoint of this step or a later one.
         """
+        self._write(lambda: self._save(step, items, description, metrics))
+
+    def finish(self, step: int, items: dict[str, Any], description: dict) -> None:
+        """Returns when this step is on disk, saving it unless that has begun.
+
+        For arguments and errors see `save`.
+        """
+
+        def work() -> None:
+            if self._manager.latest_step() != step:
+                self._save(step, items, description)
+            self._wait()
+
+        self._write(work)
+
+    def _write(self, work: Callable[[], None]) -> None:
+        together(work if self._first else lambda: None)
+
+    def _save(
+        self,
+        step: int,
+        items: dict[str, Any],
+        description: dict,
+        metrics: dict[str, float] | None = None,
+    ) -> None:
         items = jax.tree.map(np.asarray, jax.device_get(items))
         try:
-            self.wait()
+            self._wait()
         except NotSavedError as error:  # the one before; this one may succeed
             logger.warning("%s", error)
+        if wrong := not_finite(items):
+            raise FloatingPointError(f"{wrong}; they are not saved")
         self._check_space(step, items)
         trees = {name: ocp.args.PyTreeSave(items[name]) for name in ITEMS}
         hashed = {**items, "config": description}
@@ -124,21 +169,24 @@ class Checkpoints:
         Raises:
           NotSavedError: if it could not be written.
         """
+        self._write(self._wait)
+
+    def _wait(self) -> None:
         with self._told():
             self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
-        return self._manager.latest_step()
+        """The newest step, which may still be on its way to the disk."""
+        if self._first:
+            return self._manager.latest_step()
+        return newest_step(self.directory.parent)
 
     def _check_space(self, step: int, items: dict[str, Any]) -> None:
         # Orbax would fail in the background, half-way.
         needed = sum(x.nbytes for x in jax.tree.leaves(items)) + _BESIDES
         with self._told():
             free = shutil.disk_usage(self.directory).free
-        fits = np.bool_(free >= needed)
-        if jax.process_count() > 1:  # all save, or none
-            fits = multihost_utils.broadcast_one_to_all(fits)
-        if not fits:
+        if free < needed:
             raise NotSavedError(
                 f"step {step} is not saved: {self.directory} has {free / 1e6:.1f} MB "
                 f"of space, a checkpoint needs {needed / 1e6:.1f}. {self._newest()}"
@@ -150,13 +198,9 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            kind: type[CheckpointError] = NotSavedError
-            if jax.process_count() > 1:  # the others do not know, and wait in Orbax
-                kind = CheckpointError
-            else:  # Orbax would raise it again and again
-                self._manager = open_manager(self.directory, self._options)
+            self._open()  # else Orbax would raise it again and again
             first = str(error).strip().partition("\n")[0][:200]
-            raise kind(
+            raise NotSavedError(
                 f"a checkpoint could not be written to {self.directory}: {first}. "
                 f"{self._newest()}"
             ) from error
@@ -184,8 +228,24 @@ class Checkpoints:
           no checkpoint.
 
         Raises:
-          CheckpointError: if the checkpoints are of another network, or all damaged.
+          CheckpointError: if the checkpoints are of another network, or all damaged; in
+            several processes, if not all of them can read the same one.
         """
+        found = together(
+            lambda: self._newest_whole(template, description) if self._first else None
+        )
+        if jax.process_count() > 1:
+            mine = np.int32(-1 if found is None else found[0])
+            step = int(multihost_utils.broadcast_one_to_all(mine))
+            if step >= 0:
+                found = together(
+                    lambda: found if self._first else self._same(step, template)
+                )
+        return None if found is None else found[1:]
+
+    def _newest_whole(
+        self, template: dict[str, Any], description: dict
+    ) -> _Restored | None:
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
@@ -193,18 +253,33 @@ class Checkpoints:
                 fix = "Give this run a --workdir of its own."
                 check_same_network(self.directory, found, description, fix=fix)
                 items = read_items(self._manager, step, template)
+                if wrong := not_finite(items):
+                    raise DamagedError(f"checkpoint {self.directory}/{step}: {wrong}")
             except DamagedError as error:
                 logger.warning("%s; trying an older one", error)
                 damaged.append(step)
                 continue
             self._set_aside(damaged)
-            return items, found
+            return step, items, found
         if damaged:
             raise CheckpointError(
                 f"every checkpoint in {self.directory} is damaged (steps {damaged}). "
                 f"Delete that folder to start over, or restore it from a backup."
             )
         return None
+
+    def _same(self, step: int, template: dict[str, Any]) -> _Restored:
+        """Reads what the first process has found to be whole."""
+        options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+        try:
+            with open_manager(self.directory, options) as manager:
+                found, _ = read_description(manager, step)
+                return step, read_items(manager, step, template), found
+        except (OSError, ValueError) as error:
+            raise CheckpointError(
+                f"{error}. Process 0 can read it: give all processes one --workdir, in "
+                f"a folder that they share"
+            ) from error
 
     def _set_aside(self, steps: list[int]) -> None:
         for step in steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import logging
@@ -53,6 +54,14 @@ class _Manager(ocp.CheckpointManager):
 def open_manager(
     directory: pathlib.Path, options: ocp.CheckpointManagerOptions
 ) -> ocp.CheckpointManager:
+    """Opens the checkpoints in a folder, which exists unless they are only read.
+
+    Each process has them to itself: as Orbax does it, one whose disk fails leaves the
+    others waiting.
+    """
+    me = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=me, active_processes={me})
+    options = dataclasses.replace(options, create=False, multiprocessing_options=alone)
     handlers = {name: ocp.PyTreeCheckpointHandler() for name in ITEMS}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in ("config", "digests")}
     return _Manager(directory, options=options, item_handlers=handlers)

@@ -17,6 +17,7 @@ from absl import logging as absl_logging
 
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
+from qcs_jax.checkpoint.finite import not_finite
 from qcs_jax.config import FIELDS, Role, fields_with, flatten
 from qcs_jax.config.network import create_model
 from qcs_jax.images.datasets import DRAWN
@@ -179,12 +180,19 @@ def load_variables(
       `{"params": ..., "batch_stats": ...}`, the description, and the step.
 
     Raises:
-      CheckpointError: if there is none, or it is damaged.
+      CheckpointError: if there is none, it is damaged, or a number is not finite.
       UserError: if it is one of Orbax, which is not installed.
     """
     if file := weights.find(path):
-        return weights.load(file, branch=branch)
-    return _load_orbax(pathlib.Path(path), step, branch)
+        found = weights.load(file, branch=branch)
+    else:
+        found = _load_orbax(pathlib.Path(path), step, branch)
+    if wrong := not_finite(found[0]):
+        raise CheckpointError(
+            f"{path}, step {found[2]}, is no network: {wrong}. Give an earlier "
+            f"checkpoint of the run, or train again"
+        )
+    return found
 
 
 def _load_orbax(

@@ -10,6 +10,7 @@ import numpy as np
 
 from qcs_jax.export.served import OUTPUTS, Exported, Served
 from qcs_jax.images.decode import decode
+from qcs_jax.metrics.counts import finite
 from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)
@@ -53,6 +54,7 @@ def largest_difference(served: Served, exported: Exported, tolerance: float) -> 
 
     Raises:
       ExportError: if a difference is larger, or not a number.
+      NotFiniteError: if a logit of the network is not finite.
     """
     rng = np.random.default_rng(0)
     differences = []
@@ -60,6 +62,7 @@ def largest_difference(served: Served, exported: Exported, tolerance: float) -> 
         shape = (count, served.resize, served.resize, 3)
         images = served.prepare(rng.integers(0, 256, shape, np.uint8))
         expected, found = served.run(images), exported(images)
+        finite(expected["logits"])
         differences.append([_difference(found[x], expected[x]) for x in OUTPUTS])
     largest = dict(zip(OUTPUTS, np.max(differences, axis=0), strict=True))
     for name, difference in largest.items():
@@ -112,13 +115,15 @@ def measure(
 
     Raises:
       UserError: for a file that is not an image.
+      NotFiniteError: if a logit, of either, is not finite.
     """
     answers = []
     for i in range(0, len(paths), _AT_ONCE):
         pixels = [read(path, served.resize) for path in paths[i : i + _AT_ONCE]]
         images = served.prepare(np.stack(pixels))
         outputs = served.run(images), exported(images)
-        answers.append([output["logits"].argmax(axis=1) for output in outputs])
+        logits = [finite(output["logits"]) for output in outputs]
+        answers.append([x.argmax(axis=1) for x in logits])
     ours, theirs = np.concatenate(answers, axis=1)
     return Accuracy(
         len(labels),

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from qcs_jax.system.errors import UserError
+
 BINS = 15  # of confidence, for the calibration error
 LEVEL = 0.95  # of intervals
 RESAMPLES = 10_000
@@ -13,6 +15,10 @@ RESAMPLES = 10_000
 # Sums of real numbers are kept as whole multiples of this, so that they come out the
 # same in whatever order examples are counted.
 UNIT = 2.0**-30
+
+
+class NotFiniteError(UserError, FloatingPointError):
+    """A network gives logits that are no finite numbers."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,9 +154,26 @@ def intervals(
     }
 
 
+def finite(logits: np.ndarray) -> np.ndarray:
+    """Returns `[m, k]` logits as they are.
+
+    Raises:
+      NotFiniteError: if one is no finite number: which is the largest means nothing.
+    """
+    if wrong := np.count_nonzero(~np.isfinite(logits).all(axis=-1)):
+        raise NotFiniteError(
+            f"what the network says of {wrong} of {len(logits)} images is not finite: "
+            f"its weights are not, or too large"
+        )
+    return logits
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns float64 logarithms of the probabilities, over the last axis."""
-    x = logits.astype(np.float64)
+    """Returns float64 logarithms of the probabilities, over the last axis.
+
+    For errors see `finite`.
+    """
+    x = finite(logits).astype(np.float64)
     x = x - x.max(axis=-1, keepdims=True)  # the exponentials do not overflow
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 

@@ -122,8 +122,8 @@ def _parse_row(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[f
         if name not in names:
             raise ValueError(f"{name!r} is none of the classes {', '.join(names)}")
     numbers = [float(text) for text in texts]
-    if not all(0 <= number <= 1.0001 for number in numbers):
-        raise ValueError("a probability is not between 0 and 1")
+    if wrong := [x for x in numbers if not 0 <= x <= 1.0001]:
+        raise ValueError(f"a probability is {wrong[0]:g}, not between 0 and 1")
     if numbers[names.index(prediction)] < max(numbers):
         raise ValueError(f"{prediction!r} is not the most probable class")
     return image, names.index(label), numbers

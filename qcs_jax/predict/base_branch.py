@@ -15,6 +15,7 @@ import numpy as np
 
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels
+from qcs_jax.metrics.counts import finite
 from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.faces import Face, path_of, read
@@ -40,11 +41,15 @@ class Pass(NamedTuple):
     features: Any  # [likewise, C]
 
     def fetch(self) -> Pass:
-        """Waits for the network; drops what the batch was filled up with."""
+        """Waits for the network; drops what the batch was filled up with.
+
+        Raises:
+          NotFiniteError: if a logit is not finite.
+        """
         count = sum(isinstance(face, Decoded) for face in self.faces)
         # Slicing on the device would compile for every count.
         logits, features = jax.device_get((self.logits, self.features))
-        return Pass(self.faces, logits[:count], features[:count])
+        return Pass(self.faces, finite(logits[:count]), features[:count])
 
 
 class BaseBranch:

@@ -54,7 +54,7 @@ def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
       failure: Exit status after a mistake of the user's.
 
     Returns:
-      Exit status: that of `work`; `failure` after a mistake, or after a loss that is
+      Exit status: that of `work`; `failure` after a mistake, or after training that is
       not finite; 128 plus its number after a signal, 130 after Ctrl-C; 141 when nobody
       reads the output any longer, as after `| head`.
     """

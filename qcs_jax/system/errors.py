@@ -9,12 +9,13 @@ class UserError(ValueError):
 
 
 class Interrupted(Exception):
-    """A signal ended the work after its state was saved.
+    """A signal ended the work.
 
     Attributes:
       signum: Number of the signal.
+      saved: Whether all processes of the work have saved its state before.
     """
 
-    def __init__(self, signum: int, message: str):
+    def __init__(self, signum: int, message: str, *, saved: bool = False):
         super().__init__(message)
-        self.signum = signum
+        self.signum, self.saved = signum, saved

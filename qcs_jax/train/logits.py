@@ -11,6 +11,7 @@ from jax.experimental import multihost_utils
 
 from qcs_jax.input.pipeline import Change, eval_batches
 from qcs_jax.input.sources import Source
+from qcs_jax.metrics.counts import finite
 from qcs_jax.train.run import Run
 
 EvalStep = Callable[[dict, Any], jax.Array]
@@ -31,6 +32,9 @@ def predict_split(
       variables: Parameters and running statistics, from `replicate`.
       source: The split.
       change: See `eval_batches`.
+
+    Raises:
+      NotFiniteError: if one is not finite.
     """
     found: list[Any] = []
     numbers = []
@@ -51,4 +55,4 @@ def predict_split(
     logits[order[order >= 0]] = rows[order >= 0]  # -1 filled the last batch up
     if jax.process_count() > 1:  # each host has filled in its own rows
         logits = np.asarray(multihost_utils.process_allgather(logits)).sum(axis=0)
-    return logits
+    return finite(logits)

@@ -8,7 +8,7 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -63,8 +63,8 @@ def train_and_evaluate(
     Raises:
       UserError: for an impossible configuration, a data set that is missing or does
         not fit, or checkpoints of another network.
-      FloatingPointError: if the loss is not finite; names step, terms and the last
-        good checkpoint.
+      FloatingPointError: if a loss, a gradient, the state or an answer is not finite;
+        names step, terms and the last good checkpoint.
       Interrupted: after a signal, with the state saved.
     """
     compilation_cache.enable()  # a resumed run or another seed compiles nothing again
@@ -221,8 +221,23 @@ class _Loop:
         if reports is None:
             return
         scalars = scalars_of(reports)
-        check_finite(step, scalars, self.checkpoints.latest_step())
+        with self._finite(step):
+            check_finite(scalars)
         self.writer.train(step, scalars)
+
+    @contextlib.contextmanager
+    def _finite(self, step: int) -> Iterator[None]:
+        """Says where a run was that is not finite any more, and how it can go on."""
+        try:
+            yield
+        except FloatingPointError as error:
+            saved, folder = self.checkpoints.latest_step(), self.checkpoints.directory
+            good = "was not yet made" if saved is None else f"is {folder / str(saved)}"
+            raise FloatingPointError(
+                f"training is not finite at step {step}: {error}. The last good "
+                f"checkpoint {good}. Lower optimizer.learning_rate, or look at the "
+                f"images."
+            ) from error
 
     def _is_due(self, step: int) -> bool:
         """Whether evaluation and checkpoint follow this step."""
@@ -237,13 +252,15 @@ class _Loop:
         splits = {"held_out": run.splits.held_out, "test": run.splits.test}
         for kind, source in splits.items():
             if source is not None:
-                logits = predict_split(run, self._eval_step, variables, source)
+                with self._finite(step):
+                    logits = predict_split(run, self._eval_step, variables, source)
                 measured[kind] = Counts.of(logits, source.labels).metrics()
                 self.writer.write(step, kind, {"epoch": epoch, **measured[kind]})
         self.writer.say(progress_line(epoch, step, measured))
         choosing = next(iter(measured.values()))
         try:
-            self.checkpoints.save(step, _items(state), self.description, choosing)
+            with self._finite(step):
+                self.checkpoints.save(step, _items(state), self.description, choosing)
         except NotSavedError as error:
             if step == run.total_steps:
                 raise
@@ -251,11 +268,11 @@ class _Loop:
         self.writer.restart_clock(step)
 
     def _stop(self, step: int, state: TrainState, signum: int) -> None:
-        if self.checkpoints.latest_step() != step:
-            self.checkpoints.save(step, _items(state), self.description)
-        self.checkpoints.wait()  # while another signal still does no harm
+        with self._finite(step):  # another signal still does no harm
+            self.checkpoints.finish(step, _items(state), self.description)
         raise Interrupted(
             signum,
             f"stopped by signal {signum} after step {step} of {self.run.total_steps}; "
             f"the state is saved, the same command resumes",
+            saved=True,
         )

@@ -32,18 +32,15 @@ def scalars_of(reports: dict) -> dict[str, float]:
     return {name: float(value) for name, value in scalars.items()}
 
 
-def check_finite(step: int, scalars: dict[str, float], saved: int | None) -> None:
-    """Raises FloatingPointError, naming the terms, if a loss is not finite.
+def check_finite(scalars: dict[str, float]) -> None:
+    """Raises FloatingPointError, with the terms, if a loss or a gradient is not finite.
 
-    `saved` is the step of the last checkpoint, if there is any.
+    Its gradient can be so where a loss is not; each pass of SAM has its own.
     """
-    losses = {name: value for name, value in scalars.items() if "loss" in name}
-    if not all(map(math.isfinite, losses.values())):
-        terms = ", ".join(f"{name} {value:.6g}" for name, value in losses.items())
-        good = f"is that of step {saved}" if saved else "was not yet made"
+    terms = {x: value for x, value in scalars.items() if "loss" in x or "grad" in x}
+    if not all(map(math.isfinite, terms.values())):
         raise FloatingPointError(
-            f"the loss is not finite at step {step}: {terms}. The last good checkpoint "
-            f"{good}. Lower optimizer.learning_rate, or look at the images."
+            ", ".join(f"{name} {value:.6g}" for name, value in terms.items())
         )
 
 

@@ -11,7 +11,7 @@ import small
 from saved import damage
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint import CheckpointError, Checkpoints
+from qcs_jax.checkpoint import CheckpointError, Checkpoints, saving
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
@@ -148,6 +148,51 @@ def test_many_missing_arrays_are_told_once(tmp_path):
     assert "step 1 on toy" in done.stdout
     assert "Event loop is closed" not in done.stderr
     assert done.stderr.count("\n") == 2 and "cannot be read" in done.stderr
+
+
+def spoil(trees, *path):
+    """Makes one number at a path of keys infinite; the path."""
+    for key in path:
+        trees = trees[key]
+    *_, leaf = jax.tree.leaves(trees)
+    leaf.flat[-1] = np.inf
+    return "/".join(path)
+
+
+PATHS = [
+    ("params", "cross", "csa1", "mlp", "fc1", "bias"),
+    ("batch_stats", "base", "backbone", "stem_norm", "var"),
+    ("train", "opt_state"),
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_what_is_not_finite_is_not_saved(path, tmp_path):
+    save(tmp_path, 1)
+    spoiled = jax.tree.map(np.array, items(2))
+    name = spoil(spoiled, *path)
+    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
+        with pytest.raises(FloatingPointError, match=f"^{name}.* not finite"):
+            checkpoints.save(2, spoiled, DESCRIPTION)
+        assert checkpoints.latest_step() == 1
+        checkpoints.save(2, items(2), DESCRIPTION)
+    assert_equal(restore(tmp_path)[0], items(2))
+
+
+def test_what_an_earlier_version_saved_so_is_left_out(tmp_path, monkeypatch, caplog):
+    save(tmp_path, 1)
+    spoiled = jax.tree.map(np.array, items(2))
+    name = spoil(spoiled, *PATHS[0])
+    with monkeypatch.context() as patch:
+        patch.setattr(saving, "not_finite", lambda trees: "")
+        with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
+            checkpoints.save(2, spoiled, DESCRIPTION)
+    with pytest.raises(CheckpointError, match=f"step 2, is no network: {name} has"):
+        checkpoint.load_variables(tmp_path)
+    assert checkpoint.load_variables(tmp_path, branch="base")[2] == 2  # without cross
+    assert_equal(restore(tmp_path)[0], items(1))
+    assert f"2: {name} has numbers that are not finite; trying" in caplog.text
+    assert (tmp_path / "damaged" / "2").is_dir()
 
 
 def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):

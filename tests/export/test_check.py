@@ -11,6 +11,7 @@ from qcs_jax.export import check
 from qcs_jax.export.served import Served
 from qcs_jax.images.decode import decode
 from qcs_jax.images.folder import labelled_images
+from qcs_jax.metrics.counts import NotFiniteError
 from qcs_jax.system.errors import UserError
 
 
@@ -59,6 +60,19 @@ def test_other_outputs_are_refused(served, one_batch, name, change):
 
     with pytest.raises(check.ExportError, match=f"{name} of random images differ"):
         check.largest_difference(served, run, 1e-5)
+
+
+def test_a_network_that_overflows_is_refused(one_batch, tmp_path):
+    """It would agree with anything that overflows, too."""
+    overflowing = small.trained()
+    overflowing.variables["params"]["base"]["vit"]["head"]["kernel"][:] = 3e38
+    network = Served.of(overflowing)
+    with pytest.raises(NotFiniteError, match="3 of 3 images is not finite"):
+        check.largest_difference(network, network.run, 1e-5)
+    write_photographs(tmp_path)
+    photographs = labelled_images(tmp_path, network.class_names, every_class=False)
+    with pytest.raises(NotFiniteError, match="4 of 4 images is not finite"):
+        check.measure(network, network.run, *photographs)
 
 
 def test_one_weight_in_the_wrong_place_is_refused(served, one_batch):

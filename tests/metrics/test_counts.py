@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from qcs_jax.metrics.counts import BINS, Counts, log_softmax, probabilities
+from qcs_jax.metrics.counts import (
+    BINS,
+    Counts,
+    NotFiniteError,
+    log_softmax,
+    probabilities,
+)
+from qcs_jax.metrics.results import fit_temperature
 
 NAMES = {
     "accuracy",
@@ -169,6 +176,15 @@ def test_extreme_logits_stay_finite(dtype):
     expected = (2e4 + math.log(2) + math.log(3)) / 3
     assert found["nll"] == pytest.approx(expected, rel=1e-6)
     assert counts.bins[:, 0].sum() == 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("measure", [Counts.of, fit_temperature])
+def test_logits_that_are_not_finite_have_no_metrics(measure, value):
+    logits, labels = predictions(m=20)
+    logits[3, 1] = logits[7] = value
+    with pytest.raises(NotFiniteError, match="2 of 20 images is not finite"):
+        measure(logits, labels)
 
 
 def test_computes_in_double_precision():

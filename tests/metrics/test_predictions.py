@@ -66,8 +66,8 @@ HEADER = "id,label,prediction,calm,sad\n"
         (HEADER + "x,calm,sad,0.2,0.8\ny,calm,sad,0.2\n", "line 3: 4 values, not 5"),
         (HEADER + "x,glad,sad,0.2,0.8\n", "'glad' is none of the classes calm, sad"),
         (HEADER + "x,calm,sad,0.2,much\n", "line 2: could not convert"),
-        (HEADER + "x,calm,sad,0.2,nan\n", "not between 0 and 1"),
-        (HEADER + "x,calm,sad,0.2,1.8\n", "not between 0 and 1"),
+        (HEADER + "x,calm,sad,0.2,nan\n", "probability is nan, not between 0 and 1"),
+        (HEADER + "x,calm,sad,0.2,1.8\n", "is 1.8, not between 0 and 1"),
         (HEADER + "x,calm,calm,0.2,0.8\n", "'calm' is not the most probable"),
     ],
 )

@@ -16,6 +16,7 @@ from PIL import Image
 import qcs_jax
 from qcs_jax.checkpoint import trained
 from qcs_jax.images import augment
+from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
 
 K = len(saved.CLASS_NAMES)
@@ -58,6 +59,15 @@ def test_what_is_loaded(classifier):
     assert (classifier.image_size, classifier.resize) == (48, 52)
     for tree in classifier.variables.values():
         assert tree.keys() == {"base"}
+
+
+@pytest.mark.parametrize("ask", ["predict", "classify", "predict_photo"])
+def test_a_network_that_overflows_says_nothing(ask):
+    overflowing = small.trained()
+    overflowing.variables["params"]["base"]["vit"]["head"]["kernel"][:] = 3e38
+    overflowing = Classifier(**vars(overflowing))
+    with pytest.raises(UserError, match="1 of 1 images is not finite"):
+        getattr(overflowing, ask)(small.pixels(36, 36, 3))
 
 
 def test_the_network_is_folded_but_says_the_same(run, classifier):

@@ -8,7 +8,7 @@ import small
 import toy
 
 from qcs_jax.input import pipeline, selection
-from qcs_jax.metrics.counts import Counts
+from qcs_jax.metrics.counts import Counts, NotFiniteError
 from qcs_jax.train import logits as logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 
@@ -62,6 +62,15 @@ def test_what_fills_the_last_batch_up_is_left_out(monkeypatch):
     source = selection.keep(SOURCE, range(3))
     found = logits_of.predict_split(run(), lambda variables, x: x, {}, source)
     np.testing.assert_array_equal(found, [[0.0], [3.0], [2.0]])
+
+
+def test_what_is_not_finite_is_no_answer(monkeypatch):
+    """However it is used: the accuracy on worse images asks for the largest alone."""
+    batches = [(np.array([[np.nan], [1.0]], np.float32), np.array([0, 1]))]
+    monkeypatch.setattr(logits_of, "eval_batches", lambda source, **options: batches)
+    source = selection.keep(SOURCE, range(2))
+    with pytest.raises(NotFiniteError, match="1 of 2 images"):
+        logits_of.predict_split(run(), lambda variables, x: x, {}, source)
 
 
 def test_what_is_done_to_the_images(reference):

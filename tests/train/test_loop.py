@@ -1,7 +1,6 @@
 """Runs: they end where they should, whatever stops them on the way."""
 
 import json
-import math
 import os
 import signal
 
@@ -17,6 +16,7 @@ from qcs_jax.metrics.run_log import read_log
 from qcs_jax.system import files
 from qcs_jax.system.errors import Interrupted, UserError
 from qcs_jax.train import loop, summary
+from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
 
 
@@ -223,18 +223,54 @@ def test_workdir_of_another_network_is_refused(reference, capsys):
     assert final(reference)[0] == before
 
 
-def test_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("name", ["base_loss", "grad_norm", "climbed_grad_norm"])
+def test_what_is_not_finite_stops_the_run(name, tmp_path, monkeypatch, capsys):
     honest = summary.scalars_of
-
-    def poisoned(reports):
-        scalars = honest(reports)
-        return scalars | {"base_loss": math.nan} if scalars else scalars
-
-    monkeypatch.setattr(loop, "scalars_of", poisoned)
+    monkeypatch.setattr(loop, "scalars_of", lambda told: honest(told) | {name: np.nan})
     assert main.run("train", config(), tmp_path, "command") == 1
     message = capsys.readouterr().err
-    assert "the loss is not finite at step 1" in message
-    assert "base_loss nan" in message and "checkpoint was not yet made" in message
+    assert "training is not finite at step 1: " in message
+    assert f"{name} nan" in message and "checkpoint was not yet made" in message
+
+
+def spoil(monkeypatch, step, part):
+    """Makes a part of the state infinite in a step whose report is as always."""
+    honest = TrainStep.__call__
+
+    def spoiled(self, state, batch, rate):
+        state, reports = honest(self, state, batch, rate)
+        if int(state.step) == step:
+            leaves, tree = jax.tree.flatten(getattr(state, part))
+            leaves[-1] = jax.device_put(np.full_like(leaves[-1], np.inf))
+            state = state.replace(**{part: jax.tree.unflatten(tree, leaves)})
+        return state, reports
+
+    monkeypatch.setattr(TrainStep, "__call__", spoiled)
+
+
+@pytest.mark.parametrize(
+    "step, part, signum, told",
+    [
+        (12, "params", None, "what the network says of 21 of 21 images is not finite"),
+        (12, "opt_state", None, "train/opt_state/0/nu/"),
+        (10, "batch_stats", signal.SIGTERM, "batch_stats/base/"),
+        (9, "params", signal.SIGTERM, "params/base/"),
+    ],
+)
+def test_a_state_that_is_not_finite_is_never_saved(
+    step, part, signum, told, tmp_path, monkeypatch, capsys, reference
+):
+    with monkeypatch.context() as patch:
+        spoil(patch, step, part)
+        if signum is not None:
+            stop_at(patch, step, lambda: os.kill(os.getpid(), signum))
+        assert main.run("train", config(), tmp_path, "command") == 1
+    message = capsys.readouterr().err
+    assert f"training is not finite at step {step}: " in message and told in message
+    assert f"The last good checkpoint is {tmp_path / 'checkpoints' / '6'}." in message
+    assert checkpoint.newest_step(tmp_path) == 6
+    loop.train_and_evaluate(config(), tmp_path)
+    assert_same_run(tmp_path, reference)
 
 
 def test_batch_that_cannot_be_split_is_an_error():

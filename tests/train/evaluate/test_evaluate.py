@@ -181,3 +181,17 @@ def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypat
     assert evaluation.folder == pathlib.Path("runs/mine/at_12")
     assert written(tmp_path / evaluation.folder)[0] == evaluation.measured
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_network_that_overflows_is_not_evaluated(
+    finished, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    variables, description, step = load_variables(finished / "plain")
+    head = variables["params"]["base"]["vit"]["head"]
+    head["kernel"] = np.copysign(np.float32(3e38), head["kernel"])
+    weights.save("mine.safetensors", variables, description | {"step": step})
+    assert main.run("eval", toy.config(), "mine.safetensors", "command") == 1
+    error = capsys.readouterr().err
+    assert "says of 21 of 21 images is not finite" in error
+    assert not (tmp_path / "runs").exists()
