@@ -75,10 +75,15 @@ class Writer:
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         for output in (self._bar, self._log, self._events):
-            if output is not None:
-                output.close()
+            try:
+                if output is not None:
+                    output.close()
+            except OSError as error:
+                if kind is None:  # else what ends the run is what is to be told
+                    path = str(self._path)
+                    raise OSError(error.errno, error.strerror, path) from error
 
     def advance(self) -> None:
         """One more step was dispatched. The first one, which compiled, shows the bar.

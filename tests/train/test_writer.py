@@ -78,3 +78,18 @@ def test_other_processes_say_nothing(tmp_path, capsys):
     write(tmp_path, quiet=True)
     assert capsys.readouterr() == ("", "")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_does_not_hide_why_a_run_ends(tmp_path):
+    def end(error=None):
+        with create(tmp_path) as output:
+            output._log.close()
+            output._log = open("/dev/full", "a")
+            output.write(1, "train", {"loss": 1.0})
+            if error:
+                raise error
+
+    with pytest.raises(KeyError):
+        end(KeyError())
+    with pytest.raises(OSError, match="No space left .*log.jsonl"):
+        end()
