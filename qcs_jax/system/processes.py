@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -80,10 +81,10 @@ class Meeting:
                 try:
                     yield
                     watch.all_done()
-                except Interrupted:  # in training, all of them are
-                    watch.leave(self.patience)
+                except Interrupted as stopped:
+                    watch.leave(self.patience if stopped.saved else _LEAVE)
                     raise
-                except (UserError, OSError, FloatingPointError):
+                except (UserError, OSError, FloatingPointError, KeyboardInterrupt):
                     watch.leave(_LEAVE)
                     raise
                 except Exception:
@@ -169,7 +170,7 @@ class _Watch:
 
     def __init__(self, patience: int, after_loss: Callable[[], str]):
         self._patience, self._after_loss = patience, after_loss
-        self._done = threading.Event()
+        self._done, self._until = threading.Event(), 0.0
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def start(self) -> None:
@@ -197,9 +198,11 @@ class _Watch:
         """Ends the watch; process 0 waits so long for all others to have left."""
         import jax
 
+        self._until = time.monotonic() + seconds
         self._done.set()
-        if not self._me:  # who is still there would miss it
-            self._thread.join(seconds)
+        # Who is still there would miss process 0; and Python aborts if it ends while
+        # the thread asks.
+        self._thread.join(seconds + self._patience)
         jax.distributed.shutdown()
 
     def _look(self) -> None:
@@ -211,7 +214,7 @@ class _Watch:
             except Exception:  # process 0, who knows, does not answer
                 alive = set(everyone) - {0}
             if self._done.is_set():
-                if alive <= {self._me} or self._me:
+                if alive <= {self._me} or self._me or time.monotonic() > self._until:
                     return
             elif lost := sorted(set(everyone) - alive):
                 self.end(lost)

@@ -27,7 +27,7 @@ from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.system.versions import versions
 from qcs_jax.train import corrupted
-from qcs_jax.train.fingerprint import fingerprint, known
+from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, known
 from qcs_jax.train.logits import predict_split
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
@@ -111,6 +111,7 @@ def evaluate_run(
     folder = root / _subfolder(run, trained, named=trained.chosen == AS_NAMED)
     own = folder == root
     found = fingerprint(trained, test)
+    check_same_everywhere(found)
     if not again:
         places = [folder, root / _subfolder(run, trained, named=True)][: 1 + own]
         for place in places:

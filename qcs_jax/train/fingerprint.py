@@ -6,10 +6,14 @@ import hashlib
 import json
 import pathlib
 
+import numpy as np
+from jax.experimental import multihost_utils
+
 from qcs_jax.checkpoint import Trained
 from qcs_jax.input.sources import Source
 from qcs_jax.metrics.predictions import PREDICTIONS_FILE
 from qcs_jax.metrics.run_log import METRICS_FILE
+from qcs_jax.system.errors import UserError
 from qcs_jax.system.versions import versions
 
 _READ_AT_ONCE = 1024
@@ -27,6 +31,21 @@ def fingerprint(trained: Trained, test: Source) -> dict[str, str]:
       "images": of names, labels, classes and the images themselves, in their order.
     """
     return {"network": trained.digest, "images": _of_images(test)}
+
+
+def check_same_everywhere(found: dict[str, str]) -> None:
+    """Raises UserError unless all processes, where there are several, have this one.
+
+    Each answers for a part of the images, by the weights that it has read.
+    """
+    mine = np.array([int(digest[:8], 16) for digest in found.values()], np.uint32)
+    everywhere = multihost_utils.process_allgather(mine)
+    for of, digests in zip(found, everywhere.reshape(-1, len(found)).T, strict=True):
+        if (digests != digests[0]).any():
+            raise UserError(
+                f"the processes do not see the same {of}: give all of them one "
+                f"--workdir and one --config.data.dir, with the same in it"
+            )
 
 
 def known(folder: pathlib.Path, wanted: dict[str, str]) -> dict | None:

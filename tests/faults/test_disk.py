@@ -1,6 +1,7 @@
 """A full disk costs a run nothing while its process lives."""
 
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,28 @@ def test_nothing_is_lost_while_the_disk_is_full(disk, tmp_path):
     epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
     for folder in (workdir, tmp_path / "uninterrupted"):
         with Fleet(folder, epochs, count=1) as run:
+            assert run.ends()[0][0] == 0
+    assert_same(workdir, tmp_path / "uninterrupted")
+
+
+def test_a_disk_that_fails_one_of_two_ends_both_and_loses_nothing(tmp_path):
+    """It writes no file that is as large as an array."""
+    workdir = tmp_path / "run"
+    with Fleet(workdir, "--config.train.epochs=2000") as run:
+        run.wait_for_step(20)
+        resource.prlimit(run.processes[0].pid, resource.RLIMIT_FSIZE, (4096, 4096))
+        line = run.processes[0].stderr.readline
+        while "a checkpoint could not be written to" not in (said := line()):
+            assert said
+        run.processes[1].send_signal(signal.SIGTERM)  # training went on
+        ended = run.ends(60)
+    assert [status for status, _, _ in ended] == [1, 1]
+    *_, last = ended[0][2].splitlines()
+    assert last.startswith("error: a checkpoint could not be written to")
+    assert ended[1][2] == "error: process 0 cannot use the checkpoints, and says why\n"
+    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
+    for folder in (workdir, tmp_path / "uninterrupted"):
+        with Fleet(folder, epochs, count=1, devices=2) as run:
             assert run.ends()[0][0] == 0
     assert_same(workdir, tmp_path / "uninterrupted")
 

@@ -1,6 +1,7 @@
 """Several processes give what one gives, and end together whatever happens to one."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -99,6 +100,80 @@ def test_all_stop_at_the_same_step_and_one_goes_on(signals, tmp_path):
     for workdir in (tmp_path / "run", tmp_path / "uninterrupted"):
         train(workdir, epochs, count=1, devices=2)
     assert_same(tmp_path / "run", tmp_path / "uninterrupted")
+
+
+def test_all_leave_the_damaged_checkpoint(pair, tmp_path):
+    workdir = shutil.copytree(pair[0], tmp_path / "run")
+    (workdir / "checkpoints" / "12" / "config" / "metadata").unlink()
+    with Fleet(workdir, variant="qcs") as run:
+        (status, out, told), (other, _, silent) = run.ends()
+    assert (status, other, silent) == (0, 0, "")
+    assert "resuming after step 6 of 12" in out and "trying an older one" in told
+    assert (workdir / "damaged" / "12" / "params").is_dir()
+    assert_same(workdir, pair[0])
+
+
+def test_one_that_cannot_read_the_checkpoints_stops_all(pair, tmp_path):
+    """As with a disk of its own, or one that fails."""
+    workdir = shutil.copytree(pair[0], tmp_path / "run")
+    own = {1: f"--workdir={tmp_path / 'elsewhere'}"}
+    with Fleet(workdir, "--config.train.epochs=3", variant="qcs", own=own) as run:
+        ended = run.ends(100)
+    assert [(status, err.count("\n")) for status, _, err in ended] == [(1, 1)] * 2
+    assert "process 1 cannot use the checkpoints" in ended[0][2]
+    assert "Process 0 can read it: give all processes one --workdir" in ended[1][2]
+    assert_same(workdir, pair[0])
+
+
+def test_two_networks_are_not_evaluated_as_one(pair, tmp_path):
+    """Each process would answer for its part of the images, by weights of its own."""
+    workdir, other = (shutil.copytree(pair[0], tmp_path / x) for x in ("run", "other"))
+    shutil.rmtree(other / "checkpoints" / "12")
+    own = {1: f"--workdir={other}"}
+    with Fleet(workdir, "--mode=eval", variant="qcs", own=own) as run:
+        ended = run.ends(100)
+    assert [(status, err.count("\n")) for status, _, err in ended] == [(1, 1)] * 2
+    assert all("do not see the same network" in err for _, _, err in ended)
+    assert not (workdir / "metrics.json").exists()
+
+
+def is_read(fifo):
+    """Whether a process waits for what is in it."""
+    try:
+        os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)  # stays open: there is more to come
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [{0: signal.SIGTERM}, {1: signal.SIGINT}, {0: signal.SIGINT, 1: signal.SIGINT}],
+    ids=["first", "second", "all"],
+)
+def test_a_signal_ends_the_evaluation_of_all(signals, pair, tmp_path):
+    workdir = shutil.copytree(pair[0], tmp_path / "run")
+    before = {path.name for path in workdir.iterdir()}
+    groups = {i: tmp_path / f"groups{i}.csv" for i in signals}
+    for path in groups.values():
+        os.mkfifo(path)
+    own = {i: f"--groups={path}" for i, path in groups.items()}
+    with Fleet(workdir, "--mode=eval", variant="qcs", own=own) as run:
+        while not all(map(is_read, groups.values())):
+            assert all(process.poll() is None for process in run.processes)
+            time.sleep(0.05)
+        for process, signum in signals.items():
+            run.processes[process].send_signal(signum)
+        ended = run.ends(60)
+    for i, (status, _, err) in enumerate(ended):
+        if i in signals:
+            said = f"stopped by signal {signals[i]}"
+            said = "stopped" if signals[i] == signal.SIGINT else said
+            assert (status, err) == (128 + signals[i], f"{said}\n")
+        else:
+            assert status == GONE and err.count("\n") == 1
+            assert err.startswith(f"error: process {1 - i} is gone")
+    assert {path.name for path in workdir.iterdir()} == before
 
 
 @pytest.mark.parametrize("killed", [0, 1])

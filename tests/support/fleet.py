@@ -28,14 +28,20 @@ class Fleet:
       processes: `subprocess.Popen` each, in the order of their numbers.
     """
 
-    def __init__(self, workdir, *flags, count=2, variant="baseline", devices=1):
-        """Starts them; with a count of 1, `devices` of one process."""
+    def __init__(
+        self, workdir, *flags, count=2, variant="baseline", devices=1, own=None
+    ):
+        """Starts them; with a count of 1, `devices` of one process.
+
+        `own` are further flags of some: number of the process -> flag.
+        """
         self.workdir = pathlib.Path(workdir)
         self.processes = []
         meeting = [f"--coordinator=localhost:{free_port()}", f"--processes={count}"]
         for i in range(count):
             where = [*meeting, f"--process={i}", "--patience=10"] if count > 1 else []
-            command = command_line(workdir, variant, *where, *flags)
+            where += [own[i]] if own and i in own else []
+            command = command_line(workdir, variant, *flags, *where)
             self.processes.append(
                 subprocess.Popen(
                     command,
