@@ -25,6 +25,7 @@ from qcs_jax.checkpoint.finite import not_finite
 from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
+    late_answers_left_out,
     open_manager,
     read_description,
     read_items,
@@ -80,6 +81,8 @@ class Checkpoints:
         self._manager = open_manager(self.directory, self._options)
 
     def __enter__(self) -> Checkpoints:
+        self._quiet = contextlib.ExitStack()
+        self._quiet.enter_context(late_answers_left_out())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
@@ -88,6 +91,8 @@ class Checkpoints:
         if self._first:
             with self._told():
                 self._manager.close()
+        if kind is None:
+            self._quiet.close()
 
     def save(
         self,

@@ -101,7 +101,7 @@ def _restore(
     where = f"checkpoint {manager.directory}/{step}"
     wanted = ocp.args.Composite(**args, digests=ocp.args.JsonRestore())
     try:
-        with _late_answers_left_out():
+        with late_answers_left_out():
             read = manager.restore(step, args=wanted)
     except Exception as error:  # Orbax and TensorStore raise many kinds for bad files
         first_line = str(error).strip().partition("\n")[0][:200]
@@ -124,7 +124,7 @@ def _shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
     try:
         # manager.item_metadata reads the metrics, too, which may be damaged.
         names = ("params", "batch_stats")
-        with _late_answers_left_out():
+        with late_answers_left_out():
             return {name: handler.metadata(folder / name).tree for name in names}
     except Exception as error:
         raise DamagedError(
@@ -134,12 +134,12 @@ def _shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
 
 
 @contextlib.contextmanager
-def _late_answers_left_out() -> Iterator[None]:
+def late_answers_left_out() -> Iterator[None]:
     """Keeps TensorStore's answers that nobody waits for any longer off the screen.
 
-    Where an array cannot be read Orbax closes its event loop. Threads of TensorStore
-    that read others complain of that, when they come to it: after an error what leaves
-    them out stays.
+    Where an array cannot be read or written Orbax closes its event loop. Threads of
+    TensorStore that are busy with others complain of that, when they come to it: after
+    an error what leaves them out stays.
     """
     before = sys.unraisablehook
 
