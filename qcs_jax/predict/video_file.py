@@ -70,7 +70,7 @@ class VideoFile:
             self.close()
             raise UserError(f"{path}: none of its frames can be decoded")
         self._decoded = itertools.chain([first], self._decoded)
-        height, width = _upright(first).shape[:2]
+        height, width = self._upright(first).shape[:2]
         self.size = width, height
 
     def __iter__(self) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
@@ -90,7 +90,7 @@ class VideoFile:
                 last += 1 / self._rate
             else:
                 last = shown
-            yield last, functools.partial(_upright, frame)
+            yield last, functools.partial(self._upright, frame)
 
     def _decode(self) -> Iterator[Any]:
         try:
@@ -106,22 +106,26 @@ class VideoFile:
         except self._errors:  # what follows cannot be read
             return
 
+    def _upright(self, frame: Any) -> np.ndarray:
+        """RGB pixels `[h, w, 3]`, turned and mirrored as the file says to show them."""
+        pixels = frame.to_ndarray(format="rgb24")
+        matrix = None
+        # PyAV frees the name of a colour profile twice, and knows not all that frames
+        # may have beside them; how they are turned it tells in any case.
+        if self._stream.codec_context.name not in ("png", "apng"):
+            with contextlib.suppress(ValueError):
+                matrix = frame.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return np.rot90(pixels, round(frame.rotation / 90))
+        # x' = a x + c y and y' = b x + d y.
+        (a, b), (c, d) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
+        if abs(b) > abs(a):
+            pixels, a, d = pixels.swapaxes(0, 1), c, b
+        return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+
     def close(self) -> None:
         """Closes it."""
         self._container.close()
-
-
-def _upright(frame: Any) -> np.ndarray:
-    """RGB pixels `[h, w, 3]`, turned and mirrored as the file says to show them."""
-    pixels = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return pixels
-    # x' = a x + c y and y' = b x + d y.
-    (a, b), (c, d) = np.frombuffer(matrix, np.int32).reshape(3, 3)[:2, :2].tolist()
-    if abs(b) > abs(a):
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 @contextlib.contextmanager

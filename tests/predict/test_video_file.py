@@ -7,12 +7,13 @@ import resource
 import shutil
 import socket
 import struct
+import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 from qcs_jax.predict.video import Video
 from qcs_jax.predict.video_file import writer
@@ -105,6 +106,27 @@ def test_videos_of_phones_are_turned(tmp_path, matrix, turn):
         assert video.size == images(plain)[0].transpose(turn).size
     for image, wanted in zip(images(turned), images(plain), strict=True):
         np.testing.assert_array_equal(image, wanted.transpose(turn))
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_what_frames_have_beside_them_does_no_harm(tmp_path, kind):
+    """A colour profile and EXIF; in another process, which they may end."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = tmp_path / f"x.{kind}"
+    Image.fromarray(clips.pixels(3)).save(path, icc_profile=profile, exif=exif)
+    code = (
+        "import gc, numpy as np; from qcs_jax.predict.video import Video\n"
+        f"with Video({str(path)!r}) as video: [(*_, image)] = video\n"
+        "left, right = np.split(np.asarray(image), 2, axis=1)\n"
+        "print(video.size, left.mean() > right.mean()); gc.collect()"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True)
+    # What was dark above is dark at the right.
+    wanted = f"{clips.SIZE[::-1]} True\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, wanted, "")
 
 
 def test_what_is_damaged_is_left_out(tmp_path):
