@@ -130,7 +130,9 @@ def _expand_item(face: Face) -> Iterator[Face | Failure]:
 
 
 def _is_file(face: Any) -> bool:
-    return hasattr(face, "read") and not isinstance(face, os.PathLike)
+    # Others read something else, such as a gallery its images.
+    readable = hasattr(face, "read") and hasattr(face, "readable")
+    return readable and not isinstance(face, os.PathLike)
 
 
 def _content(file: Any) -> bytes | Failure:
