@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -86,11 +88,19 @@ def read(file: BinaryIO, side: int | None = None) -> Image.Image:
     Raises:
       OSError: if it is not an image, or only a part of one.
     """
-    try:
+    with one_kind_of_error():
         image = Image.open(file)
         if side and not any(length % _HALVINGS for length in image.size):
             image.draft(None, (_SPARE * side, _SPARE * side))
         image.load()
+    return image
+
+
+@contextlib.contextmanager
+def one_kind_of_error() -> Iterator[None]:
+    """Raises as OSError whatever Pillow raises where an image cannot be decoded."""
+    try:
+        yield
     except UnidentifiedImageError:  # its own message names a buffer in memory
         raise OSError("not an image of a known format") from None
     except Image.DecompressionBombError as error:  # names the pixels, and the most
@@ -98,5 +108,5 @@ def read(file: BinaryIO, side: int | None = None) -> Image.Image:
     except OSError:
         raise
     except Exception as error:  # Pillow raises many kinds for damaged files
-        raise OSError(f"damaged ({type(error).__name__}: {error})") from error
-    return image
+        why = f"{type(error).__name__}: {error}"
+        raise OSError(f"cannot be decoded ({why})") from error

@@ -136,10 +136,10 @@ class BaseBranch:
         if isinstance(face, Failure):
             return face
         try:
-            image = read(face, self.resize)
-        except UserError as error:
+            pixels = to_pixels(read(face, self.resize), self.resize)
+        except (OSError, UserError) as error:
             return Failure(str(error), path_of(face))
-        return Decoded(path_of(face), to_pixels(image, self.resize))
+        return Decoded(path_of(face), pixels)
 
     def _start(self, faces: list[Decoded | Failure]) -> Pass:
         pixels = [face.pixels for face in faces if isinstance(face, Decoded)]

@@ -94,11 +94,15 @@ def read(face: Any, side: int | None = None) -> Image.Image:
         if isinstance(face, Encoded):
             return decode.read(io.BytesIO(bytes(face)), side)
         if isinstance(face, Image.Image):
-            face.load()
+            if 0 in face.size:  # cropped to what is beside it
+                size = f"{face.width} x {face.height} pixels"
+                raise UserError(f"an image of {size} shows nothing")
+            with decode.one_kind_of_error():  # it may be open, but not read yet
+                face.load()
             return face
     except OSError as error:
         raise UserError(error.strerror or str(error)) from error
-    except ValueError as error:  # a null byte in a path, a closed image
+    except ValueError as error:  # a null byte in a path
         raise UserError(str(error)) from error
     if hasattr(face, "__array__"):
         return _from_array(np.asarray(face))

@@ -167,9 +167,10 @@ def test_what_is_no_image_fails_alone(classifier, pictures, tmp_path):
 def test_what_is_no_image_among_others_keeps_its_place(classifier, pictures, tmp_path):
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no image")
-    many = [*pictures[:35], bad, *pictures[35:], None, f"{tmp_path}/*.gif"]
+    odd = Image.new("La", (8, 8))  # a mode that cannot be made RGB
+    many = [*pictures[:35], bad, *pictures[35:], None, f"{tmp_path}/*.gif", odd]
     answers = classifier.predict(many)
-    failures = {35: str(bad), 41: None, 42: f"{tmp_path}/*.gif"}
+    failures = {35: str(bad), 41: None, 42: f"{tmp_path}/*.gif", 43: None}
     for i, path in failures.items():
         assert isinstance(answers[i], qcs_jax.Failure)
         assert answers[i].path == path and answers[i].error

@@ -101,6 +101,7 @@ def test_one_or_many():
         ("https://host/a.jpg?size=3", "URL, .* download it first, .* or its bytes"),
         (pathlib.Path("s3://bucket/a.png"), "this is a URL"),
         ("null\0byte", "null"),
+        (Image.new("RGB", (4, 0)), "4 x 0 pixels shows nothing"),
     ],
 )
 def test_what_is_no_face_says_so(face, why):
@@ -118,6 +119,11 @@ def test_damaged_files_and_lazy_images_say_so(tmp_path):
     path.write_text("no image")
     with pytest.raises(UserError, match="not an image of a known format"):
         faces.read(path)
+    Image.new("RGB", (16, 16)).save(path, "ICNS")
+    path.write_bytes(path.read_bytes().replace(b"IHDR", b"I'DR"))
+    with Image.open(path) as lazy:  # Pillow raises a SyntaxError
+        with pytest.raises(UserError, match="cannot be decoded .*broken PNG"):
+            faces.read(lazy)
 
 
 def test_a_file_that_is_named_like_a_url_is_a_file(tmp_path, monkeypatch):
