@@ -6,11 +6,10 @@ qcs-jax explain a.jpg b.jpg --out=shared.png
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
-from qcs_jax.system import command
+from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
 
@@ -42,7 +41,7 @@ def _explain(args: argparse.Namespace) -> None:
 
     output.check(args.out, [".png", ".jpg"])
     faces: list = [args.anchor, *args.others]
-    if os.path.realpath(args.out) in map(os.path.realpath, faces):
+    if any(files.is_same(args.out, face) for face in faces):
         raise UserError(f"--out={args.out} is one of the images: give another")
     classifier = load(args)
     if not (args.crops or classifier.drawn):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections import Counter
@@ -16,7 +15,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load
-from qcs_jax.system import arguments, command, extras, signals
+from qcs_jax.system import arguments, command, extras, files, signals
 from qcs_jax.system.errors import UserError
 
 
@@ -58,7 +57,7 @@ def _watch(args: argparse.Namespace) -> None:
     if args.draw is not None:
         output.check(args.draw, [".mp4"])
         extras.require("video")  # of a camera, too
-        if os.path.realpath(args.draw) == os.path.realpath(args.video):
+        if files.is_same(args.draw, args.video):
             raise UserError(f"--draw={args.draw} is the video itself: give another")
     camera = args.video.isdecimal() and len(args.video) < 4
     source = int(args.video) if camera else args.video

@@ -54,6 +54,12 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def is_same(path: str | os.PathLike, other: str | os.PathLike) -> bool:
+    """Whether both are there, and one file: links, or names in letters of any case."""
+    there = os.path.exists(path) and os.path.exists(other)
+    return there and os.path.samefile(path, other)
+
+
 @contextlib.contextmanager
 def parents(path: pathlib.Path) -> Iterator[None]:
     """Makes the folders that `path` is to be in; after an error they are gone again."""

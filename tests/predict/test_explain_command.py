@@ -60,11 +60,13 @@ def test_crops_are_taken_whole(run, images):
     [
         (["portrait.jpg", "empty.png", "--out=x.png"], "empty.png: no face found"),
         (["crop.png", "empty.png", "--out=./crop.png"], "is one of the images"),
+        (["crop.png", "empty.png", "--out=linked.png"], "is one of the images"),
         (["portrait.jpg", "nowhere.png", "--out=x.png"], "nowhere.png: No such"),
         (["crop.png", "empty.png", "--out=x.gif"], "ends in .png or .jpg"),
     ],
 )
 def test_mistakes_are_told_in_one_line(run, images, capsys, argv, message):
+    pathlib.Path("linked.png").hardlink_to("crop.png")
     before = pathlib.Path("crop.png").read_bytes()
     assert explain_command.main([*argv, f"--checkpoint={run}"]) == 2
     out, err = capsys.readouterr()

@@ -185,11 +185,13 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
         (["clip", "--draw=x.avi"], "x.avi: give a name that ends in .mp4"),
         ([os.fsdecode(b"\xff.mp4")], "there is no video \udcff.mp4"),
         (["broken.mp4", "--draw=./broken.mp4"], "is the video itself: give another"),
+        (["broken.mp4", "--draw=linked.mp4"], "is the video itself: give another"),
         (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
     ],
 )
 def test_mistakes_are_told_in_one_line(tmp_path, clip, argv, message):
     (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "linked.mp4").hardlink_to(tmp_path / "broken.mp4")
     argv = [str(clip) if x == "clip" else x for x in argv]
     command_line = [sys.executable, "-m", "qcs_jax", "video", *argv]
     done = subprocess.run(
