@@ -140,10 +140,19 @@ def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
             for i in itertools.count(1):
                 name = f"{stem}.jpg" if i == 1 else f"{stem}-{i}.jpg"
                 with contextlib.suppress(FileExistsError):
-                    with open(folder / name, "xb") as file:
-                        answer.draw().save(file, "JPEG", quality=90)
+                    _save_new(answer.draw(), folder / name)
                     break
         yield answer
+
+
+def _save_new(image: Any, path: pathlib.Path) -> None:
+    """Writes a JPEG, whole or not at all; raises FileExistsError if there is a file."""
+    path.touch(exist_ok=False)
+    try:
+        image.save(path, "JPEG", quality=90)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def _paths(given: list[str]) -> Iterator[str]:

@@ -77,7 +77,12 @@ def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
     heads = header(columns, names)
     # Rows without a face that came before the first one with a face are too short.
     table = [[*x[:-1], *[None] * (len(heads) - len(x)), x[-1]] for x in table]
-    return pandas.DataFrame(table, columns=heads)
+    return pandas.DataFrame([[*map(_text, x)] for x in table], columns=heads)
+
+
+def _text(cell: Any) -> Any:
+    """Names of files need not be valid text; strings of pandas are."""
+    return cell.encode(errors="replace").decode() if isinstance(cell, str) else cell
 
 
 def _class_names(answer: Answer) -> Sequence[str]:

@@ -1,6 +1,7 @@
 """`python -m qcs_jax.predict`."""
 
 import csv
+import errno
 import io
 import json
 import os
@@ -196,6 +197,17 @@ def test_photographs_are_drawn_into_a_folder(photographs, tmp_path, run):
         assert image.size == (512, 600)
     with pytest.raises(SystemExit):
         command.main(["x.jpg", "--crops", f"--draw={drawn}"])
+
+
+def test_half_a_drawn_photograph_is_none(photographs, tmp_path, monkeypatch):
+    def save(image, path, *_, **__):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    status, _, errors, _ = photographs(f"--draw={tmp_path}/drawn")
+    assert status == 2 and "No space left" in errors[-1]
+    assert not [*(tmp_path / "drawn").iterdir()]
 
 
 def test_photographs_are_never_drawn_over(photographs, tmp_path):

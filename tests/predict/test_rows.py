@@ -74,3 +74,5 @@ def test_pandas():
     assert table["error"].iloc[:, -1].tolist()[:3] == ["no face"] * 3
     assert table["face"].isna().tolist() == [True, True, True, False]
     assert qcs_jax.to_pandas(Prediction.of(P, NAMES) for _ in range(3)).shape == (3, 5)
+    [*_, name] = qcs_jax.to_pandas(Failure("broken", "\udcff.jpg"))["file"]
+    assert name == "?.jpg"
