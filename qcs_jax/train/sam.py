@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import optax
 
 Tree = Any
-# (params, carry) -> (gradient, new carry, report); see `SAM.step`.
-GradFn = Callable[[Tree, Tree], tuple[Tree, Tree, Tree]]
 
 
 def climb(params: Tree, grads: Tree, rho: float) -> Tree:
@@ -24,8 +21,8 @@ def climb(params: Tree, grads: Tree, rho: float) -> Tree:
 class SAM:
     """An optimizer that follows the gradient found at the worst nearby weights.
 
-    `step` is plain Python around `climb` and `update`, so that whoever compiles these
-    by themselves compiles the gradient once for both passes.
+    A step is a gradient at the weights, `climb`, a gradient there, and `update`; see
+    `step.TrainStep`.
 
     Attributes:
       optimizer: Any optax optimizer of learning rate 1; it sees the second gradient
@@ -52,42 +49,6 @@ class SAM:
             updates, opt_state = self.optimizer.update(grads, opt_state, params)
         updates = jax.tree.map(lambda u: learning_rate * u, updates)
         return optax.apply_updates(params, updates), opt_state
-
-    def step(
-        self,
-        grad_fn: GradFn,
-        params: Tree,
-        opt_state: Tree,
-        carry: Tree,
-        learning_rate: Any,
-        *,
-        climb: Callable[[Tree, Tree], Tree] | None = None,
-        update: Callable[..., tuple[Tree, Tree]] | None = None,
-    ) -> tuple[Tree, Tree, Tree, dict[str, Tree]]:
-        """Takes one step.
-
-        Args:
-          grad_fn: `(params, carry) -> (gradient, carry, report)`, called once or twice
-            on the same batch; the carry (batch statistics) passes through both calls.
-          params: Parameters w.
-          opt_state: State of `optimizer`.
-          carry: First carry.
-          learning_rate: Factor of the optimizer's updates.
-          climb: Compiled form of the method of this name.
-          update: Likewise.
-
-        Returns:
-          New parameters, optimizer state and carry, and the reports of "pass1" and
-          "pass2" (missing with `rho` 0).
-        """
-        grads, carry, report = grad_fn(params, carry)
-        reports = {"pass1": report}
-        if self.rho > 0:
-            uphill = (climb or self.climb)(params, grads)
-            grads, carry, reports["pass2"] = grad_fn(uphill, carry)
-        update = update or self.update
-        params, opt_state = update(params, opt_state, grads, learning_rate)
-        return params, opt_state, carry, reports
 
 
 def adam() -> optax.GradientTransformation:

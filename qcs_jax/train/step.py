@@ -113,27 +113,25 @@ class TrainStep:
           learning_rate: That of this step.
 
         Returns:
-          The new state, and the reports of `SAM.step`, each with "loss", its terms,
-          "accuracy" `[n]` of the base branch, and "grad_norm".
+          The new state, and the reports of "pass1" and "pass2" (missing where `rho` is
+          0), each with "loss", its terms, "accuracy" `[n]` of the base branch, and
+          "grad_norm".
         """
+        first, second = self.gradients
         images, key, step = self.prepare(self.seed, state.step, batch["image"])
-        passes = enumerate(self.gradients)
-
-        def grad_fn(params, batch_stats):
-            number, gradient = next(passes)
-            inputs = images, batch["label"], key, np.int32(number)
-            return gradient(params, batch_stats, *inputs)
-
-        params, opt_state, batch_stats, reports = self.optimizer.step(
-            grad_fn,
-            state.params,
-            state.opt_state,
-            state.batch_stats,
-            learning_rate,
-            climb=self.climb,
-            update=self.update,
+        inputs = images, batch["label"], key
+        grads, stats, report = first(
+            state.params, state.batch_stats, *inputs, np.int32(0)
         )
-        return TrainState(step, params, batch_stats, opt_state), reports
+        reports = {"pass1": report}
+        if self.optimizer.rho > 0:
+            uphill = self.climb(state.params, grads)
+            grads, stats, report = second(uphill, stats, *inputs, np.int32(1))
+            reports["pass2"] = report
+        params, opt_state = self.update(
+            state.params, state.opt_state, grads, learning_rate
+        )
+        return TrainState(step, params, stats, opt_state), reports
 
 
 def seed_data(seed: int) -> np.ndarray:

@@ -1,7 +1,5 @@
 """SAM on functions whose gradient is known by heart."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +7,7 @@ import optax
 import pytest
 
 from qcs_jax.train.sam import SAM, adam, climb
+from qcs_jax.train.step import TrainState, TrainStep
 
 # f(w) = sum_i h_i (w_i - c_i)^2 / 2, over all elements of all leaves.
 CURVATURE = {"a": np.float32([[1.0, 2.0], [3.0, 0.5]]), "b": np.float32([4.0])}
@@ -34,18 +33,32 @@ def gradient(w):
     return jax.tree.map(lambda h, w, c: h * (w - c), CURVATURE, w, CENTER)
 
 
-def grad_fn(w, carry):
+def grad_fn(w, carry, images, labels, key, number):
     """Counts its calls in the carry, and reports where it was called."""
     return gradient(w), carry + 1, {"at": w}
 
 
-def run(sam, steps, params=START):
+def step_of(sam, grad_fn=grad_fn, compile=lambda function: function):
+    """The training step of this function in place of a network."""
+    return TrainStep(
+        optimizer=sam,
+        seed=np.uint32([0, 0]),
+        prepare=lambda seed, step, pixels: (pixels, seed, step + 1),
+        gradients=(compile(grad_fn),) * 2,
+        climb=compile(sam.climb),
+        update=compile(sam.update),
+    )
+
+
+def run(sam, steps, params=START, carry=0, **options):
+    """Parameters, carry and reports after some steps."""
+    step, reports = step_of(sam, **options), []
     params = jax.tree.map(jnp.asarray, params)
-    state, carry, reports = sam.init(params), 0, []
+    state = TrainState(0, params, carry, sam.init(params))
     for _ in range(steps):
-        params, state, carry, report = sam.step(grad_fn, params, state, carry, RATE)
+        state, report = step(state, {"image": None, "label": None}, RATE)
         reports.append(report)
-    return params, carry, reports
+    return state.params, state.batch_stats, reports
 
 
 def uphill(w, rho):
@@ -125,32 +138,22 @@ def test_the_optimizer_sees_the_second_gradient_at_the_unmoved_weights(name):
         np.testing.assert_array_equal(vector(grads), vector(expected))
 
 
-@pytest.mark.parametrize("rho,passes", [(0.0, 1), (0.05, 2)])
+@pytest.mark.parametrize("rho, passes", [(0.0, 1), (0.05, 2)])
 def test_the_carry_passes_through_every_pass(rho, passes):
     received = []
 
-    def grad_fn(w, carry):
-        received.append(carry)
+    def grad_fn(w, carry, images, labels, key, number):
+        received.append((carry, int(number)))
         return gradient(w), (*carry, len(received)), {}
 
-    sam = SAM(optax.sgd(1.0), rho)
-    _, _, carry, _ = sam.step(grad_fn, START, sam.init(START), (), RATE)
-    assert received == [(), (1,)][:passes]
+    _, carry, _ = run(SAM(optax.sgd(1.0), rho), 1, carry=(), grad_fn=grad_fn)
+    assert received == [((), 0), ((1,), 1)][:passes]
     assert carry == tuple(range(1, passes + 1))
 
 
-@pytest.mark.parametrize("parts", [False, True])
-def test_it_is_the_same_compiled_as_a_whole_and_in_parts(parts):
+def test_it_is_the_same_compiled():
     sam = SAM(OPTIMIZERS["adam"](), 0.05)
-    if parts:
-        compiled = dict(climb=jax.jit(sam.climb), update=jax.jit(sam.update))
-        step = functools.partial(sam.step, jax.jit(grad_fn), **compiled)
-    else:
-        step = jax.jit(functools.partial(sam.step, grad_fn))
-    params, state = START, sam.init(START)
-    carry = 0
-    for _ in range(3):
-        params, state, carry, _ = step(params, state, carry, RATE)
+    params, carry, _ = run(sam, 3, compile=jax.jit)
     expected, expected_carry, _ = run(sam, 3)
     np.testing.assert_allclose(vector(params), vector(expected), rtol=1e-6)
     assert carry == expected_carry == 6
