@@ -123,8 +123,9 @@ class Trained:
         """What an evaluation of this network found, see `metrics.results`; or None."""
         if found := self.description.get("evaluation"):
             return found
-        metrics = self._metrics
-        told = metrics.get("fingerprint", {}).get("network")
+        metrics, told = self._metrics, None
+        with contextlib.suppress(KeyError, TypeError):
+            told = metrics["fingerprint"]["network"]
         # Nothing is hashed where the step tells, or an earlier version has not told.
         same = metrics.get("step") == self.step and told and told == self.digest
         return metrics if same else None

@@ -103,7 +103,9 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     assert status == 1 and "divided already" in error
 
 
-@pytest.mark.parametrize("evaluation", ["none", "of another network", "no held-out"])
+@pytest.mark.parametrize(
+    "evaluation", ["none", "of another network", "no held-out", "not of qcs_jax"]
+)
 def test_no_temperature(workdir, tmp_path, run, evaluation):
     reason = "has no temperature: evaluate its run"
     if evaluation == "of another network":
@@ -113,6 +115,9 @@ def test_no_temperature(workdir, tmp_path, run, evaluation):
         )
     elif evaluation == "no held-out":
         evaluated(workdir, calibrated=None)
+    elif evaluation == "not of qcs_jax":
+        (workdir / "metrics.json").write_text('{"step": 5, "fingerprint": null}')
+        reason = "or of a version that did not say about which: evaluate again"
     status, _, error = run(workdir, "--calibrate")
     assert status == 1 and reason in error
     assert not (tmp_path / "out").exists()
