@@ -36,15 +36,15 @@ def fingerprint(trained: Trained, test: Source) -> dict[str, str]:
 def check_same_everywhere(found: dict[str, str]) -> None:
     """Raises UserError unless all processes, where there are several, have this one.
 
-    Each answers for a part of the images, by the weights that it has read.
+    Each answers for a part of the images, or trains on one, by weights of its own.
     """
     mine = np.array([int(digest[:8], 16) for digest in found.values()], np.uint32)
     everywhere = multihost_utils.process_allgather(mine)
     for of, digests in zip(found, everywhere.reshape(-1, len(found)).T, strict=True):
         if (digests != digests[0]).any():
             raise UserError(
-                f"the processes do not see the same {of}: give all of them one "
-                f"--workdir and one --config.data.dir, with the same in it"
+                f"the processes do not see the same {of}: give all of them the same "
+                f"command, one --workdir and one --config.data.dir, with the same in it"
             )
 
 

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import flax.traverse_util
 import jax
 import ml_collections
+import numpy as np
 
 from qcs_jax import models
 from qcs_jax.checkpoint import (
@@ -21,6 +23,7 @@ from qcs_jax.checkpoint import (
     NotSavedError,
     choose_step,
     newest_step,
+    weights,
 )
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.metrics.counts import Counts
@@ -28,6 +31,7 @@ from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
+from qcs_jax.train.fingerprint import check_same_everywhere
 from qcs_jax.train.initialize import initialize, warnings_of
 from qcs_jax.train.logits import EvalStep, predict_split
 from qcs_jax.train.origin import described, kept
@@ -80,6 +84,8 @@ def train_and_evaluate(
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
     ):
         state, description = _start(run, optimizer, checkpoints, fresh)
+        if jax.process_count() > 1:
+            check_same_everywhere({"weights": _digest(state.variables)})
         for split in filter(None, (splits.held_out, splits.train, splits.test)):
             _tell(split.notes)
         if not jax.process_index():
@@ -141,6 +147,11 @@ def _fresh(run: Run, optimizer: SAM) -> tuple[TrainState, dict]:
         _tell(notes)
         state = state.replace(**variables)
     return state, described(run, source)
+
+
+def _digest(variables: dict) -> str:
+    host = jax.tree.map(np.asarray, jax.device_get(variables))
+    return weights.digest(flax.traverse_util.flatten_dict(host, sep="/"), "")
 
 
 def _items(state: TrainState) -> dict[str, Any]:

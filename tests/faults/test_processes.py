@@ -137,6 +137,14 @@ def test_two_networks_are_not_evaluated_as_one(pair, tmp_path):
     assert not (workdir / "metrics.json").exists()
 
 
+def test_two_networks_are_not_trained_as_one(tmp_path):
+    with Fleet(tmp_path / "run", own={1: "--config.seed=1"}) as run:
+        ended = run.ends(100)
+    assert [(status, err.count("\n")) for status, _, err in ended] == [(1, 1)] * 2
+    assert all("do not see the same weights" in err for _, _, err in ended)
+    assert not (tmp_path / "run" / "log.jsonl").exists()
+
+
 def is_read(fifo):
     """Whether a process waits for what is in it."""
     try:
