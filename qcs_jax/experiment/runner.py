@@ -51,6 +51,11 @@ class Runner:
             failure = self._call("training", job.arguments)
         if not failure and not job.evaluated:
             failure = self._call("evaluation", (*job.arguments, "--mode=eval"))
+            if not failure and not job.evaluated:
+                failure = (
+                    "evaluation was of another step than the run ended with, whose "
+                    "checkpoint is damaged: delete that, and the same command goes on"
+                )
         return failure
 
     def _call(self, what: str, arguments: Sequence[str]) -> str | None:

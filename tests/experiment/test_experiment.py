@@ -226,10 +226,17 @@ def test_a_failing_run_is_reported_and_the_others_go_on(world):
     ]
 
 
-def test_a_failing_evaluation_is_tried_again(world):
-    world.behave({"dcs/seed0": "eval fails"})
+@pytest.mark.parametrize(
+    "behaviour, told",
+    [
+        ("eval fails", "evaluation ended with status 3"),
+        ("eval finds damage", "evaluation was of another step"),
+    ],
+)
+def test_a_failing_evaluation_is_tried_again(behaviour, told, world):
+    world.behave({"dcs/seed0": behaviour})
     status, (_, err), _ = world.experiment(seeds="0")
-    assert status == 1 and "evaluation ended with status 3" in err
+    assert status == 1 and told in err
     world.behave({})
     status, (out, _), calls = world.experiment(seeds="0")
     assert (status, calls) == (0, ["eval dcs/seed0"])

@@ -33,7 +33,7 @@ def main():
     if behaviour == f"{mode} is killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if mode == "eval":
-        evaluate(workdir)
+        evaluate(workdir, 10 if behaviour == "eval finds damage" else 0)
         return
     if behaviour == "is asked to stop":
         save(workdir, 1)
@@ -60,11 +60,11 @@ def save(workdir, epoch):
     (workdir / "checkpoints" / str(step)).mkdir(parents=True, exist_ok=True)
 
 
-def evaluate(workdir):
+def evaluate(workdir, earlier):
     """No epoch was better than the last one, and none was held out for."""
     last = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])
     scores = {"last epoch": last, "best epoch on test (optimistic)": last}
-    measured = {"step": last["step"], "scores": scores}
+    measured = {"step": last["step"] - earlier, "scores": scores}
     (workdir / "metrics.json").write_text(json.dumps(measured))
 
 
