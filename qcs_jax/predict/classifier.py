@@ -15,7 +15,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.checkpoint.errors import CheckpointError
 from qcs_jax.metrics.counts import probabilities
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.align import TEMPLATE, Aligner
@@ -307,13 +306,7 @@ class Classifier:
                 "this classifier has its base branch alone, which compares nothing: "
                 "load it from a checkpoint with qcs_jax.load"
             )
-        try:
-            return self._load_interaction()
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"explain reads the cross branch from where the classifier was "
-                f"loaded: {error}"
-            ) from error
+        return self._load_interaction()
 
 
 def _raise_first_failure(faces: Iterable[Decoded | Failure]) -> list[Decoded]:

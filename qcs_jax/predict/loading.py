@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint import CheckpointError, Trained
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.detector import Detector
@@ -59,12 +59,20 @@ def load(
         flip=flip,
         detector=detector,
         landmarks=np.asarray(trained.landmarks or TEMPLATE, np.float64),
-        load_interaction=functools.partial(
-            Interaction.load, lasting, step=trained.step
-        ),
+        load_interaction=functools.partial(_load_interaction, lasting, trained.step),
         about=_about(path, trained),
         drawn=trained.drawn,
     )
+
+
+def _load_interaction(path: str | os.PathLike, step: int) -> Interaction:
+    try:
+        return Interaction.load(path, step=step)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"explain reads the cross branch from where the classifier was loaded: "
+            f"{error}"
+        ) from error
 
 
 def _about(path: str | os.PathLike, trained: Trained) -> str:
