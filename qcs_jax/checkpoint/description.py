@@ -11,7 +11,7 @@ from typing import Any
 
 import ml_collections
 
-from qcs_jax.config import FIELDS, Role, fields_with, flatten, written
+from qcs_jax.config import FIELDS, Role, fields_with, written
 from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.versions import versions
@@ -65,14 +65,9 @@ def _command() -> str:
 def differences(
     found: dict, wanted: dict, fields: Iterable[str] = tuple(FIELDS)
 ) -> list[tuple[str, Any, Any]]:
-    """Returns which of the fields differ: name, value found and value wanted.
-
-    A field that did not exist yet had, in effect, its default.
-    """
-    theirs, ours = flatten(found["config"]), flatten(wanted["config"])
-    defaults = [(name, FIELDS[name].default) for name in fields]
-    values = [(name, theirs.get(name, d), ours.get(name, d)) for name, d in defaults]
-    return [(name, there, here) for name, there, here in values if there != here]
+    """Returns which of the fields differ: name, value found and value wanted."""
+    there, here = (written.complete(x["config"]) for x in (found, wanted))
+    return [(x, there[x], here[x]) for x in fields if there[x] != here[x]]
 
 
 def check_same_network(

@@ -18,7 +18,7 @@ from absl import logging as absl_logging
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.checkpoint.finite import not_finite
-from qcs_jax.config import FIELDS, Role, fields_with, flatten
+from qcs_jax.config import Role, fields_with, written
 from qcs_jax.config.network import create_model
 from qcs_jax.images.datasets import DRAWN
 from qcs_jax.metrics.run_log import (
@@ -108,11 +108,9 @@ class Trained:
         That is the base branch, how images are prepared for it, and the classes: with
         the cross branch or without, it is the same.
         """
-        fields = flatten(self.description["config"])
-        seen = {
-            name: fields.get(name, FIELDS[name].default)
-            for name in (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
-        }
+        fields = written.complete(self.description["config"])
+        names = (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
+        seen = {name: fields[name] for name in names}
         base = {kind: {"base": tree["base"]} for kind, tree in self.variables.items()}
         arrays = flax.traverse_util.flatten_dict(base, sep="/")
         text = json.dumps([seen, self.class_names], sort_keys=True)

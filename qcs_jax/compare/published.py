@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from qcs_jax.config import FIELDS, Role, fields_with, flatten
+from qcs_jax.config import FIELDS, Role, fields_with, written
 
 _HELD_OUT = 0.1  # at most; what is left is still the paper's training set
 _DATASETS = ("raf_db", "ferplus", "affectnet/7", "affectnet/8")
@@ -114,8 +114,7 @@ def _finetuned(init_from: str, started_from: dict[str, Any] | None) -> bool | No
         return None if init_from else False
     if "config" not in started_from:  # a PyTorch file
         return False if started_from.get("network") == "backbone" else None
-    config = {name: field.default for name, field in FIELDS.items()}
-    config |= flatten(started_from["config"])
+    config = written.complete(started_from["config"])
     before = find(config, 3, started_from.get("started_from"))
     of_paper = before and before.fields["model.name"] == "qcs"
     return True if of_paper and config["data.name"] == "affectnet/8" else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,7 +27,8 @@ def fields_of(where: object, description: Any) -> dict[str, Any]:
         only another version knows.
     """
     try:
-        fields = flatten(description["config"])
+        config = description["config"]
+        fields = flatten(config)
     except (KeyError, TypeError, AttributeError):
         fields = {}
     for name in _ALWAYS:
@@ -37,8 +39,17 @@ def fields_of(where: object, description: Any) -> dict[str, Any]:
             raise of_another_version(where, description, f"the field {name}")
         if (choices := FIELDS[name].choices) and value not in choices:
             raise of_another_version(where, description, f"{name}={value!r}")
-    # What did not exist yet had, in effect, its default.
-    return {name: field.default for name, field in FIELDS.items()} | fields
+    return complete(config)
+
+
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all fields by their dotted names, as JSON has them.
+
+    What did not exist yet when the configuration was written had, in effect, its
+    default.
+    """
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    return json.loads(json.dumps(defaults | flatten(config)))
 
 
 def foreign(where: object, missing: str) -> UserError:

@@ -23,8 +23,8 @@ def description(**data):
 
 
 def older(found):
-    """As a version without `data.val_split` wrote it."""
-    del found["config"]["data"]["val_split"]
+    """As a version without these fields wrote it; JSON has no tuples."""
+    del found["config"]["data"]["val_split"], found["config"]["augment"]["erase_area"]
     return found
 
 
