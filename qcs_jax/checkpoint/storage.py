@@ -138,18 +138,23 @@ def late_answers_left_out() -> Iterator[None]:
     """Keeps TensorStore's answers that nobody waits for any longer off the screen.
 
     Where an array cannot be read or written Orbax closes its event loop. Threads of
-    TensorStore that are busy with others complain of that, when they come to it: after
-    an error what leaves them out stays.
+    TensorStore that are busy with others complain of that, when they come to it, and
+    asyncio of every other array that failed, when its task is collected: after an
+    error what leaves them out stays.
     """
     before = sys.unraisablehook
+    tasks = logging.getLogger("asyncio")
+    level = tasks.level
 
     def pass_on(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
     sys.unraisablehook = pass_on
+    tasks.setLevel(logging.CRITICAL)
     yield
     sys.unraisablehook = before
+    tasks.setLevel(level)
 
 
 def digests_of(items: dict[str, Any]) -> dict[str, str]:
