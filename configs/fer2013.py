@@ -11,7 +11,7 @@ epoch, PrivateTest (test) is what is reported.
 An epoch of each network sees as many images, and so does a step. What the networks give
 from scratch, with SAM each, on PublicTest (see README.md):
 
-python -m qcs_jax.experiment --config=configs/fer2013.py:qcs,tiny --table=networks \\
+qcs-jax experiment --config=configs/fer2013.py:qcs,tiny --table=networks \\
     --seeds=0,1,2 --workdir=runs/fer2013_networks --config.optimizer.rho=0.05 \\
     --config.data.val_split= --config.data.test_split=validation
 """

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 import tqdm
 from etils import epath
 
-from qcs_jax.metrics.group_file import GROUPS_FILE
-from qcs_jax.system import command, files
+from qcs_jax.evaluate.group_file import GROUPS_FILE
+from qcs_jax.system import files
 
 _READ_AT_ONCE = 1024
 
@@ -177,7 +177,7 @@ def summarize(
     print(f"\nThe dataset is in {builder.data_path}")
     groups = pathlib.Path(builder.data_path) / GROUPS_FILE
     if groups.exists():
-        evaluate = command.line("evaluate")
+        evaluate = "qcs-jax evaluate"
         print(f"Groups of people: {evaluate} ... --groups={shlex.quote(str(groups))}")
     return counts
 

@@ -26,7 +26,7 @@ from qcs_jax.system import command
 
 if __name__ == "__main__":
     # Which imports this file, too, and says what to install where that fails.
-    from qcs_jax import prepare
+    from qcs_jax.input import prepare
 
     command.start(prepare.main)
 
@@ -69,7 +69,7 @@ def _prepare(args: argparse.Namespace) -> None:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("prepare"), description="Prepares a dataset for training."
+        prog="qcs-jax prepare", description="Prepares a dataset for training."
     )
     parser.add_argument(
         "dataset", metavar="NAME[/CONFIG]", help=f"one of {', '.join(_DATASETS)}"
@@ -271,7 +271,7 @@ def _print_next_step(args: argparse.Namespace, recipe: str, name: str = "") -> N
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
         flags += f" --config.data.dir={shlex.quote(str(where))}"
-    print(f"Next: {command.line('train')} {flags}")
+    print(f"Next: qcs-jax train {flags}")
 
 
 _DATASETS: dict[str, Callable[[argparse.Namespace, str], None]] = {

@@ -17,14 +17,17 @@ COMMANDS = {
     "predict": ("predict.__main__", "find the faces in photographs, and classify them"),
     "video": ("predict.video_command", "the same for a video or a camera"),
     "explain": ("predict.explain_command", "draw what a face shares with other faces"),
-    "prepare": ("prepare", "prepare a data set for training"),
+    "prepare": ("input.prepare", "prepare a data set for training"),
     "train": ("main", "train a configuration, or go on with a run"),
     "evaluate": ("main", "evaluate a run, and write the page about it"),
-    "report": ("report.__main__", "write the page about a run again"),
-    "visualize": ("visualize.__main__", "draw the paper's figures of a run"),
+    "report": ("figures.report_command", "write the page about a run again"),
+    "visualize": ("figures.visualize_command", "draw the paper's figures of a run"),
     "experiment": ("experiment.__main__", "train a whole table over seeds"),
-    "compare": ("compare.__main__", "compare runs over seeds, or two networks"),
-    "transfer": ("transfer.__main__", "test networks on the data sets of others"),
+    "compare": ("evaluate.compare_command", "compare runs over seeds, or two networks"),
+    "transfer": (
+        "experiment.transfer.command",
+        "test networks on the data sets of others",
+    ),
     "convert": ("convert.__main__", "PyTorch checkpoints and files of weights"),
     "export": ("export.__main__", "ONNX, TensorFlow, web pages, the Hub and others"),
     "benchmark": ("benchmark.__main__", "measure time and memory on this machine"),
@@ -46,7 +49,6 @@ def main(argv: list[str] | None = None) -> int:
         message = f"error: there is no command {name}: choose one of "
         print(message + ", ".join(COMMANDS), file=sys.stderr)
         return 2
-    command.called_as("qcs-jax", name)
     module = importlib.import_module(f"qcs_jax.{COMMANDS[name][0]}")
     return module.main(rest, *MODES.get(name, ()))
 

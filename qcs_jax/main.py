@@ -34,7 +34,11 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     it.
     """
     parser = argparse.ArgumentParser(
-        prog=command.name("main"),
+        prog={
+            None: "python -m qcs_jax.main",
+            "train": "qcs-jax train",
+            "eval": "qcs-jax evaluate",
+        }[mode],
         description={
             None: "Trains or evaluates a configuration.",
             "train": "Trains a configuration, or goes on with its run.",
@@ -76,7 +80,7 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     same = [f"--config={args.config}", *overrides]
     if args.workdir:
         same.append(f"--workdir={args.workdir}")
-    evaluate = f"{command.line('evaluate')} {shlex.join(same)}"
+    evaluate = f"qcs-jax evaluate {shlex.join(same)}"
     return run(
         mode or args.mode,
         config,
@@ -182,17 +186,17 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
     """Writes the page about an evaluation of a run on its own test split."""
     import jax
 
-    from qcs_jax import report
+    from qcs_jax.figures import PAGE
 
     if not evaluation.own:
         return
-    old = evaluation.folder / report.PAGE  # of other numbers, unless it is replaced
+    old = evaluation.folder / PAGE  # of other numbers, unless it is replaced
     if jax.process_count() > 1:  # it loads the run again, for which all would be needed
         old.unlink(missing_ok=True)
-        print(f"  next        {command.line('report')} {evaluation.folder}")
+        print(f"  next        qcs-jax report {evaluation.folder}")
         return
     try:
-        from qcs_jax.report import page  # matplotlib and others are an extra
+        from qcs_jax.figures import page  # matplotlib and others are an extra
 
         print(f"  report in {page.write(evaluation.folder, data_dir)}")
     except UserError as error:

@@ -41,7 +41,7 @@ def run(*arguments):
         ),
         (
             ("--config=demo", "--config.data.dir=/nonexistent"),
-            "python -m qcs_jax.prepare synthetic_faces",
+            "qcs-jax prepare synthetic_faces",
         ),
     ],
     ids=lambda told: "" if isinstance(told, str) else " ".join(told[-1:]) or "nothing",

@@ -75,7 +75,7 @@ def test_what_is_in_it(wheel):
         "qcs_jax/export/page/index.html",
         "qcs_jax/export/page/page.js",
         "qcs_jax/pretrained/fer2013.safetensors",
-        "qcs_jax/report/page.html.jinja",
+        "qcs_jax/figures/page.html.jinja",
     } <= installed
 
 
@@ -104,10 +104,10 @@ def run(wheel, tmp_path_factory):
 def test_a_recipe_is_found_and_a_preparation_starts(run):
     ended = run("-m", "qcs_jax.main", "--config=raf:dcs,tiny")
     assert ended.returncode == 1
-    assert "-m qcs_jax.prepare raf_db --manual_dir=FOLDER" in ended.stderr
+    assert "qcs-jax prepare raf_db --manual_dir=FOLDER" in ended.stderr
     manual = ended.stderr.split("authors: ")[1].split(" says")[0]
     assert pathlib.Path(manual).is_file()
-    ended = run("-m", "qcs_jax.prepare", "raf_db", "--manual_dir=nowhere")
+    ended = run("-m", "qcs_jax", "prepare", "raf_db", "--manual_dir=nowhere")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ") and "nowhere" in ended.stderr
 

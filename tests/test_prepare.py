@@ -12,7 +12,7 @@ SCRIPT = str(folders.find("data") / "prepare.py")
 
 
 @pytest.mark.parametrize(
-    "program", [["-m", "qcs_jax.prepare"], [SCRIPT]], ids=["module", "script"]
+    "program", [["-m", "qcs_jax", "prepare"], [SCRIPT]], ids=["module", "script"]
 )
 def test_from_another_folder_with_files_of_the_same_names(program, tmp_path):
     for name in ("prepare.py", "generation.py", "fer2013.py"):
@@ -33,7 +33,7 @@ def test_from_another_folder_with_files_of_the_same_names(program, tmp_path):
     assert ended.stderr.count("error") == 1 and "--manual_dir" in ended.stderr
     ended = run("--help")
     assert ended.returncode == 0
-    assert ended.stdout.startswith("usage: python -m qcs_jax.prepare ")
+    assert ended.stdout.startswith("usage: qcs-jax prepare ")
 
 
 def test_the_script_names_the_extra_it_needs(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import integrity
 from official import Example, Groups
 
-from qcs_jax.metrics.group_file import GROUPS_FILE
+from qcs_jax.evaluate.group_file import GROUPS_FILE
 
 # What the numbers in a file mean, after five lines of coordinates. Words, because
 # spreadsheets take 4-19 for a date.

@@ -1,8 +1,8 @@
 """Measures a configuration on this machine: compilation, steps, memory and input.
 
-python -m qcs_jax.benchmark --config=configs/raf.py
-python -m qcs_jax.benchmark --config=configs/raf.py --mode=infer
-python -m qcs_jax.benchmark --config=configs/demo.py --mode=input --json
+qcs-jax benchmark --config=configs/raf.py
+qcs-jax benchmark --config=configs/raf.py --mode=infer
+qcs-jax benchmark --config=configs/demo.py --mode=input --json
 
 Any field of the configuration can be set: --config.train.batch_size=48.
 """
@@ -24,7 +24,7 @@ MODES = ("train", "infer", "input", "count")
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
-        prog=command.name("benchmark"),
+        prog="qcs-jax benchmark",
         description="Measures a configuration on the devices of this machine, in "
         "float32 and in bfloat16, on random weights: the train step and the input "
         "pipeline (train), the base branch (infer), the input pipeline alone (input); "

@@ -12,7 +12,7 @@ import pathlib
 import re
 
 from qcs_jax.checkpoint.errors import CheckpointError
-from qcs_jax.system import command, extras
+from qcs_jax.system import extras
 
 _PREFIX = "hf:"
 _NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
@@ -65,7 +65,7 @@ def fetch(path: str, file: str) -> pathlib.Path:
         problem += "try again when there is a connection"
     except errors.EntryNotFoundError:
         problem = f"the Hub's {repository} has no file {file}: it is not one that "
-        problem += f"{command.line('export')} --format=hub has written"
+        problem += "qcs-jax export --format=hub has written"
     except Exception as error:  # of names, of transport: it has no common kind
         first = str(error).strip().partition("\n")[0]
         problem = f"the Hub's {repository} cannot be downloaded: {first}"

@@ -20,14 +20,14 @@ from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.checkpoint.finite import not_finite
 from qcs_jax.config import Role, fields_with, written
 from qcs_jax.config.network import create_model
-from qcs_jax.images.datasets import DRAWN
-from qcs_jax.metrics.run_log import (
+from qcs_jax.evaluate.run_log import (
     BEST_ON_HELD_OUT,
     LAST,
     METRICS_FILE,
     Scores,
     read_log,
 )
+from qcs_jax.images.datasets import DRAWN
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import extras
 

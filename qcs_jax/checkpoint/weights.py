@@ -28,7 +28,6 @@ from qcs_jax.checkpoint.description import check_known
 from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
 from qcs_jax.config import written
 from qcs_jax.models import torch_layout
-from qcs_jax.system import command
 from qcs_jax.system.files import replacing
 
 SUFFIX = ".safetensors"
@@ -130,7 +129,7 @@ def load(
     if not {_DESCRIPTION, _DIGEST} <= metadata.keys():
         raise CheckpointError(
             f"{path} does not say which network it is of: give a file that "
-            f"{command.line('export')} --format=safetensors has written"
+            f"qcs-jax export --format=safetensors has written"
         )
     text = metadata[_DESCRIPTION]
     if digest(arrays, text) != metadata[_DIGEST]:

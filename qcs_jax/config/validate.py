@@ -9,7 +9,6 @@ import ml_collections
 
 from qcs_jax import models
 from qcs_jax.config.base import FIELDS, Field, flatten
-from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
 
@@ -114,7 +113,7 @@ def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
             f"train.epochs={c.train.epochs}; give fewer epochs"
         )
     if not c.data.name:
-        wrong.append(f"data.name: give the name that {command.line('prepare')} printed")
+        wrong.append("data.name: give the name that qcs-jax prepare printed")
     if not c.name:
         wrong.append("name: give the run a name")
     return wrong

@@ -4,7 +4,7 @@
     variables = convert.from_torch(state_dict)
     state_dict = convert.to_torch(variables)
 
-As a command: `python -m qcs_jax.convert model_best.pth --out=DIR`.
+As a command: `qcs-jax convert model_best.pth --out=DIR`.
 """
 
 from qcs_jax.convert.conversion import (

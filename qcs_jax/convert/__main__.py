@@ -1,7 +1,7 @@
 """Converts checkpoints between Orbax and PyTorch, without PyTorch.
 
-python -m qcs_jax.convert model_best.pth --out=DIR
-python -m qcs_jax.convert RUN --to-torch --out=model.pth
+qcs-jax convert model_best.pth --out=DIR
+qcs-jax convert RUN --to-torch --out=model.pth
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("convert"),
+        prog="qcs-jax convert",
         description="Converts checkpoints between Orbax and PyTorch.",
         allow_abbrev=False,
     )
@@ -77,7 +77,7 @@ def _write_orbax(args: argparse.Namespace) -> None:
     if os.path.isdir(args.checkpoint):
         raise UserError(
             f"{args.checkpoint} is a folder: to write .pth, add --to-torch; what else "
-            f"can be written, {command.line('export')} says"
+            f"can be written, qcs-jax export says"
         )
     conversion = read_pth(args.checkpoint)
     print(f"{args.checkpoint}:")
@@ -107,7 +107,7 @@ def _how_to_train(
     for data_set, recipe in _RECIPES.items():
         if CLASS_NAMES[data_set] == class_names:
             size = "" if c.size_name == "full" else f",{c.size_name}"
-            train = command.line("train")
+            train = "qcs-jax train"
             return f"{train} --config={recipe}:{c.network}{size} {start}"
     return (
         f"to train from it: {start} --config.model.name={c.network} "

@@ -1,8 +1,8 @@
 """Runs the rows of a table over several seeds, one after another, and compares them.
 
-python -m qcs_jax.experiment --config=configs/demo.py --table=networks --seeds=0,1,2 \\
+qcs-jax experiment --config=configs/demo.py --table=networks --seeds=0,1,2 \\
     --workdir=runs/networks
-python -m qcs_jax.experiment --table=mine.toml --workdir=runs/mine
+qcs-jax experiment --table=mine.toml --workdir=runs/mine
 
 Any field that the rows leave free can be set: --config.train.epochs=10. The same
 command goes on where it was stopped, and skips what is finished.
@@ -15,9 +15,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from qcs_jax.compare import runs, table
-from qcs_jax.compare.groups import Group
 from qcs_jax.config import flags
+from qcs_jax.evaluate import comparison as table
+from qcs_jax.evaluate import runs
+from qcs_jax.evaluate.rows import Group
 from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import Table
@@ -72,7 +73,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
 
 def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
-        prog=command.name("experiment"),
+        prog="qcs-jax experiment",
         description="Runs the rows of a table over several seeds, one after another, "
         "and compares them. The same command goes on where it was stopped, and skips "
         "what is finished.",

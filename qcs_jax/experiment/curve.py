@@ -5,10 +5,10 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from qcs_jax.compare.lines import Line
+from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment.rows import Sweep
-from qcs_jax.visualize import style
-from qcs_jax.visualize.sweep import Curve, curves
+from qcs_jax.figures import style
+from qcs_jax.figures.sweep import Curve, curves
 
 
 def draw(

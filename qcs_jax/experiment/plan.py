@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from qcs_jax import models
-from qcs_jax.compare import runs
-from qcs_jax.compare.groups import INDIFFERENT
 from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.config.validate import parse_extra
+from qcs_jax.evaluate import runs
+from qcs_jax.evaluate.rows import INDIFFERENT
 from qcs_jax.experiment.rows import Row
 from qcs_jax.system.errors import UserError
 

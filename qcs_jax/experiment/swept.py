@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from qcs_jax.compare import runs
-from qcs_jax.compare.groups import Group
-from qcs_jax.compare.runs import Run
+from qcs_jax.evaluate import runs
+from qcs_jax.evaluate.rows import Group
+from qcs_jax.evaluate.runs import Run
 from qcs_jax.experiment.plan import Job
 from qcs_jax.experiment.rows import Sweep
 

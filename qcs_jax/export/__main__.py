@@ -1,8 +1,8 @@
 """Exports a checkpoint: the base branch, or for `--whole` all of it.
 
-python -m qcs_jax.export --checkpoint=RUN --format=onnx --out=fer_onnx
-python -m qcs_jax.export --checkpoint=RUN --format=tflite --quantize=int8 --out=fer_lite
-python -m qcs_jax.export --checkpoint=RUN --format=web --out=fer_page
+qcs-jax export --checkpoint=RUN --format=onnx --out=fer_onnx
+qcs-jax export --checkpoint=RUN --format=tflite --quantize=int8 --out=fer_lite
+qcs-jax export --checkpoint=RUN --format=web --out=fer_page
 
 The result is read back from disk and compared with the network before it gets its name.
 """
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("export"),
+        prog="qcs-jax export",
         description="Exports a checkpoint: the base branch, or all of it.",
         allow_abbrev=False,
     )

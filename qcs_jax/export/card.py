@@ -10,7 +10,7 @@ import json
 
 from qcs_jax import models
 from qcs_jax.checkpoint import Trained
-from qcs_jax.metrics import groups
+from qcs_jax.evaluate import groups
 from qcs_jax.system.errors import UserError
 
 _LIMITS = """\

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from qcs_jax.evaluate.counts import finite
 from qcs_jax.export.served import OUTPUTS, Exported, Served
 from qcs_jax.images.decode import decode
-from qcs_jax.metrics.counts import finite
 from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)

@@ -67,7 +67,7 @@ def load(args: argparse.Namespace) -> Any:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("predict"),
+        prog="qcs-jax predict",
         description="Finds the faces in image files and classifies them. An image that "
         "is cropped to a face, as training images are, is taken whole.",
         epilog="Exit status: 0 if every image was read, 1 if some were not, 2 if the "

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qcs_jax.evaluate.counts import finite
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels
-from qcs_jax.metrics.counts import finite
 from qcs_jax.models.folded import fold
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.faces import Face, path_of, read

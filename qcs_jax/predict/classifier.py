@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.metrics.counts import probabilities
+from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.align import TEMPLATE, Aligner
 from qcs_jax.predict.base_branch import BaseBranch, Decoded

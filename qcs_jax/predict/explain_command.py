@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("predict.explain_command"),
+        prog="qcs-jax explain",
         description="Draws what a face shares with other faces, position by position "
         "(Figure 8 of the paper): of each photograph, its largest face.",
         allow_abbrev=False,
@@ -56,7 +56,3 @@ def _largest_face(classifier: Any, path: str) -> Any:
     if not photo.faces:
         raise UserError(f"{path}: no face found; if it is one, add --crops")
     return photo.faces[0].pixels
-
-
-if __name__ == "__main__":
-    command.start(main)

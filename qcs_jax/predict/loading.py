@@ -35,7 +35,7 @@ def load(
 
     Args:
       path: A run's workdir, its `checkpoints` folder, one step's folder, or what
-        `python -m qcs_jax.convert` wrote. Default: the network for photographs that
+        `qcs-jax convert` wrote. Default: the network for photographs that
         comes with the package, "fer2013".
       step: Which step; default see `checkpoint.choose_step`.
       flip: See `Classifier`.

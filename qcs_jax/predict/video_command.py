@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=command.name("predict.video_command"),
+        prog="qcs-jax video",
         description="Finds, follows and classifies the faces of a video. Ctrl-C ends "
         "it; what was written so far is whole.",
         allow_abbrev=False,
@@ -135,7 +135,3 @@ class _Seen:
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-if __name__ == "__main__":
-    command.start(main)

@@ -19,32 +19,6 @@ from qcs_jax.system.errors import Interrupted, UserError
 
 _BUG = 70  # exit status, EX_SOFTWARE of sysexits.h
 
-# What runs a command where it is not the module of its name.
-_MODULES = {
-    "train": "main",
-    "evaluate": "main --mode=eval",
-    "video": "predict.video_command",
-    "explain": "predict.explain_command",
-}
-
-_called: list[str] = []
-
-
-def name(module: str) -> str:
-    """How a command is called: `python -m qcs_jax.MODULE`, unless `called_as` says."""
-    return " ".join(_called) or f"python -m qcs_jax.{module}"
-
-
-def line(name: str) -> str:
-    """How another command is called, in the way in which this one was."""
-    module = _MODULES.get(name, name)
-    return f"{_called[0]} {name}" if _called else f"python -m qcs_jax.{module}"
-
-
-def called_as(*words: str) -> None:
-    """Says how a command was called, such as "qcs-jax", "predict"."""
-    _called[:] = words
-
 
 def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
     """Does the work of a command; what the user can act on is told in one message.

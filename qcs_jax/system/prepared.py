@@ -10,7 +10,7 @@ import pathlib
 import re
 import shlex
 
-from qcs_jax.system import command, folders
+from qcs_jax.system import folders
 from qcs_jax.system.errors import UserError
 
 _LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # on terms to agree to
@@ -37,7 +37,7 @@ def version(name: str, directory: str) -> pathlib.Path:
     if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
         raise UserError(
             f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
-            f"{command.line('prepare')} printed it; the folder where it is prepared is "
+            f"qcs-jax prepare printed it; the folder where it is prepared is "
             f"data.dir"
         )
     place = root(directory)
@@ -80,7 +80,7 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     dataset = name.partition("/")[0]
     manuals = folders.find("data")
     folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
-    steps = [f"{command.line('prepare')} {name}{folder}{where}"]
+    steps = [f"qcs-jax prepare {name}{folder}{where}"]
     if dataset in _LICENSED:
         manual = manuals / dataset / "README.md"
         steps = [

@@ -16,11 +16,11 @@ import numpy as np
 from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.checkpoint.description import check_same_network, differences
 from qcs_jax.config import Role, fields_with
+from qcs_jax.evaluate import group_file, groups, predictions, robustness
+from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
+from qcs_jax.evaluate.results import Results, table
+from qcs_jax.evaluate.run_log import METRICS_FILE, Scores, read_log
 from qcs_jax.input.sources import Source
-from qcs_jax.metrics import group_file, groups, predictions, robustness
-from qcs_jax.metrics.predictions import PREDICTIONS_FILE
-from qcs_jax.metrics.results import Results, table
-from qcs_jax.metrics.run_log import METRICS_FILE, Scores, read_log
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError

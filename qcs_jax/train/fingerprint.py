@@ -10,9 +10,9 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from qcs_jax.checkpoint import Trained
+from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
+from qcs_jax.evaluate.run_log import METRICS_FILE
 from qcs_jax.input.sources import Source
-from qcs_jax.metrics.predictions import PREDICTIONS_FILE
-from qcs_jax.metrics.run_log import METRICS_FILE
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.versions import versions
 

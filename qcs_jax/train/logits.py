@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
+from qcs_jax.evaluate.counts import finite
 from qcs_jax.input.pipeline import Change, eval_batches
 from qcs_jax.input.sources import Source
-from qcs_jax.metrics.counts import finite
 from qcs_jax.train.run import Run
 
 EvalStep = Callable[[dict, Any], jax.Array]

@@ -26,8 +26,8 @@ from qcs_jax.checkpoint import (
     weights,
 )
 from qcs_jax.checkpoint.description import check_same_data, differences
-from qcs_jax.metrics.counts import Counts
-from qcs_jax.metrics.run_log import CONFIG_FILE, METRIC, Scores, read_log
+from qcs_jax.evaluate.counts import Counts
+from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json

@@ -8,7 +8,7 @@ import pathlib
 
 import jax
 
-from qcs_jax.metrics.run_log import Scores
+from qcs_jax.evaluate.run_log import Scores
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
-from qcs_jax.metrics.run_log import LOG_FILE, read_log
+from qcs_jax.evaluate.run_log import LOG_FILE, read_log
 from qcs_jax.system.files import write_text
 
 # What the progress bar shows of the scalars.

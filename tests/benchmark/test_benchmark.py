@@ -4,7 +4,7 @@ import json
 import pathlib
 
 import jax
-import manual_commands
+import manuals
 import pytest
 import toy
 
@@ -197,7 +197,9 @@ def test_a_batch_that_cannot_be_split(recipe, capsys):
     assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", manual_commands.commands(MANUAL), ids=" ".join)
+@pytest.mark.parametrize(
+    "words", manuals.commands(MANUAL, "qcs-jax benchmark"), ids=" ".join
+)
 def test_commands_of_the_manual(words, monkeypatch):
     """What they ask for is measured above."""
     asked = []

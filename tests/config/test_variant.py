@@ -4,7 +4,7 @@ import importlib.util
 import pathlib
 import re
 
-import manual_commands
+import manuals
 import pytest
 
 from qcs_jax.config import FIELDS, validate
@@ -143,7 +143,7 @@ def test_small_recipes_have_the_three_networks_alone(name):
 
 
 @pytest.mark.parametrize(
-    "words", manual_commands.commands(MANUAL, "qcs_jax.main"), ids=" ".join
+    "words", manuals.commands(MANUAL, "python -m qcs_jax.main"), ids=" ".join
 )
 def test_commands_of_the_manual(words):
     config, *overrides = words

@@ -1,4 +1,4 @@
-"""`python -m qcs_jax.convert`."""
+"""`qcs-jax convert`."""
 
 import pathlib
 import shlex

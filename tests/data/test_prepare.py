@@ -17,8 +17,8 @@ from PIL import Image
 from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
 
 from qcs_jax.config import flags
+from qcs_jax.evaluate import group_file
 from qcs_jax.input import sources
-from qcs_jax.metrics import group_file
 
 CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
 

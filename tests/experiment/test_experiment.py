@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from qcs_jax.compare.runs import Run
+from qcs_jax.evaluate.runs import Run
 from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.experiment.plan import make_plan

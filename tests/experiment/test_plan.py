@@ -3,7 +3,7 @@
 import pathlib
 import re
 
-import manual_commands
+import manuals
 import pytest
 
 from qcs_jax.experiment import tablefile
@@ -82,7 +82,7 @@ def test_the_rows_of_table_2():
     ],
 )
 def test_the_papers_number_of_every_row(table, expected):
-    from qcs_jax.compare import published
+    from qcs_jax.evaluate import published
 
     of_paper = tablefile.read(table).paper
     found = [published.find(job.config, of_paper) for job in plan(RAF, table)]
@@ -99,7 +99,7 @@ def table_of_the_manual():
     [
         words
         for manual in ("qcs_jax/experiment/README.md", "configs/README.md")
-        for words in manual_commands.commands(ROOT / manual, "qcs_jax.experiment")
+        for words in manuals.commands(ROOT / manual, "qcs-jax experiment")
     ],
     ids=" ".join,
 )

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from qcs_jax.compare.evidence import Evidence
-from qcs_jax.compare.lines import Line
 from qcs_jax.config import FIELDS
 from qcs_jax.config.flags import read_config
+from qcs_jax.evaluate import paired
+from qcs_jax.evaluate.evidence import Evidence
+from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.experiment.rows import Sweep
-from qcs_jax.metrics import paired
 from qcs_jax.system.errors import UserError
 
 MINE = """

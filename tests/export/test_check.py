@@ -7,11 +7,11 @@ import pytest
 import small
 from PIL import Image
 
+from qcs_jax.evaluate.counts import NotFiniteError
 from qcs_jax.export import check
 from qcs_jax.export.served import Served
 from qcs_jax.images.decode import decode
 from qcs_jax.images.folder import labelled_images
-from qcs_jax.metrics.counts import NotFiniteError
 from qcs_jax.system.errors import UserError
 
 

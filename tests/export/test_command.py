@@ -1,4 +1,4 @@
-"""`python -m qcs_jax.export`, as far as it goes without TensorFlow."""
+"""`qcs-jax export`, as far as it goes without TensorFlow."""
 
 import os
 import pathlib

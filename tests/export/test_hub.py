@@ -11,11 +11,11 @@ import yaml
 
 import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
+from qcs_jax.evaluate import groups, robustness
+from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import card, check, onnx
 from qcs_jax.export.served import calibrated
-from qcs_jax.metrics import groups, robustness
-from qcs_jax.metrics.group_file import Grouping
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from absl import logging
 
 import qcs_jax
 from qcs_jax import checkpoint
+from qcs_jax.evaluate.counts import Counts
 from qcs_jax.export import __main__ as command
-from qcs_jax.metrics.counts import Counts
 
 
 @pytest.fixture(autouse=True)

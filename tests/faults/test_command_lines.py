@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from qcs_jax import __main__ as program
-from qcs_jax.system import command
 
 # What is typed behind "qcs-jax", and what the answer must say.
 WRONG = {
@@ -161,7 +160,6 @@ def here(tmp_path, monkeypatch):
     (tmp_path / "number.py").write_text("def get_config(): return 3")
     monkeypatch.setattr("sys.stdin", io.StringIO())
     yield tmp_path
-    command.called_as()
 
 
 @pytest.mark.parametrize("line", WRONG)

@@ -1,4 +1,4 @@
-"""`python -m qcs_jax.predict`."""
+"""`qcs-jax predict`."""
 
 import csv
 import errno
@@ -260,7 +260,7 @@ def test_no_checkpoint(capsys):
 def test_wrong_arguments(argv, capsys):
     with pytest.raises(SystemExit, match="2"):
         command.main(argv)
-    assert "usage: python -m qcs_jax.predict" in capsys.readouterr().err
+    assert "usage: qcs-jax predict" in capsys.readouterr().err
 
 
 def test_the_file_is_whole_though_nobody_reads(run, faces, tmp_path):
@@ -280,7 +280,7 @@ def test_the_file_is_whole_though_nobody_reads(run, faces, tmp_path):
 
 
 def test_nobody_need_read_to_the_end(run, faces):
-    """As `python -m qcs_jax.predict ... | head -1`, and a name that is no text."""
+    """As `qcs-jax predict ... | head -1`, and a name that is no text."""
     strange = os.fsencode(faces) + b"/\xff.png"
     os.rename(faces / "a.png", strange)
     command_line = [

@@ -4,7 +4,7 @@ import json
 import pathlib
 
 from qcs_jax.config import base_config, flatten
-from qcs_jax.metrics.run_log import Scores, read_log
+from qcs_jax.evaluate.run_log import Scores, read_log
 
 
 def config(**fields):

@@ -1,6 +1,19 @@
-"""The Python that manuals show, for tests to run as readers would."""
+"""What manuals show, for tests to type and to run as readers would."""
 
 import pathlib
+import re
+import shlex
+
+
+def commands(manual: pathlib.Path, program: str) -> list[list[str]]:
+    """Arguments of every call of a program, such as "qcs-jax compare", in Bash blocks."""
+    blocks = re.findall(r"```bash\n(.*?)```", manual.read_text("utf-8"), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", "").splitlines()
+    shown = [shlex.split(line, comments=True) for line in lines]
+    calls = program.split()
+    arguments = [x[len(calls) :] for x in shown if x[: len(calls)] == calls]
+    assert arguments
+    return arguments
 
 
 def snippet(manual: pathlib.Path, heading: str) -> str:

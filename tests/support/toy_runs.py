@@ -4,7 +4,7 @@ import json
 
 import toy
 
-from qcs_jax.metrics import predictions
+from qcs_jax.evaluate import predictions
 from qcs_jax.train import loop
 
 HELD_OUT = {"data.val_fraction": 0.2}

@@ -29,23 +29,6 @@ def test_what_a_user_can_act_on_is_one_line(error, status, told, capsys):
     assert printed.startswith(told) and printed.count("\n") == bool(told)
 
 
-@pytest.mark.parametrize(
-    "name, module",
-    [
-        ("predict", "predict"),
-        ("evaluate", "main --mode=eval"),
-        ("video", "predict.video_command"),
-    ],
-)
-def test_others_are_called_as_this_one_was(name, module):
-    assert command.line(name) == f"python -m qcs_jax.{module}"
-    command.called_as("qcs-jax", "predict")
-    try:
-        assert command.line(name) == f"qcs-jax {name}"
-    finally:
-        command.called_as()
-
-
 def test_what_is_wrong_in_the_program_is_not_hidden():
     with pytest.raises(ZeroDivisionError):
         command.run(lambda: 1 / 0)

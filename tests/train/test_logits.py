@@ -7,8 +7,8 @@ import pytest
 import small
 import toy
 
+from qcs_jax.evaluate.counts import Counts, NotFiniteError
 from qcs_jax.input import pipeline, selection
-from qcs_jax.metrics.counts import Counts, NotFiniteError
 from qcs_jax.train import logits as logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 

@@ -11,8 +11,8 @@ import toy
 from toy import config
 
 from qcs_jax import checkpoint, main
+from qcs_jax.evaluate.run_log import read_log
 from qcs_jax.input import pipeline
-from qcs_jax.metrics.run_log import read_log
 from qcs_jax.system import files
 from qcs_jax.system.errors import Interrupted, UserError
 from qcs_jax.train import loop, summary

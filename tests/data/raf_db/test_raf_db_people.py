@@ -3,7 +3,7 @@
 import pytest
 from raf_db_tree import write_attributes
 
-from qcs_jax.metrics import group_file
+from qcs_jax.evaluate import group_file
 
 
 def groups_file(tmp_path):

@@ -19,9 +19,9 @@ from qcs_jax.checkpoint import (
     weights,
 )
 from qcs_jax.convert import __main__ as convert
+from qcs_jax.evaluate.counts import Counts
+from qcs_jax.evaluate.run_log import read_log
 from qcs_jax.export import __main__ as export
-from qcs_jax.metrics.counts import Counts
-from qcs_jax.metrics.run_log import read_log
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 

@@ -9,9 +9,9 @@ import toy
 from PIL import Image
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.compare.runs import read_run
+from qcs_jax.evaluate.runs import read_run
+from qcs_jax.figures import page
 from qcs_jax.input import sources
-from qcs_jax.report import page
 from qcs_jax.system import versions
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop

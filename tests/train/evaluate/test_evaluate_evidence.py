@@ -6,8 +6,8 @@ import toy
 from toy_runs import written
 
 from qcs_jax import main
+from qcs_jax.evaluate.counts import Counts
 from qcs_jax.images.corruptions import CORRUPTIONS
-from qcs_jax.metrics.counts import Counts
 from qcs_jax.train import evaluate
 from qcs_jax.train.evaluate import evaluate_run
 

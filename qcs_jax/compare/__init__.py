@@ -1,1 +1,0 @@
-"""Compares runs over their seeds, and two networks image by image."""

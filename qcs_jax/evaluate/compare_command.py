@@ -1,0 +1,69 @@
+"""Compares runs over their seeds, or two networks image by image.
+
+qcs-jax compare RUN_OR_FOLDER... [--out=FOLDER]
+qcs-jax compare A/predictions.csv B/predictions.csv
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+from collections.abc import Sequence
+
+from qcs_jax.evaluate import comparison as table
+from qcs_jax.evaluate import predictions
+from qcs_jax.evaluate.mcnemar import compare_predictions
+from qcs_jax.evaluate.rows import group_runs
+from qcs_jax.evaluate.runs import find_runs
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="qcs-jax compare",
+        description="Groups runs that differ in nothing but the seed and shows mean, "
+        "spread and best of their test accuracy; of two prediction files, whether "
+        "their networks differ (McNemar's exact test).",
+    )
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run, a folder with runs or a pattern; or two predictions.csv",
+    )
+    add("--out", metavar="FOLDER", help="write the tables there: .md, .tex, .csv")
+    args = parser.parse_args(argv)
+    of_files = any(pathlib.Path(name).suffix == ".csv" for name in args.runs)
+    compare = _compare_files if of_files else _compare_runs
+    return command.run(lambda: compare(args.runs, args.out))
+
+
+def _compare_runs(arguments: list[str], out: str | None) -> None:
+    table.show(group_runs(find_runs(arguments)), pathlib.Path(out) if out else None)
+
+
+def _compare_files(paths: list[str], out: str | None) -> None:
+    if len(paths) != 2 or out is not None:
+        raise UserError(
+            "predictions are compared two at a time, and printed only: give "
+            "A/predictions.csv B/predictions.csv and no --out"
+        )
+    a, b = paths
+    test = compare_predictions(predictions.read(a), predictions.read(b))
+    rows = [
+        ("accuracy of", ""),
+        (a, f"{100 * test.accuracy_a:.2f} %"),
+        (b, f"{100 * test.accuracy_b:.2f} %"),
+        (f"of {test.examples} images", ""),
+        ("right in the first only", test.only_a),
+        ("right in the second only", test.only_b),
+        ("right in both or neither", test.examples - test.only_a - test.only_b),
+        ("p (exact, two-sided)", f"{test.p:.4g}"),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"  {name:<{width}}  {value}".rstrip())
+    print(test.sentence(a, b))

@@ -1,0 +1,129 @@
+"""What a network said about every image of a split, as a CSV file.
+
+    id,label,prediction,<class 1>,<class 2>,...
+    test_0001.jpg,fear,surprise,0.01,0.02,...
+
+Label and prediction are class names; the rest are the probabilities of the classes.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import TextIO
+
+import numpy as np
+
+from qcs_jax.system import files
+from qcs_jax.system.errors import UserError
+
+PREDICTIONS_FILE = "predictions.csv"
+_HEADER = ["id", "label", "prediction"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """Probabilities of a split's images.
+
+    Attributes:
+      ids: N names of images.
+      labels: int `[N]`.
+      probabilities: float32 `[N, k]`.
+      class_names: k names.
+    """
+
+    ids: tuple[str, ...]
+    labels: np.ndarray
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+
+    @property
+    def predicted(self) -> np.ndarray:
+        """The most probable class, int `[N]`."""
+        return np.argmax(self.probabilities, axis=1)
+
+    @property
+    def correct(self) -> np.ndarray:
+        """Whether each is the label, bool `[N]`."""
+        return self.predicted == self.labels
+
+
+def write(
+    path: str | pathlib.Path,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+) -> None:
+    """Writes the file whole or not at all; `read` gives exactly the same float32.
+
+    Args:
+      path: The file; its folder exists.
+      ids, labels, probabilities, class_names: See `Predictions`.
+    """
+    with (
+        files.replacing(path) as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="") as file,
+    ):
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow([*_HEADER, *class_names])
+        for name, label, row in zip(ids, labels, probabilities, strict=True):
+            # Nine significant digits tell any two float32 apart.
+            numbers = (format(float(p), ".9g") for p in row)
+            guess = class_names[int(np.argmax(row))]
+            rows.writerow([name, class_names[label], guess, *numbers])
+
+
+def read(path: str | pathlib.Path) -> Predictions:
+    """Reads what `write` wrote.
+
+    Raises:
+      UserError: if it is no such file; the message names the line.
+      OSError: if it cannot be read.
+    """
+    try:
+        with pathlib.Path(path).open(encoding="utf-8", newline="") as file:
+            return _parse(file)
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no predictions: {error}. Give the {PREDICTIONS_FILE} of a "
+            f"run, which qcs-jax evaluate writes"
+        ) from None
+
+
+def _parse(file: TextIO) -> Predictions:
+    try:
+        header, *rows = [row for row in csv.reader(file, strict=True) if row]
+    except (ValueError, csv.Error) as error:  # ValueError: it is empty, or no text
+        raise ValueError(f"it is no CSV file with a header ({error})") from None
+    start, names = header[: len(_HEADER)], tuple(header[len(_HEADER) :])
+    if start != _HEADER or not names or len(set(names)) < len(names):
+        raise ValueError(f"its first line is not {','.join(_HEADER)},CLASS,CLASS,...")
+    if not rows:
+        raise ValueError("it has no line but the first")
+    parsed = []
+    for number, row in enumerate(rows, start=2):
+        try:
+            parsed.append(_parse_row(row, names))
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    ids, labels, p = zip(*parsed, strict=True)
+    return Predictions(ids, np.array(labels), np.array(p, np.float32), names)
+
+
+def _parse_row(row: list[str], names: tuple[str, ...]) -> tuple[str, int, list[float]]:
+    """Returns id, label and probabilities of a line."""
+    if len(row) != len(_HEADER) + len(names):
+        raise ValueError(f"{len(row)} values, not {len(_HEADER) + len(names)}")
+    image, label, prediction, *texts = row
+    for name in (label, prediction):
+        if name not in names:
+            raise ValueError(f"{name!r} is none of the classes {', '.join(names)}")
+    numbers = [float(text) for text in texts]
+    if wrong := [x for x in numbers if not 0 <= x <= 1.0001]:
+        raise ValueError(f"a probability is {wrong[0]:g}, not between 0 and 1")
+    if numbers[names.index(prediction)] < max(numbers):
+        raise ValueError(f"{prediction!r} is not the most probable class")
+    return image, names.index(label), numbers

@@ -1,0 +1,83 @@
+"""Tests networks on the data sets of others.
+
+qcs-jax transfer RUN... --data=NAME,NAME@SPLIT [--out=FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from qcs_jax.evaluate.run_log import METRICS_FILE
+from qcs_jax.system import command, extras, signals
+
+# What computes is imported where it is used: --help and a wrong flag answer at once.
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status, 1 if a cell is missing."""
+    parser = argparse.ArgumentParser(
+        prog="qcs-jax transfer",
+        description="Evaluates networks on the test images of several data sets. A "
+        "network that is good on its own is often bad on others.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "runs",
+        nargs="+",
+        metavar="RUN",
+        help="a run, a folder with runs, a pattern, a checkpoint, a file of weights, "
+        "or the name of a network",
+    )
+    add(
+        "--data",
+        required=True,
+        metavar="NAME,NAME",
+        help="prepared data sets; NAME@SPLIT for another split than test",
+    )
+    add(
+        "--labels",
+        action="append",
+        default=[],
+        metavar="NAME:MAP",
+        help="what classes of a data set are called in the networks, such as "
+        "ferplus:joy=happiness,anger=anger; default: as they are; may be repeated",
+    )
+    add("--out", metavar="FOLDER", help="write transfer.md, .csv, .png and .svg there")
+    add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
+    args = parser.parse_args(argv)
+    return command.run(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    extras.require("train")
+    if args.out:
+        extras.require("report")  # not after an hour
+    from qcs_jax.experiment.transfer import asked, cells, networks, table
+
+    found, data = networks.find(args.runs), asked.parse(args.data, args.labels)
+    with signals.ending():
+        rows = cells.measure(found, data, args.data_dir, _tell)
+    text = table.markdown(rows)
+    print(f"\n{text}", end="")
+    if args.out:
+        from qcs_jax.experiment.transfer import written
+
+        files = written.write(rows, pathlib.Path(args.out))
+        print(f"\nwrote {', '.join(map(str, files))}")
+    pages = [x for x in found if (pathlib.Path(x) / METRICS_FILE).is_file()]
+    if pages:  # a page is about a run that was evaluated on its own test
+        report = "qcs-jax report"
+        print(f"\nfor the page of a run, with these: {report} {pages[0]}")
+    failed = [cell for row in rows for cell in row if not cell.evaluation]
+    if failed:
+        count = f"{len(failed)} of {sum(map(len, rows))} cells"
+        print(f"error: {count} were not measured, see above", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,85 @@
+"""Draws the paper's figures from a checkpoint and images.
+
+qcs-jax visualize --checkpoint=RUN
+qcs-jax visualize --checkpoint=RUN --figures=heatmaps --images=FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from qcs_jax.figures import FIGURES, Unavailable
+from qcs_jax.system import command
+from qcs_jax.system.errors import UserError
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    args = _parse(argv)
+    return command.run(lambda: _draw(args))
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    names = "\n".join(f"  {name:<14}{what}" for name, what in FIGURES.items())
+    parser = argparse.ArgumentParser(
+        prog="qcs-jax visualize",
+        description="Draws the paper's figures from a checkpoint and images.",
+        epilog=f"figures:\n{names}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--checkpoint", required=True, metavar="RUN", help="workdir, or one step of it")
+    add("--figures", type=_names, metavar="NAME,...", help="default: all")
+    add(
+        "--images",
+        default="",
+        metavar="FOLDER",
+        help="CLASS/*.jpg; default: the test split of the run's data set",
+    )
+    add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
+    add("--out", metavar="DIR", help="folder to write; default: RUN/figures")
+    add("--seed", default=0, type=int, help="chooses the faces that are shown")
+    args = parser.parse_args(argv)
+    if args.seed < 0:
+        parser.error(f"--seed={args.seed}: give 0 or more")
+    return args
+
+
+def _names(text: str) -> list[str] | None:
+    """Figures that were asked for by name; None for all."""
+    if text == "all":
+        return None
+    names = [name.strip() for name in text.split(",")]
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"no figure {unknown[0]!r}: choose from all, {', '.join(FIGURES)}"
+        )
+    return names
+
+
+def _draw(args: argparse.Namespace) -> None:
+    from qcs_jax.figures import paper as figures
+    from qcs_jax.figures import style  # matplotlib takes a second
+    from qcs_jax.figures.scene import Scene
+
+    scene = Scene(
+        args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
+    )
+    print(f"{args.checkpoint}, step {scene.trained.step}:")
+    out = args.out or scene.trained.workdir / "figures"
+    written = 0
+    for name in args.figures or FIGURES:
+        try:
+            figure = figures.DRAW[name](scene)
+        except Unavailable as reason:
+            if args.figures:
+                raise UserError(f"{name}: {reason}") from reason
+            print(f"skipped {name}: {reason}")
+            continue
+        for file in style.save(figure, out, name):
+            print(f"wrote {file}")
+            written += 1
+    if not written:
+        raise UserError("no figure could be drawn: see above")

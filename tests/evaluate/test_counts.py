@@ -1,0 +1,218 @@
+"""Metrics against plain definitions, one example at a time."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import sklearn.metrics
+
+from qcs_jax.evaluate.counts import (
+    BINS,
+    Counts,
+    NotFiniteError,
+    log_softmax,
+    probabilities,
+)
+from qcs_jax.evaluate.results import fit_temperature
+
+NAMES = {
+    "accuracy",
+    "mean_class_accuracy",
+    "macro_f1",
+    "nll",
+    "brier",
+    "ece",
+    "most_frequent",
+    "chance",
+    "examples",
+}
+
+
+def predictions(m=200, k=5, seed=0, scale=2.0):
+    rng = np.random.default_rng(seed)
+    logits = (scale * rng.standard_normal((m, k))).astype(np.float32)
+    return logits, rng.integers(0, k, m)
+
+
+def naive(logits, labels):
+    """The definitions, in loops."""
+    k = logits.shape[1]
+    examples = []  # (label, prediction, probabilities)
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        top = max(row)
+        weights = [math.exp(x - top) for x in row]
+        p = [w / sum(weights) for w in weights]
+        examples.append((label, p.index(max(p)), p))
+    m = len(examples)
+
+    recalls, f1s = [], []
+    for c in range(k):
+        actual = [e for e in examples if e[0] == c]
+        predicted = [e for e in examples if e[1] == c]
+        hits = sum(e[1] == c for e in actual)
+        if actual:
+            recalls.append(hits / len(actual))
+        if actual or predicted:
+            precision = hits / len(predicted) if predicted else 0
+            recall = hits / len(actual) if actual else 0
+            both = precision + recall
+            f1s.append(2 * precision * recall / both if both else 0)
+
+    ece = 0
+    for b in range(BINS):
+        members = [e for e in examples if b / BINS < max(e[2]) <= (b + 1) / BINS]
+        if members:
+            confidence = sum(max(e[2]) for e in members) / len(members)
+            accuracy = sum(e[0] == e[1] for e in members) / len(members)
+            ece += len(members) / m * abs(confidence - accuracy)
+
+    return {
+        "most_frequent": max(sum(e[0] == c for e in examples) for c in range(k)) / m,
+        "chance": 1 / k,
+        "accuracy": sum(e[0] == e[1] for e in examples) / m,
+        "mean_class_accuracy": sum(recalls) / len(recalls),
+        "macro_f1": sum(f1s) / len(f1s),
+        "nll": -sum(math.log(p[label]) for label, _, p in examples) / m,
+        "brier": sum(
+            sum((p[c] - (c == label)) ** 2 for c in range(k))
+            for label, _, p in examples
+        )
+        / m,
+        "ece": ece,
+        "examples": m,
+    }
+
+
+@pytest.mark.parametrize("k", [2, 7])
+@pytest.mark.parametrize("m", [1, 3, 200])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_agrees_with_the_definitions(m, k, seed):
+    logits, labels = predictions(m, k, seed)
+    found = Counts.of(logits, labels).metrics()
+    assert found.keys() == NAMES
+    assert found == pytest.approx(naive(logits, labels), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_scikit_learn(seed):
+    logits, labels = predictions(500, 7, seed)
+    counts = Counts.of(logits, labels)
+    found, p = counts.metrics(), probabilities(logits)
+    guess, sk = logits.argmax(axis=1), sklearn.metrics
+    np.testing.assert_array_equal(counts.confusion, sk.confusion_matrix(labels, guess))
+    expected = {
+        "accuracy": sk.accuracy_score(labels, guess),
+        "mean_class_accuracy": sk.balanced_accuracy_score(labels, guess),
+        "macro_f1": sk.f1_score(labels, guess, average="macro"),
+        "nll": sk.log_loss(labels, p),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    columns = sk.precision_recall_fscore_support(labels, guess)
+    names = ("precision", "recall", "f1", "examples")
+    for name, column in zip(names, columns, strict=True):
+        assert [row[name] for row in counts.per_class()] == pytest.approx(column)
+
+
+def test_what_has_no_value_is_none():
+    counts = Counts.of(np.eye(4)[[0, 2]], np.array([0, 1]))
+    both, never_predicted, no_example, neither = counts.per_class()
+    assert both["precision"] == both["recall"] == both["f1"] == 1
+    assert never_predicted["precision"] is None and never_predicted["recall"] == 0
+    assert no_example["recall"] is None and no_example["precision"] == 0
+    assert neither["f1"] is None
+
+
+@pytest.mark.parametrize("absent", [{0}, {1, 4}])
+@pytest.mark.parametrize("also_never_predicted", [False, True])
+def test_absent_classes(absent, also_never_predicted):
+    logits, labels = predictions()
+    kept = ~np.isin(labels, list(absent))
+    logits, labels = logits[kept].copy(), labels[kept]
+    if also_never_predicted:
+        logits[:, list(absent)] = -50
+    found = Counts.of(logits, labels).metrics()
+    assert found == pytest.approx(naive(logits, labels), rel=1e-9, abs=1e-9)
+
+
+def test_all_right_and_all_wrong():
+    right = Counts.of(20 * np.eye(3), np.arange(3)).metrics()
+    wrong = Counts.of(20 * np.eye(3), np.array([1, 2, 0])).metrics()
+    for name in ("accuracy", "mean_class_accuracy", "macro_f1"):
+        assert (right[name], wrong[name]) == (1, 0)
+    for name, worst in {"nll": 20, "brier": 2, "ece": 1}.items():
+        assert right[name] == pytest.approx(0, abs=1e-7)
+        assert wrong[name] == pytest.approx(worst, abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_do_not_depend_on_the_order_of_examples(seed):
+    logits, labels = predictions(m=1000)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    one, other = Counts.of(logits, labels), Counts.of(logits[order], labels[order])
+    for field in dataclasses.fields(Counts):
+        exact = getattr(one, field.name), getattr(other, field.name)
+        np.testing.assert_array_equal(*exact)
+    assert one.metrics() == other.metrics()
+
+
+def test_nothing_counted_is_an_error():
+    with pytest.raises(ValueError, match="no example"):
+        Counts.of(np.zeros((0, 4)), np.zeros(0, int)).metrics()
+
+
+def test_confusion_has_classes_in_rows():
+    logits = np.eye(3)[[0, 1, 1, 2]]
+    confusion = Counts.of(logits, np.array([0, 0, 1, 1])).confusion
+    assert confusion.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_extreme_logits_stay_finite(dtype):
+    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [0, 0, 0]], dtype)
+    counts = Counts.of(logits, np.array([1, 2, 0]))
+    found = counts.metrics()
+    assert all(map(math.isfinite, found.values()))
+    expected = (2e4 + math.log(2) + math.log(3)) / 3
+    assert found["nll"] == pytest.approx(expected, rel=1e-6)
+    assert counts.bins[:, 0].sum() == 3
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("measure", [Counts.of, fit_temperature])
+def test_logits_that_are_not_finite_have_no_metrics(measure, value):
+    logits, labels = predictions(m=20)
+    logits[3, 1] = logits[7] = value
+    with pytest.raises(NotFiniteError, match="2 of 20 images is not finite"):
+        measure(logits, labels)
+
+
+def test_computes_in_double_precision():
+    # In float32, logits this far from 0 leave the probabilities 4 digits.
+    logits, labels = predictions(scale=1)
+    shifted = logits.astype(np.float64) + 1000
+    assert Counts.of(shifted, labels).metrics() == pytest.approx(
+        naive(logits, labels), rel=1e-9, abs=1e-9
+    )
+    assert log_softmax(logits).dtype == np.float64
+
+
+@pytest.mark.parametrize("gap", [-0.2, 0.0, 0.3])
+def test_calibration_error_is_the_gap(gap):
+    """Confidence 0.7 and 0.8 in turn, right in (confidence - gap) of the cases."""
+    logits, labels = [], []
+    for confidence in (0.7, 0.8):
+        p = [confidence, 1 - confidence]
+        hits = round(1000 * (confidence - gap))
+        logits += 1000 * [np.log(p)]
+        labels += hits * [0] + (1000 - hits) * [1]
+    found = Counts.of(np.array(logits), np.array(labels)).metrics()
+    assert found["ece"] == pytest.approx(abs(gap), abs=1e-9)
+
+
+@pytest.mark.parametrize("k", [2, 3, 7])
+def test_confidences_at_the_edge_of_a_bin_are_counted(k):
+    logits = np.concatenate([np.zeros((1, k)), 1e3 * np.eye(k)])
+    bins = Counts.of(logits, np.zeros(k + 1, int)).bins
+    assert bins[:, 0].sum() == k + 1
+    assert bins[-1, 0] == k

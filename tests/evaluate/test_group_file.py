@@ -1,0 +1,107 @@
+"""The file of groups: in any order, with any names, and clear about what is none."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from qcs_jax.evaluate import group_file
+from qcs_jax.system.errors import UserError
+
+IDS = ["test/0", 'a "b", c.jpg', "ä 2.jpg", "test/3"]
+
+
+def write(path, rows, header=("id", "gender", "age")):
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return path
+
+
+@pytest.fixture
+def file(tmp_path):
+    groups = ["female,4 to 19", "male,20 to 39", ",4 to 19", " female , "]
+    rows = [[name, *x.split(",")] for name, x in zip(IDS, groups, strict=True)]
+    return write(tmp_path / "groups.csv", rows)
+
+
+def test_groups_of_images_whatever_they_are_called(file):
+    gender, age = group_file.read(file).groupings(IDS)
+    assert (gender.column, gender.names) == ("gender", ("female", "male"))
+    assert gender.members.tolist() == [0, 1, -1, 0]
+    assert age.names == ("4 to 19", "20 to 39")  # not as texts are sorted
+    assert age.members.tolist() == [0, 1, 0, -1]
+    assert group_file.read(file).notes(IDS) == []
+
+
+def test_the_order_of_lines_does_not_matter(file):
+    first = group_file.read(file).groupings(IDS)
+    header, *lines = file.read_text().splitlines()
+    file.write_text("\n".join([header, "", *reversed(lines)]) + "\n\n")
+    for one, other in zip(first, group_file.read(file).groupings(IDS), strict=True):
+        assert one.names == other.names
+        np.testing.assert_array_equal(one.members, other.members)
+
+
+def test_as_tables_are_saved_on_windows(file):
+    text = file.read_bytes().replace(b"\n", b"\r\n")
+    file.write_bytes(b"\xef\xbb\xbf" + text)
+    assert group_file.read(file).groupings(IDS)[0].members.tolist() == [0, 1, -1, 0]
+
+
+def test_images_that_one_side_lacks_are_counted(file):
+    some = group_file.read(file)
+    asked = ["test/3", "new", "test/0", "newer"]
+    assert some.groupings(asked)[0].members.tolist() == [0, -1, 0, -1]
+    lacks, more = some.notes(asked)
+    assert "lacks 2 of 4 test images" in lacks
+    assert "has 2 images that are not in the test" in more
+    with pytest.raises(UserError) as raised:
+        some.groupings(["x/1.jpg", "x/2.jpg"])
+    for part in (str(file), "2 test images", "'x/1.jpg'", "'test/0'"):
+        assert part in str(raised.value)
+
+
+MANY = "".join(f"{i},person {i}\n" for i in range(51))
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("", "it is empty"),
+        (b"\x89PNG\r\n\xff\x00", "no CSV file"),
+        ('id,gender\nx,"male\n', "no CSV file"),
+        ("id\nx\n", "no column but 'id'"),
+        ("id;gender\nx;male\n", "begins with 'id;gender', not 'id'"),
+        ("name,gender\nx,male\n", "begins with 'name', not 'id'"),
+        ("id,gender\n", "no line but the first"),
+        ("id,gender,\nx,male,a\n", "column 3 has no name"),
+        ("id,gender,gender\nx,male,a\n", "two columns are called 'gender'"),
+        ("id,id\nx,male\n", "two columns are called 'id'"),
+        ("id,gender\nx,male\ny,male,20\n", "line 3 has 3 values, not 2"),
+        ("id,gender\nx,male\ny\n", "line 3 has 1 values, not 2"),
+        ("id,gender\n,male\n", "line 2 has no id"),
+        ("id,gender\nx,male\ny,male\nx,male\n", "line 4: 'x' occurs twice"),
+        ("id,person\n" + MANY, "column 'person' has 51 different values"),
+    ],
+)
+def test_a_file_that_is_none(content, message, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=re.escape(message)) as raised:
+        group_file.read(path)
+    told = str(raised.value)
+    assert f"--groups={path}" in told and "id,COLUMN,..." in told
+    assert "\n" not in told
+
+
+def test_fifty_groups_are_groups(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,country\n" + MANY.rpartition("50,")[0])
+    assert len(group_file.read(path).groupings(["7"])[0].names) == 1
+
+
+@pytest.mark.parametrize("name", ["none.csv", "."])
+def test_no_file(name, tmp_path):
+    with pytest.raises(UserError, match="--groups=.*: .*: give a CSV file"):
+        group_file.read(tmp_path / name)

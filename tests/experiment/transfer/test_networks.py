@@ -1,0 +1,107 @@
+"""Which networks are tested, and what they have seen before."""
+
+import fake_runs
+import pytest
+import toy
+
+from qcs_jax.checkpoint import load_variables, weights
+from qcs_jax.experiment.transfer import networks
+from qcs_jax.experiment.transfer.command import main
+from qcs_jax.system.errors import UserError
+
+STEPS = "72"  # of the run that is here
+
+
+def test_networks_are_found_once(here):
+    (here / "files").mkdir()
+    with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
+    assert networks.find(["runs", "runs/first", "runs/*"]) == [
+        "runs/first",
+        "runs/second",
+    ]
+    step = f"runs/first/checkpoints/{STEPS}"
+    given = [step, "files/*", "fer2013"]
+    assert networks.find(given) == [step, "files/mine.safetensors", "fer2013"]
+    assert main([*given[:2], "--data=some"]) == 0
+    assert (here / "runs/mine").is_dir()  # not beside the file
+
+
+def seen(started_from=None, **fields):
+    return networks.Seen.by(toy.config(**fields), started_from)
+
+
+def test_what_a_network_has_seen(here):
+    own = {"data.name": "fer2013", "data.val_split": "validation"}
+    found = seen(**own, **{"data.extra": "raf_db:joy+affectnet/8:fear"})
+    assert found.trained_on("fer2013", "train") == "fer2013@train"
+    assert found.trained_on("ferplus", "train") == "fer2013@train"
+    assert not found.trained_on("ferplus", "test")
+    assert found.chosen_by("ferplus", "validation") == "fer2013@validation"
+    assert found.trained_on("affectnet/7", "train") == "affectnet/8@train"
+    assert not found.trained_on("affectnet/7", "test") and not found.unknown
+    folders = seen(**{"data.name": "image_folder/a"})
+    assert not folders.trained_on("image_folder/b", "train")
+    assert folders.trained_on("image_folder/a", "train")
+
+
+def test_what_a_network_starts_from_was_seen_as_well(here):
+    for start in ("runs/first", f"runs/first/checkpoints/{STEPS}"):
+        tuned = seen(**{"data.name": "ferplus", "init_from": start})
+        assert tuned.trained_on("toy", "train") == "toy@train" and not tuned.unknown
+    shipped = seen(**{"init_from": "fer2013"})
+    assert shipped.trained_on("ferplus", "train") == "fer2013@train"
+    assert seen(**{"init_from": "gone.pth"}).unknown == "gone.pth"
+    assert seen(**{"init_from": "hf:some/network"}).unknown == "hf:some/network"
+
+
+def test_what_was_recorded_of_the_start_goes_before_what_is_there_now(here):
+    first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
+    second = toy.config(**{"data.name": "raf_db", "init_from": "runs/first"})
+    start = {"config": second.to_dict(), "started_from": first}
+    found = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
+    assert [name for name, _ in found.trained] == ["toy", "raf_db", "fer2013"]
+    assert not found.unknown
+    assert seen({"network": "qcs"}, **{"init_from": "a.pth"}).unknown == "a.pth"
+
+
+def with_config(trained, file, c):
+    """A file of the same weights, trained otherwise."""
+    variables, described, step = load_variables(trained)
+    weights.save(file, variables, described | {"config": c.to_dict(), "step": step})
+    return str(file)
+
+
+def test_what_is_not_known_is_told(here, trained, capsys):
+    file = with_config(trained, "a.safetensors", toy.config(init_from="gone.pth"))
+    assert main([file, "--data=some"]) == 0
+    printed = capsys.readouterr().out
+    assert "a.safetensors starts from gone.pth, which is not here: what" in printed
+
+
+def test_images_that_chose_an_epoch_are_called_optimistic(
+    here, trained, world, capsys, monkeypatch
+):
+    start = with_config(trained, "a.safetensors", toy.config(**{"data.val_split": "v"}))
+    file = with_config(trained, "b.safetensors", toy.config(init_from=start))
+    monkeypatch.setitem(world, ("toy", "v"), toy.source("test"))
+    assert main([file, "--data=toy@v,toy"]) == 0
+    printed = capsys.readouterr().out
+    told = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
+    assert (
+        f"- toy@v: {told} numbers are" in printed and printed.count("optimistic") == 1
+    )
+
+
+def test_a_configuration_of_another_version():
+    config = fake_runs.config().to_dict()
+    del config["model"]["grey"]
+    assert networks.whole_config(config).model.grey is False
+    config["model"]["wings"] = 2
+    with pytest.raises(UserError, match=r"a field model\.wings: test it with that"):
+        networks.whole_config(config)
+
+
+def test_the_batches_fit_the_devices_that_there_are(here, trained):
+    """Eight devices cannot share batches of 3."""
+    c = toy.config(**{"train.eval_batch_size": 3})
+    assert main([with_config(trained, "odd.safetensors", c), "--data=some"]) == 0

@@ -1,0 +1,177 @@
+"""A matrix whose cells are evaluations, with everything that may go wrong in one."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import fake_runs
+import numpy as np
+import pytest
+import toy
+
+from qcs_jax.evaluate import predictions
+from qcs_jax.experiment.transfer.asked import Asked, parse
+from qcs_jax.experiment.transfer.command import main
+from qcs_jax.train.evaluate import evaluate_run
+
+
+def lines(out):
+    with (out / "transfer.csv").open(newline="") as file:
+        return {(x["network"], x["dataset"]): x for x in csv.DictReader(file)}
+
+
+def percent(x):
+    return f"{100 * x:.2f}"
+
+
+def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys):
+    mapping = "calm=calm,joy=glad"
+    arguments = ["--data=toy,turned,some", f"--labels=some:{mapping}", "--out=out"]
+    assert main(["runs/first", *arguments]) == 0
+    printed = capsys.readouterr().out
+    found = lines(here / "out")
+    apart = shutil.copytree(trained, tmp_path / "apart")
+    for name, label_map in (("toy", ""), ("turned", "by_name"), ("some", mapping)):
+        c = toy.config(**{"data.name": name, "data.label_map": label_map})
+        alone = evaluate_run(c, apart)
+        measured, line = alone.measured, found["runs/first", name]
+        metrics, intervals = measured["metrics"], measured["intervals"]
+        for metric in ("accuracy", "mean_class_accuracy"):
+            low, high = intervals[metric]
+            numbers = [line[f"{metric}{x}"] for x in ("", "_low", "_high")]
+            assert numbers == [percent(x) for x in (metrics[metric], low, high)]
+            assert f"{numbers[0]} ({numbers[1]} to {numbers[2]})" in printed
+        assert line["most_frequent"] == percent(metrics["most_frequent"])
+        assert (line["chance"], line["label_map"]) == ("33.33", label_map)
+        assert line["own"] == ("yes" if name == "toy" else "no")
+        # Written where an evaluation writes, in every bit.
+        folder = here / line["folder"]
+        assert folder.relative_to(here / "runs/first") == alone.folder.relative_to(
+            apart
+        )
+        there = json.loads((folder / "metrics.json").read_text())
+        assert there | {"run": ""} == measured | {"run": ""}
+        assert (folder / "predictions.csv").read_bytes() == (
+            alone.folder / "predictions.csv"
+        ).read_bytes()
+    some = found["runs/first", "some"]
+    assert (some["images"], some["images_of_split"]) == ("11", "21")
+    assert (some["classes"], some["classes_of_network"]) == ("2", "3")
+    for note in (
+        "some: testing on 11 of 21 images",
+        "some: joy counts as glad",
+        "some: left out: sad (5 images), contempt (5 images)",
+        "some: no image is of sad: such an answer is wrong",
+    ):
+        assert f"- {note}\n" in printed
+    text = (here / "out" / "transfer.md").read_text()
+    assert printed[printed.index("## Accuracy") :].startswith(
+        text[len("# Transfer\n\n") :]
+    )
+
+
+def test_a_map_that_turns_the_classes(here):
+    """Names are matched, not places: the same images with the same answers."""
+    assert main(["runs/first", "--data=turned", "--out=by_name"]) == 0
+    turn = "--labels=turned:sad=calm,calm=glad,glad=sad"  # undone, it is toy itself
+    assert main(["runs/first", "--data=turned,toy", turn, "--out=turned"]) == 0
+    found = lines(here / "turned")
+    own, turned = found["runs/first", "toy"], found["runs/first", "turned"]
+    assert turned["accuracy"] == own["accuracy"] == "66.67"
+    line = lines(here / "by_name")["runs/first", "turned"]
+    answers = predictions.read(here / line["folder"] / "predictions.csv")
+    assert [answers.class_names[i] for i in answers.labels[:3]] == [
+        "sad",
+        "calm",
+        "glad",
+    ]
+    assert line["accuracy"] == percent(answers.correct.mean()) != "66.67"
+
+
+def test_text_lines_up_and_the_figure_is_drawn(here, capsys):
+    assert main(["runs", "--data=toy,turned", "--out=out"]) == 0
+    text = (here / "out" / "transfer.md").read_text()
+    tables = [x.splitlines() for x in text.split("\n\n") if x.startswith("|")]
+    assert [len(table) for table in tables] == [4, 4, 6]
+    assert all(len({len(row) for row in table}) == 1 for table in tables)
+    assert "| runs/second | toy " in text and " * |" in text
+    assert (here / "out" / "transfer.png").read_bytes()[1:4] == b"PNG"
+    svg = (here / "out" / "transfer.svg").read_text()
+    assert svg.startswith("<?xml")
+    printed = capsys.readouterr().out
+    assert "[4 of 4] runs/second on turned: " in printed
+
+
+def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
+    arguments = ["runs/first", "--data=toy,some"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    assert first.count(", measured in ") == 2
+    assert main(arguments) == 0
+    second = capsys.readouterr().out
+    assert second.count(", measured before, in runs/first") == 2
+    assert first[first.index("##") :] == second[second.index("##") :]
+    changed = world["some", "test"]
+    changed = dataclasses.replace(changed, labels=np.roll(changed.labels, 1))
+    monkeypatch.setitem(world, ("some", "test"), changed)
+    assert main([*arguments, "--labels=toy:by_name"]) == 0
+    third = capsys.readouterr().out
+    assert third.count(", measured before, ") == third.count(", measured in ") == 1
+
+
+def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
+    names = "toy,absent,nothing,toy@train,some@easy,turned"
+    arguments = ["runs", f"--data={names}", "--labels=turned:sad=glum", "--out=out"]
+    fake_runs.write(here / "runs" / "third", fake_runs.config(), [])
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert err == "error: 16 of 18 cells were not measured, see above\n"
+    with (here / "out" / "transfer.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
+    assert len(found) == 18 and sum(x["own"] == "yes" for x in found) == 2
+    assert all(bool(x["accuracy"]) == (x["own"] == "yes") for x in found)
+    assert all(bool(x["failure"]) != bool(x["accuracy"]) for x in found)
+    for reason in (
+        "'absent' is not prepared in :\n    1. do",
+        "leaves no image of nothing, which has tall, short; the network has calm",
+        "toy@train is no test of runs/first: toy@train was trained on",
+        "no split 'easy': it has test; name one as some@SPLIT",
+        "'glum' in 'sad=glum' is none of calm, glad, sad",
+        "runs/third: no checkpoint at",
+    ):
+        assert reason in out
+    row = next(x for x in out.splitlines() if x.startswith("| runs/second | toy"))
+    assert [cell.split()[0] for cell in row.split("|")[4:-1]] == ["-"] * 5
+    assert row.count("[") == 5
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["none", "--data=toy"], "there is no none: give the folder of a run, a file"),
+        (["empty", "--data=toy"], "no runs in empty"),
+        (["untrained", "--data=toy"], "untrained: no checkpoint at"),
+        (["runs", "--data=absent"], "'absent' is not prepared"),
+        (["runs", "--data="], "give NAME,NAME or NAME@SPLIT"),
+        (["runs", "--data=toy@"], "give NAME,NAME or NAME@SPLIT"),
+        (["runs", "--data=toy,toy@test"], "toy@test is there twice"),
+        (["runs", "--data=toy", "--labels=some:a=b"], "some is none of the data sets"),
+        (["runs", "--data=toy", "--labels=toy:a"], "give NAME:THEIRS=OURS"),
+        (["runs", "--data=toy", "--labels=toy"], "give NAME:THEIRS=OURS"),
+        (["runs", "--data=toy", "--labels=toy:a=b", "--labels=toy:b=a"], "two maps"),
+    ],
+)
+def test_one_clear_error(arguments, message, here, capsys):
+    (here / "empty").mkdir()
+    fake_runs.write(here / "untrained", fake_runs.config(), [])
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("error: ") and message in err and not out
+
+
+def test_arguments():
+    assert parse("a, b/c@valid", ["b/c:x = y,z=y"]) == [
+        Asked("a", "test", "by_name"),
+        Asked("b/c", "valid", "x = y,z=y"),
+    ]
