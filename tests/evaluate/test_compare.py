@@ -342,7 +342,7 @@ def test_two_prediction_files(tmp_path, capsys):
     assert f"{tmp_path / 'a.csv'} is better than {tmp_path / 'b.csv'}" in out
 
 
-MANUAL = ROOT / "qcs_jax" / "compare" / "README.md"
+MANUAL = ROOT / "qcs_jax" / "evaluate" / "COMPARE.md"
 
 
 @pytest.mark.parametrize(

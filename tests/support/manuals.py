@@ -6,7 +6,7 @@ import shlex
 
 
 def commands(manual: pathlib.Path, program: str) -> list[list[str]]:
-    """Arguments of every call of a program, such as "qcs-jax compare", in Bash blocks."""
+    """Arguments of all calls of a program, "qcs-jax compare", in Bash blocks."""
     blocks = re.findall(r"```bash\n(.*?)```", manual.read_text("utf-8"), re.DOTALL)
     lines = "".join(blocks).replace("\\\n", "").splitlines()
     shown = [shlex.split(line, comments=True) for line in lines]
