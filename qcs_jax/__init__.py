@@ -30,7 +30,7 @@ _HOMES = {
     "Failure": "qcs_jax.predict.prediction",
     "Frame": "qcs_jax.predict.video",
     "Prediction": "qcs_jax.predict.prediction",
-    "Photograph": "qcs_jax.predict.photograph",
+    "Photograph": "qcs_jax.predict.answers",
     "load": "qcs_jax.predict.loading",
     "to_pandas": "qcs_jax.predict.rows",
 }

@@ -18,12 +18,12 @@ import numpy as np
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.align import TEMPLATE, Aligner
-from qcs_jax.predict.base_branch import BaseBranch, Decoded
+from qcs_jax.predict.answers import Photograph, examine
 from qcs_jax.predict.detector import Detector
 from qcs_jax.predict.explanation import Explanation, explain
 from qcs_jax.predict.faces import Face, expand
 from qcs_jax.predict.interaction import Interaction
-from qcs_jax.predict.photograph import Photograph, examine
+from qcs_jax.predict.network import BaseBranch, Decoded
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.predict.video import Frame, Video, watch
 from qcs_jax.system.errors import UserError

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from qcs_jax.predict.photograph import Photograph
+from qcs_jax.predict.answers import Photograph
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.predict.rows import NO_FACE, OF_CROPS, Answer, header, rows
 from qcs_jax.system import command

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from qcs_jax.predict.photograph import Photograph
+from qcs_jax.predict.answers import Photograph
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.predict.video import Frame
 

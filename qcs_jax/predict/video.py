@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.predict.align import Aligner
+from qcs_jax.predict.answers import FaceFound
 from qcs_jax.predict.camera import Camera
 from qcs_jax.predict.drawing import draw_boxes
-from qcs_jax.predict.photograph import FaceFound
 from qcs_jax.predict.prediction import Prediction
 from qcs_jax.predict.tracking import Tracker
 from qcs_jax.predict.video_file import VideoFile

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 import qcs_jax
-from qcs_jax.predict.photograph import FaceFound, Photograph
+from qcs_jax.predict.answers import FaceFound, Photograph
 from qcs_jax.predict.prediction import Failure, Prediction
 from qcs_jax.predict.rows import OF_CROPS, OF_FRAMES, OF_PHOTOGRAPHS, header, rows
 from qcs_jax.predict.video import FaceTracked, Frame
