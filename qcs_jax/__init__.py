@@ -27,12 +27,12 @@ __all__ = [
 
 _HOMES = {
     "Classifier": "qcs_jax.predict.classifier",
-    "Failure": "qcs_jax.predict.prediction",
-    "Frame": "qcs_jax.predict.video",
-    "Prediction": "qcs_jax.predict.prediction",
+    "Failure": "qcs_jax.predict.answers",
+    "Frame": "qcs_jax.predict.answers",
+    "Prediction": "qcs_jax.predict.answers",
     "Photograph": "qcs_jax.predict.answers",
-    "load": "qcs_jax.predict.loading",
-    "to_pandas": "qcs_jax.predict.rows",
+    "load": "qcs_jax.predict.classifier",
+    "to_pandas": "qcs_jax.predict.answers",
 }
 
 runtime.guard()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 import time
 from typing import Any
 
@@ -13,6 +14,8 @@ from qcs_jax.benchmark.device import MatmulPeak, Memory
 from qcs_jax.benchmark.programs import Program, counting_device, empty_cache
 from qcs_jax.benchmark.timing import Limits, Speed, time_calls
 from qcs_jax.benchmark.training import Subject
+from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint.description import describe
 from qcs_jax.predict.classifier import Classifier
 
 BATCHES = (1, 8, 64)
@@ -74,9 +77,11 @@ def measure(subject: Subject, variables: Any, limits: Limits) -> Inference:
       variables: Of the network.
       limits: Number of calls with each number of images.
     """
-    resize, names = subject.config.data.resize, range(subject.classes)
-    base = {name: {"base": tree["base"]} for name, tree in variables.items()}
-    classifier = Classifier(subject.model, base, [f"class {i}" for i in names], resize)
+    resize = subject.config.data.resize
+    names = tuple(f"class {i}" for i in range(subject.classes))
+    description = describe(subject.config, names, subject.model.image_size)
+    trained = Trained(variables, description, 0, pathlib.Path(), in_file=True)
+    classifier = Classifier(trained)
     flops, calls = count(subject), []
     for batch in BATCHES:
         shape = (batch, resize, resize, 3)

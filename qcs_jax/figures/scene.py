@@ -78,9 +78,7 @@ class Scene:
     @functools.cached_property
     def outputs(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits `[m, k]` and features `[m, C]` of all images of the gallery."""
-        net = self.trained
-        base = Classifier(net.model, net.variables, net.class_names, net.resize)
-        return base.classify(self.gallery)
+        return Classifier(self.trained).classify(self.gallery)
 
     @property
     def confusion(self) -> np.ndarray:

@@ -12,6 +12,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 
@@ -74,3 +75,12 @@ class BatchLayout:
     def example_keys(self, key: jax.Array, rows: int) -> jax.Array:
         """One random key per row, `[n * b]`, folded from `key` and the row's number."""
         return jax.vmap(jax.random.fold_in, (None, 0))(key, self.example_ids(rows))
+
+
+def fill_up(images: np.ndarray, branches: int = 1) -> np.ndarray:
+    """Repeats the last image until every branch has the same power of two of them.
+
+    A program is compiled for each size, so there should be few.
+    """
+    each = 1 << (-(-len(images) // branches) - 1).bit_length()
+    return images[np.minimum(np.arange(branches * each), len(images) - 1)]

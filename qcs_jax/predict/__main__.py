@@ -30,39 +30,37 @@ def main(argv: list[str] | None = None) -> int:
         return command.run(lambda: _classify(args), failure=2)
 
 
-def add_network(add: Any, *, flip: bool = True) -> None:
+def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
     """Adds the flags that say how faces are found and classified."""
-    add(
+    parser.add_argument(
         "--checkpoint",
         metavar="RUN",
         help="a run, one of its steps, or a file of weights; default: the network for "
         "photographs that comes with the package",
     )
     if flip:
-        add(
+        parser.add_argument(
             "--flip",
             action="store_true",
             help="the mean of what a face and its mirror image give; twice the time",
         )
-    add(
+    parser.add_argument(
         "--detector",
         metavar="YUNET.onnx",
         help="find faces with this detector instead of BlazeFace",
     )
 
 
-def load(args: argparse.Namespace) -> Any:
+def load_network(args: argparse.Namespace) -> Any:
     """Loads what the flags of `add_network` say; notes go to standard error."""
-    from qcs_jax.predict import loading, yunet
+    from qcs_jax.predict import classifier, yunet
 
-    detector = None if args.detector is None else yunet.YuNet(args.detector)
-    checkpoint = args.checkpoint
-    if checkpoint is None:
-        checkpoint = loading.PRETRAINED
+    options: dict[str, Any] = {"flip": getattr(args, "flip", False)}
+    if args.detector is not None:
+        options["detector"] = yunet.YuNet(args.detector)
+    path = classifier.PRETRAINED if args.checkpoint is None else args.checkpoint
     with contextlib.redirect_stdout(sys.stderr):
-        return loading.load(
-            checkpoint, flip=getattr(args, "flip", False), detector=detector
-        )
+        return classifier.load(path, **options)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -82,7 +80,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="a file, a pattern in quotes, a folder; or - to read them from standard "
         "input, one a line",
     )
-    add_network(add)
+    add_network(parser)
     add(
         "--crops",
         action="store_true",
@@ -105,25 +103,26 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
 def _classify(args: argparse.Namespace) -> int:
     """Returns 1 if an image could not be read, else 0."""
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import output, rows
+    from qcs_jax.predict import output
+    from qcs_jax.predict.answers import Photograph, Prediction
 
     if args.out is not None:
         output.check(args.out)
-    classifier = load(args)
+    classifier = load_network(args)
+    names = classifier.class_names
     crops = args.crops or classifier.drawn
-    find = classifier.predict_each if crops else classifier.predict_photos
-    answers = output.with_progress(find(_paths(args.images)))
+    predict = classifier.predict_each if crops else classifier.predict_photos
+    answers = output.with_progress(predict(_paths(args.images)))
     if args.draw is not None:
         if crops:
             raise UserError(
                 "--draw: a network of drawings finds no faces: leave it out"
             )
         answers = _drawn(answers, pathlib.Path(args.draw))
-    names = classifier.class_names
     with contextlib.ExitStack() as stack:
         record = None
         if args.out is not None:
-            columns = rows.OF_CROPS if crops else rows.OF_PHOTOGRAPHS
+            columns = (Prediction if crops else Photograph).COLUMNS
             record = stack.enter_context(output.writer(args.out, names, columns))
         if args.json:
             return output.print_json(answers, record)
@@ -137,8 +136,8 @@ def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
     for answer in answers:
         if hasattr(answer, "draw"):
             stem = pathlib.Path(answer.path).stem
-            for i in itertools.count(1):
-                name = f"{stem}.jpg" if i == 1 else f"{stem}-{i}.jpg"
+            names = (f"{stem}-{i}.jpg" for i in itertools.count(2))
+            for name in itertools.chain([f"{stem}.jpg"], names):
                 with contextlib.suppress(FileExistsError):
                     _save_new(answer.draw(), folder / name)
                     break
@@ -146,7 +145,7 @@ def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
 
 
 def _save_new(image: Any, path: pathlib.Path) -> None:
-    """Writes a JPEG, whole or not at all; raises FileExistsError if there is a file."""
+    """Writes a JPEG, complete or not at all; FileExistsError if there is a file."""
     path.touch(exist_ok=False)
     try:
         image.save(path, "JPEG", quality=90)
@@ -155,8 +154,9 @@ def _save_new(image: Any, path: pathlib.Path) -> None:
         raise
 
 
-def _paths(given: list[str]) -> Iterator[str]:
-    for path in given:
+def _paths(images: list[str]) -> Iterator[str]:
+    """The arguments; in the place of "-", what standard input names."""
+    for path in images:
         if path != "-":
             yield path
             continue

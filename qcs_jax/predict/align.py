@@ -1,8 +1,4 @@
-"""Sets the face of a photograph straight, as in the training images.
-
-aligner = align.Aligner()
-face = aligner(Image.open("photo.jpg"))
-"""
+"""Sets the face of a photograph straight, as in the training images."""
 
 from __future__ import annotations
 
@@ -29,49 +25,18 @@ _CROP = 128
 _FITS = 0.4
 
 
-class NoFaceFound(UserError):
-    """An image shows no face, or none that the detector is sure of."""
-
-
 class Aligner:
-    """Photograph -> its largest face, turned, scaled and moved to a template.
+    """Turns, scales and moves the faces of photographs to a template.
 
     Attributes:
-      template: Where its landmarks go, as parts of the side, float64 `[4, 2]`.
+      detect: Finds the faces.
+      template: Where their landmarks go, as parts of the side, float64 `[4, 2]`.
     """
 
-    def __init__(
-        self,
-        detect: Detector | None = None,
-        template: np.ndarray = TEMPLATE,
-    ):
-        """Loads the detector.
-
-        Args:
-          detect: Finds faces; default: a `BlazeFace`.
-          template: See above.
-        """
+    def __init__(self, detect: Detector | None = None, template: np.ndarray = TEMPLATE):
+        """Loads a `BlazeFace` if there is no other detector."""
         self.detect: Detector = BlazeFace() if detect is None else detect
         self.template = template
-
-    def __call__(self, image: Image.Image, side: int = 224) -> Image.Image:
-        """Cuts out the largest face.
-
-        Args:
-          image: Upright, of any size.
-          side: Side of the result in pixels.
-
-        Returns:
-          An RGB square; the photograph's edge goes on where it ends.
-
-        Raises:
-          NoFaceFound: if there is none.
-        """
-        image = image.convert("RGB")
-        faces = self.detect(image)
-        if not faces:
-            raise NoFaceFound("no face found")
-        return self.cut(image, faces[0], side)
 
     def is_crop(
         self, image: Image.Image, faces: Sequence[Detection], side: int
@@ -84,8 +49,8 @@ class Aligner:
 
         Args:
           image: A photograph or a crop.
-          faces: All that were found in it. A small square without any is a crop whose
-            face the detector does not know.
+          faces: All faces of it. A small square without any is a crop whose face the
+            detector does not know.
           side: Of what the network takes, in pixels.
         """
         width, height = image.size
@@ -102,7 +67,16 @@ class Aligner:
         return overlap(would, np.array((0, 0, width, width))) >= _FITS
 
     def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
-        """Cuts out one face; see `__call__`."""
+        """Cuts out one face.
+
+        Args:
+          image: Upright RGB, of any size.
+          face: One of its faces.
+          side: Side of the result in pixels.
+
+        Returns:
+          An RGB square; the photograph's edge goes on where it ends.
+        """
         return warp(image, similarity(face.landmarks, self.template * side), side)
 
 
@@ -118,8 +92,9 @@ def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:
     """
     detect = BlazeFace()
     seen = [(face.width, detect.upright(face)) for face in faces]
-    found = [one[0].landmarks / side for side, one in seen if len(one) == 1]
-    return np.median(found, axis=0) if len(found) >= max(10, len(seen) / 3) else None
+    measured = [one[0].landmarks / side for side, one in seen if len(one) == 1]
+    enough = len(measured) >= max(10, len(seen) / 3)
+    return np.median(measured, axis=0) if enough else None
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -135,14 +110,14 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
       float64 `[2, 3]`; `targets ~ points @ m[:, :2].T + m[:, 2]`.
 
     Raises:
-      NoFaceFound: if all points are the same.
+      UserError: if all points are the same.
     """
     # In the plane of complex numbers it is targets ~ turn * points + shift.
     p, q = (np.asarray(x, np.float64) @ (1, 1j) for x in (points, targets))
     spread = p - p.mean()
     power = np.vdot(spread, spread).real
     if not power > 0:
-        raise NoFaceFound("the landmarks of the face coincide")
+        raise UserError("the landmarks of the face coincide")
     turn = np.vdot(spread, q - q.mean()) / power
     shift = q.mean() - turn * p.mean()
     return np.array(

@@ -1,58 +1,109 @@
-"""Every face of a photograph, and what it shows."""
+"""What a classifier answers, about faces, photographs and frames of a video.
+
+Every answer can be printed, and be a row of a table: one for each face, and one for a
+photograph or frame without any.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from qcs_jax.images.decode import to_pixels, upright
-from qcs_jax.predict.align import Aligner
 from qcs_jax.predict.detector import LANDMARKS
-from qcs_jax.predict.drawing import draw_boxes
-from qcs_jax.predict.faces import Face, path_of, read
-from qcs_jax.predict.prediction import Failure, Prediction
-from qcs_jax.system.errors import UserError
+
+NO_FACE = "no face"
+
+_PLACE = ("left", "top", "right", "bottom", "score", "label")
+_BOX_COLOR, _TEXT_COLOR = (0, 158, 115), (255, 255, 255)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceFound:
-    """One face of a photograph.
+class Prediction:
+    """The answer for one face.
 
     Attributes:
-      prediction: What it shows.
-      box: float64 `[4]`: left, top, right and bottom, in pixels of the photograph.
-      landmarks: float64 `[4, 2]`: x and y of eyes, nose and mouth, see `Detection`;
-        None if the detector did not see them.
-      score: How sure the detector is that it is a face, 0.6 to 1, or None.
-      pixels: uint8 `[resize, resize, 3]`, what the classifier was given.
+      probabilities: float64 `[k]`, in the order of `class_names`; their sum is 1.
+      class_names: k names.
+      path: Path of the file, or None if the face was not a file.
     """
 
-    prediction: Prediction
-    box: np.ndarray
-    landmarks: np.ndarray | None
-    score: float | None
-    pixels: np.ndarray
+    COLUMNS: ClassVar = ("file", "label")  # before those of the classes
+
+    probabilities: np.ndarray
+    class_names: tuple[str, ...]
+    path: str | None = None
 
     @property
     def label(self) -> str:
         """Name of the most probable class."""
-        return self.prediction.label
+        return self.class_names[self.probabilities.argmax()]
 
     @property
     def confidence(self) -> float:
         """Probability of the label."""
-        return self.prediction.confidence
+        return float(self.probabilities.max())
 
-    @property
-    def probabilities(self) -> np.ndarray:
-        """float64 `[k]`; see `Prediction`."""
-        return self.prediction.probabilities
+    def top(self, n: int) -> list[tuple[str, float]]:
+        """Returns the n most probable classes with their probabilities, best first."""
+        order = np.argsort(-self.probabilities, kind="stable")[:n]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in order]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns file, label and probabilities as JSON has them."""
+        p = dict(zip(self.class_names, self.probabilities.tolist(), strict=True))
+        return {"file": self.path, "label": self.label, "probabilities": p}
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.confidence:.3f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """Stands, among several answers, for a face that could not be read.
+
+    Attributes:
+      error: Why.
+      path: Path of the file, or None if the face was not a file.
+    """
+
+    error: str
+    path: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns file and error as JSON has them."""
+        return {"file": self.path, "error": self.error}
+
+    def __str__(self) -> str:
+        return self.error if self.path is None else f"{self.path}: {self.error}"
+
+
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class FaceFound(Prediction):
+    """The answer for one face of a photograph, or of a frame.
+
+    In a video the probabilities are smoothed over the frames before.
+
+    Attributes:
+      box: float64 `[4]`: left, top, right and bottom, in pixels of the photograph.
+      landmarks: float64 `[4, 2]`: x and y of eyes, nose and mouth, see `Detection`;
+        None if the detector did not see them.
+      score: How sure the detector is that it is a face, 0.6 to 1, or None.
+      pixels: uint8 `[resize, resize, 3]`, the input of the classifier.
+      id: In videos 1, 2, ...: the same for the same face in all frames.
+    """
+
+    box: np.ndarray
+    landmarks: np.ndarray | None
+    score: float | None
+    pixels: np.ndarray
+    id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all of it but the pixels as JSON has it; places to a tenth."""
@@ -63,14 +114,22 @@ class FaceFound:
         return {
             "box": self.box.round(1).tolist(),
             "landmarks": landmarks,
-            "score": None if self.score is None else round(self.score, 4),
+            "score": self._score,
             "label": self.label,
-            "probabilities": self.prediction.to_dict()["probabilities"],
+            "probabilities": super().to_dict()["probabilities"],
         }
 
     def __str__(self) -> str:
         left, top, right, bottom = self.box.round().astype(int)
-        return f"{self.prediction} at {left}, {top} to {right}, {bottom}"
+        return f"{super().__str__()} at {left}, {top} to {right}, {bottom}"
+
+    @property
+    def _score(self) -> float | None:
+        return None if self.score is None else round(self.score, 4)
+
+    def _cells(self) -> list:
+        """Of `_PLACE`, and the probabilities."""
+        return [*self.box.round(1), self._score, self.label, *self.probabilities]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -81,9 +140,11 @@ class Photograph:
       image: Upright RGB, in whose pixels boxes and landmarks are.
       faces: The largest first; none where there is none.
       whole: Whether the image is a face already, cut out as the training images are,
-        and was given to the network whole.
+        and went to the network whole.
       path: Path of the file, or None if it was not a file.
     """
+
+    COLUMNS: ClassVar = ("file", "face", "taken", *_PLACE)
 
     image: Image.Image
     faces: tuple[FaceFound, ...]
@@ -102,34 +163,12 @@ class Photograph:
         }
 
     def to_pandas(self) -> Any:
-        """Returns a pandas.DataFrame with a row for each face; see `rows`."""
-        from qcs_jax.predict.rows import to_pandas
-
-        return to_pandas([self])
+        """Returns a pandas.DataFrame with a row for each face; see `to_pandas`."""
+        return to_pandas(self)
 
     def draw(self) -> Image.Image:
         """Returns a copy with a box around every face, and its label above."""
-        texts = [f"{face.label} {100 * face.confidence:.0f} %" for face in self.faces]
-        boxes = [face.box for face in self.faces]
-        return draw_boxes(self.image, zip(boxes, texts, strict=True))
-
-    def plot(self, axes: Any = None) -> Any:
-        """Draws into matplotlib's axes, by default of a new figure; returns them.
-
-        Raises:
-          UserError: if matplotlib (the extra `report`) is missing.
-        """
-        if axes is None:
-            try:
-                from matplotlib import pyplot
-            except ModuleNotFoundError as error:
-                raise UserError(
-                    'plots need matplotlib: pip install "qcs_jax[report]"'
-                ) from error
-            axes = pyplot.figure().add_subplot()
-        axes.imshow(self.draw())
-        axes.set_axis_off()
-        return axes
+        return _draw(self.image, self.faces)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes what `draw` returns; the suffix says in which format.
@@ -143,52 +182,132 @@ class Photograph:
     def __str__(self) -> str:
         what = self.path or "photograph"
         if self.whole:
-            return f"{what}: {self.faces[0].prediction}, taken whole"
+            return f"{what}: {Prediction.__str__(self.faces[0])}, taken whole"
         return "\n".join(f"{what}: {face}" for face in self.faces) or f"{what}: no face"
 
 
-def examine(
-    photos: Iterable[Face | Failure],
-    aligner: Aligner,
-    side: int,
-    classify: Callable[[list[np.ndarray]], Iterable[Prediction]],
-) -> Iterator[Photograph | Failure]:
-    """Finds the faces of photographs, one after another, and classifies them.
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video and its faces.
 
-    An image that is a face already is taken whole; see `Aligner.is_crop`.
+    Attributes:
+      index: Its number, from 0.
+      seconds: When it is shown, as players count it: from the start of the file, which
+        may begin with sound alone; never less than that of the frame before. For a
+        camera, from its first frame on.
+      image: RGB.
+      faces: In the order of their ids; faces that are turned by more than about 40
+        degrees are not found.
+      detecting: Seconds that finding the faces took.
+      classifying: Seconds that all else took: cutting them out, and the network.
+    """
+
+    COLUMNS: ClassVar = ("frame", "seconds", "face", *_PLACE)
+
+    index: int
+    seconds: float
+    image: Image.Image
+    faces: tuple[FaceFound, ...]
+    detecting: float
+    classifying: float
+
+    def draw(self) -> Image.Image:
+        """Returns a copy with a box around every face, and its id and label above."""
+        return _draw(self.image, self.faces)
+
+
+Answer = Prediction | Photograph | Frame | Failure
+
+
+def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
+    """Returns the names of all columns: the last one says why a row is empty.
 
     Args:
-      photos: From `faces.expand`.
-      aligner: Finds faces and cuts them out.
-      side: Side of the cut faces in pixels.
-      classify: Pixels of cut faces, uint8 `[side, side, 3]` each -> their predictions.
-
-    Yields:
-      A `Photograph` for each, or a `Failure` for what is not an image.
+      columns: `COLUMNS` of a kind of answers.
+      class_names: In the order of the probabilities.
     """
-    for photo in photos:
-        if isinstance(photo, Failure):
-            yield photo
-            continue
-        try:
-            image = upright(read(photo))
-        except (OSError, UserError) as error:
-            yield Failure(str(error), path_of(photo))
-            continue
-        found = aligner.detect(image)
-        whole = aligner.is_crop(image, found, side)
-        if whole:
-            crops = [to_pixels(image, side)]
-        else:
-            crops = [np.asarray(aligner.cut(image, face, side)) for face in found]
-        if whole and not found:
-            frame = np.array((0, 0, *image.size), np.float64)
-            where: list[Any] = [(frame, None, None)]
-        else:
-            where = [(face.box, face.landmarks, face.score) for face in found]
-        cut = zip(classify(crops), where, crops, strict=True)
-        faces = tuple(
-            FaceFound(prediction, box, landmarks, score, pixels)
-            for prediction, (box, landmarks, score), pixels in cut
-        )
-        yield Photograph(image, faces, whole, path_of(photo))
+    return [*columns, *class_names, "error"]
+
+
+def rows(answer: Answer, columns: int) -> list[list]:
+    """Returns the rows of an answer in a table of so many columns.
+
+    A photograph or frame without a face has a row, whose error is "no face".
+    """
+    source: list = []
+    if isinstance(answer, Frame):
+        source = [answer.index, round(answer.seconds, 3)]
+        faces = [[face.id, *face._cells()] for face in answer.faces]
+    elif isinstance(answer, Photograph):
+        source, taken = [answer.path], "whole image" if answer.whole else "face"
+        numbered = enumerate(answer.faces, start=1)
+        faces = [[i, taken, *face._cells()] for i, face in numbered]
+    elif isinstance(answer, Prediction):
+        faces = [[answer.path, answer.label, *answer.probabilities]]
+    else:
+        source, faces = [answer.path], []
+    if faces:
+        return [_fill([*source, *face, None], columns) for face in faces]
+    error = answer.error if isinstance(answer, Failure) else NO_FACE
+    return [_fill([*source, error], columns)]
+
+
+def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
+    """Returns a pandas.DataFrame with the rows of `rows`.
+
+    Args:
+      answers: One, or several of one kind: from `Classifier.predict`,
+        `predict_photos` or `predict_video`; there may be failures among them.
+
+    Raises:
+      ImportError: if pandas is not installed.
+    """
+    import pandas
+
+    columns: Sequence[str] = Prediction.COLUMNS
+    class_names: Sequence[str] = ()
+    table: list[list] = []
+    for answer in [answers] if isinstance(answers, Answer) else answers:
+        columns = getattr(answer, "COLUMNS", columns)
+        for face in getattr(answer, "faces", [answer]):
+            class_names = getattr(face, "class_names", class_names)
+        table += rows(answer, 0)
+    heads = header(columns, class_names)
+    table = [[*map(_valid, _fill(row, len(heads)))] for row in table]
+    return pandas.DataFrame(table, columns=heads)
+
+
+def _fill(row: list, columns: int) -> list:
+    """Puts empty cells before the last one, the error."""
+    return [*row[:-1], *[None] * (columns - len(row)), row[-1]]
+
+
+def _valid(cell: Any) -> Any:
+    """Names of files need not be valid text; strings of pandas are."""
+    return cell.encode(errors="replace").decode() if isinstance(cell, str) else cell
+
+
+def _draw(image: Image.Image, faces: Sequence[FaceFound]) -> Image.Image:
+    """A copy with boxes and labels; those of the first face lie on top."""
+    image = image.copy()
+    pen = ImageDraw.Draw(image)
+    width = max(2, round(max(image.size) / 300))
+    for face in reversed(faces):
+        left, top, right, bottom = face.box.tolist()
+        pen.rectangle((left, top, right, bottom), outline=_BOX_COLOR, width=width)
+        text = f"{face.label} {100 * face.confidence:.0f} %"
+        text = text if face.id is None else f"{face.id}: {text}"
+        size = max(12, min(round((right - left) / 8), 48))
+        # The text begins inside of the image.
+        x = min(max(left, 0), 0.9 * image.width)
+        y = min(max(top - 1.4 * size, 0), 0.9 * image.height)
+        ground = np.array(pen.textbbox((x, y), text, _font(size)))
+        ground += width * np.array((-1, -1, 1, 1))
+        pen.rectangle(tuple(ground), fill=_BOX_COLOR)
+        pen.text((x, y), text, _TEXT_COLOR, _font(size))
+    return image
+
+
+@functools.cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)

@@ -1,6 +1,6 @@
 """Predictions of a trained base branch.
 
-Loading reads the base branch alone. The interaction is traced by `explain` only.
+Loading reads the base branch alone. The cross branch is read by `explain` only.
 """
 
 from __future__ import annotations
@@ -9,24 +9,65 @@ import functools
 import itertools
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
+from qcs_jax.checkpoint import CheckpointError, Trained
 from qcs_jax.evaluate.counts import probabilities
-from qcs_jax.models.qcs import QCS
+from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.models.folded import fold
+from qcs_jax.predict import network
 from qcs_jax.predict.align import TEMPLATE, Aligner
-from qcs_jax.predict.answers import Photograph, examine
+from qcs_jax.predict.answers import FaceFound, Failure, Frame, Photograph, Prediction
 from qcs_jax.predict.detector import Detector
 from qcs_jax.predict.explanation import Explanation, explain
-from qcs_jax.predict.faces import Face, expand
+from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Interaction
-from qcs_jax.predict.network import BaseBranch, Decoded
-from qcs_jax.predict.prediction import Failure, Prediction
-from qcs_jax.predict.video import Frame, Video, watch
+from qcs_jax.predict.tracking import follow
+from qcs_jax.predict.video import Video
+from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
+
+T = TypeVar("T")
+
+PRETRAINED = "fer2013"  # see `checkpoint.weights`
+
+
+def load(
+    path: str | os.PathLike = PRETRAINED,
+    *,
+    step: int | None = None,
+    flip: bool = False,
+    detector: Detector | None = None,
+) -> Classifier:
+    """Loads the base branch of a checkpoint.
+
+    Turns on JAX's cache of compiled programs, too, see `compilation_cache`. Prints a
+    note if the network was trained on drawings.
+
+    Args:
+      path: A run's workdir, its `checkpoints` folder, one step's folder, or what
+        `qcs-jax convert` wrote. Default: the network for photographs that
+        comes with the package, "fer2013".
+      step: Which step; default see `checkpoint.choose_step`.
+      flip: See `Classifier`.
+      detector: See `Classifier`. Faces of photographs are set as they are in the
+        training images, if that was measured.
+
+    Raises:
+      UserError: if there is no checkpoint, or it is damaged.
+    """
+    compilation_cache.enable()
+    trained = Trained.load(path, step=step, branch="base")
+    if trained.drawn:
+        print(
+            f"note: {os.fspath(path)} was trained on drawn faces: what it says about "
+            f"photographs means nothing"
+        )
+    return Classifier(trained, flip=flip, detector=detector, source=path)
 
 
 class Classifier:
@@ -36,6 +77,8 @@ class Classifier:
     cross branch, which does not go along, from where the classifier was loaded.
 
     Attributes:
+      model: The network, its batch normalisation folded into the convolutions.
+      variables: Weights of its base branch, on the default device.
       class_names: k names, in the order of logits and probabilities.
       resize: Faces are resized to this square before the centre crop, in pixels.
       about: What network it is, and how good; also what `print` says of it.
@@ -44,43 +87,38 @@ class Classifier:
 
     def __init__(
         self,
-        model: QCS,
-        variables: dict,
-        class_names: Sequence[str],
-        resize: int,
+        trained: Trained,
         *,
         flip: bool = False,
         detector: Detector | None = None,
-        landmarks: np.ndarray = TEMPLATE,
-        load_interaction: Callable[[], Interaction] | None = None,
-        about: str = "",
-        drawn: bool = False,
+        source: str | os.PathLike | None = None,
     ):
         """Puts a base branch on the default device.
 
         Args:
-          model: The network, folded or not.
-          variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`; a cross
-            branch beside them is not used, nor are statistics if it is folded.
-          class_names: See above.
-          resize: See above.
+          trained: The network; its cross branch, if it has one, is not used.
           flip: Give the mean of what a face and its mirror image give; takes twice the
             time.
           detector: Finds the faces of photographs; default: a `BlazeFace`.
-          landmarks: Where the landmarks of a face are in the training images; the
-            template of `align.Aligner`.
-          load_interaction: Reads the rest of the network, which only `explain` needs.
-          about: See above.
-          drawn: See above.
+          source: Where `explain` reads the cross branch: the path, or the name, from
+            which the network was loaded.
         """
-        self.class_names = tuple(class_names)
-        self.resize = resize
-        self.about = about or type(model).__name__
-        self.drawn = drawn
-        self._base = BaseBranch(model, variables, resize, flip=flip)
-        self._load_interaction = load_interaction
+        self.class_names = trained.class_names
+        self.resize = trained.resize
+        self.drawn = trained.drawn
+        self.about = _about(trained, source)
+        variables = trained.variables
+        base = {name: {"base": tree["base"]} for name, tree in variables.items()}
+        self.model, base = fold(trained.model, base)
+        self.variables = jax.device_put(base)
+        self._flip = flip
         self._detector = detector
-        self._landmarks = landmarks
+        self._landmarks = np.asarray(trained.landmarks or TEMPLATE, np.float64)
+        # Another process, which it is pickled for, may run in another folder.
+        if source is not None and os.path.exists(source):
+            source = os.path.abspath(source)
+        self._source = source
+        self._step = trained.step
 
     def __repr__(self) -> str:
         return self.about
@@ -89,7 +127,7 @@ class Classifier:
         """All but the cross branch.
 
         Raises:
-          UserError: if a detector was given that cannot be pickled.
+          UserError: if its detector cannot be pickled.
         """
         try:
             pickle.dumps(self._detector)
@@ -102,16 +140,6 @@ class Classifier:
                 f"__reduce__, as detector.BlazeFace has"
             ) from error
         return {name: x for name, x in vars(self).items() if name != "_interaction"}
-
-    @property
-    def model(self) -> QCS:
-        """The network, its batch normalisation folded into the convolutions."""
-        return self._base.model
-
-    @property
-    def variables(self) -> dict:
-        """Weights of the base branch of `model`."""
-        return self._base.variables
 
     @property
     def image_size(self) -> int:
@@ -128,7 +156,7 @@ class Classifier:
         Returns:
           float32 `[b, k]`.
         """
-        return self._base.logits(normalized_images)
+        return network.logits(self.variables, normalized_images, self.model)
 
     def predict(
         self, faces: Face | Iterable[Face]
@@ -151,14 +179,9 @@ class Classifier:
           UserError: if the one face is not an image, or a pattern or folder, given
             alone, has none.
         """
-        items, one = expand(faces)
-        answers = list(self._predict(items))
-        if not one:
-            return answers
-        [answer] = answers
-        if isinstance(answer, Failure):
-            raise UserError(str(answer))
-        return answer
+        items, single = expand(faces)
+        answers = self._predict(items)
+        return _successes(answers)[0] if single else list(answers)
 
     def predict_each(
         self, faces: Face | Iterable[Face]
@@ -174,17 +197,6 @@ class Classifier:
         """
         yield from self._predict(expand(faces)[0])
 
-    def _predict(
-        self, faces: Iterator[Face | Failure]
-    ) -> Iterator[Prediction | Failure]:
-        for pass_ in self._base.passes(faces):
-            rows = iter(probabilities(pass_.logits))
-            for face in pass_.faces:
-                if isinstance(face, Failure):
-                    yield face
-                else:
-                    yield Prediction.of(next(rows), self.class_names, face.path)
-
     def predict_photo(self, photo: Face) -> Photograph:
         """Finds every face of a photograph and classifies it.
 
@@ -194,13 +206,10 @@ class Classifier:
         Raises:
           UserError: if it is not an image.
         """
-        given, one = expand(photo)
-        if not one:
+        items, single = expand(photo)
+        if not single:
             raise UserError("this is not one photograph: predict_photos takes several")
-        [answer] = self._examine(given)
-        if isinstance(answer, Failure):
-            raise UserError(str(answer))
-        return answer
+        return _successes(map(self._photograph, items))[0]
 
     def predict_photos(
         self, photos: Face | Iterable[Face]
@@ -214,12 +223,7 @@ class Classifier:
         Yields:
           A `Photograph` for each, or a `Failure` for what is not an image.
         """
-        yield from self._examine(expand(photos)[0])
-
-    def _examine(
-        self, photos: Iterator[Face | Failure]
-    ) -> Iterator[Photograph | Failure]:
-        return examine(photos, self._aligner, self.resize, self._of_crops)
+        yield from map(self._photograph, expand(photos)[0])
 
     def predict_video(
         self, video: str | os.PathLike | int, *, every: int = 1
@@ -241,16 +245,7 @@ class Classifier:
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
         """The same for a `Video`, or whatever gives index, seconds and RGB image."""
-        return watch(frames, self._aligner, self.resize, self._of_crops)
-
-    @functools.cached_property
-    def _aligner(self) -> Aligner:
-        return Aligner(self._detector, self._landmarks)
-
-    def _of_crops(self, crops: list[np.ndarray]) -> Iterator[Prediction]:
-        """Of uint8 `[resize, resize, 3]` each."""
-        for p in probabilities(self._base.logits_of(crops)):
-            yield Prediction.of(p, self.class_names)
+        return follow(frames, self._aligner, self.resize, self._of_crops)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns what the network computes: logits, and what they are linear in.
@@ -266,8 +261,8 @@ class Classifier:
         """
         logits = [np.zeros((0, len(self.class_names)), np.float32)]
         features = [np.zeros((0, self.model.features), np.float32)]
-        for pass_ in self._base.passes(expand(faces)[0]):
-            _raise_first_failure(pass_.faces)
+        for pass_ in self._passes(expand(faces)[0]):
+            _successes(pass_.faces)
             logits.append(pass_.logits)
             features.append(pass_.features)
         return np.concatenate(logits), np.concatenate(features)
@@ -289,30 +284,124 @@ class Classifier:
           UserError: if one of them is not an image, or the network is a baseline,
             which compares nothing.
         """
-        anchors, one = expand(anchor)
-        if not one:
+        anchors, single = expand(anchor)
+        if not single:
             raise UserError("there is one anchor: give a single face")
         faces = itertools.chain(anchors, expand(others)[0])
-        decoded = [self._base.decode(face) for face in faces]
-        pixels = [face.pixels for face in _raise_first_failure(decoded)]
-        if len(pixels) < 2:
+        decoded = _successes(network.decode(face, self.resize) for face in faces)
+        if len(decoded) < 2:
             raise UserError("there is no other face to compare the anchor with")
-        return explain(self._interaction, pixels[0], np.stack(pixels[1:]))
+        pixels = np.stack([face.pixels for face in decoded])
+        return explain(self._interaction, pixels[0], pixels[1:])
+
+    def _passes(self, faces: Iterable[Face | Failure]) -> Iterator[network.Pass]:
+        def run(pixels: np.ndarray) -> Any:
+            return network.forward(self.variables, pixels, self.model, self._flip)
+
+        return network.passes(faces, self.resize, run)
+
+    def _predict(
+        self, faces: Iterable[Face | Failure]
+    ) -> Iterator[Prediction | Failure]:
+        for pass_ in self._passes(faces):
+            rows = iter(probabilities(pass_.logits))
+            for face in pass_.faces:
+                if isinstance(face, Failure):
+                    yield face
+                else:
+                    yield Prediction(next(rows), self.class_names, face.path)
+
+    def _of_crops(self, crops: list[np.ndarray]) -> list[Prediction]:
+        """Of uint8 `[resize, resize, 3]` each."""
+        return _successes(self._predict(crops))
+
+    def _photograph(self, photo: Face | Failure) -> Photograph | Failure:
+        """Finds the faces of one photograph and classifies them."""
+        if isinstance(photo, Failure):
+            return photo
+        try:
+            image = upright(read(photo))
+        except (OSError, UserError) as error:
+            return Failure(str(error), path_of(photo))
+        aligner, side = self._aligner, self.resize
+        detections = aligner.detect(image)
+        places: list[tuple[np.ndarray, np.ndarray | None, float | None]]
+        places = [(face.box, face.landmarks, face.score) for face in detections]
+        whole = aligner.is_crop(image, detections, side)
+        if whole:
+            crops = [to_pixels(image, side)]
+            frame = np.array((0, 0, *image.size), np.float64)
+            places = places or [(frame, None, None)]
+        else:
+            crops = [np.asarray(aligner.cut(image, face, side)) for face in detections]
+        shown = zip(self._of_crops(crops), places, crops, strict=True)
+        faces = tuple(
+            FaceFound(
+                prediction.probabilities,
+                self.class_names,
+                box=box,
+                landmarks=landmarks,
+                score=score,
+                pixels=pixels,
+            )
+            for prediction, (box, landmarks, score), pixels in shown
+        )
+        return Photograph(image, faces, whole, path_of(photo))
+
+    @functools.cached_property
+    def _aligner(self) -> Aligner:
+        return Aligner(self._detector, self._landmarks)
 
     @functools.cached_property
     def _interaction(self) -> Interaction:
-        if self._load_interaction is None:
+        if self._source is None:
             raise UserError(
                 "this classifier has its base branch alone, which compares nothing: "
                 "load it from a checkpoint with qcs_jax.load"
             )
-        return self._load_interaction()
+        try:
+            return Interaction.load(self._source, step=self._step)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"explain reads the cross branch from where the classifier was loaded: "
+                f"{error}"
+            ) from error
 
 
-def _raise_first_failure(faces: Iterable[Decoded | Failure]) -> list[Decoded]:
-    decoded = []
-    for face in faces:
-        if isinstance(face, Failure):
-            raise UserError(str(face))
-        decoded.append(face)
-    return decoded
+def _successes(answers: Iterable[T | Failure]) -> list[T]:
+    """All of them; raises UserError for the first failure."""
+    successes = []
+    for answer in answers:
+        if isinstance(answer, Failure):
+            raise UserError(str(answer))
+        successes.append(answer)
+    return successes
+
+
+def _about(trained: Trained, source: str | os.PathLike | None) -> str:
+    config, model = trained.config, trained.model
+    landmarks = "as in the training images"
+    if not trained.landmarks:
+        landmarks = (
+            "as usual in face recognition: those of the training images are not known"
+        )
+    lines = [
+        f"Classifier {os.fspath(source or trained.workdir)}",
+        f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
+        f"{config.data.name}",
+        f"  classes   {', '.join(trained.class_names)}",
+        f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
+        f"{model.image_size} x {model.image_size}",
+        f"  landmarks {landmarks}",
+    ]
+    if evaluation := trained.evaluation:
+        low, high = evaluation["intervals"]["accuracy"]
+        accuracy = evaluation["metrics"]["accuracy"]
+        lines.append(
+            f"  accuracy  {accuracy:.3f} ({low:.3f} to {high:.3f}) of "
+            f"{evaluation['examples']} images, {evaluation['dataset']} "
+            f"{evaluation['split']}"
+        )
+    elif trained.doubt:
+        lines.append(f"  accuracy  not known: {trained.doubt}")
+    return "\n".join(lines)

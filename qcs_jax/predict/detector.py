@@ -99,19 +99,18 @@ class BlazeFace:
         Args:
           image: Upright RGB, of any size.
         """
-        degrees, found = 0, self._faces(image)
-        if _best(found) < _CONFIDENCE_TURNED:
-            turns = {0: found} | {turn: self._turned(image, turn) for turn in _TURNS}
-            degrees, found = max(turns.items(), key=lambda turn: _best(turn[1]))
+        degrees, faces = 0, self._faces(image)
+        if _best(faces) < _CONFIDENCE_TURNED:
+            turns = {0: faces} | {turn: self._turned(image, turn) for turn in _TURNS}
+            degrees, faces = max(turns.items(), key=lambda turn: _best(turn[1]))
         turned = _turn(image, degrees)
-        closer = [self._closer(turned, face, _CLOSE) for face in found]
-        found = [_turned_back(face, image, degrees) for face in closer]
-        return sorted(found, key=lambda face: -face.area)
+        closer = [self._closer(turned, face, _CLOSE) for face in faces]
+        faces = [_turned_back(face, image, degrees) for face in closer]
+        return sorted(faces, key=lambda face: -face.area)
 
     def upright(self, image: Image.Image) -> list[Detection]:
         """Finds the faces that stand upright, in any order; see `__call__`."""
-        found = self._faces(image)
-        return [self._closer(image, face, _CLOSE_ONCE) for face in found]
+        return [self._closer(image, face, _CLOSE_ONCE) for face in self._faces(image)]
 
     def _turned(self, image: Image.Image, degrees: int) -> list[Detection]:
         # Not in small parts, which would take eight times as long once more.
@@ -119,13 +118,19 @@ class BlazeFace:
         return [face for face in faces if face.score >= _CONFIDENCE_TURNED]
 
     def _faces(self, image: Image.Image, least: float = 0) -> list[Detection]:
-        found: list[Detection] = []
-        for part, cut in _parts(*image.size, max(least, _LEAST)):
-            for face in self._look(image, part):
-                # The part beside it shows the whole of a face that this one cuts.
-                if not (cut and _touches(face, part, image.size)):
-                    found.append(face)
-        return _distinct(found)
+        faces = [
+            face
+            for part, cut in _parts(*image.size, max(least, _LEAST))
+            for face in self._look(image, part)
+            # The part beside it shows all of a face that this one cuts.
+            if not (cut and _touches(face, part, image.size))
+        ]
+        # The most certain of all that overlap, and so on.
+        kept: list[Detection] = []
+        for face in sorted(faces, key=lambda face: -face.score):
+            if all(overlap(face.box, other.box) < _SAME for other in kept):
+                kept.append(face)
+        return kept
 
     def _closer(
         self, image: Image.Image, face: Detection, sides: Sequence[float]
@@ -151,9 +156,7 @@ class BlazeFace:
     ) -> list[Detection]:
         """Finds the faces of a square: left, top and side in pixels."""
         left, top, side = part
-        scale = side / _SIDE
-        canvas = _cut(image, left, top, side)
-        pixels = np.asarray(canvas, np.float32) / 127.5 - 1
+        pixels = np.asarray(_cut(image, left, top, side), np.float32) / 127.5 - 1
         with self._lock:
             self._network.setInput(pixels[None])
             scores, boxes = self._network.forward(_OUTPUTS)
@@ -164,7 +167,7 @@ class BlazeFace:
         rows = boxes[0, sure].reshape(-1, 8, 2).astype(np.float64)
         cells = np.stack([sure % _CELLS, sure // _CELLS], axis=-1) + 0.5
         rows[:, [0, *range(2, 8)]] += cells[:, None] * (_SIDE / _CELLS)
-        rows *= scale
+        rows *= side / _SIDE
         offset = np.array((left, top))
         return [
             Detection(
@@ -176,8 +179,8 @@ class BlazeFace:
         ]
 
 
-def _best(found: list[Detection]) -> float:
-    return max((face.score for face in found), default=0.0)
+def _best(faces: list[Detection]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def _parts(
@@ -225,15 +228,6 @@ def _touches(
     goes_on = low > 0.5, high < np.array(size) - 0.5
     reaches = face.box[:2] <= low, face.box[2:] >= high
     return bool((goes_on[0] & reaches[0]).any() or (goes_on[1] & reaches[1]).any())
-
-
-def _distinct(found: list[Detection]) -> list[Detection]:
-    """The most certain of all that overlap, and so on."""
-    kept: list[Detection] = []
-    for face in sorted(found, key=lambda face: -face.score):
-        if all(overlap(face.box, other.box) < _SAME for other in kept):
-            kept.append(face)
-    return kept
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:

@@ -8,18 +8,13 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from qcs_jax.predict.__main__ import add_network, load
+from qcs_jax.predict.__main__ import add_network, load_network
 from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    args = _parse(argv)
-    return command.run(lambda: _explain(args), failure=2)
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="qcs-jax explain",
         description="Draws what a face shares with other faces, position by position "
@@ -29,10 +24,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("anchor", metavar="IMAGE", help="a photograph or a cropped face")
     add("others", metavar="OTHER", nargs="+", help="what it is compared with")
-    add_network(add, flip=False)
+    add_network(parser, flip=False)
     add("--crops", action="store_true", help="each image is a face, and taken whole")
     add("--out", metavar="FILE.png", required=True, help="picture to write")
-    return parser.parse_intermixed_args(argv)
+    args = parser.parse_intermixed_args(argv)
+    return command.run(lambda: _explain(args), failure=2)
 
 
 def _explain(args: argparse.Namespace) -> None:
@@ -43,7 +39,7 @@ def _explain(args: argparse.Namespace) -> None:
     faces: list = [args.anchor, *args.others]
     if any(files.is_same(args.out, face) for face in faces):
         raise UserError(f"--out={args.out} is one of the images: give another")
-    classifier = load(args)
+    classifier = load_network(args)
     if not (args.crops or classifier.drawn):
         faces = [_largest_face(classifier, path) for path in faces]
     classifier.explain(faces[0], faces[1:]).save(args.out)

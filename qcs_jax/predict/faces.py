@@ -1,4 +1,4 @@
-"""What a user may give as faces: paths, folders, encoded images, files, arrays."""
+"""Inputs that are taken for faces: paths, folders, encoded images, files, arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 
 from qcs_jax.images import decode
 from qcs_jax.images.folder import EXTENSIONS, images_below
-from qcs_jax.predict.prediction import Failure
+from qcs_jax.predict.answers import Failure
 from qcs_jax.system.errors import UserError
 
 # A path, an encoded image (JPEG, PNG, ...), a file of one that is open for reading, a
@@ -30,39 +30,32 @@ NOT_DOWNLOADED = (
 _URL = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # C:/ is a drive
 
 
-def expand(given: Any) -> tuple[Iterator[Face | Failure], bool]:
-    """Returns the faces one by one, and whether what was given is a single face.
+def expand(faces: Any) -> tuple[Iterator[Face | Failure], bool]:
+    """Returns faces one by one, and whether the input is a single face.
 
-    Many are: an iterable, an array `[b, h, w, 3]`, a pattern (a string with `*`, `?` or
-    `[` that is not itself a file; `**` goes through folders), and a folder (the images
-    in it and below). Files come in sorted order. Patterns and folders may be items of
-    an iterable, too; one without images is a `Failure` there.
+    Several are: an iterable, an array `[b, h, w, 3]`, a pattern (a string with `*`, `?`
+    or `[` that is not itself a file; `**` goes through folders), and a folder (the
+    images in it and below). Files come in sorted order. Patterns and folders may be
+    items of an iterable, too; one without images is a `Failure` there.
 
     What an open file has from where it stands is read here, in the order of the faces:
     the members of an archive share one position, and may be closed one by one.
 
     Args:
-      given: A `Face`, or several.
+      faces: A `Face`, or several.
 
     Raises:
       UserError: for a pattern or folder, given alone, that has no images.
     """
-    if isinstance(given, str | os.PathLike):
-        if not _is_many(given):
-            return iter([given]), True
-        files, why = _files(given)
-        if why:
-            raise UserError(f"{os.fspath(given)}: {why}")
-        return files, False
-    if _is_file(given):
-        return _expand_item(given), True
-    # Arrays and tables of paths hold objects or strings, not levels.
-    kind = getattr(getattr(given, "dtype", None), "kind", "u")
-    is_array = hasattr(given, "__array__") and kind not in "OSUT"
-    many = np.ndim(given) > 3 if is_array else isinstance(given, Iterable)
-    if not many or isinstance(given, Image.Image | Encoded):
-        return iter([given]), True
-    return itertools.chain.from_iterable(map(_expand_item, given)), False
+    if _is_iterable(faces):
+        return itertools.chain.from_iterable(map(_items, faces)), False
+    items, single = _items(faces), not _has_files(faces)
+    if not single:
+        first = next(items)
+        if isinstance(first, Failure):
+            raise UserError(str(first))
+        items = itertools.chain([first], items)
+    return items, single
 
 
 def path_of(face: Any) -> str | None:
@@ -104,39 +97,67 @@ def read(face: Any, side: int | None = None) -> Image.Image:
         raise UserError(error.strerror or str(error)) from error
     except ValueError as error:  # a null byte in a path
         raise UserError(str(error)) from error
-    if hasattr(face, "__array__"):
-        return _from_array(np.asarray(face))
-    raise UserError(
-        f"a {type(face).__name__} is not a face: give a path, an encoded image, a "
-        f"Pillow image or uint8 pixels"
-    )
-
-
-def _from_array(array: np.ndarray) -> Image.Image:
-    shape = array.shape
-    is_image = len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
-    if array.dtype != np.uint8 or not is_image or 0 in shape:
+    if not hasattr(face, "__array__"):
         raise UserError(
-            f"{array.dtype}{list(shape)} is not a face: give uint8 levels, [h, w], "
-            f"[h, w, 3] in RGB or [h, w, 4] in RGBA. Images that are normalised "
-            f"already are for Classifier.logits"
+            f"a {type(face).__name__} is not a face: give a path, an encoded image, a "
+            f"Pillow image or uint8 pixels"
         )
-    return Image.fromarray(array)
+    pixels = np.asarray(face)
+    is_image = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype != np.uint8 or not is_image or 0 in pixels.shape:
+        raise UserError(
+            f"{pixels.dtype}{list(pixels.shape)} is not a face: give uint8 levels, "
+            f"[h, w], [h, w, 3] in RGB or [h, w, 4] in RGBA. Images that are "
+            f"normalised already are for Classifier.logits"
+        )
+    return Image.fromarray(pixels)
 
 
-def _expand_item(face: Face) -> Iterator[Face | Failure]:
-    if _is_file(face):
-        return iter([_content(face)])
-    if not (isinstance(face, str | os.PathLike) and _is_many(face)):
-        return iter([face])
-    files, why = _files(face)
-    return iter([Failure(why, path_of(face))]) if why else files
+def _is_iterable(faces: Any) -> bool:
+    """Whether it is several faces: not one path, file, encoded image or image."""
+    if isinstance(faces, str | os.PathLike | Encoded | Image.Image) or _is_file(faces):
+        return False
+    # Arrays and tables of paths hold objects or strings, not levels.
+    kind = getattr(getattr(faces, "dtype", None), "kind", "u")
+    if hasattr(faces, "__array__") and kind not in "OSUT":
+        return np.ndim(faces) > 3
+    return isinstance(faces, Iterable)
 
 
 def _is_file(face: Any) -> bool:
     # Others read something else, such as a gallery its images.
     readable = hasattr(face, "read") and hasattr(face, "readable")
     return readable and not isinstance(face, os.PathLike)
+
+
+def _has_files(face: Any) -> bool:
+    """Whether it is a pattern or a folder."""
+    if not isinstance(face, str | os.PathLike):
+        return False
+    return _is_pattern(face) or os.path.isdir(face)
+
+
+def _is_pattern(path: str | os.PathLike) -> bool:
+    if not isinstance(path, str) or is_url(path):  # a URL may have a "?"
+        return False
+    return glob.has_magic(path) and not os.path.exists(path)
+
+
+def _items(face: Any) -> Iterator[Face | Failure]:
+    """A face, or the files of a pattern or folder."""
+    if not _has_files(face):
+        yield _content(face) if _is_file(face) else face
+        return
+    if _is_pattern(face):
+        matches = sorted(glob.iglob(os.fspath(face), recursive=True))
+        files: Iterator[str] = filter(os.path.isfile, matches)
+        error = "no file matches"
+    else:
+        files = images_below(face)
+        error = f"no {', '.join(EXTENSIONS)} in this folder"
+    first = next(files, None)
+    yield Failure(error, path_of(face)) if first is None else first
+    yield from files
 
 
 def _content(file: Any) -> bytes | Failure:
@@ -151,28 +172,3 @@ def _content(file: Any) -> bytes | Failure:
     if not data:
         return Failure("this file is empty, or was read to its end: seek(0) goes back")
     return data
-
-
-def _is_many(path: str | os.PathLike) -> bool:
-    return _is_pattern(path) or os.path.isdir(path)
-
-
-def _is_pattern(path: str | os.PathLike) -> bool:
-    if not isinstance(path, str) or is_url(path):  # a URL may have a "?"
-        return False
-    return glob.has_magic(path) and not os.path.exists(path)
-
-
-def _files(path: str | os.PathLike) -> tuple[Iterator[str], str]:
-    """What a pattern or a folder stands for, and why that is nothing, if it is."""
-    if _is_pattern(path):
-        found = sorted(glob.iglob(os.fspath(path), recursive=True))
-        files: Iterator[str] = filter(os.path.isfile, found)
-        otherwise = "no file matches"
-    else:
-        files = images_below(path)
-        otherwise = f"no {', '.join(EXTENSIONS)} in this folder"
-    first = next(files, None)
-    if first is None:
-        return iter(()), otherwise
-    return itertools.chain([first], files), ""

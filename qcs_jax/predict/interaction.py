@@ -14,7 +14,7 @@ from jax import lax
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.models import csa
-from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.models.batch_layout import BatchLayout, fill_up
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
 
@@ -100,22 +100,10 @@ class Interaction:
             )
         self.model = model
         self.variables = jax.device_put(variables)
-        self._sown = jax.jit(self._intermediates)
-
-    def __reduce__(self) -> tuple:
-        return Interaction, (self.model, jax.device_get(self.variables))
 
     @classmethod
     def load(cls, path: str | os.PathLike, *, step: int | None = None) -> Interaction:
-        """Loads the whole network of a checkpoint.
-
-        Args:
-          path: A run's workdir, its `checkpoints` folder, or one step's folder.
-          step: Which step; default see `checkpoint.choose_step`.
-
-        Raises:
-          UserError: if there is no checkpoint, or it is damaged, or of a baseline.
-        """
+        """Loads both branches; for arguments and errors see `checkpoint.Trained`."""
         trained = Trained.load(path, step=step)
         return cls(trained.model, trained.variables)
 
@@ -138,7 +126,8 @@ class Interaction:
     def _keys(self, images: np.ndarray) -> list[np.ndarray]:
         n, count = self.model.branches, len(images)
         filled = fill_up(images, n)
-        sown = self._sown(self.variables, filled.reshape(n, -1, *images.shape[1:]))
+        groups = filled.reshape(n, -1, *images.shape[1:])
+        sown = _intermediates(self.variables, groups, self.model)
         keys = [np.asarray(level["qk"], np.float32) for level in sown]
         return [qk.reshape(len(filled), *qk.shape[2:])[:count] for qk in keys]
 
@@ -171,32 +160,12 @@ class Interaction:
         Raises:
           ValueError: for another number of branches.
         """
-        sown = self._sown(self.variables, groups)
+        sown = _intermediates(self.variables, groups, self.model)
         weights = [np.asarray(level["attention"], np.float32) for level in sown]
         if self.model.interaction == "sdpa":
             # [n, b, queries, N]: entry 0 weighs positions of image 1, and the reverse.
             return [w.mean(axis=2)[::-1] for w in weights]
         return weights
-
-    def _intermediates(self, variables: dict, images: jax.Array) -> list[dict]:
-        """`qk` and `attention` of each level; the compiler drops the cross ViT."""
-        _, state = self.model.apply(
-            variables, images, method="interact", mutable=["intermediates"]
-        )
-        cross = state["intermediates"]["cross"]
-        levels = [cross[f"csa{i}"] for i in range(1, len(LEVELS) + 1)]
-        return [
-            {name: level[name][0] for name in ("qk", "attention")} for level in levels
-        ]
-
-
-def fill_up(images: np.ndarray, branches: int = 1) -> np.ndarray:
-    """Repeats the last image until every branch has the same power of two of them.
-
-    A program is compiled for each size, so there should be few.
-    """
-    each = 1 << (-(-len(images) // branches) - 1).bit_length()
-    return images[np.minimum(np.arange(branches * each), len(images) - 1)]
 
 
 def on_image(maps: np.ndarray, size: int) -> np.ndarray:
@@ -223,6 +192,17 @@ def on_image(maps: np.ndarray, size: int) -> np.ndarray:
     hats = [np.interp(np.arange(size), centers, unit) for unit in np.eye(side)]
     spread = np.stack(hats, axis=-1).astype(maps.dtype)  # [s, side]
     return spread @ maps.reshape(*maps.shape[:-1], side, side) @ spread.T
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _intermediates(variables: dict, groups: jax.Array, model: QCS) -> list[dict]:
+    """`qk` and `attention` of each level; the compiler drops the cross ViT."""
+    _, state = model.apply(
+        variables, groups, method="interact", mutable=["intermediates"]
+    )
+    cross = state["intermediates"]["cross"]
+    levels = [cross[f"csa{i}"] for i in range(1, len(LEVELS) + 1)]
+    return [{name: level[name][0] for name in ("qk", "attention")} for level in levels]
 
 
 @functools.partial(jax.jit, static_argnames="metric")

@@ -9,20 +9,18 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from qcs_jax.predict.answers import Photograph
-from qcs_jax.predict.prediction import Failure, Prediction
-from qcs_jax.predict.rows import NO_FACE, OF_CROPS, Answer, header, rows
+from qcs_jax.predict.answers import NO_FACE, Failure, Prediction, header, rows
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
-Record = Callable[[Any], None]
+Record = Callable[[Any], None]  # writes an answer
 
-_ROWS = 32  # of the table that are set in columns together
+_TOGETHER = 32  # rows of faces that are set in columns together
 
 
 def check(path: str | os.PathLike, suffixes: Sequence[str] = (".csv", ".json")) -> None:
@@ -38,36 +36,34 @@ def check(path: str | os.PathLike, suffixes: Sequence[str] = (".csv", ".json")) 
 
 @contextlib.contextmanager
 def writer(
-    path: str | os.PathLike,
-    class_names: Sequence[str],
-    columns: Sequence[str] = OF_CROPS,
+    path: str | os.PathLike, class_names: Sequence[str], columns: Sequence[str]
 ) -> Iterator[Record]:
     """Opens a file and gives the function that writes an answer into it.
 
-    What was written so far is a whole file also when the work is interrupted.
+    What was written so far is a complete file also when the work is interrupted.
 
     Args:
-      path: Ends in `.csv` (the table of `rows`) or `.json` (a list of what `to_dict`
-        gives).
+      path: Ends in `.csv` (the table of `answers.rows`) or `.json` (a list of what
+        `to_dict` gives).
       class_names: In the order of the probabilities.
-      columns: Of CSV, before those of the classes; see `rows`.
+      columns: `COLUMNS` of the answers.
     """
     path = pathlib.Path(path)
     # The names of files need not be valid text.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix.lower() == ".csv":
-            yield _csv(file, class_names, columns)
+            yield _csv_writer(file, header(columns, class_names))
         else:
-            with json_writer(file) as record:
+            with _json_writer(file) as record:
                 yield record
 
 
-def _csv(file: TextIO, class_names: Sequence[str], columns: Sequence[str]) -> Record:
+def _csv_writer(file: TextIO, heads: list[str]) -> Record:
     table = csv.writer(file, lineterminator="\n")
-    table.writerow(header(columns, class_names))
+    table.writerow(heads)
 
-    def record(answer: Answer) -> None:
-        for row in rows(answer, columns, len(class_names)):
+    def record(answer: Any) -> None:
+        for row in rows(answer, len(heads)):
             table.writerow([_short(x) if isinstance(x, float) else x for x in row])
 
     return record
@@ -79,12 +75,11 @@ def _short(x: float) -> str:
 
 
 @contextlib.contextmanager
-def json_writer(file: TextIO) -> Iterator[Record]:
-    """Gives the function that writes an answer into a list in JSON."""
+def _json_writer(file: TextIO) -> Iterator[Record]:
     file.write("[")
     separator = "\n"
 
-    def record(answer: Prediction | Photograph | Failure) -> None:
+    def record(answer: Any) -> None:
         nonlocal separator
         text = json.dumps({**answer.to_dict(), "error": getattr(answer, "error", None)})
         file.write(separator + text)
@@ -106,25 +101,10 @@ def with_progress(
     return iter(bar)
 
 
-def print_json(answers: Iterable[Any], record: Record | None) -> int:
-    """Prints a list in JSON, failures to standard error, too; see `print_table`."""
-    count = failed = 0
-    with json_writer(sys.stdout) as write:
-        for answer in answers:
-            if record is not None:
-                record(answer)
-            try:
-                write(answer)
-                sys.stdout.flush()
-            except BrokenPipeError:  # as in `print_table`
-                if record is None:
-                    raise
-                command.discard_output()
-            if isinstance(answer, Failure):
-                _say(f"error: {answer}", sys.stderr)
-                failed += 1
-            count += 1
-    return _sum_up(failed, count)
+def print_json(answers: Iterator[Any], record: Record | None) -> int:
+    """Prints a list in JSON; see `print_table`."""
+    with _json_writer(sys.stdout) as show:
+        return _print(answers, lambda block: [*map(show, block)], record, together=1)
 
 
 def print_table(
@@ -146,36 +126,53 @@ def print_table(
     Returns:
       1 if an image could not be read, else 0.
     """
-    widths = [len("file"), label_width, 5, label_width, 5]
-    heads = ["file", "label", "p", "second", "p", *(["where"] if photographs else [])]
-    count, failed, headed = 0, 0, False
-    together = 1 if photographs else _ROWS  # photographs are large, and take long
-    while block := list(itertools.islice(answers, together)):
+    widths = [len("file"), label_width, 5, label_width, 5, 0]
+    heads = [["file", "label", "p", "second", "p", *(["where"] if photographs else [])]]
+
+    def show(block: list[Any]) -> None:
         widths[0] = max(widths[0], *(len(str(answer.path)) for answer in block))
+        lines = [*itertools.chain.from_iterable(map(_cells, block))]
+        if lines and heads:
+            lines.insert(0, heads.pop())
+        for cells in lines:
+            pairs = zip(cells, widths, strict=False)
+            _say("  ".join(f"{cell!s:{width}}" for cell, width in pairs).rstrip())
+
+    # Photographs are large, and take long.
+    return _print(answers, show, record, together=1 if photographs else _TOGETHER)
+
+
+def _print(
+    answers: Iterator[Any],
+    show: Callable[[list[Any]], Any],
+    record: Record | None,
+    together: int,
+) -> int:
+    count = failed = 0
+    while block := list(itertools.islice(answers, together)):
+        failures = [answer for answer in block if isinstance(answer, Failure)]
+        count, failed = count + len(block), failed + len(failures)
         if record is not None:
             for answer in block:
                 record(answer)
         try:
-            for answer in block:
-                if isinstance(answer, Failure):
-                    _say(f"error: {answer}", sys.stderr)
-                    continue
-                if not headed:
-                    _say(_line(heads, widths))
-                    headed = True
-                for cells in _cells(answer):
-                    _say(_line(cells, widths))
+            show(block)
             sys.stdout.flush()
         except BrokenPipeError:  # `| head` has seen enough; the file wants the rest
             if record is None:
                 raise
             command.discard_output()
-        failed += sum(isinstance(answer, Failure) for answer in block)
-        count += len(block)
-    return _sum_up(failed, count)
+        for failure in failures:
+            _say(f"error: {failure}", sys.stderr)
+    if failed:
+        _say(f"{failed} of {count} could not be read", sys.stderr)
+    return 1 if failed else 0
 
 
-def _cells(answer: Prediction | Photograph) -> Iterator[list]:
+def _cells(answer: Any) -> Iterator[list]:
+    """Of the table, a row for each face."""
+    if isinstance(answer, Failure):
+        return
     if isinstance(answer, Prediction):
         yield [answer.path, *_two_best(answer)]
     elif not answer.faces:
@@ -184,7 +181,7 @@ def _cells(answer: Prediction | Photograph) -> Iterator[list]:
         for face in answer.faces:
             place = ", ".join(f"{x:.0f}" for x in face.box)
             where = "taken whole" if answer.whole else place
-            yield [answer.path, *_two_best(face.prediction), where]
+            yield [answer.path, *_two_best(face), where]
 
 
 def _two_best(prediction: Prediction) -> list[str]:
@@ -192,16 +189,5 @@ def _two_best(prediction: Prediction) -> list[str]:
     return [first, f"{p1:.3f}", second, f"{p2:.3f}"]
 
 
-def _line(cells: Sequence, widths: Sequence[int]) -> str:
-    padded = [f"{c!s:{w}}" for c, w in zip(cells, [*widths, 0], strict=False)]
-    return "  ".join(padded).rstrip()
-
-
-def _sum_up(failed: int, count: int) -> int:
-    if failed:
-        _say(f"{failed} of {count} could not be read", sys.stderr)
-    return 1 if failed else 0
-
-
-def _say(line: str, stream=None) -> None:
+def _say(line: str, stream: TextIO | None = None) -> None:
     tqdm.write(line, file=stream)  # above the bar, if there is one

@@ -1,19 +1,68 @@
-"""Which face of a frame is which of the frames before."""
+"""Follows faces from frame to frame of a video, and smooths what they show."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+from PIL import Image
 
+from qcs_jax.predict.align import Aligner
+from qcs_jax.predict.answers import FaceFound, Frame, Prediction
 from qcs_jax.predict.detector import overlap
 
 _SAME = 0.3  # boxes of consecutive frames that overlap by more (IoU) are of one face
 _PATIENCE = 1.0  # seconds, or a frame, that a face may be unseen and still be itself
 _SMOOTH = 0.5  # seconds in which the weight of what was seen falls to 1 / e
+
+
+def follow(
+    video: Iterable[tuple[int, float, Image.Image]],
+    aligner: Aligner,
+    side: int,
+    classify: Callable[[list[np.ndarray]], Iterable[Prediction]],
+) -> Iterator[Frame]:
+    """Finds, follows and classifies the faces of a video.
+
+    Args:
+      video: Index, seconds and RGB image of each frame, see `video.Video`.
+      aligner: Finds faces and cuts them out.
+      side: Side of the cut faces in pixels.
+      classify: Pixels of cut faces, uint8 `[side, side, 3]` each -> their predictions.
+    """
+    tracker = Tracker()
+    for index, seconds, image in video:
+        start = time.perf_counter()
+        detections = aligner.detect.upright(image)
+        detected = time.perf_counter()
+        crops = [np.asarray(aligner.cut(image, face, side)) for face in detections]
+        predictions = list(classify(crops))
+        tracked = tracker.update(
+            [face.box for face in detections],
+            [prediction.probabilities for prediction in predictions],
+            seconds,
+        )
+        faces = [
+            FaceFound(
+                smoothed,
+                prediction.class_names,
+                box=face.box,
+                landmarks=face.landmarks,
+                score=face.score,
+                pixels=pixels,
+                id=id,
+            )
+            for (id, smoothed), prediction, face, pixels in zip(
+                tracked, predictions, detections, crops, strict=True
+            )
+        ]
+        faces.sort(key=lambda face: face.id or 0)
+        classifying = time.perf_counter() - detected
+        yield Frame(index, seconds, image, tuple(faces), detected - start, classifying)
 
 
 @dataclasses.dataclass
@@ -25,7 +74,7 @@ class _Track:
 
 
 class Tracker:
-    """Follows faces through a video and smooths what they show."""
+    """Gives the same face the same id in all frames, and smooths its probabilities."""
 
     def __init__(self) -> None:
         self._tracks: list[_Track] = []
@@ -56,10 +105,10 @@ class Tracker:
         lost_before = min(seconds - _PATIENCE, self._seconds)
         self._seconds = seconds
         self._tracks = [t for t in self._tracks if t.seconds >= lost_before]
-        before = self._matches(boxes)
+        matches = self._matches(boxes)
         answers = []
         for i, (box, p) in enumerate(zip(boxes, probabilities, strict=True)):
-            if track := before.get(i):
+            if track := matches.get(i):
                 kept = np.exp((track.seconds - seconds) / _SMOOTH)
                 track.probabilities = kept * track.probabilities + (1 - kept) * p
                 track.box, track.seconds = box, seconds

@@ -1,70 +1,18 @@
-"""Every face of every frame of a video, and what it shows."""
+"""Videos: the frames of a file, or of a camera as OpenCV numbers them."""
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from qcs_jax.predict.align import Aligner
-from qcs_jax.predict.answers import FaceFound
-from qcs_jax.predict.camera import Camera
-from qcs_jax.predict.drawing import draw_boxes
-from qcs_jax.predict.prediction import Prediction
-from qcs_jax.predict.tracking import Tracker
 from qcs_jax.predict.video_file import VideoFile
 from qcs_jax.system.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class FaceTracked(FaceFound):
-    """One face of a frame.
-
-    Attributes:
-      id: 1, 2, ...: the same for the same face in all frames.
-      prediction: What it shows, smoothed over the frames before; see `Tracker.update`.
-    """
-
-    id: int
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a video and its faces.
-
-    Attributes:
-      index: Its number, from 0.
-      seconds: When it is shown, as players count it: from the start of the file, which
-        may begin with sound alone; never less than that of the frame before. For a
-        camera, from its first frame on.
-      image: RGB.
-      faces: In the order of their ids; faces that are turned by more than about 40
-        degrees are not found.
-      detecting: Seconds that finding the faces took.
-      classifying: Seconds that all else took: cutting them out, and the network.
-    """
-
-    index: int
-    seconds: float
-    image: Image.Image
-    faces: tuple[FaceTracked, ...]
-    detecting: float
-    classifying: float
-
-    def draw(self) -> Image.Image:
-        """Returns a copy with a box around every face, and its id and label above."""
-        return draw_boxes(
-            self.image,
-            (
-                (face.box, f"{face.id}: {face.label} {100 * face.confidence:.0f} %")
-                for face in self.faces
-            ),
-        )
 
 
 class Video:
@@ -89,11 +37,8 @@ class Video:
         if every < 1:
             raise UserError(f"every={every}: give 1 or more")
         self.live = isinstance(source, int)
-        self._source: Camera | VideoFile
-        if isinstance(source, int):
-            self._source = Camera(source)
-        else:
-            self._source = VideoFile(source)
+        self._source: _Camera | VideoFile
+        self._source = _Camera(source) if isinstance(source, int) else VideoFile(source)
         self._every = every
         self.size = self._source.size
         count = self._source.count
@@ -121,36 +66,36 @@ class Video:
         self._source.close()
 
 
-def watch(
-    video: Iterable[tuple[int, float, Image.Image]],
-    aligner: Aligner,
-    side: int,
-    classify: Callable[[list[np.ndarray]], Iterable[Prediction]],
-) -> Iterator[Frame]:
-    """Finds, follows and classifies the faces of a video; see `photograph.examine`."""
-    tracker = Tracker()
-    for index, seconds, image in video:
-        start = time.perf_counter()
-        found = aligner.detect.upright(image)
-        found_at = time.perf_counter()
-        crops = [np.asarray(aligner.cut(image, face, side)) for face in found]
-        now = list(classify(crops))
-        boxes = [face.box for face in found]
-        tracked = tracker.update(boxes, [p.probabilities for p in now], seconds)
-        faces = [
-            FaceTracked(
-                Prediction.of(p, prediction.class_names),
-                face.box,
-                face.landmarks,
-                face.score,
-                pixels,
-                id,
-            )
-            for (id, p), prediction, face, pixels in zip(
-                tracked, now, found, crops, strict=True
-            )
-        ]
-        faces.sort(key=lambda face: face.id)
-        done = time.perf_counter()
-        took = found_at - start, done - found_at
-        yield Frame(index, seconds, image, tuple(faces), *took)
+class _Camera:
+    """The frames of a camera, as they come; the same attributes as a `VideoFile`."""
+
+    count = duration = None
+    read = 0.0
+
+    def __init__(self, number: int):
+        import cv2  # takes a while
+
+        logs = cv2.utils.logging
+        level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
+        try:
+            self._capture = cv2.VideoCapture(number)
+        finally:
+            logs.setLogLevel(level)
+        if not self._capture.isOpened():
+            raise UserError(f"there is no camera {number}, or it is in use")
+        sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
+        width, height = (int(self._capture.get(side)) for side in sides)
+        self.size = width, height
+
+    def __iter__(self) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
+        """Yields seconds from now, and what gives the RGB pixels `[h, w, 3]`."""
+        start = time.monotonic()
+        while self._capture.grab():
+            seconds = time.monotonic() - start
+            read, pixels = self._capture.retrieve()
+            if not read:
+                return
+            yield seconds, functools.partial(np.ascontiguousarray, pixels[..., ::-1])
+
+    def close(self) -> None:
+        self._capture.release()

@@ -1,4 +1,4 @@
-"""Another face detector: YuNet, for who has a file of it.
+"""Another face detector: YuNet, of a file.
 
 classifier = qcs_jax.load(detector=yunet.YuNet("face_detection_yunet_2023mar.onnx"))
 
@@ -26,17 +26,10 @@ _CONFIDENCE = 0.6
 
 
 class YuNet:
-    """Photograph -> its faces; may be called by several threads."""
+    """A `Detector`; it turns no photographs."""
 
     def __init__(self, path: str | os.PathLike):
-        """Loads the detector.
-
-        Args:
-          path: A YuNet file.
-
-        Raises:
-          UserError: if it is not one.
-        """
+        """Loads a YuNet file; raises UserError if it is not one."""
         path = os.fspath(path)
         if not os.path.isfile(path):
             raise UserError(
@@ -65,11 +58,7 @@ class YuNet:
         return YuNet, (self._path,)
 
     def __call__(self, image: Image.Image) -> list[Detection]:
-        """Finds all faces; the largest comes first.
-
-        Args:
-          image: Upright RGB, of any size.
-        """
+        """Finds all faces of an upright RGB image; the largest comes first."""
         for longest in _LOOKS:
             shrink = min(1.0, longest / max(image.size))
             rows = self._detect(image, shrink)
@@ -78,9 +67,7 @@ class YuNet:
                 return sorted(faces, key=lambda face: -face.area)
         return []
 
-    def upright(self, image: Image.Image) -> list[Detection]:
-        """The same: it does not turn photographs."""
-        return self(image)
+    upright = __call__
 
     def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
         w, h = (max(1, round(length * shrink)) for length in image.size)

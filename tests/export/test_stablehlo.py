@@ -51,12 +51,9 @@ def test_round_trip_without_preprocessing(classifier, tmp_path):
 
 
 def test_bfloat16_is_served_in_float32(classifier):
-    low = Classifier(
-        classifier.model.clone(dtype=jax.numpy.bfloat16),
-        classifier.variables,
-        classifier.class_names,
-        classifier.resize,
-    )
+    trained = small.trained()
+    vars(trained)["model"] = trained.model.clone(dtype=jax.numpy.bfloat16)
+    low = Classifier(trained)
     faces = small.pixels(2, 36, 36, 3)
     found, expected = (Served.of(c).run(faces)["logits"] for c in (low, classifier))
     np.testing.assert_array_equal(found, expected)

@@ -11,7 +11,6 @@ from concurrent.futures import ProcessPoolExecutor
 import jax
 import numpy as np
 import pytest
-import saved
 import small
 from PIL import Image
 
@@ -27,45 +26,40 @@ OTHER = small.pixels(60, 50, 3)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return saved.run(tmp_path_factory.mktemp("pickled") / "run", 1)
-
-
-@pytest.fixture(scope="module")
-def classifier(run):
-    """One that was used before."""
+def used(run):
+    """A classifier that was used before."""
     used = qcs_jax.load(run, detector=yunet.YuNet(DETECTOR), flip=True)
     used.predict_photo(PHOTO)
     used.explain(PHOTO, OTHER)
     return used
 
 
-def assert_same_photo(found, expected):
-    assert len(found.faces) == 1
-    for one, other in zip(found.faces, expected.faces, strict=True):
+def assert_same_photo(photo, expected):
+    assert len(photo.faces) == 1
+    for one, other in zip(photo.faces, expected.faces, strict=True):
         np.testing.assert_array_equal(one.box, other.box)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
-def test_another_process_answers_the_same(classifier):
+def test_another_process_answers_the_same(used):
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawn) as pool:
-        photo = pool.submit(classifier.predict_photo, PHOTO).result()
-        explained = pool.submit(classifier.explain, PHOTO, OTHER).result()
-    assert_same_photo(photo, classifier.predict_photo(PHOTO))
-    maps = classifier.explain(PHOTO, OTHER).anchor_maps
+        photo = pool.submit(used.predict_photo, PHOTO).result()
+        explained = pool.submit(used.explain, PHOTO, OTHER).result()
+    assert_same_photo(photo, used.predict_photo(PHOTO))
+    maps = used.explain(PHOTO, OTHER).anchor_maps
     np.testing.assert_array_equal(explained.anchor_maps, maps)
 
 
-def test_a_copy_answers_the_same(classifier):
-    copied = copy.deepcopy(classifier)
-    assert copied._detector is not classifier._detector
-    assert_same_photo(copied.predict_photo(PHOTO), classifier.predict_photo(PHOTO))
+def test_a_copy_answers_the_same(used):
+    copied = copy.deepcopy(used)
+    assert copied._detector is not used._detector
+    assert_same_photo(copied.predict_photo(PHOTO), used.predict_photo(PHOTO))
 
 
-def test_the_base_branch_goes_along_and_no_more(classifier):
-    weights = sum(x.nbytes for x in jax.tree.leaves(classifier.variables))
-    assert weights < len(pickle.dumps(classifier)) < 1.02 * weights + 2**14
+def test_the_base_branch_goes_along_and_no_more(used):
+    weights = sum(x.nbytes for x in jax.tree.leaves(used.variables))
+    assert weights < len(pickle.dumps(used)) < 1.02 * weights + 2**14
 
 
 def test_the_cross_branch_stays_where_it_was(run, tmp_path, monkeypatch):
@@ -80,14 +74,14 @@ def test_the_cross_branch_stays_where_it_was(run, tmp_path, monkeypatch):
         pickle.loads(sent).explain(PHOTO, OTHER)
 
 
-def test_what_finds_and_compares_faces_can_be_pickled(run, classifier):
+def test_aligners_and_cross_branches_can_be_pickled(used):
     aligner = pickle.loads(pickle.dumps(align.Aligner()))
     assert aligner.detect.upright(PHOTO) == []
-    interaction = classifier._interaction
+    interaction = used._interaction
     images = small.images(2, 48, 48, 3)
     again = pickle.loads(pickle.dumps(interaction)).keys(images)
-    for found, keys in zip(again, interaction.keys(images), strict=True):
-        np.testing.assert_array_equal(found, keys)
+    for level, expected in zip(again, interaction.keys(images), strict=True):
+        np.testing.assert_array_equal(level, expected)
 
 
 class Locked:
@@ -98,11 +92,10 @@ class Locked:
 
 
 def test_a_detector_that_cannot_go_along_says_so():
-    given = vars(small.trained())
     for dump in (pickle.dumps, copy.deepcopy):
         with pytest.raises(UserError, match="this Locked cannot be .*lock.*: give"):
-            dump(qcs_jax.Classifier(**given, detector=Locked()))
-    local = qcs_jax.Classifier(**given, detector=lambda image: [])
+            dump(qcs_jax.Classifier(small.trained(), detector=Locked()))
+    local = qcs_jax.Classifier(small.trained(), detector=lambda image: [])
     with pytest.raises((AttributeError, pickle.PicklingError), match="<lambda>"):
         pickle.dumps(local)
     assert copy.deepcopy(local)._detector is local._detector  # as cloudpickle does

@@ -1,13 +1,16 @@
 """A network small enough to compile in seconds, and random input for it."""
 
 import io
-import types
+import pathlib
 
 import jax
 import numpy as np
 from PIL import Image
 
 from qcs_jax import models
+from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint.description import describe
+from qcs_jax.config import base_config
 from qcs_jax.models.qcs import QCS
 from qcs_jax.predict.classifier import Classifier
 
@@ -47,21 +50,21 @@ def draw(shapes: dict, seed: int = 0) -> dict:
     return jax.tree_util.tree_map_with_path(one, shapes)
 
 
-def trained(seed: int = 0, *, resize: int = 36, **options) -> types.SimpleNamespace:
+def trained(seed: int = 0, *, resize: int = 36, **options) -> Trained:
     """The base branch of a network of three classes, as a checkpoint has it."""
     model = create("qcs", num_classes=3, **options)
     base = {name: {"base": x["base"]} for name, x in variables(model, seed).items()}
-    return types.SimpleNamespace(
-        model=model,
-        variables=base,
-        class_names=("anger", "fear", "joy"),
-        resize=resize,
-    )
+    config = base_config()
+    config.data.resize = resize
+    description = describe(config, ("anger", "fear", "joy"), model.image_size)
+    network = Trained(base, description, 0, pathlib.Path("small"), in_file=True)
+    vars(network)["model"] = model  # of a size that no configuration has
+    return network
 
 
 def classifier(seed: int = 0, **options) -> Classifier:
     """The base branch that `trained` makes."""
-    return Classifier(**vars(trained(seed, **options)))
+    return Classifier(trained(seed, **options))
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
