@@ -47,21 +47,27 @@ def test_a_folder_is_the_images_below_it(folder):
     for path in (folder, str(folder)):
         found, one = faces.expand(path)
         assert names(found, folder) == ["a.JPG", "b.png", "sub/c.webp"] and not one
+    with pytest.raises(UserError, match="no file matches"):
+        faces.expand(f"{folder}/*.jpg")
+    (folder / "empty").mkdir()
+    with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
+        faces.expand(folder / "empty")
 
 
-def test_a_file_named_like_a_pattern_is_a_file(folder):
+def test_names_like_patterns_and_urls(folder, monkeypatch):
     path = folder / "b[1].png"
     (folder / "b.png").rename(path)
     for given in (path, str(path)):
         found, one = faces.expand(given)
         assert list(found) == [given] and one
-
-
-def test_nothing_found_is_an_error(tmp_path):
-    with pytest.raises(UserError, match="no file matches"):
-        faces.expand(f"{tmp_path}/*.jpg")
-    with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
-        faces.expand(tmp_path)
+    url = "https://host/a.jpg?size=[3]"
+    found, one = faces.expand(url)
+    assert list(found) == [url] and one
+    assert list(faces.expand([url])[0]) == [url]
+    monkeypatch.chdir(folder)
+    pathlib.Path("s3:").mkdir()
+    Image.new("RGB", (3, 2)).save("s3:/a.png")
+    assert faces.read("s3://a.png").size == (3, 2)
 
 
 def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
@@ -124,20 +130,6 @@ def test_damaged_files_and_lazy_images_say_so(tmp_path):
     with Image.open(path) as lazy:  # Pillow raises a SyntaxError
         with pytest.raises(UserError, match="cannot be decoded .*broken PNG"):
             faces.read(lazy)
-
-
-def test_a_file_that_is_named_like_a_url_is_a_file(tmp_path, monkeypatch):
-    (tmp_path / "s3:").mkdir()
-    Image.new("RGB", (3, 2)).save(tmp_path / "s3:/a.png")
-    monkeypatch.chdir(tmp_path)
-    assert faces.read("s3://a.png").size == (3, 2)
-
-
-def test_a_url_is_no_pattern():
-    url = "https://host/a.jpg?size=[3]"
-    found, one = faces.expand(url)
-    assert list(found) == [url] and one
-    assert list(faces.expand([url])[0]) == [url]
 
 
 PIXELS = [small.pixels(5, 4, 3, seed=seed) for seed in range(3)]

@@ -6,10 +6,7 @@ import numpy as np
 import pytest
 import small
 
-from qcs_jax import models
-from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import base_config
+from qcs_jax.checkpoint import Trained
 from qcs_jax.models import csa
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.predict import interaction
@@ -41,7 +38,7 @@ def softmax(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def test_comparison_is_equations_1_and_7():
+def test_comparison_is_equations_1_3_7_and_8():
     first, second = keys()
     x, y = first.astype(np.float64), second.astype(np.float64)
     distance = np.linalg.norm(x[:, :, None] - y[:, None], axis=-1)
@@ -52,13 +49,12 @@ def test_comparison_is_equations_1_and_7():
     np.testing.assert_allclose(result.similarities, similarity, atol=2e-5)
     product = np.einsum("pic,pjc->pij", x, y) / np.sqrt(x.shape[-1])
     np.testing.assert_allclose(result.products, product, atol=1e-5)
-
-
-def test_importance_is_equations_3_and_8():
-    result = Comparison.of(*keys())
     s = result.similarities.astype(np.float64)
-    expected = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
-    np.testing.assert_allclose(result.importance[0], expected, rtol=1e-5)
+    importance = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
+    np.testing.assert_allclose(result.importance[0], importance, rtol=1e-5)
+    even = np.full((2, 9, 9), 3.5, np.float32)
+    for values in Comparison(even, even, even).importance:
+        np.testing.assert_allclose(values, 1, rtol=1e-6)
 
 
 def test_both_images_share_a_transposed_matrix():
@@ -67,30 +63,18 @@ def test_both_images_share_a_transposed_matrix():
     for name in ("products", "distances", "similarities"):
         transposed = getattr(back, name).swapaxes(1, 2)
         np.testing.assert_allclose(getattr(forth, name), transposed, atol=1e-5)
-    for ours, theirs in zip(forth.importance, back.importance[::-1], strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    for one, other in zip(forth.importance, back.importance[::-1], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-def test_equal_similarities_make_every_position_equally_important():
-    even = np.full((2, 9, 9), 3.5, np.float32)
-    for values in interaction.Comparison(even, even, even).importance:
-        np.testing.assert_allclose(values, 1, rtol=1e-6)
-
-
-def test_keys_do_not_depend_on_the_other_images(qcs, images):
+def test_keys_do_not_depend_on_the_other_images(qcs, images, monkeypatch):
     together = qcs.keys(images)
     assert [level.shape for level in together] == 3 * [(7, 4, 16)]
     for level, alone in zip(together, qcs.keys(images[2:3]), strict=True):
         np.testing.assert_allclose(level[2:3], alone, atol=1e-5)
+    monkeypatch.setattr(interaction, "_PASS", 3)
     for level, backwards in zip(together, qcs.keys(images[::-1]), strict=True):
         np.testing.assert_allclose(level, backwards[::-1], atol=1e-5)
-
-
-def test_keys_of_more_images_than_one_pass(qcs, images, monkeypatch):
-    expected = qcs.keys(images)
-    monkeypatch.setattr(interaction, "_PASS", 3)
-    for level, whole in zip(qcs.keys(images), expected, strict=True):
-        np.testing.assert_allclose(level, whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["qcs", "dcs"])
@@ -124,37 +108,25 @@ def test_attention_of_dot_products_is_over_the_image_itself(images):
         np.testing.assert_allclose(w[1, 0], softmax(x @ y.T / 4).mean(0), atol=1e-5)
 
 
-def test_a_group_of_another_size_is_an_error(qcs, images):
+def test_what_compares_nothing(qcs, images):
     with pytest.raises(ValueError, match="compares 4 branches"):
         qcs.attention(images[:2, None])
-
-
-def test_a_base_branch_alone_compares_nothing():
-    model = small.create("qcs")
-    base = {name: {"base": x["base"]} for name, x in small.variables(model).items()}
+    base = small.trained()
     with pytest.raises(UserError, match="base branch alone, .* exported with --whole"):
-        Interaction(model, base)
-
-
-def test_a_baseline_compares_nothing():
+        Interaction(base.model, base.variables)
     with pytest.raises(UserError, match="baseline has no cross branch"):
         create("baseline")
 
 
-def test_load_reads_the_whole_network(tmp_path, qcs, images, monkeypatch):
-    monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
-    config = base_config()
-    config.model.size = "tiny"
-    names = tuple("abcdefg")
-    items = {**jax.device_get(qcs.variables), "train": {"step": np.zeros((), int)}}
-    with Checkpoints(tmp_path, keep=1, metric="accuracy") as checkpoints:
-        checkpoints.save(1, items, describe(config, names, 32))
-    loaded = Interaction.load(tmp_path)
-    for ours, theirs in zip(loaded.keys(images), qcs.keys(images), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+def test_load_reads_the_whole_network(run):
+    images, network = small.images(2, 48, 48, 3), Trained.load(run, step=1)
+    loaded = Interaction.load(run, step=1)
+    saved = Interaction(network.model, small.variables(network.model, 1))
+    for level, expected in zip(loaded.keys(images), saved.keys(images), strict=True):
+        np.testing.assert_array_equal(level, expected)
 
 
-@pytest.mark.parametrize("side,token", [(2, 0), (3, 2), (3, 6), (7, 48), (7, 6)])
+@pytest.mark.parametrize("side,token", [(2, 0), (3, 6), (7, 48)])
 def test_a_hot_token_lights_its_own_corner(side, token):
     size = 16 * side
     lit = on_image(np.eye(side**2, dtype=np.float32)[token], size)

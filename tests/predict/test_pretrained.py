@@ -1,12 +1,10 @@
 """The network that comes with the package, as a user meets it."""
 
 import json
-import pathlib
 import re
 import subprocess
 import sys
 
-import matplotlib
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,7 +15,6 @@ from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.predict import __main__ as command
 
-PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 CARD = (weights.PRETRAINED / "README.md").read_text("utf-8")
 
 
@@ -51,16 +48,13 @@ def test_the_card_has_the_numbers_of_the_file(trained):
     assert evaluation["examples"] == 3589
     assert f"**{100 * evaluation['metrics']['accuracy']:.1f} %**" in CARD
     for row in evaluation["per_class"]:
-        assert (
-            f"| {row['class']} | {row['examples']:,} | {100 * row['recall']:.1f} "
-            in CARD
-        )
+        recall = f"{100 * row['recall']:.1f}"
+        assert f"| {row['class']} | {row['examples']:,} | {recall} " in CARD
     assert f"calibration error is {100 * evaluation['metrics']['ece']:.1f} %" in CARD
 
 
-def test_the_portrait_is_found_and_moves_little(classifier):
+def test_the_portrait_is_found_and_moves_little(classifier, portrait):
     """Under small shifts, scales and turns of the photograph."""
-    portrait = Image.open(PORTRAIT).convert("RGB")
     [face] = classifier.predict_photo(portrait).faces
     for factor, degrees, shift in ((0.8, 0, 0), (1.0, 6, 9), (1.2, -6, -7)):
         size = tuple(round(factor * side) for side in portrait.size)
@@ -72,18 +66,18 @@ def test_the_portrait_is_found_and_moves_little(classifier):
         assert distance < 0.3
 
 
-def test_the_command_uses_it(classifier, capsys):
-    assert command.main([str(PORTRAIT), "--json"]) == 0
-    [told] = json.loads(capsys.readouterr().out)
-    expected = classifier.predict_photo(PORTRAIT).to_dict()
-    assert told == {**json.loads(json.dumps(expected)), "error": None}
+def test_the_command_uses_it(classifier, capsys, portrait_path):
+    assert command.main([str(portrait_path), "--json"]) == 0
+    [photo] = json.loads(capsys.readouterr().out)
+    expected = classifier.predict_photo(portrait_path).to_dict()
+    assert photo == {**json.loads(json.dumps(expected)), "error": None}
 
 
 PREDICT = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"
 
 
-def test_a_fresh_process_needs_no_orbax(classifier):
+def test_a_fresh_process_needs_no_orbax(classifier, portrait_path):
     code = f"{PREDICT}; assert not [m for m in sys.modules if m.startswith('orbax')]"
-    argv = [sys.executable, "-W", "error", "-c", code, str(PORTRAIT)]
+    argv = [sys.executable, "-W", "error", "-c", code, str(portrait_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == classifier.predict(PORTRAIT).label
+    assert done.stdout.strip() == classifier.predict(portrait_path).label

