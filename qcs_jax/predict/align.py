@@ -16,7 +16,6 @@ from qcs_jax.system.errors import UserError
 TEMPLATE = np.array([(38.2946, 51.6963), (73.5318, 51.5014), (56.0252, 71.7366)])
 TEMPLATE = np.concatenate([TEMPLATE, [(56.1397, 92.2848)]]) / 112
 
-
 # Crops of data sets are squares of 48 to 112 pixels, or of what their networks take.
 _CROP = 128
 
@@ -56,27 +55,16 @@ class Aligner:
         width, height = image.size
         if width != height or width > max(_CROP, side) or len(faces) > 1:
             return False
-        return not faces or self._fits(width, faces[0])
-
-    def _fits(self, width: int, face: Detection) -> bool:
-        """Whether a square image is nearly what would be cut out of it."""
-        matrix = similarity(face.landmarks, self.template)
+        if not faces:
+            return True
+        matrix = similarity(faces[0].landmarks, self.template)
         half = 0.5 / np.hypot(*matrix[:, 0])  # in pixels of the image
         center = np.linalg.solve(matrix[:, :2], 0.5 - matrix[:, 2])
         would = np.concatenate([center - half, center + half])
         return overlap(would, np.array((0, 0, width, width))) >= _FITS
 
     def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
-        """Cuts out one face.
-
-        Args:
-          image: Upright RGB, of any size.
-          face: One of its faces.
-          side: Side of the result in pixels.
-
-        Returns:
-          An RGB square; the photograph's edge goes on where it ends.
-        """
+        """Cuts one face out of an upright RGB image: a square of `side` pixels."""
         return warp(image, similarity(face.landmarks, self.template * side), side)
 
 

@@ -54,8 +54,7 @@ def load(
         comes with the package, "fer2013".
       step: Which step; default see `checkpoint.choose_step`.
       flip: See `Classifier`.
-      detector: See `Classifier`. Faces of photographs are set as they are in the
-        training images, if that was measured.
+      detector: See `Classifier`.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
@@ -81,6 +80,7 @@ class Classifier:
       variables: Weights of its base branch, on the default device.
       class_names: k names, in the order of logits and probabilities.
       resize: Faces are resized to this square before the centre crop, in pixels.
+      image_size: Side s of the images that the network sees, in pixels.
       about: What network it is, and how good; also what `print` says of it.
       drawn: Whether it was trained on drawings, not on photographs.
     """
@@ -111,6 +111,7 @@ class Classifier:
         base = {name: {"base": tree["base"]} for name, tree in variables.items()}
         self.model, base = fold(trained.model, base)
         self.variables = jax.device_put(base)
+        self.image_size = self.model.image_size
         self._flip = flip
         self._detector = detector
         self._landmarks = np.asarray(trained.landmarks or TEMPLATE, np.float64)
@@ -140,11 +141,6 @@ class Classifier:
                 f"__reduce__, as detector.BlazeFace has"
             ) from error
         return {name: x for name, x in vars(self).items() if name != "_interaction"}
-
-    @property
-    def image_size(self) -> int:
-        """Side s of the images that the network sees, in pixels."""
-        return self.model.image_size
 
     def logits(self, normalized_images: Any) -> jax.Array:
         """Logits of images that are ready for the network; compiles for every new b.
@@ -244,7 +240,7 @@ class Classifier:
             yield from self.watch(frames)
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
-        """The same for a `Video`, or whatever gives index, seconds and RGB image."""
+        """The same for a `Video`, or other index, seconds and RGB image."""
         return follow(frames, self._aligner, self.resize, self._of_crops)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
@@ -325,26 +321,18 @@ class Classifier:
             return Failure(str(error), path_of(photo))
         aligner, side = self._aligner, self.resize
         detections = aligner.detect(image)
-        places: list[tuple[np.ndarray, np.ndarray | None, float | None]]
-        places = [(face.box, face.landmarks, face.score) for face in detections]
+        places = [vars(face) for face in detections]
         whole = aligner.is_crop(image, detections, side)
         if whole:
             crops = [to_pixels(image, side)]
             frame = np.array((0, 0, *image.size), np.float64)
-            places = places or [(frame, None, None)]
+            places = places or [{"box": frame, "landmarks": None, "score": None}]
         else:
             crops = [np.asarray(aligner.cut(image, face, side)) for face in detections]
         shown = zip(self._of_crops(crops), places, crops, strict=True)
         faces = tuple(
-            FaceFound(
-                prediction.probabilities,
-                self.class_names,
-                box=box,
-                landmarks=landmarks,
-                score=score,
-                pixels=pixels,
-            )
-            for prediction, (box, landmarks, score), pixels in shown
+            FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)
+            for face, place, pixels in shown
         )
         return Photograph(image, faces, whole, path_of(photo))
 
@@ -380,11 +368,10 @@ def _successes(answers: Iterable[T | Failure]) -> list[T]:
 
 def _about(trained: Trained, source: str | os.PathLike | None) -> str:
     config, model = trained.config, trained.model
-    landmarks = "as in the training images"
-    if not trained.landmarks:
-        landmarks = (
-            "as usual in face recognition: those of the training images are not known"
-        )
+    landmarks = "as usual in face recognition: those of the training images are not "
+    landmarks = (
+        "as in the training images" if trained.landmarks else landmarks + "known"
+    )
     lines = [
         f"Classifier {os.fspath(source or trained.workdir)}",
         f"  network   {config.model.size} {config.model.name}, step {trained.step} on "

@@ -47,14 +47,12 @@ class Explanation:
         Anchor, its map over it, the map over the other face, and that face. Yellow is
         important, blue is not; all maps have one scale.
         """
-        low, high = np.percentile([self.anchor_maps, self.other_maps], [1, 99])
-        width = max(high - low, 1e-6)
+        maps = np.stack([self.anchor_maps, self.other_maps])
+        low, high = np.percentile(maps, [1, 99])
+        maps = (maps - low) / max(high - low, 1e-6)
         rows = []
-        for other, *maps in zip(
-            self.others, self.anchor_maps, self.other_maps, strict=True
-        ):
-            over = zip((self.anchor, other), maps, strict=True)
-            drawn = [_overlay(face, (m - low) / width) for face, m in over]
+        for other, anchor_map, other_map in zip(self.others, *maps, strict=True):
+            drawn = _overlay(self.anchor, anchor_map), _overlay(other, other_map)
             rows.append(np.concatenate([self.anchor, *drawn, other], axis=1))
         picture = Image.fromarray(np.concatenate(rows))
         scale = -(-_FACE // len(self.anchor))  # so that small faces can be seen

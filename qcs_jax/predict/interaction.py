@@ -117,19 +117,15 @@ class Interaction:
         Returns:
           float32 `[m, N, C]` for each level of the pyramid.
         """
-        parts = [
-            self._keys(np.asarray(images[i : i + _PASS]))
-            for i in range(0, len(images), _PASS)
-        ]
+        parts = []
+        for i in range(0, len(images), _PASS):
+            part = np.asarray(images[i : i + _PASS])
+            filled = fill_up(part, self.model.branches)
+            groups = filled.reshape(self.model.branches, -1, *part.shape[1:])
+            sown = _intermediates(self.variables, groups, self.model)
+            keys = [np.asarray(level["qk"], np.float32) for level in sown]
+            parts.append([x.reshape(-1, *x.shape[2:])[: len(part)] for x in keys])
         return [np.concatenate(level) for level in zip(*parts, strict=True)]
-
-    def _keys(self, images: np.ndarray) -> list[np.ndarray]:
-        n, count = self.model.branches, len(images)
-        filled = fill_up(images, n)
-        groups = filled.reshape(n, -1, *images.shape[1:])
-        sown = _intermediates(self.variables, groups, self.model)
-        keys = [np.asarray(level["qk"], np.float32) for level in sown]
-        return [qk.reshape(len(filled), *qk.shape[2:])[:count] for qk in keys]
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Comparison:
         """Compares pairs of images by their keys, as the network does.

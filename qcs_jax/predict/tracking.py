@@ -34,11 +34,11 @@ def follow(
       side: Side of the cut faces in pixels.
       classify: Pixels of cut faces, uint8 `[side, side, 3]` each -> their predictions.
     """
-    tracker = Tracker()
+    tracker, clock = Tracker(), time.perf_counter
     for index, seconds, image in video:
-        start = time.perf_counter()
+        start = clock()
         detections = aligner.detect.upright(image)
-        detected = time.perf_counter()
+        detected = clock()
         crops = [np.asarray(aligner.cut(image, face, side)) for face in detections]
         predictions = list(classify(crops))
         tracked = tracker.update(
@@ -47,21 +47,13 @@ def follow(
             seconds,
         )
         faces = [
-            FaceFound(
-                smoothed,
-                prediction.class_names,
-                box=face.box,
-                landmarks=face.landmarks,
-                score=face.score,
-                pixels=pixels,
-                id=id,
-            )
-            for (id, smoothed), prediction, face, pixels in zip(
+            FaceFound(p, prediction.class_names, **vars(face), pixels=pixels, id=id)
+            for (id, p), prediction, face, pixels in zip(
                 tracked, predictions, detections, crops, strict=True
             )
         ]
         faces.sort(key=lambda face: face.id or 0)
-        classifying = time.perf_counter() - detected
+        classifying = clock() - detected
         yield Frame(index, seconds, image, tuple(faces), detected - start, classifying)
 
 

@@ -45,12 +45,9 @@ class VideoFile:
             raise UserError(f"there is no video {path}")
         av = _pyav()
         self._errors = av.FFmpegError
-        try:
+        with _named(av.FFmpegError, f"{path}: FFmpeg cannot read it as a video"):
             # Else "concat:..." or "http:..." would be no name of a file.
             self._container = av.open(f"file:{path}", metadata_errors="replace")
-        except av.FFmpegError as error:
-            why = f"FFmpeg cannot read it as a video: {error.strerror}"
-            raise UserError(f"{path}: {why}") from None
         stream = self._container.streams.best("video")
         cover = stream and stream.disposition & av.stream.Disposition.attached_pic
         if stream is None or cover:
@@ -153,7 +150,7 @@ def writer(
         "frag_duration": "1000000",
         "flush_packets": "1",
     }
-    try:
+    with _named(av.FFmpegError, f"{path} cannot be written as a video (.mp4)"):
         container = av.open(f"file:{path}", "w", format="mp4", options=options)
         stream = container.add_stream(
             "libx264", options={"preset": "veryfast", "bf": "0"}
@@ -164,9 +161,7 @@ def writer(
         context.time_base = _TICK
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         container.start_encoding()
-    except av.FFmpegError as error:
-        why = f"cannot be written as a video (.mp4): {error.strerror}"
-        raise UserError(f"{path} {why}") from None
+    unfinished = f"{path} could not be written to its end"
 
     def write(image: Image.Image, seconds: float) -> None:
         nonlocal last
@@ -176,13 +171,13 @@ def writer(
             stream.width, stream.height, "yuv420p", dst_colorspace=_BT709
         )
         frame.pts, frame.time_base = last, _TICK
-        with _told(path, av):
+        with _named(av.FFmpegError, unfinished):
             container.mux(stream.encode(frame))
 
     try:
         yield write
     finally:
-        with _told(path, av):
+        with _named(av.FFmpegError, unfinished):
             try:
                 container.mux(stream.encode(None))
             finally:
@@ -190,12 +185,12 @@ def writer(
 
 
 @contextlib.contextmanager
-def _told(path: str, av: Any) -> Iterator[None]:
+def _named(error: type[Exception], message: str) -> Iterator[None]:
+    """Raises an error of FFmpeg as a UserError that begins with `message`."""
     try:
         yield
-    except av.FFmpegError as error:
-        why = f"could not be written to its end: {error.strerror}"
-        raise UserError(f"{path} {why}") from None
+    except error as why:
+        raise UserError(f"{message}: {getattr(why, 'strerror', why)}") from None
 
 
 def _pyav() -> Any:
