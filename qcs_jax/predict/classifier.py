@@ -34,6 +34,7 @@ from qcs_jax.system.errors import UserError
 T = TypeVar("T")
 
 PRETRAINED = "fer2013"  # see `checkpoint.weights`
+_USUAL = "as usual in face recognition: those of the training images are not known"
 
 
 def load(
@@ -368,10 +369,7 @@ def _successes(answers: Iterable[T | Failure]) -> list[T]:
 
 def _about(trained: Trained, source: str | os.PathLike | None) -> str:
     config, model = trained.config, trained.model
-    landmarks = "as usual in face recognition: those of the training images are not "
-    landmarks = (
-        "as in the training images" if trained.landmarks else landmarks + "known"
-    )
+    landmarks = "as in the training images" if trained.landmarks else _USUAL
     lines = [
         f"Classifier {os.fspath(source or trained.workdir)}",
         f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
