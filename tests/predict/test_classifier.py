@@ -1,6 +1,7 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
 import io
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,6 @@ from PIL import Image
 import qcs_jax
 from qcs_jax.checkpoint import trained
 from qcs_jax.images import augment
-from qcs_jax.images.decode import upright
 from qcs_jax.predict import network
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
@@ -110,42 +110,22 @@ def test_many_faces_answers_in_order(classifier, pictures, files):
     assert [answer.path for answer in answers] == list(map(str, files[::-1]))
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16"])
-def test_every_mode_is_a_face(classifier, mode, tmp_path):
-    if mode == "I;16":
-        image = Image.fromarray(small.pixels(9, 9).astype(np.uint16) * 256)
-    else:
-        image = Image.fromarray(picture(1)).convert(mode)
-    path = tmp_path / f"x.{'tif' if mode == 'CMYK' else 'png'}"
-    image.save(path)
-    p = expected(classifier, np.asarray(upright(image)))
-    assert_same(classifier.predict([image, path]), [p, p])
-
-
-def test_alpha_is_ignored_and_grey_is_three_equal_levels(classifier):
-    pixels = picture(2, channels=4)
-    p = expected(classifier, pixels[..., :3])
-    grey = np.stack([pixels[..., 0]] * 3, axis=-1)
-    answers = classifier.predict([pixels, pixels[..., 0]])
-    assert_same(answers, [p, expected(classifier, grey)])
-
-
-def test_turned_photographs_are_set_upright(classifier, tmp_path):
-    exif = Image.Exif()
+def test_whatever_kind_of_image_it_is(classifier, tmp_path):
+    """What `images.decode` does to modes, turned photographs and large ones."""
+    pixels = picture(2, channels=4)  # alpha is ignored
+    turned, exif = tmp_path / "turned.png", Image.Exif()
     exif[0x0112] = 6
-    turned = Image.fromarray(picture(0)).transpose(Image.Transpose.ROTATE_90)
-    turned.save(tmp_path / "turned.png", exif=exif)
-    p = expected(classifier, picture(0))
-    assert_same([classifier.predict(tmp_path / "turned.png")], [p])
-
-
-def test_one_pixel_and_very_many(classifier, tmp_path):
+    image = Image.fromarray(pixels[..., :3]).transpose(Image.Transpose.ROTATE_90)
+    image.save(turned, exif=exif)
+    grey = np.stack([pixels[..., 0]] * 3, axis=-1)
     dot = picture(4, 1, 1)
-    assert_same([classifier.predict(dot)], [expected(classifier, dot)])
+    answers = classifier.predict([pixels, turned, pixels[..., 0], dot])
+    shown = pixels[..., :3], pixels[..., :3], grey, dot
+    assert_same(answers, [expected(classifier, x) for x in shown])
     huge = Image.fromarray(picture(5)).resize((3200, 2400), Image.Resampling.BICUBIC)
     huge.save(tmp_path / "huge.jpg")
-    with Image.open(tmp_path / "huge.jpg") as whole:
-        p = expected(classifier, np.asarray(whole))
+    with Image.open(tmp_path / "huge.jpg") as complete:
+        p = expected(classifier, np.asarray(complete))
     found = classifier.predict(tmp_path / "huge.jpg").probabilities
     np.testing.assert_allclose(found, p, atol=0.02)  # reduced while decoded
 
@@ -286,7 +266,7 @@ def test_it_says_what_it_is(run, classifier, tmp_path):
         "  landmarks as usual in face recognition: those of the training images are "
         "not known",
     ]
-    copy = saved.run(tmp_path / "run", 1)
+    copy = shutil.copytree(run, tmp_path / "run")
     saved.evaluated(copy, **MEASURED)
     assert str(qcs_jax.load(copy)).splitlines()[-2:] == [
         "  landmarks as in the training images",
@@ -295,21 +275,18 @@ def test_it_says_what_it_is(run, classifier, tmp_path):
 
 
 @pytest.mark.parametrize("of", ["another step", "another network", "who knows what"])
-def test_it_says_nothing_that_was_measured_of_another(of, tmp_path, monkeypatch):
-    run, other = saved.run(tmp_path / "run", 1), None
-    changed = {"step": 1}
-    if of == "another step":
-        changed = {"step": 7}
-    elif of == "another network":
-        other = saved.run(tmp_path / "other", 2)
-    else:  # as earlier versions wrote it
-        changed = {"fingerprint": {}}
-    saved.evaluated(run, other, **MEASURED | changed)
+def test_it_says_nothing_that_was_measured_of_another(of, run, tmp_path, monkeypatch):
+    copy = shutil.copytree(run, tmp_path / "run")
+    other = saved.run(tmp_path / "other", 3) if of == "another network" else None
+    # Earlier versions wrote no fingerprint.
+    changed = {"step": 7} if of == "another step" else {"step": 2}
+    changed |= {"fingerprint": {}} if of == "who knows what" else {}
+    saved.evaluated(copy, other, **MEASURED | changed)
     if of != "another network":  # that needs no look at the weights
         monkeypatch.setattr(trained.weights, "digest", None)
-    landmarks, accuracy = str(qcs_jax.load(run)).splitlines()[-2:]
+    landmarks, accuracy = str(qcs_jax.load(copy)).splitlines()[-2:]
     assert landmarks.startswith("  landmarks as usual in face")
-    path = run / "metrics.json"
+    path = copy / "metrics.json"
     assert accuracy.startswith(f"  accuracy  not known: {path} is about other weights")
 
 
