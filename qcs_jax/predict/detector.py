@@ -25,7 +25,7 @@ _OUTPUTS = ("reshaped_classifier_face_4", "reshaped_regressor_face_4")
 
 _CONFIDENCE = 0.6
 _SAME = 0.3  # boxes that overlap by so much (IoU) are of one face
-_LEAST = 2 * _SIDE  # parts smaller than this show nothing that the whole does not
+_LEAST = 2 * _SIDE  # parts smaller than this show nothing that all of it does not
 # In how many sides of its box a face is looked at again. The mean of three looks moves
 # half as much as one where a photograph is cropped, or a little larger; videos have no
 # time for it, and are smoothed.
@@ -135,7 +135,7 @@ class BlazeFace:
     def _closer(
         self, image: Image.Image, face: Detection, sides: Sequence[float]
     ) -> Detection:
-        """The same face, found once more where it is large: the mean of all looks."""
+        """The same face, once more where it is large: the mean of all looks."""
         center = (face.box[:2] + face.box[2:]) / 2
         looks = []
         for side in np.multiply(sides, max(face.box[2:] - face.box[:2])):
@@ -188,7 +188,7 @@ def _parts(
 ) -> Iterator[tuple[tuple[float, float, float], bool]]:
     """Squares to look at, left, top and side; and whether they cut the photograph.
 
-    The whole of it with and without a margin, then halves, quarters, ... of its longer
+    All of it with and without a margin, then halves, quarters, ... of its longer
     side, each overlapping its neighbours by half.
     """
     side = float(max(width, height))

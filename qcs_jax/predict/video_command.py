@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="qcs-jax video",
         description="Finds, follows and classifies the faces of a video. Ctrl-C ends "
-        "it; what was written so far is whole.",
+        "it; what was written so far is complete.",
         allow_abbrev=False,
     )
     add = parser.add_argument

@@ -132,7 +132,7 @@ def writer(
     """Opens an .mp4 file, in H.264, and gives the function that appends a frame to it.
 
     The function takes an image and from when it is shown, in seconds; the first is
-    shown from 0. What was written so far is a whole file also when the work is
+    shown from 0. What was written so far is a complete file also when the work is
     interrupted; when it is killed, or the disk is full, the last seconds are missing.
 
     Args:

@@ -27,8 +27,8 @@ def test_a_similarity_is_recovered(seed):
     c, s = scale * np.cos(angle), scale * np.sin(angle)
     dx, dy = rng.uniform(-500, 500, 2)
     matrix = np.array([[c, -s, dx], [s, c, dy]])
-    found = align.similarity(TEMPLATE, apply(matrix, TEMPLATE))
-    np.testing.assert_allclose(found, matrix, rtol=1e-9, atol=1e-9)
+    fitted = align.similarity(TEMPLATE, apply(matrix, TEMPLATE))
+    np.testing.assert_allclose(fitted, matrix, rtol=1e-9, atol=1e-9)
     back = align.similarity(apply(matrix, TEMPLATE), TEMPLATE)
     moved = apply(back, apply(matrix, TEMPLATE))
     np.testing.assert_allclose(moved, TEMPLATE, atol=1e-9)
@@ -38,19 +38,19 @@ def test_a_similarity_is_recovered(seed):
 def test_it_is_the_best_similarity_and_never_mirrors(mirrored):
     rng = np.random.default_rng(0)
     points = TEMPLATE * (-1, 1) if mirrored else rng.uniform(0, 200, (4, 2))
-    found = align.similarity(points, TEMPLATE)
-    a, b = found[:, 0]
-    np.testing.assert_allclose(found[:, 1], (-b, a))
-    assert a * a + b * b == pytest.approx(np.linalg.det(found[:, :2]))
+    fitted = align.similarity(points, TEMPLATE)
+    a, b = fitted[:, 0]
+    np.testing.assert_allclose(fitted[:, 1], (-b, a))
+    assert a * a + b * b == pytest.approx(np.linalg.det(fitted[:, :2]))
 
     def error(matrix):
         return np.sum((apply(matrix, points) - TEMPLATE) ** 2)
 
     for change in rng.normal(0, 1e-3, (20, 4)):
         c, s = a + change[0], b + change[1]
-        shift = found[:, 2] + change[2:]
+        shift = fitted[:, 2] + change[2:]
         other = np.array([[c, -s, shift[0]], [s, c, shift[1]]])
-        assert error(other) >= error(found)
+        assert error(other) >= error(fitted)
 
 
 def test_landmarks_in_one_place_are_no_face():
@@ -92,9 +92,9 @@ def test_landmarks_of_any_photograph_come_to_the_template(side, scale, degrees):
     targets = TEMPLATE * side / 112
     aligned = align.warp(photograph, align.similarity(points, targets), side)
     assert aligned.size == (side, side)
-    found = [center(aligned, near, reach=8 * side / 112) for near in targets]
+    centers = [center(aligned, near, reach=8 * side / 112) for near in targets]
     pixel = side / 112 / scale  # of the photograph, in the result
-    np.testing.assert_allclose(found, targets, atol=0.3 * max(1, pixel))
+    np.testing.assert_allclose(centers, targets, atol=0.3 * max(1, pixel))
 
 
 def test_shrinking_averages():
@@ -111,10 +111,10 @@ def test_the_edge_goes_on_where_the_photograph_ends():
     for scale, degrees in ((1.0, 0), (1.7, 30), (3.0, -80), (1.0, 170)):
         turn = scale * np.exp(1j * np.deg2rad(degrees))
         matrix = np.array([[turn.real, -turn.imag, 9], [turn.imag, turn.real, 20]])
-        found = align.warp(Image.fromarray(levels), matrix, 80)
+        cut = align.warp(Image.fromarray(levels), matrix, 80)
         matrix[:, 2] -= matrix[:, :2] @ (300, 200)
         expected = align.warp(Image.fromarray(wide), matrix, 80)
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(cut, expected)
     small = align.warp(Image.new("RGB", (400, 300), "white"), matrix * 0.1, 48)
     assert np.asarray(small).min() == 255
 

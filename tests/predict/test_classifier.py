@@ -64,8 +64,8 @@ def test_the_network_is_folded_but_says_the_same(run, classifier):
     outputs = jax.jit(lambda v, x: model.apply(v, x, method="embed"))(
         checkpoint.variables, images
     )
-    for found, value in zip(classifier.classify(faces), outputs, strict=True):
-        np.testing.assert_allclose(found, value, atol=2e-5)
+    for folded, value in zip(classifier.classify(faces), outputs, strict=True):
+        np.testing.assert_allclose(folded, value, atol=2e-5)
     np.testing.assert_allclose(classifier.logits(images), outputs[0], atol=2e-5)
     # Variables fit the network that is shown beside them.
     logits = jax.jit(classifier.model.apply)(classifier.variables, images)
@@ -126,8 +126,8 @@ def test_whatever_kind_of_image_it_is(classifier, tmp_path):
     huge.save(tmp_path / "huge.jpg")
     with Image.open(tmp_path / "huge.jpg") as complete:
         p = expected(classifier, np.asarray(complete))
-    found = classifier.predict(tmp_path / "huge.jpg").probabilities
-    np.testing.assert_allclose(found, p, atol=0.02)  # reduced while decoded
+    reduced = classifier.predict(tmp_path / "huge.jpg").probabilities
+    np.testing.assert_allclose(reduced, p, atol=0.02)  # reduced while decoded
 
 
 def test_a_batch_is_as_good_as_one_by_one_in_few_programs(run, pictures):
@@ -249,8 +249,8 @@ def test_flips_are_averaged(run, classifier, pictures):
     mirrored = [np.ascontiguousarray(pixels[:, ::-1]) for pixels in pictures[:4]]
     both = [classifier.classify(faces) for faces in (pictures[:4], mirrored)]
     flipping = qcs_jax.load(run, flip=True)
-    for found, *each in zip(flipping.classify(pictures[:4]), *both, strict=True):
-        np.testing.assert_allclose(found, np.mean(each, axis=0), atol=2e-5)
+    for mean, *each in zip(flipping.classify(pictures[:4]), *both, strict=True):
+        np.testing.assert_allclose(mean, np.mean(each, axis=0), atol=2e-5)
         assert np.abs(each[0] - each[1]).max() > 1e-3
     answers = flipping.predict(mirrored)
     assert_same(answers, [x.probabilities for x in flipping.predict(pictures[:4])])

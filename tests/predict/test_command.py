@@ -201,7 +201,7 @@ def test_half_a_drawn_photograph_is_none(predict, photographs, tmp_path, monkeyp
         ("--crops", "no checkpoint at"),
     ],
 )
-def test_mistakes_are_told_before_any_work(
+def test_mistakes_end_the_command_before_any_work(
     capsys, argument, message, monkeypatch, tmp_path
 ):
     monkeypatch.chdir(tmp_path)

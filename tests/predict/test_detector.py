@@ -126,7 +126,7 @@ class TestYuNet:
         assert (first.area, second.area) == (400, 300)
         np.testing.assert_array_equal(first.landmarks[:3], large[4:10].reshape(3, 2))
 
-    def test_mistakes_are_told(self, tmp_path):
+    def test_files_that_are_no_detector(self, tmp_path):
         with pytest.raises(UserError, match="there is no face detector .*x.onnx"):
             YuNet(tmp_path / "x.onnx")
         (tmp_path / "x.onnx").write_text("nothing")

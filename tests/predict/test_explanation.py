@@ -129,7 +129,7 @@ def test_the_command_compares_the_largest_faces(run, classifier, images, capsys)
         (["crop.png", "empty.png", "--out=x.gif"], "ends in .png or .jpg"),
     ],
 )
-def test_mistakes_are_told_in_one_line(run, images, capsys, argv, message):
+def test_mistakes_are_one_line(run, images, capsys, argv, message):
     before = pathlib.Path("crop.png").read_bytes()
     assert explain_command.main([*argv, f"--checkpoint={run}"]) == 2
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""What may be given as faces."""
+"""Inputs that are taken for faces."""
 
 import io
 import pathlib
@@ -25,8 +25,8 @@ def folder(tmp_path):
     return tmp_path
 
 
-def names(found, folder):
-    return [str(pathlib.Path(path).relative_to(folder)) for path in found]
+def names(items, folder):
+    return [str(pathlib.Path(path).relative_to(folder)) for path in items]
 
 
 @pytest.mark.parametrize(
@@ -39,14 +39,14 @@ def names(found, folder):
     ],
 )
 def test_a_pattern_is_its_files_sorted(folder, pattern, expected):
-    found, one = faces.expand(f"{folder}/{pattern}")
-    assert names(found, folder) == expected and not one
+    items, single = faces.expand(f"{folder}/{pattern}")
+    assert names(items, folder) == expected and not single
 
 
 def test_a_folder_is_the_images_below_it(folder):
     for path in (folder, str(folder)):
-        found, one = faces.expand(path)
-        assert names(found, folder) == ["a.JPG", "b.png", "sub/c.webp"] and not one
+        items, single = faces.expand(path)
+        assert names(items, folder) == ["a.JPG", "b.png", "sub/c.webp"] and not single
     with pytest.raises(UserError, match="no file matches"):
         faces.expand(f"{folder}/*.jpg")
     (folder / "empty").mkdir()
@@ -57,12 +57,12 @@ def test_a_folder_is_the_images_below_it(folder):
 def test_names_like_patterns_and_urls(folder, monkeypatch):
     path = folder / "b[1].png"
     (folder / "b.png").rename(path)
-    for given in (path, str(path)):
-        found, one = faces.expand(given)
-        assert list(found) == [given] and one
+    for name in (path, str(path)):
+        items, single = faces.expand(name)
+        assert list(items) == [name] and single
     url = "https://host/a.jpg?size=[3]"
-    found, one = faces.expand(url)
-    assert list(found) == [url] and one
+    items, single = faces.expand(url)
+    assert list(items) == [url] and single
     assert list(faces.expand([url])[0]) == [url]
     monkeypatch.chdir(folder)
     pathlib.Path("s3:").mkdir()
@@ -71,10 +71,10 @@ def test_names_like_patterns_and_urls(folder, monkeypatch):
 
 
 def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
-    given = [f"{folder}/*.jpg", folder / "b.png", str(folder / "sub"), folder]
-    found, one = faces.expand(given)
-    first, *others = found
-    assert (first.path, first.error) == (given[0], "no file matches") and not one
+    mixed = [f"{folder}/*.jpg", folder / "b.png", str(folder / "sub"), folder]
+    items, single = faces.expand(mixed)
+    first, *others = items
+    assert (first.path, first.error) == (mixed[0], "no file matches") and not single
     expected = ["b.png", "sub/c.webp", "a.JPG", "b.png", "sub/c.webp"]
     assert names(others, folder) == expected
 
@@ -110,7 +110,7 @@ def test_one_or_many():
         (Image.new("RGB", (4, 0)), "4 x 0 pixels shows nothing"),
     ],
 )
-def test_what_is_no_face_says_so(face, why):
+def test_an_input_that_is_no_face_is_named(face, why):
     with pytest.raises(UserError, match=why):
         faces.read(face)
 
@@ -136,8 +136,8 @@ PIXELS = [small.pixels(5, 4, 3, seed=seed) for seed in range(3)]
 ENCODED = [small.encode(Image.fromarray(pixels)) for pixels in PIXELS]
 
 
-def assert_pixels(given, expected):
-    for face, pixels in zip(given, expected, strict=True):
+def assert_pixels(items, expected):
+    for face, pixels in zip(items, expected, strict=True):
         np.testing.assert_array_equal(np.asarray(faces.read(face)), pixels)
 
 
@@ -160,9 +160,9 @@ def test_open_files_are_read_from_where_they_stand(tmp_path):
         for file in (buffered, memory, spooled):
             for wrap in (lambda x: x, lambda x: [x]):
                 file.seek(4)
-                found, one = faces.expand(wrap(file))
-                assert_pixels(found, PIXELS[:1])
-                assert one == (wrap(file) is file) and not file.closed
+                items, single = faces.expand(wrap(file))
+                assert_pixels(items, PIXELS[:1])
+                assert single == (wrap(file) is file) and not file.closed
 
 
 def zipped():

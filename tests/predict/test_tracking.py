@@ -18,8 +18,8 @@ def test_ids_stay_with_their_faces_though_they_come_in_another_order():
     for step in range(11):  # they pass each other, one above the other
         left, right = box(30 * step), box(300 - 30 * step, y=150)
         order, ids = ([right, left], [2, 1]) if step % 2 else ([left, right], [1, 2])
-        found = tracker.update(order, [P, P], 0.04 * step)
-        assert [i for i, _ in found] == ids
+        answers = tracker.update(order, [P, P], 0.04 * step)
+        assert [i for i, _ in answers] == ids
     answers = tracker.update([box(340), box(310, y=10)], [Q, P], 0.44)
     assert [i for i, _ in answers] == [3, 1]  # the nearest box wins
 

@@ -120,7 +120,7 @@ def test_interrupted_work_is_whole(run, clip, tmp_path, capsys, monkeypatch, sig
         assert len(list(read)) == 7
 
 
-def test_a_video_that_ends_early_is_told(run, tmp_path, capsys):
+def test_a_video_that_ends_early_is_a_warning(run, tmp_path, capsys):
     path = tmp_path / "x.mkv"
     clips.write(path, [i / 20 for i in range(40)])
     clips.cut(path, 0.5)
@@ -177,9 +177,7 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
         (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
-    tmp_path, clip, argv, message, capfd, monkeypatch
-):
+def test_mistakes_are_one_line(tmp_path, clip, argv, message, capfd, monkeypatch):
     """FFmpeg and OpenCV, which write where Python does not see it, are silent."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.mp4").write_bytes(b"no video")

@@ -141,7 +141,7 @@ def test_what_is_damaged_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["x.mp4", "x.mkv"])
-def test_a_file_that_was_cut_off_is_told(tmp_path, name):
+def test_a_file_that_was_cut_off_says_so(tmp_path, name):
     clips.write(tmp_path / "x.wmv", STEADY[:6], "wmv2")
     with Video(tmp_path / "x.wmv") as video:  # does not say when its last frame ends
         assert len(list(video)) == 6 and video.cut_off is None
@@ -190,7 +190,7 @@ def cover(path):
         (empty, "none of its frames can be decoded"),
     ],
 )
-def test_what_is_no_video_is_told(tmp_path, make, message, capfd):
+def test_files_that_are_no_video(tmp_path, make, message, capfd):
     make(tmp_path / "x.mp4")
     with pytest.raises(UserError, match=message):
         Video(tmp_path / "x.mp4")
@@ -268,7 +268,7 @@ def test_a_killed_process_leaves_a_video(tmp_path):
     assert 100 < len(times(left)) < 200
 
 
-def test_a_full_disk_is_told_and_leaves_a_video(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_a_video(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.raises(UserError, match="could not be written to its end: File too"):
         with writer(tmp_path / "x.mp4", clips.SIZE) as write:
