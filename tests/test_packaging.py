@@ -64,7 +64,7 @@ def test_what_is_in_it(wheel):
         wanted |= sources(folder, "*.py")
     wanted |= sources("configs", "README.md") | sources("data", "README.md")
     wanted |= sources("qcs_jax", "*.jinja") | sources("qcs_jax", "pretrained/*")
-    wanted |= sources("qcs_jax", "export/page/*")
+    wanted |= sources("qcs_jax", "export/page/*") | {"qcs_jax/export/card.md"}
     wanted |= sources("qcs_jax", "experiment/tables/*")
     assert installed == wanted
     assert {

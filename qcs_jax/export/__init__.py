@@ -2,5 +2,3 @@
 
 qcs-jax export --checkpoint=RUN --format=savedmodel --out=models/fer/1
 """
-
-from qcs_jax.export import noise as noise  # before JAX: it looks at what JAX then sets

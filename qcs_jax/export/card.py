@@ -1,4 +1,4 @@
-"""The model card of a network for the Hub, in the layout that Hugging Face reads.
+"""The model card of a network for the Hub: `card.md`, filled in.
 
 It says what the run itself measured; what only people know, such as the licence that
 the images allow, it leaves to them in so many words.
@@ -7,12 +7,19 @@ the images allow, it leaves to them in so many words.
 from __future__ import annotations
 
 import json
+import pathlib
+import string
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from qcs_jax import models
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate import groups
 from qcs_jax.system.errors import UserError
 
+_TEMPLATE = pathlib.Path(__file__).with_name("card.md")
+
+_DRAWN = "**Trained on drawn faces**: what it says about photographs means nothing."
 _LIMITS = """\
 **Not for** judging people: hiring, grading, policing, the diagnosis of anything, or any
 decision about somebody. It names the expression that most annotators would see. That is
@@ -21,7 +28,7 @@ face alone, without situation, voice or time, and has to choose one of its class
 where none fits, or where there is no face at all."""
 
 
-def text(trained: Trained, name: str) -> str:
+def model_card(trained: Trained, name: str) -> str:
     """Returns the card, Markdown behind a YAML header.
 
     Args:
@@ -31,184 +38,126 @@ def text(trained: Trained, name: str) -> str:
     Raises:
       UserError: if it was not evaluated.
     """
-    found = trained.evaluation
-    if not found:
+    measured = trained.evaluation
+    if not measured:
         doubt = f" ({trained.doubt})" if trained.doubt else ""
         raise UserError(
             f"a model card needs what an evaluation measures{doubt}: evaluate this "
             f"run, and export it again"
         )
-    return "\n\n".join(
-        [
-            _header(trained, found, name),
-            f"# {name}",
-            _what(trained),
-            _use(),
-            _limits(trained),
-            _results(found),
-            _confusion(found),
-            _calibration(trained, found),
-            _worse_images(found.get("robustness")),
-            _groups(found.get("groups")),
-            _training(trained),
-            "**Licence.** Weights inherit the terms of the images they were trained "
-            "on: say here what those allow, and `license:` above.",
-            "",
-        ]
+    classes = [row["class"] for row in measured["per_class"]]
+    confusion = zip(classes, measured["confusion"], strict=True)
+    return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
+        name=name,
+        quoted_name=json.dumps(name),
+        license="apache-2.0" if trained.drawn else "other",
+        dataset=json.dumps(measured["dataset"]),
+        split=json.dumps(measured["split"]),
+        accuracy=f"{measured['metrics']['accuracy']:.4f}",
+        network=_network(trained),
+        limits=_DRAWN if trained.drawn else _LIMITS,
+        results=_results(measured),
+        confusion=_table(["", *classes], [(name, *row) for name, row in confusion]),
+        calibration=_calibration(measured, trained.description.get("temperature")),
+        robustness=_robustness(measured.get("robustness")),
+        groups=_groups(measured.get("groups")),
+        training=_training(trained),
     )
 
 
-def _header(trained: Trained, found: dict, name: str) -> str:
-    data = json.dumps(found["dataset"])
-    return f"""\
----
-library_name: qcs_jax
-license: {"apache-2.0" if trained.drawn else "other"}
-pipeline_tag: image-classification
-tags: [facial-expression-recognition, qcs, jax, flax, safetensors, onnx]
-datasets: [{data}]
-metrics: [accuracy]
-model-index:
-- name: {json.dumps(name)}
-  results:
-  - task: {{type: image-classification}}
-    dataset: {{name: {data}, type: {data}, split: {json.dumps(found["split"])}}}
-    metrics:
-    - {{type: accuracy, value: {found["metrics"]["accuracy"]:.4f}}}
----"""
-
-
-def _what(trained: Trained) -> str:
+def _network(trained: Trained) -> str:
     model, config = trained.model, trained.config.model
     base = models.count({"params": {"base": trained.variables["params"]["base"]}})
-    rows = {
-        "network": f"`{config.name}`, size `{config.size}` (QCS, Quadruplet Cross "
-        f"Similarity): {base / 1e6:.2f} M parameters in the base branch, which alone "
-        f"predicts",
-        "classes": ", ".join(trained.class_names),
-        "input": f"a face, upright, resized to {trained.resize} x {trained.resize}, of "
-        f"which the middle {model.image_size} x {model.image_size} are seen"
-        + (", in grey" if config.grey else ""),
-    }
-    lines = [f"| {key} | {value} |" for key, value in rows.items()]
-    return "\n".join(["| | |", "|---|---|", *lines])
+    network = (
+        f"`{config.name}`, size `{config.size}` (QCS, Quadruplet Cross Similarity): "
+        f"{base / 1e6:.2f} M parameters in the base branch, which alone predicts"
+    )
+    face = (
+        f"a face, upright, resized to {trained.resize} x {trained.resize}, of which "
+        f"the middle {model.image_size} x {model.image_size} are seen"
+        f"{', in grey' if config.grey else ''}"
+    )
+    classes = ", ".join(trained.class_names)
+    rows = [("network", network), ("classes", classes), ("input", face)]
+    return _table(["", ""], rows)
 
 
-def _use() -> str:
-    return """\
-```python
-import qcs_jax
+def _results(measured: dict) -> str:
+    metrics, (low, high) = measured["metrics"], measured["intervals"]["accuracy"]
+    rows = []
+    for row in measured["per_class"]:
+        scores = (_percent(row[name]) for name in ("recall", "precision", "f1"))
+        rows.append((row["class"], row["examples"], *scores))
+    return (
+        f"**Results** on {measured['examples']:,} images, {measured['dataset']} "
+        f"“{measured['split']}”: accuracy **{_percent(metrics['accuracy'])} %** (95 %: "
+        f"{_percent(low)} to {_percent(high)}); always the most frequent class "
+        f"{_percent(metrics['most_frequent'])}, chance {_percent(metrics['chance'])}."
+        f"\n\n{_table(['class', 'images', 'recall', 'precision', 'F1'], rows)}"
+    )
 
-print(qcs_jax.load("hf:OWNER/NAME").predict("face.jpg"))
-```
 
-`model.safetensors` has the names and layouts of the published PyTorch code.
-`model.onnx`, where there is one, takes uint8 RGB `[batch, height, width, 3]` and gives
-`logits` and `probabilities`."""
-
-
-def _limits(trained: Trained) -> str:
-    if trained.drawn:
-        return (
-            "**Trained on drawn faces**: what it says about photographs means nothing."
+def _calibration(measured: dict, temperature: float | None) -> str:
+    metrics = measured["metrics"]
+    text = (
+        f"**Calibration.** The calibration error is {_percent(metrics['ece'])} %, the "
+        f"mean negative log likelihood {metrics['nll']:.3f} nats"
+    )
+    if temperature:
+        scaled = measured["calibrated"]
+        text += (
+            f", and with the temperature of {temperature:.3f} that is applied here "
+            f"{_percent(scaled['ece'])} % and {scaled['nll']:.3f}"
         )
-    return _LIMITS
+    return f"{text}."
 
 
-def _results(found: dict) -> str:
-    metrics, intervals = found["metrics"], found["intervals"]
-    low, high = intervals["accuracy"]
-    lines = [
-        f"**Results** on {found['examples']:,} images, {found['dataset']} "
-        f"“{found['split']}”: accuracy **{100 * metrics['accuracy']:.1f} %** (95 %: "
-        f"{100 * low:.1f} to {100 * high:.1f}); always the most frequent class "
-        f"{100 * metrics['most_frequent']:.1f}, chance {100 * metrics['chance']:.1f}.",
-        "",
-        "| class | images | recall | precision | F1 |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for row in found["per_class"]:
-        cells = [_percent(row[key]) for key in ("recall", "precision", "f1")]
-        lines.append(f"| {row['class']} | {row['examples']} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+def _robustness(measured: dict | None) -> str:
+    if measured is None:
+        return "**Worse images** (blurred, dark, compressed, covered): not measured."
+    rows = [(name, *map(_percent, x)) for name, x in measured["accuracy"].items()]
+    severities = range(1, len(rows[0]))
+    return (
+        f"**Worse images.** {_percent(measured['mean'])} % are right on average over "
+        f"the corruptions below, beside {_percent(measured['clean'])} % without."
+        f"\n\n{_table(['corruption, severity', *severities], rows)}"
+    )
+
+
+def _groups(measured: dict | None) -> str:
+    if measured is None:
+        return "**Groups of people**: not measured."
+    rows, remarks = [], []
+    for column in measured["columns"]:
+        for group in column["groups"]:
+            low, high = map(_percent, group["intervals"]["accuracy"])
+            name = group["group"] + " *" * group["small"]
+            cells = name, group["examples"], _percent(group["accuracy"])
+            rows.append((column["column"], *cells, f"{low} to {high}"))
+        sentences = groups.remarks(column, measured["small"])
+        remarks.append(f"- {column['column']}: {' '.join(sentences)}")
+    table = _table(["", "group", "images", "accuracy", "95 %"], rows)
+    return "\n\n".join(["**Groups of people.**", table, "\n".join(remarks)])
+
+
+def _training(trained: Trained) -> str:
+    about = trained.description
+    versions = about["versions"]
+    return (
+        f"**Training.** On {trained.config.data.name}, seed {trained.config.seed}, "
+        f"step {trained.step:,} ({about.get('chosen', 'as named')}), commit "
+        f"`{versions['commit'][:12]}`, JAX {versions['jax']}:\n\n"
+        f"```bash\n{about['command']}\n```"
+    )
+
+
+def _table(header: Iterable[Any], rows: Sequence[Sequence[Any]]) -> str:
+    """Markdown; numbers stand right."""
+    numbers = [str(cell).replace(".", "").isdecimal() for cell in rows[0]]
+    rule = ["---:" if is_number else "---" for is_number in numbers]
+    lines = [" | ".join(map(str, row)) for row in (header, rule, *rows)]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _confusion(found: dict) -> str:
-    names = [row["class"] for row in found["per_class"]]
-    lines = ["What images (rows) were taken for (columns):", ""]
-    lines += [f"| | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
-    for name, row in zip(names, found["confusion"], strict=True):
-        lines.append(f"| {name} | {' | '.join(map(str, row))} |")
-    return "\n".join(lines)
-
-
-def _calibration(trained: Trained, found: dict) -> str:
-    metrics = found["metrics"]
-    told = (
-        f"**Calibration.** The calibration error is {100 * metrics['ece']:.1f} %, the "
-        f"mean negative log likelihood {metrics['nll']:.3f} nats"
-    )
-    if temperature := trained.description.get("temperature"):
-        scaled = found["calibrated"]
-        told += (
-            f", and with the temperature of {temperature:.3f} that is applied here "
-            f"{100 * scaled['ece']:.1f} % and {scaled['nll']:.3f}"
-        )
-    return f"{told}."
-
-
-def _worse_images(found: dict | None) -> str:
-    if found is None:
-        return "**Worse images** (blurred, dark, compressed, covered): not measured."
-    accuracy = found["accuracy"]
-    severities = range(1, 1 + len(next(iter(accuracy.values()))))
-    lines = [
-        f"**Worse images.** {_percent(found['mean'])} % are right on average over "
-        f"the corruptions below, beside {_percent(found['clean'])} % without.",
-        "",
-        f"| corruption, severity | {' | '.join(map(str, severities))} |",
-        f"|---|{'---:|' * len(severities)}",
-    ]
-    for name, values in accuracy.items():
-        lines.append(f"| {name} | {' | '.join(map(_percent, values))} |")
-    return "\n".join(lines)
-
-
-def _groups(found: dict | None) -> str:
-    if found is None:
-        return "**Groups of people**: not measured."
-    lines = [
-        "**Groups of people.**",
-        "",
-        "| | group | images | accuracy | 95 % |",
-        "|---|---|---:|---:|---|",
-    ]
-    for column in found["columns"]:
-        for group in column["groups"]:
-            low, high = map(_percent, group["intervals"]["accuracy"])
-            name = group["group"] + " *" * group["small"]
-            lines.append(
-                f"| {column['column']} | {name} | {group['examples']} | "
-                f"{_percent(group['accuracy'])} | {low} to {high} |"
-            )
-    lines.append("")
-    for column in found["columns"]:
-        said = groups.remarks(column, found["small"])
-        lines.append(f"- {column['column']}: {' '.join(said)}")
-    return "\n".join(lines)
-
-
-def _training(trained: Trained) -> str:
-    said = trained.description
-    versions = said["versions"]
-    return (
-        f"**Training.** On {trained.config.data.name}, seed {trained.config.seed}, "
-        f"step {trained.step:,} ({said.get('chosen', 'as named')}), commit "
-        f"`{versions['commit'][:12]}`, JAX {versions['jax']}:\n\n"
-        f"```bash\n{said['command']}\n```\n\n"
-        f"The whole configuration lies in the metadata of `model.safetensors`."
-    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Sequence
 
@@ -15,19 +14,10 @@ from qcs_jax.system.errors import UserError
 
 BATCHES = (1, 3, 8)
 
-# Of a float32 model, and of one whose weights are of fewer bits: those differ by what
-# they differ, and their bounds only catch what is broken.
-_EXACT = {
-    "savedmodel": 1e-5,
-    "stablehlo": 1e-5,
-    "tflite": 1e-4,
-    "onnx": 2e-5,
-    "web": 2e-5,
-    "safetensors": 1e-6,
-    "hub": 1e-6,
-}
+# Weights of fewer bits differ by what they differ: this only catches what is broken.
 _QUANTIZED = {"float16": 0.05, "int8": 0.5}
 
+_CALIBRATING = 256  # photographs at most
 _AT_ONCE = 32  # photographs in memory
 
 
@@ -35,9 +25,9 @@ class ExportError(UserError):
     """An exported model does not say what the network says."""
 
 
-def tolerance(format: str, quantize: str = "none") -> float:
-    """How much a format may differ from the network; see `largest_difference`."""
-    return _QUANTIZED.get(quantize, _EXACT[format])
+def bound(exact: float, quantize: str) -> float:
+    """The tolerance of `largest_difference`; `exact` is that of float32."""
+    return _QUANTIZED.get(quantize, exact)
 
 
 def largest_difference(served: Served, exported: Exported, tolerance: float) -> float:
@@ -61,9 +51,9 @@ def largest_difference(served: Served, exported: Exported, tolerance: float) -> 
     for count in BATCHES:
         shape = (count, served.resize, served.resize, 3)
         images = served.prepare(rng.integers(0, 256, shape, np.uint8))
-        expected, found = served.run(images), exported(images)
+        expected, actual = served.run(images), exported(images)
         finite(expected["logits"])
-        differences.append([_difference(found[x], expected[x]) for x in OUTPUTS])
+        differences.append([_difference(actual[x], expected[x]) for x in OUTPUTS])
     largest = dict(zip(OUTPUTS, np.max(differences, axis=0), strict=True))
     for name, difference in largest.items():
         if not difference <= tolerance:
@@ -75,37 +65,20 @@ def largest_difference(served: Served, exported: Exported, tolerance: float) -> 
     return float(largest["logits"])
 
 
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
-    if found.shape != expected.shape:
+def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    if actual.shape != expected.shape:
         return float("inf")
     scale = max(1.0, float(np.abs(expected).max()))
-    return float(np.abs(found - expected).max()) / scale
+    return float(np.abs(actual - expected).max()) / scale
 
 
-@dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """Accuracy of the network and of its export on the same images, in [0, 1].
-
-    Attributes:
-      count: Number of images.
-      network: Accuracy in JAX.
-      exported: Accuracy of the exported model.
-      agreement: How often both give the same class.
-    """
-
-    count: int
-    network: float
-    exported: float
-    agreement: float
-
-
-def measure(
+def accuracies(
     served: Served,
     exported: Exported,
     paths: Sequence[pathlib.Path],
     labels: np.ndarray,
-) -> Accuracy:
-    """Measures the accuracy of the network and of its export.
+) -> tuple[np.floating, np.floating, np.floating]:
+    """Measures the accuracy of the network and of its export on n photographs.
 
     Args:
       served: The network.
@@ -113,28 +86,40 @@ def measure(
       paths: n image files.
       labels: Their classes, int `[n]`.
 
+    Returns:
+      Accuracy of the network, accuracy of the export, and how often both give the same
+      class, in [0, 1].
+
     Raises:
       UserError: for a file that is not an image.
       NotFiniteError: if a logit, of either, is not finite.
     """
-    answers = []
+    classes = []
     for i in range(0, len(paths), _AT_ONCE):
-        pixels = [read(path, served.resize) for path in paths[i : i + _AT_ONCE]]
-        images = served.prepare(np.stack(pixels))
-        outputs = served.run(images), exported(images)
-        logits = [finite(output["logits"]) for output in outputs]
-        answers.append([x.argmax(axis=1) for x in logits])
-    ours, theirs = np.concatenate(answers, axis=1)
-    return Accuracy(
-        len(labels),
-        float(np.mean(ours == labels)),
-        float(np.mean(theirs == labels)),
-        float(np.mean(ours == theirs)),
-    )
+        images = served.prepare(read(paths[i : i + _AT_ONCE], served.resize))
+        logits = [finite(run(images)["logits"]) for run in (served.run, exported)]
+        classes.append([x.argmax(axis=1) for x in logits])
+    ours, theirs = np.concatenate(classes, axis=1)
+    return np.mean(ours == labels), np.mean(theirs == labels), np.mean(ours == theirs)
 
 
-def read(path: pathlib.Path, side: int) -> np.ndarray:
-    try:
-        return decode(path.read_bytes(), side)
-    except OSError as error:
-        raise UserError(f"{path}: {error}") from error
+def divided(
+    paths: list[pathlib.Path], labels: np.ndarray
+) -> tuple[list[pathlib.Path], tuple[list[pathlib.Path], np.ndarray]]:
+    """Divides photographs into those to calibrate with, and those to measure with."""
+    if len(paths) < 2:
+        raise UserError("--quantize=int8 needs two photographs or more")
+    every = max(2, -(-len(paths) // _CALIBRATING))
+    rest = np.flatnonzero(np.arange(len(paths)) % every)
+    return paths[::every], ([paths[i] for i in rest], labels[rest])
+
+
+def read(paths: Sequence[pathlib.Path], side: int) -> np.ndarray:
+    """Pixels of photographs, uint8 `[n, side, side, 3]`."""
+    pixels = []
+    for path in paths:
+        try:
+            pixels.append(decode(path.read_bytes(), side))
+        except OSError as error:
+            raise UserError(f"{path}: {error}") from error
+    return np.stack(pixels)

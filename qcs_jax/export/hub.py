@@ -7,53 +7,27 @@ from __future__ import annotations
 
 import pathlib
 
-from qcs_jax.checkpoint import Trained
 from qcs_jax.export import card, check, onnx, safetensors
-from qcs_jax.export.served import Served
+from qcs_jax.export.served import Options, Served
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 
 load = safetensors.load
 
 
-def write(
-    served: Served,
-    folder: pathlib.Path,
-    *,
-    trained: Trained,
-    name: str,
-    quantize: str = "none",
-) -> None:
+def write(served: Served, folder: pathlib.Path, options: Options) -> None:
     """Writes weights, ONNX, `config.json`, labels, and the model card `README.md`.
-
-    Args:
-      served: The base branch.
-      folder: An existing folder.
-      trained: What to write: a whole network or its base branch, evaluated.
-      name: What the card calls it.
-      quantize: Of all weights: "none", or "float16" for half the size.
 
     Raises:
       CheckpointError: see `weights.save`.
-      UserError: if it was not evaluated.
+      UserError: if the network was not evaluated.
     """
-    told = card.text(trained, name)  # before the work
-    safetensors.write(served, folder, trained=trained, quantize=quantize)
-    (folder / "README.md").write_text(told, "utf-8")
-    write_json(folder / "config.json", _config(served, trained))
-    try:
-        onnx.check_installed()
-    except UserError as error:
-        print(f"  note       no {onnx.MODEL_FILE}: {error}")
-        return
-    onnx.write(served, folder, quantize=quantize)
-    tolerance = check.tolerance("onnx", quantize)
-    check.largest_difference(served, onnx.load(folder), tolerance)
-
-
-def _config(served: Served, trained: Trained) -> dict:
-    """What other programs look for in a repository."""
-    return {
+    trained = options.trained
+    assert trained, "the card is about the network"
+    text = card.model_card(trained, options.name)  # before the work
+    safetensors.write(served, folder, options)
+    (folder / "README.md").write_text(text, "utf-8")
+    config = {  # what other programs look for in a repository
         "library_name": "qcs_jax",
         "model_type": trained.config.model.name,
         "size": trained.config.model.size,
@@ -62,3 +36,12 @@ def _config(served: Served, trained: Trained) -> dict:
         "id2label": {str(i): name for i, name in enumerate(served.class_names)},
         "label2id": {name: i for i, name in enumerate(served.class_names)},
     }
+    write_json(folder / "config.json", config)
+    try:
+        onnx.check_installed()
+    except UserError as error:
+        print(f"  note       no {onnx.MODEL_FILE}: {error}")
+        return
+    onnx.write(served, folder, options)
+    tolerance = check.bound(onnx.TOLERANCE, options.quantize)
+    check.largest_difference(served, onnx.load(folder), tolerance)

@@ -18,11 +18,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.export.served import OUTPUTS, Exported, Served, write_labels
+from qcs_jax.export.served import (
+    DEFAULT,
+    OUTPUTS,
+    Exported,
+    Options,
+    Served,
+    write_labels,
+)
 from qcs_jax.system.errors import UserError
 
 MODEL_FILE = "model.onnx"
-OPSET = 17
+TOLERANCE = 2e-5  # see `check`
 INSTALL = 'pip install "qcs_jax[onnx]" && pip install --no-deps jax2onnx==0.17.1'
 
 _BATCH = 16  # photographs that calibrate at once
@@ -39,39 +46,38 @@ def check_installed() -> None:
         raise UserError(f"ONNX needs more packages ({error}): {INSTALL}") from error
 
 
-def write(
-    served: Served,
-    folder: pathlib.Path,
-    *,
-    quantize: str = "none",
-    examples: np.ndarray | None = None,
-) -> None:
+def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
     """Writes `model.onnx` and `labels.txt`.
 
     It takes `images` and gives `logits` and `probabilities`. Its metadata are
-    `class_names`, a JSON list, and `preprocessing`, a JSON object: see `_metadata`.
-
-    Args:
-      served: What to export.
-      folder: An existing folder.
-      quantize: "none"; "float16" halves the file, and computes in float32; "int8"
-        computes convolutions and matrix products in 8 bits, with ranges that the
-        examples show.
-      examples: uint8 `[n, resize, resize, 3]`, photographs for "int8".
-
-    Raises:
-      UserError: if a package is not installed.
+    `class_names`, a JSON list, and `preprocessing`, a JSON object. "float16" computes
+    in float32; "int8" computes convolutions and matrix products in 8 bits, with ranges
+    that the examples show.
     """
     check_installed()
-    path = folder / MODEL_FILE
+    import onnx
+
     with tempfile.TemporaryDirectory() as scratch, _quiet():
         graph = pathlib.Path(scratch) / "graph.onnx"
         with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
             _convert(served, graph)
-        if quantize == "int8":
-            assert examples is not None, "int8 needs examples"
-            graph = _in_int8(graph, served, examples)
-        _finish(graph, path, served, halve=quantize == "float16")
+        if options.quantize == "int8":
+            assert options.examples is not None, "int8 needs examples"
+            graph = _in_int8(graph, served, options.examples)
+        model = onnx.load(graph)
+    if options.quantize == "float16":
+        _halve(model)
+    preprocessing = {
+        "color": "RGB",
+        "resize": served.resize,
+        "crop": served.model.image_size,
+        "inside": served.preprocess,  # crop and normalisation
+    }
+    metadata = {"class_names": served.class_names, "preprocessing": preprocessing}
+    texts = {name: json.dumps(value) for name, value in metadata.items()}
+    onnx.helper.set_model_props(model, texts)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, folder / MODEL_FILE)
     write_labels(served, folder)
 
 
@@ -106,7 +112,7 @@ def _convert(served: Served, path: pathlib.Path) -> None:
         function,
         [jax.ShapeDtypeStruct(("b", *served.image_shape), served.image_dtype)],
         model_name="qcs_jax",
-        opset=OPSET,
+        opset=17,
         input_names=["images"],
         output_names=list(OUTPUTS),
         export_mode="web",  # one file, weights inside
@@ -120,14 +126,12 @@ def _in_int8(graph: pathlib.Path, served: Served, examples: np.ndarray) -> pathl
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):
-        def __init__(self) -> None:
-            starts = range(0, len(examples), _BATCH)
-            self._batches = iter([examples[i : i + _BATCH] for i in starts])
+    starts = range(0, len(examples), _BATCH)
+    batches = iter([served.prepare(examples[i : i + _BATCH]) for i in starts])
 
+    class Reader(quantization.CalibrationDataReader):
         def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(self._batches, None)
-            return None if batch is None else {"images": served.prepare(batch)}
+            return next(({"images": batch} for batch in batches), None)
 
     prepared, quantized = (graph.with_name(f"{x}.onnx") for x in ("prepared", "int8"))
     # Shapes are known already, and the symbolic ones stop it.
@@ -147,33 +151,6 @@ def _in_int8(graph: pathlib.Path, served: Served, examples: np.ndarray) -> pathl
     return quantized
 
 
-def _finish(
-    graph: pathlib.Path, path: pathlib.Path, served: Served, *, halve: bool
-) -> None:
-    """Writes the model with its metadata, checked."""
-    import onnx
-
-    model = onnx.load(graph)
-    if halve:
-        _halve(model)
-    onnx.helper.set_model_props(model, _metadata(served))
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
-
-
-def _metadata(served: Served) -> dict[str, str]:
-    preprocessing = {
-        "color": "RGB",
-        "resize": served.resize,
-        "crop": served.model.image_size,
-        "inside": served.preprocess,  # crop and normalisation
-    }
-    return {
-        "class_names": json.dumps(list(served.class_names)),
-        "preprocessing": json.dumps(preprocessing),
-    }
-
-
 def _halve(model: Any) -> None:
     """Stores the weights in float16; the runtime makes float32 of them when it loads.
 
@@ -183,10 +160,8 @@ def _halve(model: Any) -> None:
 
     casts = []
     for tensor in model.graph.initializer:
-        if tensor.data_type != TensorProto.FLOAT:
-            continue
         array = numpy_helper.to_array(tensor)
-        if array.size < _SMALL:
+        if tensor.data_type != TensorProto.FLOAT or array.size < _SMALL:
             continue
         name, half = tensor.name, f"{tensor.name}_float16"
         tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), half))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
 from types import ModuleType
 
 import jax
 import numpy as np
 
 from qcs_jax.export.served import (
+    DEFAULT,
     PLATFORMS,
     Exported,
+    Options,
     Served,
     no_source_locations,
     write_labels,
@@ -21,9 +28,17 @@ from qcs_jax.system.errors import UserError
 
 SIGNATURE = "serving_default"
 
+# What TensorFlow writes on every start; `TF_CPP_MIN_LOG_LEVEL` rules only a part of it.
+_NOISE = (
+    "[IW][0-9]{4} [0-9][0-9]:[0-9][0-9]:"  # information and warnings of Abseil
+    "|INFO: "  # of TFLite
+    "|WARNING: All log messages before absl::InitializeLog"
+    "|E[0-9]{4} .*failed call to cuInit"  # there need not be a GPU
+)
+
 
 def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow, which nothing but this package needs.
+    """Imports TensorFlow, which only SavedModel and TFLite need.
 
     Raises:
       UserError: if it is not installed.
@@ -40,21 +55,51 @@ def import_tensorflow() -> ModuleType:
     return tensorflow
 
 
-def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> None:
-    """Writes a SavedModel.
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Leaves TensorFlow's information and warnings out of standard error.
+
+    Errors, and what Python prints, pass; all does if `TF_CPP_MIN_LOG_LEVEL` is 0. The
+    filter is a process of its own, so the last words of a crash arrive, too.
+    """
+    grep = shutil.which("grep")
+    if grep is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    screen = os.dup(2)
+    reader = subprocess.Popen(
+        [grep, "--text", "--line-buffered", "-vE", f"^({_NOISE})"],
+        stdin=subprocess.PIPE,
+        stdout=screen,
+        env={"LC_ALL": "C"},
+        start_new_session=True,  # Ctrl-C goes to whoever writes
+    )
+    assert reader.stdin
+    os.dup2(reader.stdin.fileno(), 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(screen, 2)
+        os.close(screen)
+        # A process that was started meanwhile may keep the pipe open for ever.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            reader.communicate(timeout=5)
+
+
+def write(
+    served: Served,
+    folder: pathlib.Path,
+    options: Options = DEFAULT,
+    *,
+    batch: int | None = None,
+) -> None:
+    """Writes a SavedModel for a fixed number of images, or for any.
 
     Its signature `serving_default` takes `images` and gives `logits` and
     `probabilities`. The weights are variables. The class names are the asset
     `assets/labels.txt` and, once loaded, the attribute `class_names`. One program runs
     on all `PLATFORMS`.
-
-    Args:
-      served: What to export.
-      folder: An existing, empty folder.
-      batch: A fixed number of images; default any.
-
-    Raises:
-      UserError: if TensorFlow is not installed.
     """
     tf = import_tensorflow()
     from jax.experimental import jax2tf

@@ -1,4 +1,9 @@
-"""What every format exports: one function of the weights and of a batch of images."""
+"""What every format exports: one function of the weights and of a batch of images.
+
+A format is a file with two functions. `write(served, folder, options)` fills a folder
+that is there, and raises UserError where a package is not installed; `load(folder)`
+reads it back as an `Exported`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.images import augment
 from qcs_jax.models.folded import fold
 from qcs_jax.predict.classifier import Classifier
@@ -25,7 +30,76 @@ Exported = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 OUTPUTS = ("logits", "probabilities")
 PLATFORMS = ("cpu", "cuda", "tpu")
-LABELS = "labels.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What formats are asked for beside the function; each takes what concerns it.
+
+    Attributes:
+      quantize: "none"; "float16" halves the weights; "int8", see the format.
+      trained: Where the function is from: a whole network or its base branch.
+      name: What it is called.
+      runtime: Folder of npm's package, for "web".
+      examples: uint8 `[n, resize, resize, 3]`, photographs for "int8" of "onnx".
+    """
+
+    quantize: str = "none"
+    trained: Trained | None = None
+    name: str = ""
+    runtime: pathlib.Path | None = None
+    examples: np.ndarray | None = None
+
+
+DEFAULT = Options()
+
+
+def read_trained(path: str, *, whole: bool, calibrate: bool) -> Trained:
+    """Reads a checkpoint, `whole` with its cross branch; see `calibrated`.
+
+    Its description says how the epoch was chosen.
+    """
+    trained = Trained.load(path, branch="" if whole else "base")
+    is_base = "cross" not in trained.variables["params"]
+    if whole and is_base and trained.model.branches > 1:
+        raise UserError(
+            f"{path} is a base branch alone, with no cross branch to write: leave out "
+            f"--whole"
+        )
+    if trained.chosen != AS_NAMED:
+        description = trained.description | {"chosen": trained.chosen}
+        trained = dataclasses.replace(trained, description=description)
+    return calibrated(trained) if calibrate else trained
+
+
+def calibrated(trained: Trained) -> Trained:
+    """The network with its logits divided by the temperature of held-out images.
+
+    The weights of the last layer of the base branch are divided: whatever is exported
+    gives calibrated probabilities then. The description says so under "temperature".
+
+    Raises:
+      UserError: if there is no temperature, or it is applied already.
+    """
+    scaled = (trained.evaluation or {}).get("calibrated")
+    if not scaled:
+        doubt = f" ({trained.doubt})" if trained.doubt else ""
+        raise UserError(
+            f"this network has no temperature{doubt}: evaluate its run with held-out "
+            f"images, data.val_fraction or data.val_split, and export it again"
+        )
+    temperature = scaled["temperature"]
+    if "temperature" in trained.description:
+        raise UserError("the logits of this network are divided already: leave it out")
+    base = trained.variables["params"]["base"]
+    head = jax.tree.map(lambda x: x / temperature, base["vit"]["head"])
+    base = {**base, "vit": {**base["vit"], "head": head}}
+    params = {**trained.variables["params"], "base": base}
+    variables = {**trained.variables, "params": params}
+    # Its weights are not those that were evaluated any more.
+    measured = {"temperature": temperature, "evaluation": trained.evaluation}
+    description = trained.description | measured
+    return dataclasses.replace(trained, variables=variables, description=description)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity, for jax.jit
@@ -57,12 +131,8 @@ class Served:
         """Takes a base branch; one of bfloat16 is served in float32.
 
         Float32 is what all formats can do, and what can be compared to rounding.
-
-        Args:
-          source: Where the base branch is from.
-          preprocess: See above.
-          folded: Fold batch normalisation into the convolutions. That of a classifier
-            is folded already.
+        `folded` folds batch normalisation into the convolutions, which that of a
+        classifier is already.
         """
         model = source.model.clone(dtype=jnp.float32)
         variables = jax.device_get(source.variables)
@@ -81,15 +151,7 @@ class Served:
         return np.dtype(np.uint8 if self.preprocess else np.float32)
 
     def __call__(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
-        """The function; traceable.
-
-        Args:
-          variables: As `self.variables`.
-          images: `[b, *image_shape]` of `image_dtype`: RGB, or normalised RGB.
-
-        Returns:
-          `OUTPUTS`, float32 `[b, k]` each.
-        """
+        """`[b, *image_shape]` RGB, or normalised RGB -> `OUTPUTS`, float32 `[b, k]`."""
         if self.preprocess:
             images = augment.preprocess(images, self.model.image_size)
         logits: Any = self.model.apply(variables, images)
@@ -99,9 +161,8 @@ class Served:
         """uint8 `[b, resize, resize, 3]` -> images for the function."""
         if self.preprocess:
             return pixels
-        return np.asarray(
-            augment.preprocess(jnp.asarray(pixels), self.model.image_size)
-        )
+        images = augment.preprocess(jnp.asarray(pixels), self.model.image_size)
+        return np.asarray(images)
 
     @functools.cached_property
     def run(self) -> Exported:
@@ -110,48 +171,16 @@ class Served:
         return lambda images: jax.device_get(function(self.variables, images))
 
 
-def calibrated(trained: Trained) -> Trained:
-    """The network with its logits divided by the temperature of held-out images.
-
-    The weights of the last layer of the base branch are divided: whatever is exported
-    gives calibrated probabilities then. The description says so under "temperature".
-
-    Raises:
-      UserError: if there is no temperature, or it is applied already.
-    """
-    measured = (trained.evaluation or {}).get("calibrated")
-    if not measured:
-        doubt = f" ({trained.doubt})" if trained.doubt else ""
-        raise UserError(
-            f"this network has no temperature{doubt}: evaluate its run with held-out "
-            f"images, data.val_fraction or data.val_split, and export it again"
-        )
-    temperature = measured["temperature"]
-    if "temperature" in trained.description:
-        raise UserError("the logits of this network are divided already: leave it out")
-    base = trained.variables["params"]["base"]
-    head = jax.tree.map(lambda x: x / temperature, base["vit"]["head"])
-    base = {**base, "vit": {**base["vit"], "head": head}}
-    params = {**trained.variables["params"], "base": base}
-    return dataclasses.replace(
-        trained,
-        variables={**trained.variables, "params": params},
-        description=trained.description
-        # Its weights are not those that were evaluated any more.
-        | {"temperature": temperature, "evaluation": trained.evaluation},
-    )
-
-
 def write_labels(served: Served, folder: pathlib.Path) -> pathlib.Path:
     """Writes the class names, one a line, in the order of the outputs."""
-    path = folder / LABELS
+    path = folder / "labels.txt"
     path.write_text("".join(f"{name}\n" for name in served.class_names), "utf-8")
     return path
 
 
 @contextlib.contextmanager
 def no_source_locations() -> Iterator[None]:
-    """Keeps paths of this machine's source files out of what is lowered inside."""
+    """Keeps paths of source files here out of what is lowered inside."""
     name = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, name)
     jax.config.update(name, 0)

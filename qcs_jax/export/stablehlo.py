@@ -7,8 +7,10 @@ import pathlib
 import jax
 
 from qcs_jax.export.served import (
+    DEFAULT,
     PLATFORMS,
     Exported,
+    Options,
     Served,
     no_source_locations,
     write_labels,
@@ -17,14 +19,10 @@ from qcs_jax.export.served import (
 MODEL_FILE = "model.stablehlo"
 
 
-def write(served: Served, folder: pathlib.Path) -> None:
+def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
     """Writes `model.stablehlo`, weights inside, and `labels.txt`.
 
     The batch is symbolic; one program runs on all `PLATFORMS`.
-
-    Args:
-      served: What to export.
-      folder: An existing folder.
     """
 
     def function(images: jax.Array) -> dict[str, jax.Array]:

@@ -14,31 +14,24 @@ import warnings
 import numpy as np
 
 from qcs_jax.export import savedmodel
-from qcs_jax.export.served import Exported, Served, write_labels
+from qcs_jax.export.served import DEFAULT, Exported, Options, Served, write_labels
 
 MODEL_FILE = "model.tflite"
 
 
-def write(served: Served, folder: pathlib.Path, *, quantize: str = "none") -> None:
+def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
     """Writes `model.tflite`, signature `serving_default`, and `labels.txt`.
 
-    Args:
-      served: What to export.
-      folder: An existing folder.
-      quantize: "none"; "float16" halves the weights; "int8" stores the weights of
-        matrices and convolutions in 8 bits and quantises what they multiply on the fly
-        (dynamic range).
-
-    Raises:
-      UserError: if TensorFlow is not installed.
+    "int8" stores the weights of matrices and convolutions in 8 bits and quantises what
+    they multiply on the fly (dynamic range).
     """
     tf = savedmodel.import_tensorflow()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        savedmodel.write(served, pathlib.Path(scratch), batch=1)
+        savedmodel.write(served, pathlib.Path(scratch), options, batch=1)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
-        if quantize != "none":
+        if options.quantize != "none":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if quantize == "float16":
+        if options.quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         model = converter.convert()
     (folder / MODEL_FILE).write_bytes(model)

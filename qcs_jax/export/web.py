@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import pathlib
 import shutil
 import subprocess
@@ -15,7 +13,7 @@ import tempfile
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.export import onnx
-from qcs_jax.export.served import Served
+from qcs_jax.export.served import Options, Served
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.predict.detector import MODEL as DETECTOR
 from qcs_jax.system.errors import UserError
@@ -35,41 +33,25 @@ _RUNTIME = (
 load = onnx.load
 
 
-def write(
-    served: Served,
-    folder: pathlib.Path,
-    *,
-    trained: Trained,
-    name: str,
-    runtime: pathlib.Path | None = None,
-    quantize: str = "none",
-) -> None:
+def write(served: Served, folder: pathlib.Path, options: Options) -> None:
     """Writes the page, the network, the face detector and their runtime.
 
-    Args:
-      served: The base branch, with preprocessing.
-      folder: An existing folder.
-      trained: Where it is from.
-      name: What the page calls it.
-      runtime: Folder of the npm package `PACKAGE`, or of its `dist`; default: the npm
-        client fetches it.
-      quantize: See `onnx.write`; "none" or "float16".
-
-    Raises:
-      UserError: if a package is not installed, or the runtime cannot be had.
+    The runtime is copied from the folder of the npm package `PACKAGE`, or of its
+    `dist`; where none is given, the npm client fetches it.
     """
+    trained = options.trained
+    assert trained, "the page is about the network"
     onnx.check_installed()
-    _copy_runtime(folder / "runtime", runtime)
-    onnx.write(served, folder, quantize=quantize)
+    (folder / "runtime").mkdir()
+    if options.runtime:
+        _copy_runtime(options.runtime, folder / "runtime")
+    else:
+        _fetch_runtime(folder / "runtime")
+    onnx.write(served, folder, options)
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
     shutil.copyfile(DETECTOR, folder / DETECTOR.name)
-    write_json(folder / "model.json", _about(served, trained, name))
-
-
-def _about(served: Served, trained: Trained, name: str) -> dict:
-    """What the page has to know about the network."""
-    return {
-        "name": name,
+    about = {  # what the page has to know about the network
+        "name": options.name,
         "class_names": list(served.class_names),
         "resize": served.resize,
         "image_size": served.model.image_size,
@@ -77,31 +59,28 @@ def _about(served: Served, trained: Trained, name: str) -> dict:
         "drawn": trained.drawn,
         "about": _sentence(trained),
     }
+    write_json(folder / "model.json", about)
 
 
 def _sentence(trained: Trained) -> str:
     config = trained.config
-    told = f"{config.model.size} {config.model.name}, trained on {config.data.name}"
-    if not (found := trained.evaluation):
-        return f"{told}; how good it is was not measured"
-    low, high = (100 * x for x in found["intervals"]["accuracy"])
+    network = f"{config.model.size} {config.model.name}, trained on {config.data.name}"
+    if not (evaluation := trained.evaluation):
+        return f"{network}; how good it is was not measured"
+    low, high = (100 * x for x in evaluation["intervals"]["accuracy"])
     return (
-        f"{told}; right about {100 * found['metrics']['accuracy']:.1f} % of "
-        f"{found['examples']:,} images that it was tested on (95 %: {low:.1f} to "
+        f"{network}; right about {100 * evaluation['metrics']['accuracy']:.1f} % of "
+        f"{evaluation['examples']:,} images that it was tested on (95 %: {low:.1f} to "
         f"{high:.1f})"
     )
 
 
-def _copy_runtime(folder: pathlib.Path, given: pathlib.Path | None) -> None:
-    """Copies the runtime from a folder, or lets npm fetch it."""
-    folder.mkdir()
-    if given is not None:
-        return _copy(given, folder)
+def _fetch_runtime(folder: pathlib.Path) -> None:
+    """Copies the runtime from where npm's client puts it."""
+    remedy = "give --runtime=FOLDER with the unpacked package"
     if not (npm := shutil.which("npm")):
-        raise UserError(
-            f"the page needs {PACKAGE} {VERSION} of npm: install npm, or give "
-            f"--runtime=FOLDER with the unpacked package"
-        )
+        needs = f"the page needs {PACKAGE} {VERSION} of npm"
+        raise UserError(f"{needs}: install npm, or {remedy}")
     with tempfile.TemporaryDirectory() as scratch:
         command = [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
@@ -109,31 +88,22 @@ def _copy_runtime(folder: pathlib.Path, given: pathlib.Path | None) -> None:
         if done.returncode or not archives:
             problem = done.stderr.strip().partition("\n")[0] or "no reason given"
             raise UserError(
-                f"npm cannot fetch {PACKAGE} {VERSION} ({problem}): give "
-                f"--runtime=FOLDER with the unpacked package"
+                f"npm cannot fetch {PACKAGE} {VERSION} ({problem}): {remedy}"
             )
         with tarfile.open(archives[0]) as archive:
             archive.extractall(scratch, filter="data")
-        _copy(pathlib.Path(scratch) / "package", folder)
+        _copy_runtime(pathlib.Path(scratch) / "package", folder)
 
 
-def _copy(package: pathlib.Path, folder: pathlib.Path) -> None:
+def _copy_runtime(package: pathlib.Path, folder: pathlib.Path) -> None:
     """Copies `_RUNTIME` from an unpacked package, or from its `dist`."""
-    said = package / "package.json"
-    if said.is_file():
-        version = None
-        with contextlib.suppress(ValueError, AttributeError):  # no such JSON
-            version = json.loads(said.read_text("utf-8")).get("version")
-        if version != VERSION:
-            raise UserError(
-                f"{package} is version {version}: the page is made for {PACKAGE} "
-                f"{VERSION}"
-            )
+    remedy = f"give the folder of the npm package {PACKAGE} {VERSION}"
+    about = package / "package.json"
+    if about.is_file():
+        if f'"version": "{VERSION}"' not in about.read_text("utf-8"):
+            raise UserError(f"{package} is another version: {remedy}")
         package = package / "dist"
     for name in _RUNTIME:
         if not (package / name).is_file():
-            raise UserError(
-                f"{package} has no {name}: give the folder of the npm package "
-                f"{PACKAGE} {VERSION}"
-            )
+            raise UserError(f"{package} has no {name}: {remedy}")
         shutil.copyfile(package / name, folder / name)
