@@ -7,7 +7,6 @@ qcs-jax convert RUN --to-torch --out=model.pth
 from __future__ import annotations
 
 import argparse
-import collections
 import os
 import pathlib
 import re
@@ -16,21 +15,25 @@ import sys
 import textwrap
 from typing import Any
 
+import numpy as np
+import optax
+
 from qcs_jax import checkpoint, models
+from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import FIELDS, base_config
 from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
-from qcs_jax.convert.orbax_writer import ASSUMED, check_target, save_orbax
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.convert.reader import shorten
 from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import command, files
 from qcs_jax.system.errors import UserError
 
-# Data sets whose recipe trains networks of all sizes.
-_RECIPES = {
-    "raf_db": "raf",
-    "ferplus": "ferplus",
-    "affectnet/7": "affectnet7",
-    "affectnet/8": "affectnet8",
+# Number of classes -> the data set that a published checkpoint is assumed to be of, its
+# recipe, its classes, and the size of its images before the centre crop.
+ASSUMED: dict[int, tuple[str, str, tuple[str, ...], int]] = {
+    7: ("RAF-DB", "raf", CLASS_NAMES["raf_db"], 224),
+    8: ("AffectNet", "affectnet8", CLASS_NAMES["affectnet/8"], 236),
 }
 
 
@@ -64,16 +67,16 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--class_names", metavar="A,B,...", help="in the order of the logits")
     add("--resize", type=int, metavar="PIXELS", help="side of images before the crop")
     args = parser.parse_args(argv)
+    args.out = pathlib.Path(args.out)
     about_faces = (args.residual, args.class_names, args.resize)
-    given = any(value is not None for value in about_faces)
-    if given and args.to_torch:
+    if args.to_torch and any(value is not None for value in about_faces):
         parser.error("--residual, --class_names and --resize are for .pth files alone")
     return args
 
 
 def _write_orbax(args: argparse.Namespace) -> None:
-    out = pathlib.Path(args.out)
-    check_target(out, args.overwrite)  # before the work
+    """Writes `checkpoints/0` as training would have saved it; all of it or nothing."""
+    _check_target(args.out, args.overwrite)  # before the work
     if os.path.isdir(args.checkpoint):
         raise UserError(
             f"{args.checkpoint} is a folder: to write .pth, add --to-torch; what else "
@@ -83,36 +86,61 @@ def _write_orbax(args: argparse.Namespace) -> None:
     print(f"{args.checkpoint}:")
     _print_summary(conversion)
     _check_usable(args.checkpoint, conversion)
-    network, count = conversion.network, conversion.sizes.num_classes
-    residual = args.residual or default_residual(network, count)
+    network, size = conversion.network, conversion.size_name
+    config = base_config()
+    config.name = args.out.name
+    config.model.update({"name": network, "size": size})
+    published = default_residual(network, conversion.sizes.num_classes)
+    config.model.residual = args.residual or published
+    class_names, resize = _faces(args, conversion)
+    config.data.resize = resize
     if network != "baseline":
         how = "as given" if args.residual else "as published; --residual sets it"
-        print(f"  residual   {residual} ({how})")
-    class_names, resize = _faces(args, conversion)
+        print(f"  residual   {config.model.residual} ({how})")
     print(f"  classes    {', '.join(class_names)}")
     print(f"  images     resized to {resize}x{resize} before the crop")
-    save_orbax(out, conversion, residual, class_names, resize, args.overwrite)
+
+    image_size = models.SIZES[size]["image_size"]
+    description = describe(config, class_names, image_size)
+    # Training resumes with Adam, whose fresh state does not depend on its settings.
+    opt_state = optax.adam(1.0).init(conversion.variables["params"])
+    train = {"step": np.int32(0), "opt_state": opt_state}
+    with (
+        files.new_folder(args.out) as folder,
+        Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
+    ):
+        checkpoints.save(0, {**conversion.variables, "train": train}, description)
+        checkpoints.wait()
+    train_from = f"--config.init_from={shlex.quote(str(args.out))}"
+    _, recipe, assumed, _ = ASSUMED.get(len(class_names), ("", "", (), 0))
+    if class_names == assumed:
+        variant = network if size == "full" else f"{network},{size}"
+        train_from = f"qcs-jax train --config={recipe}:{variant} {train_from}"
+    else:
+        train_from = (
+            f"to train from it: {train_from} --config.model.name={network} "
+            f"--config.model.size={size} --config.data.resize={resize}"
+        )
     print(
-        f"wrote {out}, next:\n"
-        f"  qcs_jax.load({str(out)!r}).predict('face.jpg')\n"
-        f"  {_how_to_train(out, conversion, class_names, resize)}"
+        f"wrote {args.out}, next:\n"
+        f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')\n  {train_from}"
     )
 
 
-def _how_to_train(
-    out: pathlib.Path, c: Conversion, class_names: tuple[str, ...], resize: int
-) -> str:
-    """The command that goes on from a checkpoint; its flags, if there is no recipe."""
-    start = f"--config.init_from={shlex.quote(str(out))}"
-    for data_set, recipe in _RECIPES.items():
-        if CLASS_NAMES[data_set] == class_names:
-            size = "" if c.size_name == "full" else f",{c.size_name}"
-            train = "qcs-jax train"
-            return f"{train} --config={recipe}:{c.network}{size} {start}"
-    return (
-        f"to train from it: {start} --config.model.name={c.network} "
-        f"--config.model.size={c.size_name} --config.data.resize={resize}"
-    )
+def _check_target(out: pathlib.Path, overwrite: bool) -> None:
+    """Raises UserError unless `out` is free, or an earlier conversion to replace."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise UserError(f"{out} is not a folder: give another --out")
+    names = sorted(child.name for child in out.iterdir()) if out.exists() else []
+    steps = [child.name for child in (out / checkpoint.FOLDER).glob("*")]
+    if names and (names != [checkpoint.FOLDER] or steps != ["0"]):
+        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+        raise UserError(
+            f"{out} holds something else than an earlier conversion ({some}): "
+            f"give another --out"
+        )
+    if names and not overwrite:
+        raise UserError(f"{out} holds a checkpoint: give another --out or --overwrite")
 
 
 def _check_usable(path: str, conversion: Conversion) -> None:
@@ -131,10 +159,9 @@ def _check_usable(path: str, conversion: Conversion) -> None:
 
 
 def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
-    """Class names and size of the training images: as given, or assumed, and told."""
+    """Class names and size of the training images, from flags or assumed."""
     count = c.sizes.num_classes
-    data_set, names, assumed_resize = ASSUMED.get(count, ("", (), 224))
-    image_size = models.SIZES[c.size_name]["image_size"]
+    data_set, _, names, assumed_resize = ASSUMED.get(count, ("", "", (), 224))
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
     elif names:
@@ -149,6 +176,7 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
+    image_size = models.SIZES[c.size_name]["image_size"]
     resize = args.resize
     if resize is None:
         resize = assumed_resize if c.size_name == "full" else image_size
@@ -160,7 +188,11 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
 
 
 def _write_pth(args: argparse.Namespace) -> None:
-    out = _free_file(args)
+    out = args.out
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: give the file to write")
+    if out.exists() and not args.overwrite:
+        raise UserError(f"{out} exists: give another --out or --overwrite")
     variables, description, step = checkpoint.load_variables(args.checkpoint)
     state_dict = to_torch(variables)
     model = description["config"]["model"]
@@ -188,34 +220,30 @@ def _write_pth(args: argparse.Namespace) -> None:
     )
 
 
-def _free_file(args: argparse.Namespace) -> pathlib.Path:
-    """The file to write; raises UserError for a folder, or what may not be replaced."""
-    out = pathlib.Path(args.out)
-    if out.is_dir():
-        raise UserError(f"{out} is a folder: give the file to write")
-    if out.exists() and not args.overwrite:
-        raise UserError(f"{out} exists: give another --out or --overwrite")
-    return out
-
-
 def _print_summary(c: Conversion) -> None:
     """Recognised, mapped, ignored, and how many parameters that are."""
     size = {"full": "published size", "": "a size without a name"}
-    what = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
+    network = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
     if c.network == "backbone":
-        what = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
+        network = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
     else:
-        what += f", {c.sizes.num_classes} classes"
-    print(f"  recognised {what}")
-    for note in c.notes:
-        print(f"{'':13}{note}")
+        network += f", {c.sizes.num_classes} classes"
+    print(f"  recognised {network}")
+    for key, name in list(c.renamed.items())[:1]:
+        more = f", and {len(c.renamed) - 1} more" if len(c.renamed) > 1 else ""
+        print(f"{'':13}{shorten(key)} read as {shorten(name)}{more}")
     print(f"  mapped     {len(c.mapped)} arrays: {_counts(c.variables)}")
     print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
         f"of parts that are never used"
     )
-    for groups in textwrap.wrap(_grouped(c.ignored), 75):
-        print(f"{'':13}{groups}")
+    parts = [key.removeprefix("module.").rpartition(".") for key in c.ignored]
+    modules = [
+        f"*.{leaf}" if leaf == "num_batches_tracked" else re.sub(r"\.\d+", ".*", module)
+        for module, _, leaf in parts
+    ]
+    for line in textwrap.wrap(", ".join(dict.fromkeys(modules)), 75):
+        print(f"{'':13}{line}")
 
 
 def _counts(variables: dict[str, Any]) -> str:
@@ -223,16 +251,6 @@ def _counts(variables: dict[str, Any]) -> str:
     text = f"{models.count(variables):,} parameters"
     cross = "cross" in variables["params"]
     return f"{text}, {base:,} of the base branch" if cross else text
-
-
-def _grouped(keys: tuple[str, ...]) -> str:
-    """Modules with the number of their arrays; numbers in names become `*`."""
-    groups: collections.Counter[str] = collections.Counter()
-    for key in keys:
-        module, _, leaf = key.removeprefix("module.").rpartition(".")
-        counter = leaf == "num_batches_tracked"
-        groups[f"*.{leaf}" if counter else re.sub(r"\.[0-9]+", ".*", module)] += 1
-    return ", ".join(f"{name} ({count})" for name, count in groups.items())
 
 
 if __name__ == "__main__":

@@ -11,8 +11,8 @@ import flax.traverse_util
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax.convert import names, reader, recognise
-from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.convert import reader, recognise
+from qcs_jax.convert.reader import shorten
 from qcs_jax.models import torch_layout
 from qcs_jax.models.torch_layout import Sizes, Transform
 from qcs_jax.system.errors import UserError
@@ -33,7 +33,7 @@ class Conversion:
       mapped: Key of the file -> path here, such as `params/base/vit/head/kernel`.
       ignored: Keys of the file that belong to parts that are never used.
       ignored_parameters: Number of their parameters.
-      notes: What was read differently from how it is spelled.
+      renamed: Key of the file -> its name in the published code, where they differ.
     """
 
     network: str
@@ -43,7 +43,7 @@ class Conversion:
     mapped: dict[str, str]
     ignored: tuple[str, ...]
     ignored_parameters: int
-    notes: tuple[str, ...]
+    renamed: dict[str, str]
 
 
 def default_residual(network: str, num_classes: int) -> str:
@@ -82,13 +82,13 @@ def read_pth(path: str | os.PathLike[str]) -> Conversion:
 
 
 def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
-    """Like `from_torch`, and tells what was recognised, mapped and ignored."""
-    keys, twice, notes = names.read(state_dict)
+    """Like `from_torch`, with what was recognised, mapped and ignored."""
+    keys, twice = recognise.published_names(state_dict)
     arrays = {name: state_dict[key] for name, key in keys.items()}
     network, sizes = recognise.network_of(arrays), recognise.sizes_of(arrays)
-    wanted = recognise.shapes(network, sizes)
-    problems = _Problems()
-    problems.told[_TWICE] += map(shorten, twice)
+    shapes = recognise.shapes(network, sizes)
+    problems: Problems = {kind: [] for kind in _PROBLEMS}
+    problems[_TWICE] += map(shorten, twice)
     flat, mapped, ignored, ignored_parameters = {}, {}, [], 0
     for name, value in arrays.items():
         key, (path, transform) = keys[name], torch_layout.path_of(name)
@@ -96,14 +96,14 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
             ignored.append(key)
             if not name.endswith(torch_layout.STATISTICS):
                 ignored_parameters += np.size(value)
-        elif path not in wanted:
-            problems.told[_UNKNOWN].append(shorten(key))
+        elif path not in shapes:
+            problems[_UNKNOWN].append(shorten(key))
         else:
             mapped[key] = path
-            flat[path] = problems.check(key, value, transform, wanted[path])
-    absent = wanted.keys() - flat.keys()
-    problems.told[_MISSING] += sorted(torch_layout.key_of(path)[0] for path in absent)
-    problems.raise_if_any(f"the {network} network that this state_dict seems to hold")
+            flat[path] = _fitted(key, value, transform, shapes[path], problems)
+    absent = shapes.keys() - flat.keys()
+    problems[_MISSING] += sorted(torch_layout.key_of(path)[0] for path in absent)
+    _raise_if_any(problems, f"the {network} network that this state_dict seems to hold")
     return Conversion(
         network=network,
         sizes=sizes,
@@ -112,7 +112,7 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
         mapped=mapped,
         ignored=tuple(ignored),
         ignored_parameters=ignored_parameters,
-        notes=tuple(notes),
+        renamed={key: name for name, key in keys.items() if key != name},
     )
 
 
@@ -131,17 +131,18 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
         are not connected by a ViT), and what is missing or of another shape.
     """
     flat = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    problems, state_dict = _Problems(), {}
+    problems: Problems = {kind: [] for kind in _PROBLEMS}
+    state_dict = {}
     for path, value in flat.items():
         key, transform = torch_layout.key_of(path)
         if not key:
-            problems.told[_UNKNOWN].append(path)
+            problems[_UNKNOWN].append(path)
         elif transform.axes and len(transform.axes) != np.ndim(value):
-            problems.told[_SHAPE].append(f"{path} has {np.ndim(value)} axes")
+            problems[_SHAPE].append(f"{path} has {np.ndim(value)} axes")
         else:
             array = transform.to_torch(np.asarray(value))
             state_dict[key] = np.array(array, np.float32, order="C")
-    problems.raise_if_any("the published PyTorch networks")
+    _raise_if_any(problems, "the published PyTorch networks")
     read = convert_state_dict(state_dict)  # what is written can be read: same checks
     if read.network != recognise.BACKBONE:
         cross = read.network != "baseline"
@@ -149,6 +150,8 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict | torch_layout.counters(state_dict)
 
 
+# Everything that is wrong with a state_dict, to be told at once: kind -> names.
+Problems = dict[str, list[str]]
 _MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (
     "missing",
     "unknown",
@@ -158,39 +161,38 @@ _MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (
 )
 
 
-class _Problems:
-    """Everything that is wrong with a state_dict, to be told at once."""
+def _fitted(
+    key: str,
+    value: Any,
+    transform: Transform,
+    shape: tuple[int, ...],
+    problems: Problems,
+) -> np.ndarray | None:
+    """The array as it is here, or None and a problem if it does not fit."""
+    array = np.asarray(value)
+    expected = transform.shape_in_torch(shape)
+    # NumPy itself does not know that bfloat16 is a number.
+    if not jnp.issubdtype(array.dtype, jnp.floating):
+        kind, fault = _VALUE, f"is {array.dtype}"
+    elif array.shape != expected:
+        kind, fault = _SHAPE, f"is {list(array.shape)}, not {list(expected)}"
+    else:
+        with np.errstate(over="ignore"):  # becomes infinite, which is reported
+            array = np.array(transform.to_jax(array), np.float32, order="C")
+        if np.isfinite(array).all():
+            return array
+        kind, fault = _VALUE, "has values that are not finite"
+    problems[kind].append(f"{shorten(key)} {fault}")
+    return None
 
-    def __init__(self) -> None:
-        self.told: dict[str, list[str]] = {kind: [] for kind in _PROBLEMS}
 
-    def check(
-        self, key: str, value: Any, transform: Transform, wanted: tuple[int, ...]
-    ) -> np.ndarray | None:
-        """The array as it is here, or None if it does not fit."""
-        array = np.asarray(value)
-        expected = transform.shape_in_torch(wanted)
-        # NumPy itself does not know that bfloat16 is a number.
-        if not jnp.issubdtype(array.dtype, jnp.floating):
-            kind, fault = _VALUE, f"is {array.dtype}"
-        elif array.shape != expected:
-            kind, fault = _SHAPE, f"is {list(array.shape)}, not {list(expected)}"
-        else:
-            with np.errstate(over="ignore"):  # becomes infinite, which is reported
-                array = np.array(transform.to_jax(array), np.float32, order="C")
-            if np.isfinite(array).all():
-                return array
-            kind, fault = _VALUE, "has values that are not finite"
-        self.told[kind].append(f"{shorten(key)} {fault}")
-        return None
-
-    def raise_if_any(self, what: str) -> None:
-        """Raises UserError, with numbers, and names up to a limit."""
-        lines = []
-        for kind, keys in self.told.items():
-            if keys:
-                more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-                count = f"{len(keys)} {'is' if len(keys) == 1 else 'are'}"
-                lines.append(f"{count} {kind}: {', '.join(keys[:_SHOWN])}{more}")
-        if lines:
-            raise UserError("\n  ".join([f"arrays do not fit {what}:", *lines]))
+def _raise_if_any(problems: Problems, what: str) -> None:
+    """Raises UserError, with numbers, and names up to a limit."""
+    lines = []
+    for kind, keys in problems.items():
+        if keys:
+            more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+            count = f"{len(keys)} {'is' if len(keys) == 1 else 'are'}"
+            lines.append(f"{count} {kind}: {', '.join(keys[:_SHOWN])}{more}")
+    if lines:
+        raise UserError("\n  ".join([f"arrays do not fit {what}:", *lines]))

@@ -1,10 +1,14 @@
-"""Which network a state_dict is of, and how large, from its keys and shapes."""
+"""Which network a state_dict is of, and how large, from its keys and shapes.
+
+The spellings of published files are read as the one that the table of names,
+`models.torch_layout`, knows.
+"""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -14,11 +18,17 @@ import jax
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.convert.reader.errors import shorten
+from qcs_jax.convert.reader import shorten
 from qcs_jax.models.torch_layout import Sizes
 from qcs_jax.system.errors import UserError
 
 BACKBONE = "backbone"  # beside the names of `models.BRANCHES`
+
+_PARALLEL = "module."  # before every name of a data-parallel model
+_PREFIX = "ir_back."  # which files of the backbone alone leave out
+_BACKBONE_PARTS = re.compile(r"(input_layer|output_layer|body[0-9]?)\.")
+_EMBED = re.compile(r"embed_([123])\.")
+_FLAT = re.compile(r"ir_back\.body\.([0-9]{1,4})\.(.*)")
 
 # Network -> what it has, and none below it.
 _SIGNS = {
@@ -28,15 +38,50 @@ _SIGNS = {
     BACKBONE: r"ir_back\.",
 }
 
-# Name -> axes that tell a size. Where they disagree, most of them are right.
-_VIT_NORMS = r"VIT_base\.(norm|blocks\.[0-9]+\.norm[12])\.(weight|bias)"
-_HEADS = r"VIT_(base|cross)\.head\.linear\.(weight|bias)"
-_UNIT = r"ir_back\.body{}\.([0-9]+)\."
-_UNIT_NORMS = _UNIT + r"res_layer\.4\.(weight|bias|running_mean|running_var)"
-_BLOCK = r"VIT_base\.blocks\.([0-9]+)\."
-_POSITIONS = r"VIT_(base|cross)\.pos_embed"
-
 _MOST = 64  # units or blocks; what a file claims beyond that is unknown to the network
+
+
+def published_names(
+    state_dict: Mapping[str, np.ndarray],
+) -> tuple[dict[str, str], list[str]]:
+    """Names every array of a state_dict as the published code does.
+
+    Returns:
+      The published name -> the file's key; and keys that mean what another one does.
+    """
+    renamed = {key: _without_variants(key) for key in state_dict}
+    stages = _stages({name: np.shape(state_dict[key]) for key, name in renamed.items()})
+    keys: dict[str, str] = {}
+    twice = []
+    for key, name in renamed.items():
+        if flat := _FLAT.fullmatch(name):
+            stage, unit = stages[int(flat[1])]
+            name = f"{_PREFIX}body{stage}.{unit}.{flat[2]}"
+        if keys.setdefault(name, key) != key:
+            twice.append(key)
+    return keys, twice
+
+
+def _without_variants(key: str) -> str:
+    name = key.removeprefix(_PARALLEL)
+    if _BACKBONE_PARTS.match(name):
+        name = _PREFIX + name
+    return _EMBED.sub(lambda m: f"embed_{'qkv'[int(m[1]) - 1]}.", name, count=1)
+
+
+def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]:
+    """Number of a unit in a flat body -> stage and unit: a new width, a new stage."""
+    widths: dict[int, int] = {}
+    for name, shape in shapes.items():
+        if flat := _FLAT.fullmatch(name):
+            tells = flat[2] == "res_layer.3.weight" and shape
+            widths[int(flat[1])] = shape[0] if tells else widths.get(int(flat[1]), 0)
+    stages: dict[int, tuple[int, int]] = {}
+    runs = itertools.groupby(sorted(widths), key=widths.__getitem__)
+    for stage, (_, run) in enumerate(runs, start=1):
+        numbers = list(run)  # one may be missing
+        stages |= {n: (stage, n - numbers[0]) for n in numbers}
+    return stages
 
 
 def network_of(arrays: Mapping[str, np.ndarray]) -> str:
@@ -48,47 +93,39 @@ def network_of(arrays: Mapping[str, np.ndarray]) -> str:
     for network, sign in _SIGNS.items():
         if any(re.match(sign, name) for name in arrays):
             return network
-    found = ", ".join(map(shorten, list(arrays)[:5])) or "nothing"
+    names = ", ".join(map(shorten, list(arrays)[:5])) or "nothing"
     raise UserError(
         f"this state_dict is not of QCS, DCS, the baseline or their backbone: expected "
         f"names such as VIT_base.head.linear.weight or body1.0.res_layer.0.weight, "
-        f"found {found}"
+        f"found {names}"
     )
 
 
 def sizes_of(arrays: Mapping[str, np.ndarray]) -> Sizes:
-    """The sizes that most arrays agree on; published ones where nothing tells."""
+    """The sizes that one array each tells; published ones where it is missing."""
+
+    def length(name: str, axis: int, default: int) -> int:
+        shape = np.shape(arrays.get(name, ()))
+        return shape[axis] if len(shape) > axis and 0 not in shape else default
+
+    def count(pattern: str) -> int:
+        """How many different numbers the pattern's group takes, from 1 to `_MOST`."""
+        numbers = {match[1] for name in arrays if (match := re.match(pattern, name))}
+        return min(max(len(numbers), 1), _MOST)
+
     published = Sizes()
-    tokens = _agreed(arrays, _POSITIONS, axis=1, default=published.tokens + 1) - 1
+    tokens = length("VIT_base.pos_embed", 1, published.tokens + 1) - 1
     return Sizes(
-        num_classes=_agreed(arrays, _HEADS, 0, published.num_classes),
+        num_classes=length("VIT_base.head.linear.bias", 0, published.num_classes),
         widths=tuple(
-            _agreed(arrays, _UNIT_NORMS.format(s), 0, width)
-            for s, width in enumerate(published.widths, start=1)
+            length(f"ir_back.body{stage}.0.res_layer.4.weight", 0, width)
+            for stage, width in enumerate(published.widths, start=1)
         ),
-        units=tuple(_count(arrays, _UNIT.format(s)) for s in (1, 2, 3)),
-        features=_agreed(arrays, _VIT_NORMS, 0, published.features),
-        depth=_count(arrays, _BLOCK),
+        units=tuple(count(rf"ir_back\.body{s}\.([0-9]+)\.") for s in (1, 2, 3)),
+        features=length("VIT_base.norm.bias", 0, published.features),
+        depth=count(r"VIT_base\.blocks\.([0-9]+)\."),
         side=math.isqrt(max(tokens // 3, 1)),
     )
-
-
-def _agreed(
-    arrays: Mapping[str, np.ndarray], pattern: str, axis: int, default: int
-) -> int:
-    """The commonest length of an axis, the larger of two as common."""
-    lengths = collections.Counter(
-        np.shape(array)[axis]
-        for name, array in arrays.items()
-        if re.fullmatch(pattern, name) and np.ndim(array) > axis and np.size(array)
-    )
-    return max(lengths, key=lambda n: (lengths[n], n), default=default)
-
-
-def _count(arrays: Mapping[str, np.ndarray], pattern: str) -> int:
-    """How many different numbers the pattern's group takes, from 1 to `_MOST`."""
-    found = {match[1] for name in arrays if (match := re.match(pattern, name))}
-    return min(max(len(found), 1), _MOST)
 
 
 def size_name(sizes: Sizes) -> str:

@@ -4,7 +4,6 @@ import pathlib
 import shlex
 import subprocess
 import sys
-import types
 
 import jax
 import numpy as np
@@ -21,12 +20,10 @@ from qcs_jax.config import base_config, flags, validate
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
 RAF_DB = ("surprise", "fear", "disgust", "happiness", "sadness", "anger", "neutral")
-ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 AFFECTNET = "neutral happiness sadness surprise fear disgust anger contempt"
 
 
@@ -53,6 +50,10 @@ def run(capsys, *argv):
     return status, *capsys.readouterr()
 
 
+def names_in(folder):
+    return {child.name for child in folder.iterdir()}
+
+
 def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     model = tiny()
     variables = write_pth(tmp_path / "x.pth", model)
@@ -61,65 +62,63 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     assert status == 0
     assert "recognised qcs, tiny size, 7 classes" in told
     assert f"{models.count(variables):,} parameters" in told
-    assert "prefix 'module.'" in told and "IRLinear1 (2)" in told
+    assert "module.VIT_base." in told and " read as VIT_base." in told
+    assert "VIT_base.IRLinear1" in told and "*.num_batches_tracked" in told
     assert "residual   normalized (as published" in told
     assert "assumed those of RAF-DB" in warned and "--class_names" in warned
-    assert told.splitlines()[-1] == (
-        f"  python -m qcs_jax.main --config=raf:qcs,tiny --config.init_from={out}"
-    )
-
-    found, description, step = checkpoint.load_variables(out)
+    restored, description, step = checkpoint.load_variables(out)
     assert step == 0
-    weights.assert_equal(found, variables)
+    weights.assert_equal(restored, variables)
     assert description["config"]["model"]["residual"] == "normalized"
     classifier = qcs_jax.load(out)
     assert classifier.class_names == RAF_DB
     images = small.images(2, 48, 48, 3)
     expected = jax.jit(model.apply)(variables, images)  # about 30
     np.testing.assert_allclose(classifier.logits(images), expected, rtol=2e-5)
-    assert {child.name for child in out.parent.iterdir()} == {"out"}
+    assert names_in(out.parent) == {"out"}
 
 
 def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
-    """Given as --workdir it is resumed at step 0, with a fresh optimizer."""
+    """As --workdir it is resumed at step 0, with a fresh optimizer."""
     model = tiny("dcs")
     variables = write_pth(tmp_path / "x.pth", model)
     assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}")[0] == 0
     config = base_config()
     config.model.update({"name": "dcs", "size": "tiny"})
-    optimizer = SAM(adam())
-    fresh = TrainState.create(weights.of(model, 1), optimizer)
+    fresh = TrainState.create(weights.of(model, 1), SAM(adam()))
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
-    template = {**fresh.variables, "train": train}
     description = describe(config, RAF_DB, model.image_size)
     with Checkpoints(tmp_path / "out", keep=1, metric="accuracy") as checkpoints:
-        items, _ = checkpoints.restore(template, description)
+        items, _ = checkpoints.restore({**fresh.variables, "train": train}, description)
     weights.assert_equal(items["params"], variables["params"])
-    for restored, expected in zip(
-        jax.tree.leaves(items["train"]), jax.tree.leaves(train), strict=True
-    ):
-        np.testing.assert_array_equal(restored, expected)
+    restored, expected = jax.tree.leaves(items["train"]), jax.tree.leaves(train)
+    for actual, leaf in zip(restored, expected, strict=True):
+        np.testing.assert_array_equal(actual, leaf)
 
 
-@pytest.mark.parametrize("size", models.SIZES)
-@pytest.mark.parametrize("name", ["baseline", "dcs", "qcs"])
-@pytest.mark.parametrize("classes", [*command._RECIPES, "others"])
-def test_what_it_says_about_training_can_be_pasted(classes, name, size):
-    class_names = CLASS_NAMES.get(classes, ("a", "b"))
-    converted = types.SimpleNamespace(network=name, size_name=size)
-    told = command._how_to_train(
-        pathlib.Path("/my runs/x"), converted, class_names, 240
-    )
-    start, *words = shlex.split(told)
-    if classes == "others":
-        assert start == "to"
-        recipe, given = "folder", words[3:]
-    else:
-        assert words[:2] == ["-m", "qcs_jax.main"]
-        recipe, given = words[2].removeprefix("--config="), words[3:]
-    config = flags.read_config(recipe, given)
-    assert (config.model.name, config.model.size) == (name, size)
-    assert config.init_from == "/my runs/x"
+@pytest.mark.parametrize(
+    "name, classes, recipe",
+    [
+        ("qcs", 7, "raf:qcs,tiny"),
+        ("dcs", 8, "affectnet8:dcs,tiny"),
+        ("baseline", 5, ""),
+    ],
+)
+def test_what_it_says_about_training_can_be_pasted(
+    tmp_path, capsys, name, classes, recipe
+):
+    write_pth(tmp_path / "x.pth", tiny(name, num_classes=classes))
+    argv = [tmp_path / "x.pth", f"--out={tmp_path / 'my run'}"]
+    argv += [] if recipe else ["--class_names=a,b,c,d,e"]
+    status, told, _ = run(capsys, *argv)
+    assert status == 0
+    words = shlex.split(told.splitlines()[-1])
+    start = words.index(f"--config.init_from={tmp_path / 'my run'}")
+    if recipe:
+        assert words[:start] == ["qcs-jax", "train", f"--config={recipe}"]
+    config = flags.read_config(recipe or "folder", words[start:])
+    assert (config.model.name, config.model.size) == (name, "tiny")
+    assert config.init_from == str(tmp_path / "my run")
     config.data.name = config.data.name or "some"
     validate(config)
 
@@ -131,51 +130,36 @@ def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
     config = base_config()
     config.model.update({"name": name, "size": "tiny"})
     description = describe(config, RAF_DB, model.image_size) | {"step": 1}
-    checkpoint.weights.save(tmp_path / "x.safetensors", base, description)
-    out = tmp_path / "new" / "x.pth"
-    status, told, _ = run(
-        capsys, tmp_path / "x.safetensors", "--to-torch", f"--out={out}"
-    )
+    file, out = tmp_path / "x.safetensors", tmp_path / "new" / "x.pth"
+    checkpoint.weights.save(file, base, description)
+    status, told, _ = run(capsys, file, "--to-torch", f"--out={out}")
     assert status == 0 and out.exists()
     assert ("it is the base branch alone" in told) == alone
     assert ("weights_only=True), strict=False)" in told) == alone
 
 
-def test_nothing_is_left_of_a_pth_that_cannot_be_written(tmp_path, capsys, monkeypatch):
-    def fail(*args):
-        raise OSError("disk full")
-
-    path = tmp_path / "x.pth"
-    write_pth(path, tiny("baseline"))
-    assert run(capsys, path, f"--out={tmp_path / 'run'}")[0] == 0
-    monkeypatch.setattr(command, "save_pth", fail)
-    out = tmp_path / "a" / "b" / "y.pth"
-    assert run(capsys, tmp_path / "run", "--to-torch", f"--out={out}")[0] == 1
-    assert not (tmp_path / "a").exists()
-
-
-def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):
+def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
     write_pth(tmp_path / "x.pth", tiny("dcs", num_classes=8))
 
-    def description(*flags):
+    def convert(*flags):
         out = tmp_path / f"out{len(flags)}"
-        status, *texts = run(capsys, tmp_path / "x.pth", f"--out={out}", *flags)
+        status, told, warned = run(capsys, tmp_path / "x.pth", f"--out={out}", *flags)
         assert status == 0
-        return texts, checkpoint.load_variables(out)[1]
+        description = checkpoint.load_variables(out)[1]
+        residual = description["config"]["model"]["residual"]
+        return told, warned, residual, description
 
-    (told, warned), found = description()
-    assert "residual   pre_norm (as published" in told
+    told, warned, residual, description = convert()
+    assert residual == "pre_norm" and "residual   pre_norm (as published" in told
     assert "assumed those of AffectNet" in warned
-    assert found["config"]["model"]["residual"] == "pre_norm"
-    assert found["class_names"] == AFFECTNET.split()
-    (told, warned), found = description(
-        "--residual=normalized", "--class_names=a,b,c,d,e,f,g,h h", "--resize=56"
-    )
-    assert "residual   normalized (as given)" in told
+    assert description["class_names"] == AFFECTNET.split()
+    names = "--class_names=a,b,c,d,e,f,g,h h"
+    flags = "--residual=normalized", names, "--resize=56"
+    told, warned, residual, description = convert(*flags)
+    assert residual == "normalized" and "residual   normalized (as given)" in told
     assert warned == ""
-    assert found["config"]["model"]["residual"] == "normalized"
-    assert found["class_names"] == [*"abcdefg", "h h"]
-    assert found["preprocessing"] == {"resize": 56, "crop": 48}
+    assert description["class_names"] == [*"abcdefg", "h h"]
+    assert description["preprocessing"] == {"resize": 56, "crop": 48}
 
 
 @pytest.mark.parametrize(
@@ -189,13 +173,12 @@ def test_residual_classes_and_resize_can_be_given(tmp_path, capsys):
     ],
 )
 def test_unusable_checkpoints_and_flags(tmp_path, capsys, model, flags, words):
-    write_pth(tmp_path / "x.pth", model)
-    status, _, error = run(
-        capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}", *flags
-    )
+    path = tmp_path / "x.pth"
+    write_pth(path, model)
+    status, _, error = run(capsys, path, f"--out={tmp_path / 'out'}", *flags)
     assert status == 1
     assert words in error
-    assert [child.name for child in tmp_path.iterdir()] == ["x.pth"]
+    assert names_in(tmp_path) == {"x.pth"}
 
 
 def test_backbone_alone_is_for_init_from(tmp_path, capsys):
@@ -228,7 +211,7 @@ def test_command_line_without_traceback(tmp_path):
     process = subprocess.run(argv, cwd=root, capture_output=True, text=True)
     assert process.returncode == 1
     assert process.stderr.startswith("error: ") and process.stderr.count("\n") == 1
-    assert [child.name for child in tmp_path.iterdir()] == ["x.pth"]
+    assert names_in(tmp_path) == {"x.pth"}
 
 
 def test_only_earlier_conversions_are_overwritten(tmp_path, capsys):
@@ -240,10 +223,10 @@ def test_only_earlier_conversions_are_overwritten(tmp_path, capsys):
     status, _, error = run(capsys, *argv)
     assert status == 1 and "--overwrite" in error
     assert run(capsys, *argv, "--overwrite", "--resize=60")[0] == 0
-    found, description, _ = checkpoint.load_variables(out)
-    weights.assert_equal(found, variables)
+    restored, description, _ = checkpoint.load_variables(out)
+    weights.assert_equal(restored, variables)
     assert description["preprocessing"]["resize"] == 60
-    assert {child.name for child in tmp_path.iterdir()} == {"out", "x.pth"}
+    assert names_in(tmp_path) == {"out", "x.pth"}
 
     (out / "log.jsonl").touch()  # now it is the folder of a run
     status, _, error = run(capsys, *argv, "--overwrite")
@@ -270,10 +253,11 @@ def test_nothing_is_left_of_a_failure(tmp_path, capsys, monkeypatch):
     for argv in (
         [tmp_path / "x.pth", f"--out={out}"],
         [out, "--to-torch", f"--out={pth}"],
+        [out, "--to-torch", f"--out={tmp_path / 'a' / 'b' / 'z.pth'}"],
     ):
         status, _, error = run(capsys, *argv, "--overwrite")
         assert status == 1 and "disk full" in error
-    assert {child.name for child in tmp_path.iterdir()} == {"out", "x.pth", "y.pth"}
+    assert names_in(tmp_path) == {"out", "x.pth", "y.pth"}
     weights.assert_equal(checkpoint.load_variables(out)[0], variables)
     assert pth.read_bytes() == before
 
@@ -289,10 +273,12 @@ def test_to_torch_and_back(tmp_path, capsys):
     assert told.count("  note ") == 1  # pre_norm is what the published code has
     assert "weights_only=True" in told
     weights.assert_equal(convert.read_pth(pth).variables, variables)
-    status, _, error = run(capsys, tmp_path / "run", "--to-torch", f"--out={pth}")
-    assert status == 1 and "--overwrite" in error
-    status, _, error = run(capsys, tmp_path / "x.pth", "--to-torch", "--out=z.pth")
-    assert status == 1 and "no checkpoint at" in error
+    for source, out, words in (
+        (tmp_path / "run", pth, "--overwrite"),
+        (tmp_path / "x.pth", "z.pth", "no checkpoint at"),
+    ):
+        status, _, error = run(capsys, source, "--to-torch", f"--out={out}")
+        assert status == 1 and words in error
 
 
 def test_flags_that_do_not_go_together(capsys):

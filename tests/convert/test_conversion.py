@@ -11,6 +11,7 @@ import small
 import weights
 
 from qcs_jax import convert, models
+from qcs_jax.convert import recognise
 from qcs_jax.convert.conversion import default_residual
 from qcs_jax.models.torch_layout import Sizes
 from qcs_jax.system.errors import UserError
@@ -45,12 +46,14 @@ def test_published_layouts(name, classes):
     assert models.count(conversion.variables) == live
     assert conversion.ignored_parameters == IGNORED_PARAMETERS
     assert {*conversion.mapped, *conversion.ignored} == layout.keys()
-    assert conversion.notes == ()
+    assert conversion.renamed == {}
     model = models.create(name, num_classes=classes)
-    wanted = {path: x.shape for path, x in weights.flat(weights.shapes(model)).items()}
-    found = weights.flat(conversion.variables)
-    assert {path: x.shape for path, x in found.items()} == wanted
+    for tree in (conversion.variables, weights.shapes(model)):
+        shapes = {path: x.shape for path, x in weights.flat(tree).items()}
+        assert shapes == recognise.shapes(name, conversion.sizes)
 
+    if (name, classes) in [("qcs", 8), ("dcs", 7)]:
+        return  # the way back takes its time
     written = convert.to_torch(conversion.variables)
     assert {key: list(x.shape) for key, x in written.items()} == layout
     for key, x in written.items():
@@ -69,14 +72,10 @@ def test_round_trip_is_exact(name, options):
     weights.assert_equal(convert.to_torch(conversion.variables), state_dict)
 
 
-def test_jax_arrays_convert():
+def test_arrays_of_jax_convert_and_no_memory_is_shared():
     variables, state_dict = network()
     on_device = jax.tree.map(jax.numpy.asarray, variables)
     weights.assert_equal(convert.to_torch(on_device), state_dict)
-
-
-def test_variables_do_not_share_memory_with_the_state_dict():
-    variables, state_dict = network()
     converted = convert.from_torch(state_dict)
     for array in state_dict.values():
         array[...] = 0
@@ -117,39 +116,41 @@ def flat_body(key):
     return key
 
 
-SPELLINGS = {
-    "data-parallel": lambda key: f"module.{key}",
-    "new names of embeddings": lambda key: (
-        key.replace("embed_q", "embed_1")
-        .replace("embed_k", "embed_2")
-        .replace("embed_v", "embed_3")
-    ),
-    "flat body": flat_body,
-    "all": lambda key: f"module.{flat_body(key)}".replace("embed_q", "embed_1"),
-}
+def numbered(key):
+    """The newer names of the embeddings."""
+    return re.sub("embed_([qkv])", lambda m: f"embed_{'qkv'.index(m[1]) + 1}", key)
 
 
-@pytest.mark.parametrize("spelling", SPELLINGS)
-def test_spellings(spelling):
+@pytest.mark.parametrize(
+    "spell",
+    [
+        lambda key: f"module.{key}",
+        numbered,
+        flat_body,
+        lambda key: f"module.{flat_body(numbered(key))}",
+    ],
+)
+def test_spellings(spell):
     variables, state_dict = network(units=UNITS)
-    respelled = {SPELLINGS[spelling](key): x for key, x in state_dict.items()}
+    respelled = {spell(key): x for key, x in state_dict.items()}
     assert respelled.keys() != state_dict.keys()
     conversion = convert.convert_state_dict(respelled)
     weights.assert_equal(conversion.variables, variables)
     assert {*conversion.mapped, *conversion.ignored} == respelled.keys()
-    assert conversion.notes
+    renamed = {spell(key): key for key in state_dict if spell(key) != key}
+    assert conversion.renamed == renamed
 
 
 @pytest.mark.parametrize("respell", [str, flat_body])
 @pytest.mark.parametrize("prefix", ["", "ir_back.", "module."])
-@pytest.mark.parametrize("whole", [True, False])
-def test_backbone_alone(respell, prefix, whole):
+@pytest.mark.parametrize("complete", [True, False])
+def test_backbone_alone(respell, prefix, complete):
     variables, state_dict = network(units=UNITS)
     file = {}
     for key, x in state_dict.items():
-        if key.startswith("ir_back.") and (whole or "output_layer" not in key):
+        if key.startswith("ir_back.") and (complete or "output_layer" not in key):
             file[prefix + respell(key.removeprefix("ir_back."))] = x
-    if whole:  # a fourth stage, as in files for face recognition
+    if complete:  # a fourth stage, as in files for face recognition
         for unit in range(3):
             name = f"{prefix}{respell(f'body4.{unit}.res_layer.')}"
             file[f"{name}3.weight"] = np.ones((12, 12, 3, 3), np.float32)
@@ -161,7 +162,7 @@ def test_backbone_alone(respell, prefix, whole):
         only = {"base": {"backbone": variables[collection]["base"]["backbone"]}}
         weights.assert_equal(conversion.variables[collection], only)
     stage4 = [key for key in conversion.ignored if respell("body4.0.") in key]
-    assert len(stage4) == (2 if whole else 0)
+    assert len(stage4) == (2 if complete else 0)
     back = convert.to_torch(conversion.variables)
     assert all(key.startswith("ir_back.") for key in back)
 
@@ -209,10 +210,10 @@ def test_long_reports_are_cut():
     assert "\n" not in message.partition("unknown")[2]  # names cannot forge lines
 
 
-@pytest.mark.parametrize("key", ["VIT_base.head.linear.weight", "VIT_base.pos_embed"])
-def test_sizes_are_those_that_most_arrays_have(key):
+@pytest.mark.parametrize("key", ["VIT_base.head.linear.weight", "VIT_base.norm.weight"])
+def test_one_array_of_another_shape_is_named(key):
     _, state_dict = network()
-    state_dict[key] = state_dict[key][:, :1]
+    state_dict[key] = state_dict[key][:1]
     message = refused(state_dict)
     assert f"1 is of another shape: {key} is " in message
     assert message.count("\n") == 1
@@ -236,40 +237,24 @@ def test_absurd_claims_cost_nothing():
     _, state_dict = network()
     for i in range(3000):
         state_dict[f"VIT_base.blocks.{i}.x"] = np.zeros(1, np.float32)
-    state_dict["VIT_base.norm.weight"] = np.zeros(2**20, np.float32)
-    del state_dict["VIT_base.norm.bias"]
+    state_dict["VIT_base.norm.bias"] = np.zeros(2**20, np.float32)
     missing = re.search(r"([0-9]+) are missing", refused(state_dict))
     assert int(missing[1]) < 1000  # not 12 for each of 3000 blocks
 
 
-def test_to_torch_refuses_what_pytorch_has_no_place_for():
-    variables = weights.of(small.create("dcs", connection="gap"))
+def test_to_torch_refuses_what_does_not_fit():
+    """Ablations without a cross ViT, stacks over devices, and what is incomplete."""
     with pytest.raises(UserError, match="2 are unknown: params/cross/head/bias"):
-        convert.to_torch(variables)
-
-
-def test_to_torch_refuses_variables_stacked_over_devices():
+        convert.to_torch(weights.of(small.create("dcs", connection="gap")))
     variables, _ = network()
-    stacked = jax.tree.map(lambda x: np.stack([x, x]), variables)
     with pytest.raises(UserError, match="stem_conv/kernel has 5 axes"):
-        convert.to_torch(stacked)
-
-
-def test_to_torch_refuses_incomplete_variables():
-    variables, _ = network()
+        convert.to_torch(jax.tree.map(lambda x: np.stack([x, x]), variables))
     del variables["batch_stats"]["base"]["backbone"]["stem_norm"]["mean"]
     with pytest.raises(UserError, match="missing: ir_back.input_layer.1.running_mean"):
         convert.to_torch(variables)
 
 
-@pytest.mark.parametrize(
-    "name, classes, residual",
-    [
-        ("dcs", 8, "pre_norm"),
-        ("dcs", 7, "normalized"),
-        ("qcs", 8, "normalized"),
-        ("baseline", 8, "normalized"),
-    ],
-)
-def test_published_residuals(name, classes, residual):
-    assert default_residual(name, classes) == residual
+def test_published_residuals():
+    assert default_residual("dcs", 8) == "pre_norm"
+    for name, classes in [("dcs", 7), ("qcs", 8), ("baseline", 8)]:
+        assert default_residual(name, classes) == "normalized"

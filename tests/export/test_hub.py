@@ -1,5 +1,6 @@
 """`--format=hub`: a folder to upload, as far as it goes without ONNX."""
 
+import dataclasses
 import json
 import re
 import sys
@@ -16,6 +17,11 @@ from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import card, check, onnx
 from qcs_jax.export.served import calibrated
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return Trained.load("fer2013")
 
 
 @pytest.fixture
@@ -45,62 +51,62 @@ def test_a_folder_to_upload(export, tmp_path):
     config = json.loads((folder / "config.json").read_text())
     assert [config["id2label"][str(i)] for i in range(7)] == names
     assert config["label2id"] == {name: i for i, name in enumerate(names)}
-    assert (config["model_type"], config["resize"], config["image_size"]) == (
-        *("qcs", 48, 44),
-    )
+    sizes = config["model_type"], config["resize"], config["image_size"]
+    assert sizes == ("qcs", 48, 44)
+    assert "# faces\n" in (folder / "README.md").read_text("utf-8")
 
 
-def test_the_card_says_what_was_measured(export, tmp_path):
-    assert export("fer2013")[0] == 0
-    text = (tmp_path / "faces" / "README.md").read_text("utf-8")
-    _, header, text = text.split("---\n", 2)
-    header = yaml.safe_load(header)
+def test_the_card_says_what_was_measured(trained):
+    _, header, text = card.model_card(trained, 'a "name"').split("---\n", 2)
+    header, measured = yaml.safe_load(header), trained.evaluation
     assert header["license"] == "other"  # the images decide, not the code
-    (result,) = header["model-index"][0]["results"]
-    found = Trained.load("fer2013").evaluation
-    (accuracy,) = result["metrics"]
-    assert accuracy["value"] == pytest.approx(found["metrics"]["accuracy"], abs=1e-4)
-    low, high = (100 * end for end in found["intervals"]["accuracy"])
-    percent = 100 * found["metrics"]["accuracy"]
+    (result,) = header["model-index"]
+    assert result["name"] == 'a "name"'
+    (accuracy,) = result["results"][0]["metrics"]
+    assert accuracy["value"] == pytest.approx(measured["metrics"]["accuracy"], abs=1e-4)
+    low, high = (100 * end for end in measured["intervals"]["accuracy"])
+    percent = 100 * measured["metrics"]["accuracy"]
     assert f"accuracy **{percent:.1f} %** (95 %: {low:.1f} to {high:.1f})" in text
-    for row in found["per_class"]:
-        assert (
-            f"| {row['class']} | {row['examples']} | {100 * row['recall']:.1f}" in text
-        )
+    for row, taken_for in zip(
+        measured["per_class"], measured["confusion"], strict=True
+    ):
+        start = f"| {row['class']} | "
+        assert f"{start}{row['examples']} | {100 * row['recall']:.1f}" in text
+        assert f"{start}{' | '.join(map(str, taken_for))} |" in text
     assert "no proof of a feeling" in text and "temperature" not in text
-    assert not re.search("None|nan|\\{", text)
+    assert "covered): not measured." in text and "people**: not measured." in text
+    assert not re.search("None|nan|[{$]", text)
 
 
-def test_calibrated_and_drawn(tmp_path):
-    trained = Trained.load("fer2013")
-    assert "with the temperature of 0.932 that is applied" in card.text(
-        calibrated(trained), "x"
-    )
-    trained.config.data.name = "synthetic_faces/balanced"
-    text = card.text(trained, "x")
+def test_the_card_says_what_was_calibrated_and_drawn(trained):
+    text = card.model_card(calibrated(trained), "x")
+    assert "with the temperature of 0.932 that is applied" in text
+    config = trained.config.copy_and_resolve_references()
+    config.data.name = "synthetic_faces/balanced"
+    description = trained.description | {"config": config.to_dict()}
+    drawn = dataclasses.replace(trained, description=description)
+    text = card.model_card(drawn, "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
 
 
-def test_the_card_says_how_it_does_on_worse_images_and_for_groups():
-    trained = Trained.load("fer2013")
-    text = card.text(trained, "x")
-    assert "covered): not measured." in text and "people**: not measured." in text
+def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
     worse = {"noise": [0.5, 0.25], "low light": [0.3, 0.15]}
-    trained.evaluation["robustness"] = robustness.summary(worse, 0.6)
     rng, labels = np.random.default_rng(0), np.arange(130) % 7
     logits = rng.normal(size=(130, 7)) + 3 * np.eye(7)[labels]
     people = np.repeat([0, 1, 2], [60, 60, 10])
     grouping = Grouping("age", ("young", "old", "oldest"), people)
-    found = groups.summary([grouping], logits, labels, trained.class_names)
-    trained.evaluation["groups"] = found
-    text = card.text(trained, "x")
+    of_people = groups.summary([grouping], logits, labels, trained.class_names)
+    measured = {"robustness": robustness.summary(worse, 0.6), "groups": of_people}
+    evaluation = trained.evaluation | measured
+    description = trained.description | {"evaluation": evaluation}
+    text = card.model_card(dataclasses.replace(trained, description=description), "x")
     assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
     assert "| low light | 30.0 | 15.0 |" in text
-    young, _, oldest = found["columns"][0]["groups"]
+    young, _, oldest = of_people["columns"][0]["groups"]
     assert f"| age | young | 60 | {100 * young['accuracy']:.1f} | " in text
     assert f"| age | oldest * | 10 | {100 * oldest['accuracy']:.1f} | " in text
     assert f"- age: * Fewer than {groups.SMALL} images" in text
-    assert found["columns"][0]["gap"]["sentence"] in text
+    assert of_people["columns"][0]["gap"]["sentence"] in text
     assert "not measured" not in text
 
 

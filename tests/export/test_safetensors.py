@@ -33,21 +33,24 @@ def run(capsys, tmp_path):
     return run
 
 
+METRICS = "metrics.json"
+
+
 @pytest.fixture
 def workdir(tmp_path):
     return saved.run(tmp_path / "run", 5)
 
 
 def evaluated(workdir, of=None, **changes):
+    """Leaves an evaluation of the run, or of another one, in its workdir."""
     counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
-    measured = {"dataset": "toy", "split": "test", "examples": 9}
-    measured |= {
-        "metrics": counts.metrics(),
-        "intervals": {"accuracy": [0.1, 0.9]},
-        "per_class": [],
+    measured = {
+        **{"dataset": "toy", "split": "test", "examples": 9},
+        **{"metrics": counts.metrics(), "intervals": {"accuracy": [0.1, 0.9]}},
+        **{"per_class": [], "confusion": counts.confusion.tolist()},
+        "calibrated": {"temperature": 1.5},
     }
-    measured |= {"confusion": counts.confusion.tolist()}
-    measured |= {"calibrated": {"temperature": 1.5}} | changes
+    measured |= changes
     saved.evaluated(workdir, of, **measured)
     return measured
 
@@ -59,10 +62,10 @@ def test_it_loads_as_the_run_does(workdir, tmp_path, run):
     out = tmp_path / "out"
     assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in told
     assert {path.name for path in out.iterdir()} == {"labels.txt", "model.safetensors"}
-    wanted, before, _ = checkpoint.load_variables(workdir)
+    variables, before, _ = checkpoint.load_variables(workdir)
     for path in (out, out / "model.safetensors"):
-        found, description, step = checkpoint.load_variables(path)
-        weights.assert_equal(found, wanted)
+        restored, description, step = checkpoint.load_variables(path)
+        weights.assert_equal(restored, variables)
         assert step == 5 and description["chosen"] == "newest"
         assert {**before, **description} == description
     assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
@@ -103,24 +106,23 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     assert status == 1 and "divided already" in error
 
 
-@pytest.mark.parametrize(
-    "evaluation", ["none", "of another network", "no held-out", "not of qcs_jax"]
-)
-def test_no_temperature(workdir, tmp_path, run, evaluation):
-    reason = "has no temperature: evaluate its run"
-    if evaluation == "of another network":
-        evaluated(workdir, saved.run(tmp_path / "other", 6), step=5)
-        reason = (
-            f"has no temperature ({workdir / 'metrics.json'} is about other weights"
-        )
-    elif evaluation == "no held-out":
-        evaluated(workdir, calibrated=None)
-    elif evaluation == "not of qcs_jax":
-        (workdir / "metrics.json").write_text('{"step": 5, "fingerprint": null}')
-        reason = "or of a version that did not say about which: evaluate again"
-    status, _, error = run(workdir, "--calibrate")
-    assert status == 1 and reason in error
-    assert not (tmp_path / "out").exists()
+def test_no_temperature(workdir, tmp_path, run):
+    other = saved.run(tmp_path / "other", 6)
+    about = "is about other weights, or of a version that did not say about which"
+    for leave, doubt in (
+        (lambda: None, ""),
+        (lambda: evaluated(workdir, calibrated=None), ""),
+        (lambda: evaluated(workdir, other, step=5), f" ({METRICS} {about}"),
+        (
+            lambda: (workdir / METRICS).write_text('{"step": 5, "fingerprint": null}'),
+            f" ({METRICS} {about}",
+        ),
+    ):
+        leave()
+        status, _, error = run(workdir, "--calibrate")
+        assert status == 1 and not (tmp_path / "out").exists()
+        error = error.replace(f"{workdir}/", "")
+        assert f"has no temperature{doubt or ': evaluate its run'}" in error
 
 
 def test_a_file_takes_nothing_over_from_a_run_of_its_name(

@@ -1,5 +1,6 @@
 """`--format=web`, as far as it goes without ONNX and without a browser."""
 
+import itertools
 import json
 import pathlib
 import re
@@ -11,7 +12,7 @@ import saved
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.export import onnx, web
-from qcs_jax.export.served import Served
+from qcs_jax.export.served import Options, Served
 from qcs_jax.system.errors import UserError
 
 
@@ -30,21 +31,23 @@ def package(tmp_path):
 def write(monkeypatch, tmp_path):
     """Writes the page of a network that is not in it."""
     monkeypatch.setattr(onnx, "check_installed", lambda: None)
-    monkeypatch.setattr(onnx, "write", lambda served, folder, quantize: None)
+    monkeypatch.setattr(onnx, "write", lambda served, folder, options: None)
+    folders = (tmp_path / f"page{i}" for i in itertools.count())
 
-    def write(name="fer2013", **options):
-        folder = tmp_path / "page"
+    def write(runtime=None, name="fer2013"):
+        folder = next(folders)
         folder.mkdir()
         trained = Trained.load(name, branch="base")
-        web.write(Served.of(trained), folder, trained=trained, name="faces", **options)
+        options = Options(trained=trained, name="faces", runtime=runtime)
+        web.write(Served.of(trained), folder, options)
+        assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
         return folder
 
     return write
 
 
 def test_a_folder_that_is_all_that_is_needed(write, package):
-    folder = write(runtime=package)
-    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
+    folder = write(package)
     assert (folder / "face_detector.onnx").stat().st_size > 1e6
     said = json.loads((folder / "model.json").read_text())
     trained = Trained.load("fer2013", branch="base")
@@ -63,25 +66,19 @@ def test_a_folder_that_is_all_that_is_needed(write, package):
     assert all((folder / name).is_file() for name in asked - {"model.onnx"})
 
 
-def test_dist_alone_will_do(write, package):
-    folder = write(runtime=package / "dist")
-    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
-
-
-def test_what_is_known_of_a_network_that_was_not_measured(write, package, tmp_path):
-    folder = write(saved.run(tmp_path / "run", 0), runtime=package)
+def test_dist_alone_will_do_and_nothing_was_measured(write, package, tmp_path):
+    folder = write(package / "dist", saved.run(tmp_path / "run", 0))
     said = json.loads((folder / "model.json").read_text())
     assert said["about"].endswith("trained on toy; how good it is was not measured")
 
 
-def test_another_version_or_another_folder(write, package, tmp_path):
+def test_another_version_or_another_folder(write, package):
     (package / "dist" / web._RUNTIME[0]).unlink()
     with pytest.raises(UserError, match=f"dist has no {web._RUNTIME[0]}: give the fol"):
-        write(runtime=package)
+        write(package)
     (package / "package.json").write_text(json.dumps({"version": "1.0.0"}))
-    (tmp_path / "page").rename(tmp_path / "before")
-    with pytest.raises(UserError, match="is version 1.0.0: the page is made for"):
-        write(runtime=package)
+    with pytest.raises(UserError, match="is another version: give .* 1.30.0"):
+        write(package)
 
 
 def test_npm_fetches_it(write, package, monkeypatch):
@@ -93,15 +90,13 @@ def test_npm_fetches_it(write, package, monkeypatch):
 
     monkeypatch.setattr(web.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(web.subprocess, "run", npm)
-    folder = write()
-    assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
+    write()
 
 
-def test_without_npm_and_without_a_connection(write, tmp_path, monkeypatch):
+def test_without_npm_and_without_a_connection(write, monkeypatch):
     monkeypatch.setattr(web.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match=r"install npm, or give --runtime=FOLDER"):
         write()
-    (tmp_path / "page").rename(tmp_path / "before")
     monkeypatch.setattr(web.shutil, "which", lambda name: "npm")
     failed = subprocess.CompletedProcess("npm", 1, "", "npm error ENOTFOUND\nmore")
     monkeypatch.setattr(web.subprocess, "run", lambda *args, **options: failed)

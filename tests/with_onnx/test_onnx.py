@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -16,7 +17,7 @@ import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, onnx
-from qcs_jax.export.served import Served
+from qcs_jax.export.served import Options, Served
 from qcs_jax.images.decode import decode
 
 onnx_package = pytest.importorskip("onnx", reason=f"ONNX: {onnx.INSTALL}")
@@ -37,9 +38,15 @@ def classifier():
 
 
 @pytest.fixture(scope="module")
-def folder(classifier, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("onnx")
-    onnx.write(Served.of(classifier), folder)
+def served(classifier):
+    return Served.of(classifier)
+
+
+@pytest.fixture(scope="module")
+def folder(served, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("onnx") / os.fsdecode(b"caf\xe9")  # no text
+    folder.mkdir()
+    onnx.write(served, folder)
     return folder
 
 
@@ -53,13 +60,13 @@ def test_any_number_of_faces(classifier, folder):
     assert (folder / "labels.txt").read_text().split() == NAMES
 
 
-@pytest.mark.parametrize("quantize", ["none", "int8"])
-def test_a_folder_whose_name_is_no_text(classifier, tmp_path, quantize):
-    folder = tmp_path / os.fsdecode(b"caf\xe9")
-    folder.mkdir()
-    faces = small.pixels(2, 36, 36, 3)
-    onnx.write(Served.of(classifier), folder, quantize=quantize, examples=faces)
-    assert onnx.load(folder)(faces)["logits"].shape == (2, 3)
+def session_of(folder):
+    return ort.InferenceSession((folder / "model.onnx").read_bytes())
+
+
+def metadata_of(folder):
+    texts = session_of(folder).get_modelmeta().custom_metadata_map
+    return {name: json.loads(text) for name, text in texts.items()}
 
 
 def test_without_preprocessing(classifier, tmp_path):
@@ -67,82 +74,53 @@ def test_without_preprocessing(classifier, tmp_path):
     images = small.images(3, 32, 32, 3)
     outputs = onnx.load(tmp_path)(images)
     np.testing.assert_allclose(outputs["logits"], classifier.logits(images), atol=1e-5)
-    preprocessing = _metadata(tmp_path)["preprocessing"]
-    assert json.loads(preprocessing)["inside"] is False
-
-
-def _metadata(folder):
-    session = ort.InferenceSession(folder / "model.onnx")
-    return session.get_modelmeta().custom_metadata_map
+    assert metadata_of(tmp_path)["preprocessing"]["inside"] is False
 
 
 def test_what_it_says_about_itself(folder):
-    model = onnx_package.load(folder / "model.onnx")
+    data = (folder / "model.onnx").read_bytes()
+    model = onnx_package.load_from_string(data)
     assert [(x.domain, x.version) for x in model.opset_import] == [("", 17)]
-    session = ort.InferenceSession(folder / "model.onnx")
+    session = session_of(folder)
     (images,) = session.get_inputs()
     assert (images.name, images.type) == ("images", "tensor(uint8)")
     assert images.shape == ["b", 36, 36, 3]
     outputs = {x.name: (x.type, x.shape) for x in session.get_outputs()}
-    assert outputs == {
-        "logits": ("tensor(float)", ["b", 3]),
-        "probabilities": ("tensor(float)", ["b", 3]),
-    }
-    said = _metadata(folder)
-    assert json.loads(said["class_names"]) == NAMES
-    assert json.loads(said["preprocessing"]) == {
-        "color": "RGB",
-        "resize": 36,
-        "crop": 32,
-        "inside": True,
-    }
-    data = (folder / "model.onnx").read_bytes()
+    scores = "tensor(float)", ["b", 3]
+    assert outputs == {"logits": scores, "probabilities": scores}
+    preprocessing = {"color": "RGB", "resize": 36, "crop": 32, "inside": True}
+    expected = {"class_names": NAMES, "preprocessing": preprocessing}
+    assert metadata_of(folder) == expected
     assert str(ROOT).encode() not in data and sys.prefix.encode() not in data
 
 
-def test_float16_is_how_weights_are_stored(classifier, tmp_path):
-    served = Served.of(classifier)
-    onnx.write(served, tmp_path, quantize="float16")
-    large = [x for x in _initializers(tmp_path) if x.size >= 64]
+def initializers(model):
+    return [onnx_package.numpy_helper.to_array(x) for x in model.graph.initializer]
+
+
+def test_float16_is_how_weights_are_stored(served, tmp_path):
+    onnx.write(served, tmp_path, Options("float16"))
+    model = onnx_package.load(tmp_path / "model.onnx")
+    large = [x for x in initializers(model) if x.size >= 64]
     kinds = {x.dtype for x in large if x.dtype.kind == "f"}
     assert kinds == {np.dtype(np.float16)}
     difference = check.largest_difference(served, onnx.load(tmp_path), 0.02)
     assert difference > 1e-5  # something is rounded
 
 
-def _initializers(folder):
-    model = onnx_package.load(folder / "model.onnx")
-    return [onnx_package.numpy_helper.to_array(x) for x in model.graph.initializer]
-
-
-def test_int8_computes_in_8_bits(classifier, tmp_path):
-    served = Served.of(classifier)
+def test_int8_computes_in_8_bits_with_ranges_of_the_examples(served, tmp_path):
     examples = small.pixels(40, 36, 36, 3, seed=1)
-    onnx.write(served, tmp_path, quantize="int8", examples=examples)
+    onnx.write(served, tmp_path, Options("int8", examples=examples))
     difference = check.largest_difference(served, onnx.load(tmp_path), 0.3)
     assert difference > 1e-4
     model = onnx_package.load(tmp_path / "model.onnx")
-    kinds = [node.op_type for node in model.graph.node]
-    assert "QuantizeLinear" in kinds
-    assert sum(x.dtype == np.int8 and x.ndim == 4 for x in _initializers(tmp_path)) > 5
+    assert "QuantizeLinear" in [node.op_type for node in model.graph.node]
+    assert sum(x.dtype == np.int8 and x.ndim == 4 for x in initializers(model)) > 5
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "labels.txt"}
-
-
-def test_ranges_of_int8_are_those_of_the_examples(classifier, tmp_path):
-    """Black examples show nothing of what faces need."""
-    served = Served.of(classifier)
-    black = np.zeros((8, 36, 36, 3), np.uint8)
-    onnx.write(served, tmp_path, quantize="int8", examples=black)
+    # Black examples show nothing of what faces need.
+    onnx.write(served, tmp_path, Options("int8", examples=examples[:8] * 0))
     with pytest.raises(check.ExportError, match="not the network"):
         check.largest_difference(served, onnx.load(tmp_path), 0.3)
-
-
-@pytest.mark.parametrize("name", ["fer2013"])
-def test_a_trained_network(name, tmp_path):
-    trained = Trained.load(name, branch="base")
-    network = Served.of(trained, folded=False)
-    onnx.write(Served.of(trained), tmp_path)
-    assert check.largest_difference(network, onnx.load(tmp_path), 2e-5) < 1e-5
 
 
 def test_command(tmp_path, monkeypatch, capsys):
@@ -163,30 +141,30 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 
 def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):
+    """Of a trained network, whose batch normalisation it has folded."""
     monkeypatch.setattr(check, "BATCHES", (2,))
-    argv = ["--checkpoint=fer2013", "--format=hub", f"--out={tmp_path / 'out'}"]
+    out = tmp_path / "out"
+    argv = ["--checkpoint=fer2013", "--format=hub", f"--out={out}"]
     assert command.main(argv) == 0
     assert "note" not in capsys.readouterr().out
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+    assert {path.name for path in out.iterdir()} == {
         *("README.md", "config.json", "labels.txt", "model.onnx", weights.FILE)
     }
-    faces = small.pixels(2, 48, 48, 3)
-    outputs = onnx.load(tmp_path / "out")(faces)
-    expected = [p.probabilities for p in qcs_jax.load(tmp_path / "out").predict(faces)]
-    np.testing.assert_allclose(outputs["probabilities"], expected, atol=1e-5)
+    network = Served.of(Trained.load(out, branch="base"), folded=False)
+    assert check.largest_difference(network, onnx.load(out), 2e-5) < 1e-5
 
 
-def test_onnx_runtime_alone_serves_it(classifier, folder, tmp_path):
+def test_onnx_runtime_alone_serves_it(served, folder, tmp_path):
     """As the manual shows it."""
     face = tmp_path / "face.jpg"
     small.Image.fromarray(small.pixels(45, 50, 3)).save(face)
-    shown = snippet(MANUAL, "In ONNX Runtime")
-    code = f"""{shown.replace("fer_onnx", str(folder))}
+    shutil.copytree(folder, tmp_path / "fer_onnx")
+    code = f"""{snippet(MANUAL, "In ONNX Runtime")}
 np.save("out.npy", outputs)
 import sys
 assert "jax" not in sys.modules and names == {NAMES}
 """
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    expected = Served.of(classifier).run(decode(face.read_bytes(), 36)[None])
-    found = np.load(tmp_path / "out.npy")
-    np.testing.assert_allclose(found, expected["probabilities"], atol=1e-5)
+    expected = served.run(decode(face.read_bytes(), 36)[None])
+    outputs = np.load(tmp_path / "out.npy")
+    np.testing.assert_allclose(outputs, expected["probabilities"], atol=1e-5)

@@ -14,7 +14,7 @@ from manuals import snippet
 import qcs_jax
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, savedmodel, tflite
-from qcs_jax.export.served import Served
+from qcs_jax.export.served import Options, Served
 from qcs_jax.images.decode import decode
 
 tf = pytest.importorskip(
@@ -32,9 +32,14 @@ def classifier():
 
 
 @pytest.fixture(scope="module")
-def saved(classifier, tmp_path_factory):
+def served(classifier):
+    return Served.of(classifier)
+
+
+@pytest.fixture(scope="module")
+def saved(served, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved")
-    savedmodel.write(Served.of(classifier), folder)
+    savedmodel.write(served, folder)
     return folder
 
 
@@ -61,10 +66,8 @@ def test_what_a_savedmodel_says_about_itself(classifier, saved):
     assert inputs["images"].shape.as_list() == [None, 36, 36, 3]
     assert inputs["images"].dtype == tf.uint8
     outputs = signature.structured_outputs
-    assert {name: x.shape.as_list() for name, x in outputs.items()} == {
-        "logits": [None, 3],
-        "probabilities": [None, 3],
-    }
+    shapes = {name: x.shape.as_list() for name, x in outputs.items()}
+    assert shapes == {"logits": [None, 3], "probabilities": [None, 3]}
     assert [name.decode() for name in module.class_names.numpy()] == NAMES
     labels = pathlib.Path(module.labels.asset_path.numpy().decode())
     assert labels == saved / "assets" / "labels.txt"
@@ -82,7 +85,7 @@ def test_weights_are_variables(classifier, saved):
     assert str(ROOT).encode() not in graph  # nor where it was made
 
 
-def test_tensorflow_alone_serves_it(classifier, saved, tmp_path):
+def test_tensorflow_alone_serves_it(served, saved, tmp_path):
     """As the manual shows it, without the flags that `qcs_jax` sets for XLA."""
     face = tmp_path / "face.jpg"
     small.Image.fromarray(small.pixels(45, 50, 3)).save(face)
@@ -96,22 +99,22 @@ assert "qcs_jax" not in sys.modules  # TensorFlow itself looks for JAX
     argv = [sys.executable, "-c", code]
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
     subprocess.run(argv, cwd=tmp_path, env=environment, check=True)
-    expected = Served.of(classifier).run(decode(face.read_bytes(), 36)[None])["logits"]
+    expected = served.run(decode(face.read_bytes(), 36)[None])["logits"]
     np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-5)
 
 
-def test_a_session_serves_it(classifier, saved):
+def test_a_session_serves_it(served, saved):
     """TensorFlow Serving runs graphs in sessions, and finds names in the signature."""
     faces = small.pixels(2, 36, 36, 3)
     with tf.compat.v1.Session(graph=tf.Graph()) as session:
         model = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(saved))
         signature = model.signature_def["serving_default"]
         outputs = {name: x.name for name, x in signature.outputs.items()}
-        found = session.run(outputs, {signature.inputs["images"].name: faces})
-    expected = Served.of(classifier).run(faces)
-    assert found.keys() == expected.keys()
+        actual = session.run(outputs, {signature.inputs["images"].name: faces})
+    expected = served.run(faces)
+    assert actual.keys() == expected.keys()
     for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=1e-5)
+        np.testing.assert_allclose(actual[name], value, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +122,7 @@ def test_a_session_serves_it(classifier, saved):
 )
 def test_tflite(classifier, tmp_path, quantize, tolerance):
     served = Served.of(classifier, preprocess=quantize != "float16")
-    tflite.write(served, tmp_path, quantize=quantize)
+    tflite.write(served, tmp_path, Options(quantize))
     difference = check.largest_difference(served, tflite.load(tmp_path), tolerance)
     # Something is quantised: the difference is not that of rounding in float32.
     assert (difference < 1e-5) == (quantize == "none")
@@ -127,43 +130,39 @@ def test_tflite(classifier, tmp_path, quantize, tolerance):
     assert {path.name for path in tmp_path.iterdir()} == {"model.tflite", "labels.txt"}
 
 
-def test_tflite_has_a_named_signature_and_built_in_operations(classifier, tmp_path):
-    tflite.write(Served.of(classifier), tmp_path)
+def test_tflite_has_a_named_signature_and_built_in_operations(served, tmp_path):
+    tflite.write(served, tmp_path)
+    built_in = tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     with pytest.warns(UserWarning, match="tf.lite.Interpreter is deprecated"):
         # Operations that are not built in would make this fail.
         interpreter = tf.lite.Interpreter(
-            str(tmp_path / "model.tflite"),
-            experimental_op_resolver_type=(
-                tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-            ),
+            str(tmp_path / "model.tflite"), experimental_op_resolver_type=built_in
         )
     interpreter.allocate_tensors()
-    assert interpreter.get_signature_list() == {
-        "serving_default": {
-            "inputs": ["images"],
-            "outputs": ["logits", "probabilities"],
-        }
-    }
+    ends = {"inputs": ["images"], "outputs": ["logits", "probabilities"]}
+    assert interpreter.get_signature_list() == {"serving_default": ends}
 
 
-@pytest.mark.parametrize("format", ["savedmodel", "tflite"])
-def test_command(tmp_path, monkeypatch, capsys, format):
+@pytest.mark.parametrize("flags", ["savedmodel", "tflite", "tflite --quantize=int8"])
+def test_command(served, tmp_path, monkeypatch, capsys, flags):
     monkeypatch.setattr(check, "BATCHES", (2,))
-    monkeypatch.setattr(command, "_read", lambda args: small.trained())
-    argv = ["--checkpoint=run", f"--format={format}", f"--out={tmp_path / 'out'}"]
-    assert command.main(argv) == 0
-    told, error = capsys.readouterr()
+    monkeypatch.setattr(command, "read_trained", lambda *_, **flags: small.trained())
+    argv = f"--checkpoint=run --format={flags}".split()
+    out = tmp_path / "out"
+    assert command.main([*argv, f"--out={out}"]) == 0
+    told = capsys.readouterr().out
     assert "2 random images" in told and "wrote" in told
-
-    write = savedmodel.write
-    other = Served.of(small.classifier(seed=1))
+    if "int8" in flags:
+        assert "(allowed 5.0e-01)" in told
+        tflite.write(served, tmp_path)
+        sizes = [(path / "model.tflite").stat().st_size for path in (out, tmp_path)]
+        assert sizes[0] < sizes[1]
+        return
+    write, other = savedmodel.write, Served.of(small.classifier(seed=1))
     monkeypatch.setattr(
-        savedmodel,
-        "write",
-        lambda _, folder, **options: write(other, folder, **options),
+        savedmodel, "write", lambda _, *rest, **batch: write(other, *rest, **batch)
     )
-    argv[-1] += "2"
-    assert command.main(argv) == 1
+    assert command.main([*argv, f"--out={out}2"]) == 1
     assert "error: the exported model is not the network" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
@@ -172,11 +171,9 @@ def test_command(tmp_path, monkeypatch, capsys, format):
 def test_screen_is_free_of_noise(tmp_path, format):
     """TensorFlow greets, and its converter and interpreter talk, in a fresh process."""
     hidden = ("TF_CPP", "TF_ENABLE", "JAX_NUMPY")
+    argv = f"--checkpoint=fer2013 --format={format} --out={tmp_path / 'out'}".split()
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "qcs_jax.export", "--checkpoint=fer2013"),
-            *(f"--format={format}", f"--out={tmp_path / 'out'}"),
-        ],
+        [sys.executable, "-m", "qcs_jax.export", *argv],
         cwd=ROOT,
         env={k: v for k, v in os.environ.items() if not k.startswith(hidden)},
         capture_output=True,
@@ -184,15 +181,3 @@ def test_screen_is_free_of_noise(tmp_path, format):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[-1].startswith(f"wrote {tmp_path / 'out'}, ")
-
-
-def test_quantized_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(check, "BATCHES", (2,))
-    monkeypatch.setattr(command, "_read", lambda args: small.trained())
-    out = tmp_path / "out"
-    argv = ["--checkpoint=run", "--format=tflite", "--quantize=int8", f"--out={out}"]
-    assert command.main(argv) == 0
-    assert "(allowed 5.0e-01)" in capsys.readouterr().out
-    smaller = (out / "model.tflite").stat().st_size
-    tflite.write(Served.of(small.classifier()), tmp_path)
-    assert smaller < (tmp_path / "model.tflite").stat().st_size

@@ -25,41 +25,43 @@ class RecorderMeter:
         self.epoch_losses = np.zeros((3, 2), np.float32)
 
 
-def save_as_published(path, state_dict, monkeypatch):
-    """As the training script: data-parallel names, recorders of `__main__` beside."""
-    monkeypatch.setattr(RecorderMeter, "__module__", "__main__")
-    monkeypatch.setattr(
-        sys.modules["__main__"], "RecorderMeter", RecorderMeter, raising=False
-    )
+def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, capsys):
+    """As does the file of weights, which torch reads, too: names and bits are the same.
+
+    The file is as the training script writes it: data-parallel names, and recorders.
+    """
+    state_dict, golden = published.state_dict("qcs_7"), published.read("qcs_7")
     tensors = collections.OrderedDict(
         (f"module.{key}", torch.from_numpy(np.asarray(array)))
         for key, array in state_dict.items()
     )
-    saved = {"epoch": 7, "state_dict": tensors, "best_acc": torch.tensor(92.5)}
-    torch.save(
-        {**saved, "recorder": RecorderMeter(), "recorder1": RecorderMeter()}, path
-    )
-
-
-def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, capsys):
-    golden = published.read("qcs_7")
-    save_as_published(
-        tmp_path / "model_best.pth", published.state_dict("qcs_7"), monkeypatch
-    )
-    out = tmp_path / "out"
-    assert command.main([str(tmp_path / "model_best.pth"), f"--out={out}"]) == 0
+    main = sys.modules["__main__"]
+    monkeypatch.setattr(RecorderMeter, "__module__", "__main__")
+    monkeypatch.setattr(main, "RecorderMeter", RecorderMeter, raising=False)
+    recorders = {"recorder": RecorderMeter(), "recorder1": RecorderMeter()}
+    best = {"epoch": 7, "state_dict": tensors, "best_acc": torch.tensor(92.5)}
+    torch.save({**best, **recorders}, tmp_path / "model_best.pth")
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert command.main([str(tmp_path / "model_best.pth"), f"--out={run}"]) == 0
     told = capsys.readouterr().out
     assert "qcs, published size, 7 classes" in told
     assert "66,810,513 parameters, 40,700,039 of the base branch" in told
     assert "79 arrays, 16,063,606 parameters" in told
+    monkeypatch.setattr(check, "BATCHES", (1,))
+    argv = [f"--checkpoint={run}", "--format=safetensors", "--whole", f"--out={out}"]
+    assert export.main(argv) == 0
+    safetensors_torch = pytest.importorskip("safetensors.torch")
+    exported = safetensors_torch.load_file(out / "model.safetensors")
+    assert exported.keys() < state_dict.keys()
+    for key, tensor in exported.items():
+        np.testing.assert_array_equal(tensor.numpy(), state_dict[key])
 
     branches, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
-    classifier = qcs_jax.load(out)
-    images = branches.reshape(-1, 224, 224, 3)
-    np.testing.assert_allclose(
-        classifier.logits(images), golden["eval_base_logits"], atol=2e-5
-    )
-    variables, _, _ = checkpoint.load_variables(out)
+    images, expected = branches.reshape(-1, 224, 224, 3), golden["eval_base_logits"]
+    for path in (run, out):
+        logits = qcs_jax.load(path).logits(images)
+        np.testing.assert_allclose(logits, expected, atol=2e-5)
+    variables, _, _ = checkpoint.load_variables(run)
     interact = jax.jit(lambda v, x: models.create("qcs").apply(v, x, method="interact"))
     both = np.concatenate(interact(variables, branches))
     np.testing.assert_allclose(both, golden["eval_all_logits"], atol=2e-5)
@@ -93,25 +95,3 @@ def test_a_module_loads_it_strictly(tmp_path):
     target.load_state_dict(torch.load(tmp_path / "x.pth", weights_only=True))
     for key, tensor in target.state_dict().items():
         assert torch.equal(tensor, source.state_dict()[key])
-
-
-def test_torch_reads_the_file_of_weights_that_jax_reads(tmp_path, monkeypatch, capsys):
-    """Names, layouts and values are those of the published checkpoint, to the bit."""
-    wanted = published.state_dict("qcs_7")
-    save_as_published(tmp_path / "model_best.pth", wanted, monkeypatch)
-    run = tmp_path / "run"
-    assert command.main([str(tmp_path / "model_best.pth"), f"--out={run}"]) == 0
-    argv = [f"--checkpoint={run}", "--format=safetensors", "--whole"]
-    monkeypatch.setattr(check, "BATCHES", (1,))
-    assert export.main([*argv, f"--out={tmp_path / 'out'}"]) == 0
-    safetensors_torch = pytest.importorskip("safetensors.torch")
-    found = safetensors_torch.load_file(tmp_path / "out" / "model.safetensors")
-    assert found.keys() < wanted.keys()
-    for key, tensor in found.items():
-        np.testing.assert_array_equal(tensor.numpy(), wanted[key])
-    # What is missing no image passes through: the logits are the published ones.
-    golden = published.read("qcs_7")
-    branches, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
-    classifier = qcs_jax.load(tmp_path / "out")
-    logits = classifier.logits(branches.reshape(-1, 224, 224, 3))
-    np.testing.assert_allclose(logits, golden["eval_base_logits"], atol=2e-5)

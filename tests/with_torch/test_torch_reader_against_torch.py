@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qcs_jax.convert.reader import CheckpointFormatError, load_pth
+from qcs_jax.convert.reader import CheckpointFormatError, load_pth, state_dict_of
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch: pip install torch")
 
@@ -66,15 +66,7 @@ def random_content(generator: random.Random, depth: int = 3) -> Any:
     if kind < 3:
         return random_tensor(generator)
     if kind == 3:
-        others = (
-            None,
-            True,
-            3,
-            -(2**70),
-            0.5,
-            "text \u00e9",
-            torch.Size([2, 3]),
-        )
+        others = None, True, 3, -(2**70), 0.5, "text \u00e9", torch.Size([2, 3])
         return generator.choice(others)
     children = [random_content(generator, depth - 1) for _ in range(4)]
     children += generator.sample(children, 1)  # One tensor in two places.
@@ -109,7 +101,7 @@ def assert_same(actual: Any, expected: Any) -> None:
 
 
 @BOTH_FORMATS
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_agrees_with_torch(tmp_path: Path, seed: int, is_zip: bool) -> None:
     generator = random.Random(seed)
     torch.manual_seed(seed)
@@ -170,7 +162,7 @@ OTHERS = {
 def test_other_tensors_are_refused(tmp_path: Path, kind: str, is_zip: bool) -> None:
     path = save({"a": OTHERS[kind]()}, tmp_path / "other.pth", is_zip)
     with pytest.raises(CheckpointFormatError, match="Save the weights in PyTorch"):
-        load_pth(path)
+        state_dict_of(load_pth(path))
 
 
 def test_missing_checksums_are_explained(tmp_path: Path) -> None:

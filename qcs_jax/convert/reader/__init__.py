@@ -21,7 +21,7 @@ from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError,
 from qcs_jax.convert.reader.pickle_machine import Stub
 from qcs_jax.convert.reader.tensors import ByteLimit
 
-__all__ = ["CheckpointFormatError", "Stub", "load_pth", "state_dict_of"]
+__all__ = ["CheckpointFormatError", "Stub", "load_pth", "shorten", "state_dict_of"]
 
 # How files that are often taken for a checkpoint begin, and what to do with them.
 _WRONG_STARTS: tuple[tuple[bytes, str, str], ...] = (
@@ -98,12 +98,6 @@ def _refuse_other_formats(start: bytes, size: int) -> None:
             raise CheckpointFormatError(problem, remedy)
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
         raise CheckpointFormatError("it is a safetensors file", SAVE)
-    if start[257:262] == b"ustar":
-        raise CheckpointFormatError(
-            "it is a tar archive",
-            "Unpack it; if it is a checkpoint of torch < 0.1.10, load and save it with"
-            " a newer PyTorch",
-        )
 
 
 def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
@@ -119,42 +113,42 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
     Raises:
       CheckpointFormatError: if there is none, listing the keys that were found.
     """
-    entries = checkpoint if isinstance(checkpoint, Mapping) else {}
-    inner = {f"its {key!r} entry": entries.get(key) for key in _ENTRIES}
-    for what, candidate in {"the checkpoint": checkpoint, **inner}.items():
-        if isinstance(candidate, Stub):
-            raise CheckpointFormatError(
-                f"{what} is a pickled {candidate.qualified_name} object, and reading it"
-                " would mean to run its class",
-                SAVE,
-            )
-        if not isinstance(candidate, Mapping):
-            continue
-        others = {
-            name: value
-            for name, value in candidate.items()
-            if not (isinstance(name, str) and isinstance(value, np.ndarray))
-        }
-        if candidate and not others:
-            return dict(candidate)
-        if candidate is not checkpoint:
-            problem = f"{what} must name arrays only, found {_listed(others)}"
-            raise CheckpointFormatError(problem, SAVE)
-    if not isinstance(checkpoint, Mapping):
-        kind = type(checkpoint).__name__
-        raise CheckpointFormatError(f"the checkpoint is a {kind}, not a dict", SAVE)
-    raise CheckpointFormatError(
-        "the checkpoint holds no state_dict: expected arrays, or a dict of arrays under"
-        f" 'state_dict', 'model_state_dict' or 'model', found {_listed(checkpoint)}",
-        f"{SAVE}, or pass the right entry",
-    )
+    what, candidate = "the checkpoint", checkpoint
+    for key in _ENTRIES:
+        entry = checkpoint.get(key) if isinstance(checkpoint, Mapping) else None
+        if isinstance(entry, (Mapping, Stub)):
+            what, candidate = f"its {key!r} entry", entry
+            break
+    if isinstance(candidate, Stub):
+        raise CheckpointFormatError(
+            f"{what} is a pickled {candidate.qualified_name} object, and reading it"
+            " would mean to run its class",
+            SAVE,
+        )
+    if not isinstance(candidate, Mapping):
+        kind = type(candidate).__name__
+        raise CheckpointFormatError(f"{what} is a {kind}, not a dict", SAVE)
+    others = {
+        name: value
+        for name, value in candidate.items()
+        if not (isinstance(name, str) and isinstance(value, np.ndarray))
+    }
+    if others or not candidate:
+        raise CheckpointFormatError(
+            f"{what} is no state_dict: expected arrays, or a dict of arrays under"
+            f" 'state_dict', 'model_state_dict' or 'model', found {_listed(others)}",
+            f"{SAVE}, or pass the right entry",
+        )
+    return dict(candidate)
 
 
 def _listed(mapping: Mapping[Any, Any], limit: int = 20) -> str:
     """Describes the entries without printing what a file may have made endless."""
-    shown = [
-        f"{shorten(key) if isinstance(key, str) else '?'} ({type(value).__name__})"
-        for key, value in list(mapping.items())[:limit]
-    ]
+    shown = []
+    for key, value in list(mapping.items())[:limit]:
+        name = shorten(key) if isinstance(key, str) else "?"
+        is_stub = isinstance(value, Stub)
+        kind = value.qualified_name if is_stub else type(value).__name__
+        shown.append(f"{name} ({kind})")
     more = len(mapping) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "") or "nothing"

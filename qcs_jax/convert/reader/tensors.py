@@ -8,15 +8,14 @@ before NumPy sees them: `as_strided` believes whatever it is told.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from qcs_jax.convert.reader.errors import CheckpointFormatError
-from qcs_jax.convert.reader.pickle_machine import Function, Functions, Stub, safe_dict
+from qcs_jax.convert.reader.pickle_machine import Functions, Stub, safe_dict
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
 
@@ -41,13 +40,6 @@ _STORAGE_DTYPES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-
-# Tensors without plain storage: torch._utils._rebuild_NAME.
-_UNSUPPORTED = (
-    "device_tensor_from_cpu_tensor device_tensor_from_numpy meta_tensor_no_storage"
-    " nested_tensor qtensor sparse_csr_tensor sparse_tensor tensor_v3 wrapper_subclass"
-    " xla_tensor"
-).split()
 
 
 @dataclasses.dataclass
@@ -136,15 +128,11 @@ class TensorBuilder:
 
     def __post_init__(self) -> None:
         self._storages: dict[str, _Storage] = {}
-        rebuilders: dict[str, Function] = {
-            "tensor": self._tensor,
-            "tensor_v2": self._tensor_v2,
-            "parameter": _first,
-            "parameter_with_state": _first,
-            **{kind: functools.partial(_refuse, kind) for kind in _UNSUPPORTED},
-        }
         self.functions: Functions = {
-            **{("torch._utils", f"_rebuild_{k}"): f for k, f in rebuilders.items()},
+            ("torch._utils", "_rebuild_tensor"): self._tensor,
+            ("torch._utils", "_rebuild_tensor_v2"): self._tensor_v2,
+            ("torch._utils", "_rebuild_parameter"): _first,
+            ("torch._utils", "_rebuild_parameter_with_state"): _first,
             ("torch._tensor", "_rebuild_from_type_v2"): self._from_type,
             ("torch.nn.parameter", "Parameter"): _first,
             ("torch", "Size"): _sequence,
@@ -266,8 +254,3 @@ def _sequence(values: Any = ()) -> tuple[Any, ...]:
 
 def _ordered_dict(pairs: Any = ()) -> dict[Any, Any]:
     return safe_dict(_sequence(pairs))
-
-
-def _refuse(kind: str, *_: Any) -> NoReturn:
-    problem = f"it holds a tensor of kind {kind!r}, which is not supported"
-    raise CheckpointFormatError(problem, _PLAIN)

@@ -6,8 +6,6 @@ The files in `fixtures/torch` were written by `make_fixtures.py`; their tensors 
 
 import pickle
 import random
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -130,7 +128,7 @@ def test_reads_the_published_layout(suffix: str) -> None:
     assert_same(weights["module.weight"], ramp(2, 3))
 
 
-def test_reads_big_endian_files_with_any_root(tmp_path: Path) -> None:
+def test_reads_any_byte_order_under_any_root(tmp_path: Path) -> None:
     def swap(name: str, data: bytes) -> tuple[str, bytes]:
         root, _, record = name.partition("/")
         if record == "byteorder":
@@ -142,8 +140,6 @@ def test_reads_big_endian_files_with_any_root(tmp_path: Path) -> None:
     path = rewrite_zip(FIXTURES / "views.pth", tmp_path / "big.pth", swap)
     assert_same(load_pth(path)["tail"], ramp(4, 6)[1:, 2:])
 
-
-def test_reads_files_without_byte_order(tmp_path: Path) -> None:
     path = rewrite_zip(
         FIXTURES / "state_dict.pth",
         tmp_path / "old.pth",
@@ -153,9 +149,11 @@ def test_reads_files_without_byte_order(tmp_path: Path) -> None:
 
 
 def test_state_dict_may_be_under_other_names() -> None:
-    weights = {"w": np.zeros(2)}
+    weights = {"w": np.zeros(2), "model": np.zeros(1)}
     for key in ("state_dict", "model_state_dict", "model"):
         assert state_dict_of({key: weights, "epoch": 1}) == weights
+    assert state_dict_of(weights) == weights
+    assert state_dict_of({"state_dict": None, "model": weights}) == weights
 
 
 @pytest.mark.parametrize(
@@ -169,20 +167,19 @@ def test_state_dict_may_be_under_other_names() -> None:
         (Stub("nets", "Net"), ["nets.Net", "torch.save(model.state_dict()"]),
         ([np.zeros(1)], ["a list"]),
         ({"x" * 10_000 + str(i): i for i in range(10_000)}, ["and 9980 more"]),
+        ("whole_model.pth", ["linear.Linear", "torch.save(model.state_dict()"]),
+        ("sparse.pth", ["(torch._utils._rebuild_sparse_tensor)", "torch.save(model"]),
     ],
 )
 def test_says_what_is_there_instead_of_a_state_dict(
     checkpoint: object, words: list[str]
 ) -> None:
+    if isinstance(checkpoint, str):
+        checkpoint = load_pth(FIXTURES / checkpoint)
     with pytest.raises(CheckpointFormatError) as error:
         state_dict_of(checkpoint)
     assert all(word in str(error.value) for word in words)
     assert len(str(error.value)) < 4_000
-
-
-def test_whole_model_is_a_stub_with_advice() -> None:
-    with pytest.raises(CheckpointFormatError, match=r"linear\.Linear.*state_dict\(\)"):
-        state_dict_of(load_pth(FIXTURES / "whole_model.pth"))
 
 
 def refused(path: Path, **options: int) -> str:
@@ -196,11 +193,6 @@ def refused(path: Path, **options: int) -> str:
     return message
 
 
-def test_refuses_unsupported_files_of_torch() -> None:
-    assert "sparse" in refused(FIXTURES / "sparse.pth")
-    assert "TorchScript" in refused(FIXTURES / "torchscript.pth")
-
-
 @pytest.mark.parametrize(
     ("content", "word"),
     [
@@ -210,7 +202,6 @@ def test_refuses_unsupported_files_of_torch() -> None:
         (b"<!DOCTYPE html><html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
         (b"\x1f\x8b\x08\0", "gzip"),
-        (bytes(257) + b"ustar\0" + bytes(249), "tar archive"),
         (pickle.dumps({"a": 1}), "no PyTorch checkpoint"),
         (b"abc", "no PyTorch checkpoint"),
     ],
@@ -221,13 +212,11 @@ def test_refuses_other_formats(tmp_path: Path, content: bytes, word: str) -> Non
     assert word in refused(path)
 
 
-def test_refuses_what_is_no_file(tmp_path: Path) -> None:
+def test_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
     assert "Orbax" in refused(tmp_path)
     assert "no such file" in refused(tmp_path / "missing.pth")
     assert "regular file" in refused(Path("/dev/null"))
-
-
-def test_refuses_archives_of_something_else(tmp_path: Path) -> None:
+    assert "TorchScript" in refused(FIXTURES / "torchscript.pth")
     np.savez(tmp_path / "arrays.npz", a=np.zeros(3))
     assert "a.npy" in refused(tmp_path / "arrays.npz")
 
@@ -241,27 +230,19 @@ def test_refuses_compressed_and_ambiguous_records(tmp_path: Path) -> None:
     assert "one name" in refused(target)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_refuses_random_bytes(tmp_path: Path, seed: int) -> None:
-    path = tmp_path / "random.pth"
-    for start in (b"", b"PK\x03\x04"):
-        path.write_bytes(start + random.Random(seed).randbytes(3_000))
-        refused(path)
-
-
-@pytest.mark.parametrize("name", ["state_dict.pth", "state_dict_legacy.pth"])
-def test_refuses_every_truncation(tmp_path: Path, name: str) -> None:
-    content = (FIXTURES / name).read_bytes()
-    path = tmp_path / "short.pth"
-    for length in range(0, len(content), 7):
-        path.write_bytes(content[:length])
-        refused(path)
-
-
-def test_refuses_flipped_bits_in_an_archive(tmp_path: Path) -> None:
+def test_refuses_random_bytes_truncations_and_flipped_bits(tmp_path: Path) -> None:
+    path = tmp_path / "damaged.pth"
+    for seed in range(20):
+        for start in (b"", b"PK\x03\x04"):
+            path.write_bytes(start + random.Random(seed).randbytes(3_000))
+            refused(path)
+    for name in ("state_dict.pth", "state_dict_legacy.pth"):
+        content = bytearray((FIXTURES / name).read_bytes())
+        for length in range(0, len(content), 7):
+            path.write_bytes(content[:length])
+            refused(path)
     content = bytearray((FIXTURES / "state_dict.pth").read_bytes())
     content[content.index(ramp(6).tobytes())] ^= 1
-    path = tmp_path / "flipped.pth"
     path.write_bytes(content)
     assert "CRC" in refused(path)
 
@@ -270,19 +251,3 @@ def test_max_bytes_bounds_the_arrays() -> None:
     path = FIXTURES / "dtypes.pth"
     assert "max_bytes = 1,000" in refused(path, max_bytes=1_000)
     assert load_pth(path, max_bytes=100_000).keys() >= {"bool", "float16"}
-
-
-def test_reads_without_torch() -> None:
-    program = (
-        "import sys; from qcs_jax.convert import reader as t;"
-        f" t.load_pth({str(FIXTURES / 'published.pth')!r});"
-        " sys.exit('torch' in sys.modules)"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
