@@ -31,12 +31,9 @@ def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
         problem = "the zip archive is incomplete or damaged"
         raise CheckpointFormatError(problem) from None
     records = _checked_records(archive, size)
-    order = b"little"
-    if "byteorder" in records:
-        order = _read(archive, records["byteorder"])
-    byte_order = {b"little": "<", b"big": ">"}.get(order)
-    if byte_order is None:
-        raise CheckpointFormatError("its byte order is unknown")
+    order = records.get("byteorder")
+    if order is not None and _read(archive, order) != b"little":
+        raise CheckpointFormatError("its numbers are not little-endian", SAVE)
 
     def read_storage(storage: StorageId) -> bytes:
         record = records.get(f"data/{storage.key}")
@@ -47,7 +44,7 @@ def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
             )
         return _read(archive, record)[: storage.byte_count]
 
-    builder = TensorBuilder(read_storage, byte_order, limit)
+    builder = TensorBuilder(read_storage, limit)
     limit.spend(records["data.pkl"].file_size)
     program = io.BytesIO(_read(archive, records["data.pkl"]))
     return run_pickle(program, builder.functions, builder.persistent_load)
@@ -142,7 +139,7 @@ def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
         file.seek(positions[storage.key])
         return file.read(storage.byte_count)
 
-    builder = TensorBuilder(read_storage, "<", limit)
+    builder = TensorBuilder(read_storage, limit)
     limit.spend(end - start)
     file.seek(start)
     program = io.BytesIO(file.read(end - start))

@@ -90,15 +90,21 @@ class StorageId:
     def parse(cls, identifier: Any) -> StorageId | None:
         """Checks a persistent id; None where it is no storage, but a whole model's.
 
-        It is `("storage", type, key, device, count)`, in legacy files with a view
-        behind it, or `("module", class, file, source)`.
+        It is `("storage", type, key, device, count)`, in legacy files with None behind
+        it (once a view of another storage), or `("module", class, file, source)`.
         """
         match identifier:
             case ("module", Stub(), _, _):
                 return None
-            case ("storage", Stub() as kind, str() as key, _, count, *rest):
-                if len(rest) <= 1 and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
-                    return cls(key, _dtype_of(kind), count)
+            case ("storage", Stub() as kind, str() as key, _, count) | (
+                "storage",
+                Stub() as kind,
+                str() as key,
+                _,
+                count,
+                None,
+            ) if _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
+                return cls(key, _dtype_of(kind), count)
         raise CheckpointFormatError("its pickle names a storage wrongly")
 
 
@@ -116,14 +122,12 @@ class TensorBuilder:
     """The vocabulary of a PyTorch pickle: storages, tensors, and what is around them.
 
     Attributes:
-      read_storage: The container's reader.
-      byte_order: The container's, "<" or ">".
+      read_storage: The container's reader; its bytes are little-endian.
       limit: Pays for the arrays.
       functions: For `run_pickle`: the globals that do something.
     """
 
     read_storage: Callable[[StorageId], bytes]
-    byte_order: str
     limit: ByteLimit
 
     def __post_init__(self) -> None:
@@ -150,8 +154,7 @@ class TensorBuilder:
             self._storages[storage_id.key] = storage
         if storage.id != storage_id:
             raise CheckpointFormatError("two storages have one key")
-        view = identifier[5] if len(identifier) == 6 else None
-        return storage if view is None else _view(storage, view)
+        return storage
 
     def _read(self, storage_id: StorageId) -> np.ndarray:
         is_bfloat16 = storage_id.dtype == _BFLOAT16
@@ -160,11 +163,11 @@ class TensorBuilder:
         if len(data) != storage_id.byte_count:
             raise CheckpointFormatError("it is truncated")
         if is_bfloat16:  # The upper half of a float32.
-            upper = np.frombuffer(data, self.byte_order + "u2").astype(np.uint32)
+            upper = np.frombuffer(data, "<u2").astype(np.uint32)
             return (upper << np.uint32(16)).view(np.float32)
         if storage_id.dtype == "?":  # A bool with another byte than 0 and 1 is no bool.
             return np.frombuffer(data, np.uint8) != 0
-        dtype = np.dtype(self.byte_order + storage_id.dtype)
+        dtype = np.dtype(f"<{storage_id.dtype}")
         return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
 
     def _tensor_v2(self, *arguments: Any) -> np.ndarray:
@@ -219,15 +222,6 @@ def _check_geometry(count: int, offset: Any, size: Any, stride: Any) -> None:
 def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
     """The strides that matter: along an axis of one element any stride is allowed."""
     return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
-
-
-def _view(storage: _Storage, view: Any) -> _Storage:
-    """A part of a storage as one of its own, which legacy files may hold."""
-    match view:
-        case (str(), offset, count) if _is_int64(offset) and _is_int64(count):
-            if offset + count <= len(storage.elements):
-                return _Storage(storage.id, storage.elements[offset:][:count], True)
-    raise CheckpointFormatError("a view reaches beyond its storage")
 
 
 def _dtype_of(kind: Stub) -> str:

@@ -117,10 +117,10 @@ def load(tmp_path: Path, content: bytes) -> object:
 
 
 def refused(tmp_path: Path, content: bytes) -> str:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(CheckpointFormatError) as error:
         load(tmp_path, content)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert len(str(error.value)) < 800
     return str(error.value)
 
@@ -177,7 +177,7 @@ TENSORS = {
     + tensor(storage(2, "DoubleStorage"), 0, (1,), (1,)),
     "few_arguments": call(name("torch._utils", "_rebuild_tensor_v2"), storage(4)),
     "negated": tensor(storage(4), 0, (1,), (1,), {"neg": True}),
-    "view": tensor(storage(4, "FloatStorage", ("1", 2, 3)), 0, (3,), (1,)),
+    "view": tensor(storage(4, "FloatStorage", ("1", 0, 3)), 0, (3,), (1,)),
 }
 
 
@@ -186,7 +186,7 @@ REASONS = {
     "dimensions": "no valid size and strides",
     "terabytes": "far more than the file holds",
     "negated": "lazily negated",
-    "view": "reaches beyond its storage",
+    "view": "names a storage wrongly",
 }
 
 
@@ -209,20 +209,15 @@ def test_tensors_that_are_strange_and_harmless(tmp_path: Path) -> None:
     # Strides along one element do not matter.
     program = tensor(storage(4), 1, (1, 3), (2**63 - 1, 1))
     assert load(tmp_path, assemble(program, data)).tolist() == [[2, 3, 4]]
-    # Legacy files may have views of storages.
-    program = tensor(storage(4, "FloatStorage", ("1", 1, 3)), 1, (2,), (1,))
-    assert load(tmp_path, assemble_legacy(program, data)).tolist() == [3, 4]
     # Bools become zero or one.
     program = tensor(storage(4, "BoolStorage"), 0, (4,), (1,))
     bools = load(tmp_path, assemble(program, b"\0\1\2\xff"))
     assert bools.view(np.uint8).tolist() == [0, 1, 1, 1]
 
 
-@pytest.mark.parametrize("view", [(), (("1", 0, 4),)])
-def test_tensors_on_one_storage_share_no_memory(tmp_path: Path, view: tuple) -> None:
-    one = tensor(storage(4, "FloatStorage", *view), 0, (4,), (1,))
-    container = assemble_legacy if view else assemble
-    first, second, *_ = load(tmp_path, container(b"(" + one * 3 + b"l"))
+def test_tensors_on_one_storage_share_no_memory(tmp_path: Path) -> None:
+    one = tensor(storage(4), 0, (4,), (1,))
+    first, second, *_ = load(tmp_path, assemble(b"(" + one * 3 + b"l"))
     assert not np.shares_memory(first, second)
 
 

@@ -128,24 +128,19 @@ def test_reads_the_published_layout(suffix: str) -> None:
     assert_same(weights["module.weight"], ramp(2, 3))
 
 
-def test_reads_any_byte_order_under_any_root(tmp_path: Path) -> None:
-    def swap(name: str, data: bytes) -> tuple[str, bytes]:
-        root, _, record = name.partition("/")
-        if record == "byteorder":
-            data = b"big"
-        if record.startswith("data/"):
-            data = np.frombuffer(data, np.float32).byteswap().tobytes()
-        return f"another root/{record}", data
+def test_reads_little_endian_files_under_any_root(tmp_path: Path) -> None:
+    def without_order(name: str, data: bytes) -> tuple[str, bytes] | None:
+        _, _, record = name.partition("/")
+        return None if record == "byteorder" else (f"another root/{record}", data)
 
-    path = rewrite_zip(FIXTURES / "views.pth", tmp_path / "big.pth", swap)
+    path = rewrite_zip(FIXTURES / "views.pth", tmp_path / "old.pth", without_order)
     assert_same(load_pth(path)["tail"], ramp(4, 6)[1:, 2:])
 
-    path = rewrite_zip(
-        FIXTURES / "state_dict.pth",
-        tmp_path / "old.pth",
-        lambda name, data: None if name.endswith("byteorder") else (name, data),
-    )
-    assert_same(load_pth(path)["0.bias"], ramp(3))
+    def big(name: str, data: bytes) -> tuple[str, bytes]:
+        return name, b"big" if name.endswith("byteorder") else data
+
+    path = rewrite_zip(FIXTURES / "views.pth", tmp_path / "big.pth", big)
+    assert "not little-endian" in refused(path)
 
 
 def test_state_dict_may_be_under_other_names() -> None:
@@ -168,7 +163,7 @@ def test_state_dict_may_be_under_other_names() -> None:
         ([np.zeros(1)], ["a list"]),
         ({"x" * 10_000 + str(i): i for i in range(10_000)}, ["and 9980 more"]),
         ("whole_model.pth", ["linear.Linear", "torch.save(model.state_dict()"]),
-        ("sparse.pth", ["(torch._utils._rebuild_sparse_tensor)", "torch.save(model"]),
+        ("sparse.pth", ["torch._utils._rebuild_sparse_tensor", "torch.save(model"]),
     ],
 )
 def test_says_what_is_there_instead_of_a_state_dict(
