@@ -201,7 +201,9 @@ def test_everything_wrong_is_reported_at_once():
         assert part in message
 
 
-def test_long_reports_are_cut():
+def test_long_reports_are_cut_and_other_networks_refused():
+    assert "not of QCS" in refused({"layer1.0.conv1.weight": np.zeros(3)})
+    assert "found nothing" in refused({})
     _, state_dict = network()
     state_dict |= {f"extra{i:03}\n": np.zeros(1, np.float32) for i in range(100)}
     message = refused(state_dict)
@@ -225,11 +227,6 @@ def test_a_missing_unit_is_missing():
     for respell in (str, flat_body):
         message = refused({respell(key): x for key, x in kept.items()})
         assert "ir_back.body3.1.res_layer.0.weight" in message
-
-
-def test_other_networks_are_refused():
-    assert "not of QCS" in refused({"layer1.0.conv1.weight": np.zeros(3)})
-    assert "found nothing" in refused({})
 
 
 def test_absurd_claims_cost_nothing():
