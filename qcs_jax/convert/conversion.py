@@ -150,7 +150,7 @@ def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
     return state_dict | torch_layout.counters(state_dict)
 
 
-# Everything that is wrong with a state_dict, to be told at once: kind -> names.
+# Everything that is wrong with a state_dict, for one message: kind -> names.
 Problems = dict[str, list[str]]
 _MISSING, _UNKNOWN, _TWICE, _SHAPE, _VALUE = _PROBLEMS = (
     "missing",

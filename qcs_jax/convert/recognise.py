@@ -74,8 +74,8 @@ def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]
     widths: dict[int, int] = {}
     for name, shape in shapes.items():
         if flat := _FLAT.fullmatch(name):
-            tells = flat[2] == "res_layer.3.weight" and shape
-            widths[int(flat[1])] = shape[0] if tells else widths.get(int(flat[1]), 0)
+            unit, is_wide = int(flat[1]), flat[2] == "res_layer.3.weight" and shape
+            widths[unit] = shape[0] if is_wide else widths.get(unit, 0)
     stages: dict[int, tuple[int, int]] = {}
     runs = itertools.groupby(sorted(widths), key=widths.__getitem__)
     for stage, (_, run) in enumerate(runs, start=1):
@@ -143,7 +143,7 @@ def size_name(sizes: Sizes) -> str:
 
 @functools.lru_cache(maxsize=8)
 def shapes(network: str, sizes: Sizes) -> dict[str, tuple[int, ...]]:
-    """Path -> shape of all variables; the network itself is asked, none is computed."""
+    """Path -> shape of all variables; of the network itself, without computing one."""
     options = dataclasses.asdict(sizes)
     image_size = 16 * options.pop("side")
     name = "baseline" if network == BACKBONE else network

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import pathlib
 import shlex
@@ -98,12 +99,10 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--checkpoint", required=True, metavar="RUN", help="what predict takes")
     add("--format", required=True, choices=FORMATS)
     add("--out", required=True, type=pathlib.Path, help="folder to write")
-    add(
-        "--preprocess",
-        action="store_true",
-        default=True,
-        help="take uint8 images; crop and normalise inside (default)",
-    )
+    flag = functools.partial(add, action="store_true")
+    folder = functools.partial(add, type=pathlib.Path, metavar="FOLDER")
+    inside = "take uint8 images; crop and normalise inside (default)"
+    flag("--preprocess", default=True, help=inside)
     add(
         "--nopreprocess",
         "--no-preprocess",
@@ -117,28 +116,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         default="none",
         help="weights of fewer bits; int8 is for tflite and onnx",
     )
-    add(
-        "--images",
-        type=pathlib.Path,
-        metavar="FOLDER",
-        help="measure the accuracy on FOLDER/CLASS/*.jpg, beside that of the network",
-    )
-    add(
-        "--calibrate",
-        action="store_true",
-        help="divide the logits by the temperature that an evaluation measured",
-    )
-    add(
-        "--whole",
-        action="store_true",
-        help="with the cross branch (safetensors, hub), for explain and for training",
-    )
-    add(
-        "--runtime",
-        type=pathlib.Path,
-        metavar="FOLDER",
-        help=f"npm's {web.PACKAGE} {web.VERSION}, unpacked (web); default: npm fetches",
-    )
+    folder("--images", help="measure the accuracy on FOLDER/CLASS/*.jpg")
+    flag("--calibrate", help="divide the logits by the temperature of an evaluation")
+    flag("--whole", help="with the cross branch, for explain and for training")
+    npm = f"npm's {web.PACKAGE} {web.VERSION}, unpacked; default: npm fetches it"
+    folder("--runtime", help=npm)
     args = parser.parse_args(argv)
     if problem := _misplaced(args):
         parser.error(problem)
@@ -199,10 +181,10 @@ def _export(args: argparse.Namespace) -> None:
             f"at most {difference:.1e} (allowed {tolerance:.1e})"
         )
         if photographs:
-            ours, theirs, both = check.accuracies(network, exported, *photographs)
+            before, after, same = check.accuracies(network, exported, *photographs)
             print(
-                f"  accuracy   {theirs:.2%} of {len(photographs[0])} images; the "
-                f"network {ours:.2%}; both give the same class for {both:.2%}"
+                f"  accuracy   {after:.2%} of {len(photographs[0])} images; the "
+                f"network {before:.2%}; both give the same class for {same:.2%}"
             )
         _check_free(args.out)  # still: it would be replaced
     size = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())

@@ -99,8 +99,9 @@ def accuracies(
         images = served.prepare(read(paths[i : i + _AT_ONCE], served.resize))
         logits = [finite(run(images)["logits"]) for run in (served.run, exported)]
         classes.append([x.argmax(axis=1) for x in logits])
-    ours, theirs = np.concatenate(classes, axis=1)
-    return np.mean(ours == labels), np.mean(theirs == labels), np.mean(ours == theirs)
+    network, export = np.concatenate(classes, axis=1)
+    right = np.mean(network == labels), np.mean(export == labels)
+    return *right, np.mean(network == export)
 
 
 def divided(

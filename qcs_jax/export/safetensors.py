@@ -11,8 +11,8 @@ import pathlib
 from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.export.served import Exported, Options, Served, write_labels
 
-# Of an evaluation: what a file of weights says about its network.
-_MEASURED = (
+# What a file of weights says of an evaluation.
+_EVALUATION = (
     *("dataset", "split", "examples", "metrics", "intervals", "per_class", "confusion"),
     "calibrated",
 )
@@ -27,13 +27,13 @@ def write(served: Served, folder: pathlib.Path, options: Options) -> None:
     """
     trained = options.trained
     assert trained, "what is written is the network, not its function"
-    said = trained.description
-    preprocessing = said["preprocessing"] | {"landmarks": trained.landmarks}
-    said = said | {"step": trained.step, "preprocessing": preprocessing}
-    if evaluation := trained.evaluation:
-        said["evaluation"] = {x: evaluation[x] for x in _MEASURED if x in evaluation}
+    about = trained.description
+    preprocessing = about["preprocessing"] | {"landmarks": trained.landmarks}
+    about = about | {"step": trained.step, "preprocessing": preprocessing}
+    if measured := trained.evaluation:
+        about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
     dtype = "float16" if options.quantize == "float16" else "float32"
-    weights.save(folder / weights.FILE, trained.variables, said, dtype=dtype)
+    weights.save(folder / weights.FILE, trained.variables, about, dtype=dtype)
     write_labels(served, folder)
 
 

@@ -34,7 +34,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What formats are asked for beside the function; each takes what concerns it.
+    """Options of formats beside the function; each reads those that concern it.
 
     Attributes:
       quantize: "none"; "float16" halves the weights; "int8", see the format.
@@ -148,6 +148,7 @@ class Served:
 
     @property
     def image_dtype(self) -> np.dtype:
+        """Of images that go in."""
         return np.dtype(np.uint8 if self.preprocess else np.float32)
 
     def __call__(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:

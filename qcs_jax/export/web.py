@@ -37,7 +37,7 @@ def write(served: Served, folder: pathlib.Path, options: Options) -> None:
     """Writes the page, the network, the face detector and their runtime.
 
     The runtime is copied from the folder of the npm package `PACKAGE`, or of its
-    `dist`; where none is given, the npm client fetches it.
+    `dist`; without it, the npm client fetches it.
     """
     trained = options.trained
     assert trained, "the page is about the network"

@@ -17,8 +17,13 @@ from typing import Any
 import numpy as np
 
 from qcs_jax.convert.reader.containers import load_archive, load_legacy
-from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.convert.reader.pickle_machine import Stub
+from qcs_jax.convert.reader.pickle_machine import (
+    DOWNLOAD,
+    SAVE,
+    CheckpointFormatError,
+    Stub,
+    shorten,
+)
 from qcs_jax.convert.reader.tensors import ByteLimit
 
 __all__ = ["CheckpointFormatError", "Stub", "load_pth", "shorten", "state_dict_of"]

@@ -10,8 +10,14 @@ import struct
 import zipfile
 from typing import Any, BinaryIO, cast
 
-from qcs_jax.convert.reader.errors import DOWNLOAD, SAVE, CheckpointFormatError, shorten
-from qcs_jax.convert.reader.pickle_machine import Stub, run_pickle
+from qcs_jax.convert.reader.pickle_machine import (
+    DOWNLOAD,
+    SAVE,
+    CheckpointFormatError,
+    Stub,
+    run_pickle,
+    shorten,
+)
 from qcs_jax.convert.reader.tensors import ByteLimit, StorageId, TensorBuilder
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -86,9 +92,9 @@ def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
 def _root_of(names: list[str]) -> str:
     mains = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
     if len(mains) != 1:
-        found = ", ".join(map(shorten, names[:5])) or "nothing"
+        first = ", ".join(map(shorten, names[:5])) or "nothing"
         raise CheckpointFormatError(
-            f"it is a zip archive of something else (with {found})",
+            f"it is a zip archive of something else (with {first})",
             "If the checkpoint is in it, unpack it first",
         )
     root = mains[0].removesuffix("data.pkl")
@@ -119,7 +125,7 @@ def load_legacy(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
     The storages lie behind the pickle that says how large they are. So that one runs
     twice: with stubs only, to learn about the storages, and again to build the tensors.
     """
-    stream = cast(BinaryIO, _BoundedStream(file, size))  # all that is ever asked of it
+    stream = cast(BinaryIO, _BoundedStream(file, size))  # all that it has to be
     _check_legacy_header(stream)
     start = file.tell()
     storages: dict[str, StorageId] = {}

@@ -25,7 +25,11 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, BinaryIO, NoReturn
 
-from qcs_jax.convert.reader.errors import SAVE, CheckpointFormatError, shorten
+from qcs_jax.system.errors import UserError
+
+# The remedies of most problems.
+DOWNLOAD = "Download or copy the file again"
+SAVE = "Save the weights in PyTorch with torch.save(model.state_dict(), path)"
 
 # A published checkpoint with its optimizer takes about 1e5 steps.
 MAX_STEPS = 1_000_000
@@ -35,8 +39,24 @@ MAX_STEPS = 1_000_000
 _MAX_KEY_LENGTH = 1_024
 _MAX_KEY_INTEGER = 2**60
 
-Function = Callable[..., Any]
-Functions = Mapping[tuple[str, str], Function]
+Functions = Mapping[tuple[str, str], Callable[..., Any]]
+
+
+class CheckpointFormatError(UserError):
+    """A checkpoint that cannot, or must not, be read."""
+
+    def __init__(self, problem: str, remedy: str = DOWNLOAD) -> None:
+        super().__init__(f"{problem}. {remedy}.")
+        self.problem, self.remedy = problem, remedy
+
+
+def _damaged(how: str) -> CheckpointFormatError:
+    return CheckpointFormatError(f"its pickle is damaged ({how})")
+
+
+def shorten(text: str, limit: int = 120) -> str:
+    """Returns `text` fit for an error message: cut, and without control characters."""
+    return ascii(text[:limit])[1:-1] + ("..." if len(text) > limit else "")
 
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
@@ -58,10 +78,6 @@ class Stub:
 
     def __repr__(self) -> str:
         return f"Stub({self.qualified_name!r})"
-
-
-def _damaged(how: str) -> CheckpointFormatError:
-    return CheckpointFormatError(f"its pickle is damaged ({how})")
 
 
 @dataclasses.dataclass
@@ -189,10 +205,6 @@ def _object(machine: _Machine, _: None) -> None:
     machine.call(target, tuple(arguments))
 
 
-def _no_buffers(machine: _Machine, _: None) -> NoReturn:
-    raise _damaged("it needs buffers from outside of the file")
-
-
 def _no_storage(_: Any) -> NoReturn:
     raise _damaged("it refers to a storage where none may be")
 
@@ -203,9 +215,10 @@ _LITERALS = (
     " BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8"
 ).split()
 
-# What each instruction does, given its decoded argument. The table is complete:
-# pickletools refuses any other byte. Stubs have no state, so BUILD drops what it would
-# apply, and an extension code is a stub whatever this process has registered for it.
+# What each instruction does with its decoded argument. Those about buffers outside of
+# the file are not here, and refused; pickletools refuses any other byte. Stubs have no
+# state, so BUILD drops what it would apply, and an extension code is a stub whatever
+# this process has registered for it.
 _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda m, _: None),
     **dict.fromkeys(_LITERALS, _Machine.push),
@@ -246,7 +259,6 @@ _STEPS: dict[str, Callable[[_Machine, Any], object]] = {
     "BUILD": lambda m, _: m.stack.pop(),
     "PERSID": lambda m, identifier: m.push(m.persistent_load(identifier)),
     "BINPERSID": lambda m, _: m.push(m.persistent_load(m.stack.pop())),
-    **dict.fromkeys(("NEXT_BUFFER", "READONLY_BUFFER"), _no_buffers),
 }
 
 

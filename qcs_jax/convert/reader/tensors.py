@@ -12,10 +12,15 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
-from qcs_jax.convert.reader.errors import CheckpointFormatError
-from qcs_jax.convert.reader.pickle_machine import Functions, Stub, safe_dict
+from qcs_jax.convert.reader.pickle_machine import (
+    CheckpointFormatError,
+    Functions,
+    Stub,
+    safe_dict,
+)
 
 _PLAIN = "Save the weights in PyTorch as plain dense tensors of a common dtype"
 
@@ -27,18 +32,18 @@ _MAX_INT64 = 2**63 - 1
 _GROWTH = 8
 _GROWTH_CONSTANT = 64 << 20
 
-_BFLOAT16 = "bfloat16"  # NumPy has no code for it.
-_STORAGE_DTYPES = {
-    "DoubleStorage": "f8",
-    "FloatStorage": "f4",
-    "HalfStorage": "f2",
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_DTYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
     "BFloat16Storage": _BFLOAT16,
-    "LongStorage": "i8",
-    "IntStorage": "i4",
-    "ShortStorage": "i2",
-    "CharStorage": "i1",
-    "ByteStorage": "u1",
-    "BoolStorage": "?",
+    "LongStorage": np.dtype("<i8"),
+    "IntStorage": np.dtype("<i4"),
+    "ShortStorage": np.dtype("<i2"),
+    "CharStorage": np.dtype("i1"),
+    "ByteStorage": np.dtype("u1"),
+    "BoolStorage": np.dtype("?"),
 }
 
 
@@ -72,19 +77,18 @@ class StorageId:
 
     Attributes:
       key: Its name in the container.
-      dtype: NumPy's code for its elements, without byte order, or "bfloat16".
+      dtype: Of its elements, in the file.
       count: Its number of elements.
     """
 
     key: str
-    dtype: str
+    dtype: np.dtype
     count: int
 
     @property
     def byte_count(self) -> int:
         """Number of bytes in the file."""
-        one = 2 if self.dtype == _BFLOAT16 else np.dtype(self.dtype).itemsize
-        return self.count * one
+        return self.count * self.dtype.itemsize
 
     @classmethod
     def parse(cls, identifier: Any) -> StorageId | None:
@@ -157,18 +161,15 @@ class TensorBuilder:
         return storage
 
     def _read(self, storage_id: StorageId) -> np.ndarray:
-        is_bfloat16 = storage_id.dtype == _BFLOAT16
-        self.limit.spend(storage_id.byte_count * (2 if is_bfloat16 else 1))
+        dtype = storage_id.dtype
+        self.limit.spend(storage_id.byte_count * (2 if dtype == _BFLOAT16 else 1))
         data = self.read_storage(storage_id)
         if len(data) != storage_id.byte_count:
             raise CheckpointFormatError("it is truncated")
-        if is_bfloat16:  # The upper half of a float32.
-            upper = np.frombuffer(data, "<u2").astype(np.uint32)
-            return (upper << np.uint32(16)).view(np.float32)
-        if storage_id.dtype == "?":  # A bool with another byte than 0 and 1 is no bool.
+        if dtype == np.bool:  # With another byte than 0 and 1 it would be none.
             return np.frombuffer(data, np.uint8) != 0
-        dtype = np.dtype(f"<{storage_id.dtype}")
-        return np.frombuffer(data, dtype).astype(dtype.newbyteorder("="))
+        native = np.dtype(np.float32) if dtype == _BFLOAT16 else dtype.newbyteorder("=")
+        return np.frombuffer(data, dtype).astype(native)
 
     def _tensor_v2(self, *arguments: Any) -> np.ndarray:
         if any(arguments[6:]):  # After requires_grad and hooks: pending operations.
@@ -183,8 +184,8 @@ class TensorBuilder:
         size, elements = tuple(size), storage.elements
         strides = _steps(size, stride)
         dense = _steps(size, [math.prod(size[axis + 1 :]) for axis in range(len(size))])
-        whole = math.prod(size) == len(elements) and strides == dense
-        if whole and not storage.is_given_away:
+        is_complete = math.prod(size) == len(elements) and strides == dense
+        if is_complete and not storage.is_given_away:
             storage.is_given_away = True
             return elements.reshape(size)
         self.limit.spend(math.prod(size) * elements.itemsize)
@@ -224,8 +225,8 @@ def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
     return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
 
 
-def _dtype_of(kind: Stub) -> str:
-    dtype = _STORAGE_DTYPES.get(kind.name)
+def _dtype_of(kind: Stub) -> np.dtype:
+    dtype = _DTYPES.get(kind.name)
     if dtype is None or kind.module not in ("torch", "torch.cuda"):
         problem = f"it holds a {kind.qualified_name}, which is not supported"
         raise CheckpointFormatError(problem, _PLAIN)
