@@ -229,14 +229,16 @@ def test_a_missing_unit_is_missing():
         assert "ir_back.body3.1.res_layer.0.weight" in message
 
 
-def test_absurd_claims_cost_nothing():
+def test_absurd_claims_cost_nothing(monkeypatch):
     """A small file cannot make a large network."""
+    assert recognise._MOST < 100
+    monkeypatch.setattr(recognise, "_MOST", 4)  # which is faster still
     _, state_dict = network()
     for i in range(3000):
         state_dict[f"VIT_base.blocks.{i}.x"] = np.zeros(1, np.float32)
     state_dict["VIT_base.norm.bias"] = np.zeros(2**20, np.float32)
     missing = re.search(r"([0-9]+) are missing", refused(state_dict))
-    assert int(missing[1]) < 1000  # not 12 for each of 3000 blocks
+    assert int(missing[1]) < 100  # not 12 for each of 3000 blocks
 
 
 def test_to_torch_refuses_what_does_not_fit():

@@ -41,26 +41,11 @@ def test_export(run, tmp_path):
     assert "2 random images: logits differ by" in told
     assert f"wrote {out}" in told and "accuracy" not in told
     assert [path.name for path in out.parent.iterdir()] == ["out"]
+    assert [name for name, row in command.FORMATS.items() if not row.folded] == [
+        "tflite"
+    ]
     outputs = stablehlo.load(out)(small.pixels(2, 36, 36, 3))
     assert outputs["logits"].shape == (2, 3)
-
-
-@pytest.mark.parametrize(
-    "format, collections",
-    [("stablehlo", {"params"}), ("tflite", {"params", "batch_stats"})],
-)
-def test_what_is_folded(run, tmp_path, monkeypatch, format, collections):
-    write, seen = stablehlo.write, []
-
-    def spy(served, folder, options):
-        seen.append(served.variables.keys())
-        write(served, folder)
-
-    monkeypatch.setattr(stablehlo, "write", spy)
-    row = command.FORMATS[format]._replace(module=stablehlo, needs=None)
-    monkeypatch.setitem(command.FORMATS, format, row)
-    assert run(f"--out={tmp_path / 'out'}", format=format)[::2] == (0, "")
-    assert seen == [collections]
 
 
 def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):

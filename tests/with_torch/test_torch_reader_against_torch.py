@@ -102,7 +102,7 @@ def assert_same(actual: Any, expected: Any) -> None:
 
 @BOTH_FORMATS
 @pytest.mark.parametrize("seed", range(40))
-def test_agrees_with_torch(tmp_path: Path, seed: int, is_zip: bool) -> None:
+def test_agrees_with_torch(tmp_path, seed, is_zip):
     generator = random.Random(seed)
     torch.manual_seed(seed)
     content = {f"entry{i}": random_content(generator) for i in range(6)}
@@ -113,9 +113,7 @@ def test_agrees_with_torch(tmp_path: Path, seed: int, is_zip: bool) -> None:
 
 @BOTH_FORMATS
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_agrees_for_every_pickle_protocol(
-    tmp_path: Path, protocol: int, is_zip: bool
-) -> None:
+def test_agrees_for_every_pickle_protocol(tmp_path, protocol, is_zip):
     content = OrderedDict(a=torch.arange(6.0).view(2, 3).t(), b={1, 2}, c=[b"x", 1.5])
     path = tmp_path / "content.pth"
     torch.save(
@@ -130,7 +128,7 @@ def test_agrees_for_every_pickle_protocol(
 
 
 @BOTH_FORMATS
-def test_agrees_on_a_module_and_its_optimizer(tmp_path: Path, is_zip: bool) -> None:
+def test_agrees_on_a_module_and_its_optimizer(tmp_path, is_zip):
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.PReLU(4)
@@ -159,13 +157,13 @@ OTHERS = {
 @BOTH_FORMATS
 @pytest.mark.parametrize("kind", OTHERS)
 @pytest.mark.filterwarnings("ignore")  # Sparse and quantized tensors have their own.
-def test_other_tensors_are_refused(tmp_path: Path, kind: str, is_zip: bool) -> None:
+def test_other_tensors_are_refused(tmp_path, kind, is_zip):
     path = save({"a": OTHERS[kind]()}, tmp_path / "other.pth", is_zip)
     with pytest.raises(CheckpointFormatError, match="Save the weights in PyTorch"):
         state_dict_of(load_pth(path))
 
 
-def test_missing_checksums_are_explained(tmp_path: Path) -> None:
+def test_missing_checksums_are_explained(tmp_path):
     path = tmp_path / "unchecked.pth"
     torch.serialization.set_crc32_options(False)
     try:

@@ -100,15 +100,10 @@ class StorageId:
         match identifier:
             case ("module", Stub(), _, _):
                 return None
-            case ("storage", Stub() as kind, str() as key, _, count) | (
-                "storage",
-                Stub() as kind,
-                str() as key,
-                _,
-                count,
-                None,
-            ) if _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
-                return cls(key, _dtype_of(kind), count)
+            case ("storage", Stub() as kind, str() as key, _, count, *views):
+                is_view = any(view is not None for view in views)
+                if not is_view and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
+                    return cls(key, _dtype_of(kind), count)
         raise CheckpointFormatError("its pickle names a storage wrongly")
 
 

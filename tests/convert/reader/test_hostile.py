@@ -125,7 +125,7 @@ def refused(tmp_path: Path, content: bytes) -> str:
     return str(error.value)
 
 
-def test_the_payloads_are_real() -> None:
+def test_the_payloads_are_real():
     pickle.loads(EXECUTIONS["reduce"] + b".")
     assert CANARY.exists()
     CANARY.unlink()
@@ -133,9 +133,7 @@ def test_the_payloads_are_real() -> None:
 
 @pytest.mark.parametrize("payload", EXECUTIONS)
 @pytest.mark.parametrize("container", [assemble, assemble_legacy])
-def test_nothing_is_executed(
-    tmp_path: Path, payload: str, container: Container
-) -> None:
+def test_nothing_is_executed(tmp_path, payload, container):
     copyreg.add_extension("os", "system", EXTENSION)
     try:
         program = b"}" + literal("x") + EXECUTIONS[payload] + b"s"
@@ -192,19 +190,17 @@ REASONS = {
 
 @pytest.mark.parametrize("container", [assemble, assemble_legacy])
 @pytest.mark.parametrize("kind", TENSORS)
-def test_false_tensors_are_refused(
-    tmp_path: Path, kind: str, container: Container
-) -> None:
+def test_false_tensors_are_refused(tmp_path, kind, container):
     assert REASONS.get(kind, "") in refused(tmp_path, container(TENSORS[kind]))
 
 
-def test_many_copies_of_one_storage_are_refused(tmp_path: Path) -> None:
+def test_many_copies_of_one_storage_are_refused(tmp_path):
     data = bytes(4 << 20)
     one = tensor(storage(len(data) // 4), 0, (len(data) // 4 - 1,), (1,))
     assert "far more" in refused(tmp_path, assemble(b"(" + one * 500 + b"l", data))
 
 
-def test_tensors_that_are_strange_and_harmless(tmp_path: Path) -> None:
+def test_tensors_that_are_strange_and_harmless(tmp_path):
     data = np.float32([1, 2, 3, 4]).tobytes()
     # Strides along one element do not matter.
     program = tensor(storage(4), 1, (1, 3), (2**63 - 1, 1))
@@ -215,7 +211,7 @@ def test_tensors_that_are_strange_and_harmless(tmp_path: Path) -> None:
     assert bools.view(np.uint8).tolist() == [0, 1, 1, 1]
 
 
-def test_tensors_on_one_storage_share_no_memory(tmp_path: Path) -> None:
+def test_tensors_on_one_storage_share_no_memory(tmp_path):
     one = tensor(storage(4), 0, (4,), (1,))
     first, second, *_ = load(tmp_path, assemble(b"(" + one * 3 + b"l"))
     assert not np.shares_memory(first, second)
@@ -241,11 +237,11 @@ BOMBS = {
 
 @pytest.mark.parametrize("container", [assemble, assemble_legacy])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_bombs_are_refused(tmp_path: Path, bomb: str, container: Container) -> None:
+def test_bombs_are_refused(tmp_path, bomb, container):
     refused(tmp_path, container(BOMBS[bomb]))
 
 
-def test_nesting_is_harmless(tmp_path: Path) -> None:
+def test_nesting_is_harmless(tmp_path):
     pairs = b")" + b"2\x86" * 200  # a tuple of a tuple twice, and so on: 2**200 leaves
     assert isinstance(load(tmp_path, assemble(pairs)), tuple)
     with_key = load(tmp_path, assemble(b"}" + pairs + b"Ns"))
@@ -257,7 +253,7 @@ def test_nesting_is_harmless(tmp_path: Path) -> None:
     assert load(tmp_path, assemble(b"]" * 300_000 + b"a" * 299_999)) is not None
 
 
-def test_overlapping_records_are_refused(tmp_path: Path) -> None:
+def test_overlapping_records_are_refused(tmp_path):
     content = assemble(b"N", bytes(1000))
     entry = content[content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1) :]
     entry = entry[: entry.index(b"PK\x05\x06")]
@@ -271,7 +267,7 @@ def test_overlapping_records_are_refused(tmp_path: Path) -> None:
     assert "overlap" in refused(tmp_path, content[:start] + directory + tail)
 
 
-def test_survives_fuzzing() -> None:
+def test_survives_fuzzing():
     cases = os.environ.get("QCS_FUZZ_CASES", "1500")
     program = Path(__file__).with_name("fuzz.py")
     process = subprocess.run(

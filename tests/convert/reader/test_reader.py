@@ -52,7 +52,7 @@ def rewrite_zip(
 
 
 @BOTH_FORMATS
-def test_reads_a_state_dict(suffix: str) -> None:
+def test_reads_a_state_dict(suffix):
     weights = state_dict_of(load_pth(FIXTURES / f"state_dict{suffix}.pth"))
     assert list(weights) == [
         "0.weight",
@@ -69,7 +69,7 @@ def test_reads_a_state_dict(suffix: str) -> None:
 
 
 @BOTH_FORMATS
-def test_reads_every_type(suffix: str) -> None:
+def test_reads_every_type(suffix):
     tensors = load_pth(FIXTURES / f"dtypes{suffix}.pth")
     for name in "float64 float32 float16 int64 int32 int16 int8".split():
         assert_same(tensors[name], ramp(2, 5, dtype=name))
@@ -79,7 +79,7 @@ def test_reads_every_type(suffix: str) -> None:
 
 
 @BOTH_FORMATS
-def test_reads_views(suffix: str) -> None:
+def test_reads_views(suffix):
     tensors = load_pth(FIXTURES / f"views{suffix}.pth")
     base = ramp(4, 6)
     expected = {
@@ -102,7 +102,7 @@ def test_reads_views(suffix: str) -> None:
 
 
 @BOTH_FORMATS
-def test_arrays_are_writable_and_share_no_memory(suffix: str) -> None:
+def test_arrays_are_writable_and_share_no_memory(suffix):
     tensors = load_pth(FIXTURES / f"views{suffix}.pth")
     assert tensors.pop("shared") is tensors["base"]  # One tensor in two places.
     arrays = list(tensors.values())
@@ -114,7 +114,7 @@ def test_arrays_are_writable_and_share_no_memory(suffix: str) -> None:
 
 
 @BOTH_FORMATS
-def test_reads_the_published_layout(suffix: str) -> None:
+def test_reads_the_published_layout(suffix):
     checkpoint = load_pth(FIXTURES / f"published{suffix}.pth")
     assert checkpoint["epoch"] == 12
     assert checkpoint["shape"] == (2, 3)
@@ -128,7 +128,7 @@ def test_reads_the_published_layout(suffix: str) -> None:
     assert_same(weights["module.weight"], ramp(2, 3))
 
 
-def test_reads_little_endian_files_under_any_root(tmp_path: Path) -> None:
+def test_reads_little_endian_files_under_any_root(tmp_path):
     def without_order(name: str, data: bytes) -> tuple[str, bytes] | None:
         _, _, record = name.partition("/")
         return None if record == "byteorder" else (f"another root/{record}", data)
@@ -143,7 +143,7 @@ def test_reads_little_endian_files_under_any_root(tmp_path: Path) -> None:
     assert "not little-endian" in refused(path)
 
 
-def test_state_dict_may_be_under_other_names() -> None:
+def test_state_dict_may_be_under_other_names():
     weights = {"w": np.zeros(2), "model": np.zeros(1)}
     for key in ("state_dict", "model_state_dict", "model"):
         assert state_dict_of({key: weights, "epoch": 1}) == weights
@@ -166,9 +166,7 @@ def test_state_dict_may_be_under_other_names() -> None:
         ("sparse.pth", ["torch._utils._rebuild_sparse_tensor", "torch.save(model"]),
     ],
 )
-def test_says_what_is_there_instead_of_a_state_dict(
-    checkpoint: object, words: list[str]
-) -> None:
+def test_says_what_is_there_instead_of_a_state_dict(checkpoint, words):
     if isinstance(checkpoint, str):
         checkpoint = load_pth(FIXTURES / checkpoint)
     with pytest.raises(CheckpointFormatError) as error:
@@ -201,13 +199,13 @@ def refused(path: Path, **options: int) -> str:
         (b"abc", "no PyTorch checkpoint"),
     ],
 )
-def test_refuses_other_formats(tmp_path: Path, content: bytes, word: str) -> None:
+def test_refuses_other_formats(tmp_path, content, word):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
     assert word in refused(path)
 
 
-def test_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
+def test_refuses_what_is_no_checkpoint(tmp_path):
     assert "Orbax" in refused(tmp_path)
     assert "no such file" in refused(tmp_path / "missing.pth")
     assert "regular file" in refused(Path("/dev/null"))
@@ -216,7 +214,7 @@ def test_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
     assert "a.npy" in refused(tmp_path / "arrays.npz")
 
 
-def test_refuses_compressed_and_ambiguous_records(tmp_path: Path) -> None:
+def test_refuses_compressed_and_ambiguous_records(tmp_path):
     source, target = FIXTURES / "views.pth", tmp_path / "changed.pth"
     rewrite_zip(source, target, lambda *record: record, zipfile.ZIP_DEFLATED)
     assert "compressed" in refused(target)
@@ -225,7 +223,7 @@ def test_refuses_compressed_and_ambiguous_records(tmp_path: Path) -> None:
     assert "one name" in refused(target)
 
 
-def test_refuses_random_bytes_truncations_and_flipped_bits(tmp_path: Path) -> None:
+def test_refuses_random_bytes_truncations_and_flipped_bits(tmp_path):
     path = tmp_path / "damaged.pth"
     for seed in range(20):
         for start in (b"", b"PK\x03\x04"):
@@ -242,7 +240,7 @@ def test_refuses_random_bytes_truncations_and_flipped_bits(tmp_path: Path) -> No
     assert "CRC" in refused(path)
 
 
-def test_max_bytes_bounds_the_arrays() -> None:
+def test_max_bytes_bounds_the_arrays():
     path = FIXTURES / "dtypes.pth"
     assert "max_bytes = 1,000" in refused(path, max_bytes=1_000)
     assert load_pth(path, max_bytes=100_000).keys() >= {"bool", "float16"}
