@@ -59,13 +59,13 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     model = tiny()
     variables = write_pth(tmp_path / "x.pth", model)
     out = tmp_path / "new" / "out"
-    status, told, warned = run(capsys, tmp_path / "x.pth", f"--out={out}")
+    status, output, warned = run(capsys, tmp_path / "x.pth", f"--out={out}")
     assert status == 0
-    assert "recognised qcs, tiny size, 7 classes" in told
-    assert f"{models.count(variables):,} parameters" in told
-    assert re.search(r"module\.(\S+) read as \1, and [0-9]+ more", told)
-    assert "VIT_base.IRLinear1" in told and "*.num_batches_tracked" in told
-    assert "residual   normalized (as published" in told
+    assert "recognised qcs, tiny size, 7 classes" in output
+    assert f"{models.count(variables):,} parameters" in output
+    assert re.search(r"module\.(\S+) read as \1, and [0-9]+ more", output)
+    assert "VIT_base.IRLinear1" in output and "*.num_batches_tracked" in output
+    assert "residual   normalized (as published" in output
     assert "assumed those of RAF-DB" in warned and "--class_names" in warned
     restored, description, step = checkpoint.load_variables(out)
     assert step == 0
@@ -111,9 +111,9 @@ def test_what_it_says_about_training_can_be_pasted(
     write_pth(tmp_path / "x.pth", tiny(name, num_classes=classes))
     argv = [tmp_path / "x.pth", f"--out={tmp_path / 'my run'}"]
     argv += [] if recipe else ["--class_names=a,b,c,d,e"]
-    status, told, _ = run(capsys, *argv)
+    status, output, _ = run(capsys, *argv)
     assert status == 0
-    words = shlex.split(told.splitlines()[-1])
+    words = shlex.split(output.splitlines()[-1])
     start = words.index(f"--config.init_from={tmp_path / 'my run'}")
     if recipe:
         assert words[:start] == ["qcs-jax", "train", f"--config={recipe}"]
@@ -133,10 +133,10 @@ def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
     description = describe(config, RAF_DB, model.image_size) | {"step": 1}
     file, out = tmp_path / "x.safetensors", tmp_path / "new" / "x.pth"
     checkpoint.weights.save(file, base, description)
-    status, told, _ = run(capsys, file, "--to-torch", f"--out={out}")
+    status, output, _ = run(capsys, file, "--to-torch", f"--out={out}")
     assert status == 0 and out.exists()
-    assert ("it is the base branch alone" in told) == alone
-    assert ("weights_only=True), strict=False)" in told) == alone
+    assert ("it is the base branch alone" in output) == alone
+    assert ("weights_only=True), strict=False)" in output) == alone
 
 
 def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
@@ -144,20 +144,20 @@ def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
 
     def convert(*flags):
         out = tmp_path / f"out{len(flags)}"
-        status, told, warned = run(capsys, tmp_path / "x.pth", f"--out={out}", *flags)
+        status, output, warned = run(capsys, tmp_path / "x.pth", f"--out={out}", *flags)
         assert status == 0
         description = checkpoint.load_variables(out)[1]
         residual = description["config"]["model"]["residual"]
-        return told, warned, residual, description
+        return output, warned, residual, description
 
-    told, warned, residual, description = convert()
-    assert residual == "pre_norm" and "residual   pre_norm (as published" in told
+    output, warned, residual, description = convert()
+    assert residual == "pre_norm" and "residual   pre_norm (as published" in output
     assert "assumed those of AffectNet" in warned
     assert description["class_names"] == AFFECTNET.split()
     names = "--class_names=a,b,c,d,e,f,g,h h"
     flags = "--residual=normalized", names, "--resize=56"
-    told, warned, residual, description = convert(*flags)
-    assert residual == "normalized" and "residual   normalized (as given)" in told
+    output, warned, residual, description = convert(*flags)
+    assert residual == "normalized" and "residual   normalized (as given)" in output
     assert warned == ""
     assert description["class_names"] == [*"abcdefg", "h h"]
     assert description["preprocessing"] == {"resize": 56, "crop": 48}
@@ -187,9 +187,9 @@ def test_backbone_alone_is_for_init_from(tmp_path, capsys):
     backbone = {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
     path = tmp_path / "ir50.pth"
     save_pth(path, backbone)
-    status, told, error = run(capsys, path, f"--out={tmp_path / 'out'}")
+    status, output, error = run(capsys, path, f"--out={tmp_path / 'out'}")
     assert status == 1
-    assert "backbone alone, 1-1-2 units" in told
+    assert "backbone alone, 1-1-2 units" in output
     assert f"--config.init_from={path}" in error
     status, _, error = run(capsys, tmp_path, f"--out={tmp_path / 'out'}")
     assert status == 1 and "--to-torch" in error  # it is a folder
@@ -259,12 +259,12 @@ def test_to_torch_and_back(tmp_path, capsys):
     variables = write_pth(tmp_path / "x.pth", tiny("dcs", num_classes=8))
     assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'run'}")[0] == 0
     pth = tmp_path / "new" / "y.pth"
-    status, told, _ = run(capsys, tmp_path / "run", "--to-torch", f"--out={pth}")
+    status, output, _ = run(capsys, tmp_path / "run", "--to-torch", f"--out={pth}")
     assert status == 0
-    assert "dcs, tiny size, 8 classes" in told
-    assert "size is 'tiny', the published code has 'full'" in told
-    assert told.count("  note ") == 1  # pre_norm is what the published code has
-    assert "weights_only=True" in told
+    assert "dcs, tiny size, 8 classes" in output
+    assert "size is 'tiny', the published code has 'full'" in output
+    assert output.count("  note ") == 1  # pre_norm is what the published code has
+    assert "weights_only=True" in output
     weights.assert_equal(convert.read_pth(pth).variables, variables)
     for source, out, words in (
         (tmp_path / "run", pth, "--overwrite"),

@@ -1,5 +1,7 @@
 """state_dicts of published networks to variables, and back."""
 
+import copy
+import functools
 import re
 
 import jax
@@ -20,10 +22,15 @@ LIVE_PARAMETERS = {7: 66_810_513, 8: 66_812_051}
 IGNORED_PARAMETERS = 16_063_606
 
 
+@functools.cache
+def _network(name, options):
+    variables = weights.of(small.create(name, **dict(options)))
+    return variables, convert.to_torch(variables)
+
+
 def network(name="qcs", **options):
     """Random variables of a small network, and its state_dict."""
-    variables = weights.of(small.create(name, **options))
-    return variables, convert.to_torch(variables)
+    return copy.deepcopy(_network(name, tuple(options.items())))
 
 
 def refused(state_dict):

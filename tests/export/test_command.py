@@ -34,12 +34,12 @@ def run(monkeypatch, capsys):
 
 def test_export(run, tmp_path):
     out = tmp_path / "new" / "out"
-    status, told, error = run(f"--out={out}")
+    status, output, error = run(f"--out={out}")
     assert (status, error) == (0, "")
-    assert "uint8[b, 36, 36, 3]: RGB, resized to 36x36; cropped and" in told
-    assert "float32[b, 3]: anger, fear, joy" in told
-    assert "2 random images: logits differ by" in told
-    assert f"wrote {out}" in told and "accuracy" not in told
+    assert "uint8[b, 36, 36, 3]: RGB, resized to 36x36; cropped and" in output
+    assert "float32[b, 3]: anger, fear, joy" in output
+    assert "2 random images: logits differ by" in output
+    assert f"wrote {out}" in output and "accuracy" not in output
     assert [path.name for path in out.parent.iterdir()] == ["out"]
     assert [name for name, row in command.FORMATS.items() if not row.folded] == [
         "tflite"
@@ -55,12 +55,12 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()  # an empty folder is free
     monkeypatch.chdir(tmp_path / "out")
     flags = "--nopreprocess", "--out=.", f"--images={tmp_path / 'faces'}"
-    status, told, _ = run(*flags)
-    assert status == 0 and "wrote ., 0.0 MB" not in told
-    assert "float32[b, 32, 32, 3]: RGB, cropped and normalised" in told
+    status, output, _ = run(*flags)
+    assert status == 0 and "wrote ., 0.0 MB" not in output
+    assert "float32[b, 32, 32, 3]: RGB, cropped and normalised" in output
     right = 100 * (small.classifier().predict(face).label == "joy")
-    assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in told
-    assert "both give the same class for 100.00%" in told
+    assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in output
+    assert "both give the same class for 100.00%" in output
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {"model.stablehlo", "labels.txt"}
 
@@ -81,8 +81,8 @@ def test_nothing_is_left_of_a_failure(run, tmp_path, monkeypatch, fault):
             raise OSError("disk full")
 
         monkeypatch.setattr(stablehlo, "write_labels", fail)
-    status, told, message = run(f"--out={tmp_path / 'new' / 'out'}")
-    assert status == 1 and "wrote" not in told
+    status, output, message = run(f"--out={tmp_path / 'new' / 'out'}")
+    assert status == 1 and "wrote" not in output
     assert message.startswith(error)
     assert not any(tmp_path.iterdir())
 
@@ -95,8 +95,8 @@ def test_what_is_there_is_not_replaced(run, tmp_path, monkeypatch):
         (tmp_path / "file", "is not a folder"),
         (tmp_path / "link", "is not a folder"),
     ):
-        status, told, error = run(f"--out={path}")
-        assert (status, told) == (1, "")
+        status, output, error = run(f"--out={path}")
+        assert (status, output) == (1, "")
         assert error.startswith(f"error: --out={path} {words}")
 
     write, out = stablehlo.write, tmp_path / "out"
@@ -107,18 +107,18 @@ def test_what_is_there_is_not_replaced(run, tmp_path, monkeypatch):
         (out / "another").touch()
 
     monkeypatch.setattr(stablehlo, "write", write_beside_another)
-    status, told, error = run(f"--out={out}")
-    assert status == 1 and "wrote" not in told
+    status, output, error = run(f"--out={out}")
+    assert status == 1 and "wrote" not in output
     assert error.startswith(f"error: --out={out} is not empty")
     assert [*out.iterdir()] == [out / "another"]
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "tflite", "onnx", "web"])
-def test_without_their_packages(run, tmp_path, monkeypatch, format):
+def test_without_the_packages(run, tmp_path, monkeypatch, format):
     for package in ("tensorflow", "jax2onnx"):
         monkeypatch.setitem(sys.modules, package, None)
-    status, told, error = run(f"--out={tmp_path / 'out'}", format=format)
-    assert (status, told) == (1, "")
+    status, output, error = run(f"--out={tmp_path / 'out'}", format=format)
+    assert (status, output) == (1, "")
     of_tensorflow = command.FORMATS[format].needs is savedmodel.import_tensorflow
     install = 'pip install "qcs_jax[export]"' if of_tensorflow else onnx.INSTALL
     assert f": {install}" in error and error.count("\n") == 1

@@ -38,10 +38,10 @@ def export(monkeypatch, capsys, tmp_path):
 
 
 def test_a_folder_to_upload(export, tmp_path):
-    status, told, error = export("fer2013", "--whole", "--quantize=float16")
+    status, output, error = export("fer2013", "--whole", "--quantize=float16")
     assert (status, error) == (0, "")
-    assert "note       no model.onnx: ONNX needs more packages" in told
-    assert onnx.INSTALL in told and "hf upload OWNER/NAME" in told
+    assert "note       no model.onnx: ONNX needs more packages" in output
+    assert onnx.INSTALL in output and "hf upload OWNER/NAME" in output
     folder = tmp_path / "faces"
     assert {path.name for path in folder.iterdir()} == {
         *("README.md", "config.json", "labels.txt", weights.FILE)

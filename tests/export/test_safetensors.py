@@ -58,11 +58,11 @@ def evaluated(workdir, of=None, **changes):
 
 
 def test_it_loads_as_the_run_does(workdir, tmp_path, run):
-    status, told, error = run(workdir, "--whole")
+    status, output, error = run(workdir, "--whole")
     assert (status, error) == (0, "")
-    assert "logits differ by at most 0.0e+00" in told
+    assert "logits differ by at most 0.0e+00" in output
     out = tmp_path / "out"
-    assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in told
+    assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in output
     assert {path.name for path in out.iterdir()} == {"labels.txt", "model.safetensors"}
     variables, before, _ = checkpoint.load_variables(workdir)
     for path in (out, out / "model.safetensors"):
@@ -95,7 +95,7 @@ def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
 
 def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     measured = evaluated(workdir)
-    status, told, _ = run(workdir, "--calibrate")
+    status, output, _ = run(workdir, "--calibrate")
     assert status == 0
     _, description, _ = checkpoint.load_variables(tmp_path / "out")
     assert description["evaluation"] == measured

@@ -134,10 +134,10 @@ def test_command(tmp_path, monkeypatch, capsys):
     argv = [f"--checkpoint={run}", "--format=onnx", f"--out={tmp_path / 'out'}"]
     images = f"--images={tmp_path / 'faces'}"
     assert command.main([*argv, "--quantize=int8", images]) == 0
-    told = capsys.readouterr().out
-    assert "calibrated on 6 of the photographs" in told
-    assert "% of 6 images; the network" in told
-    assert "2 random images: logits differ by" in told
+    output = capsys.readouterr().out
+    assert "calibrated on 6 of the photographs" in output
+    assert "% of 6 images; the network" in output
+    assert "2 random images: logits differ by" in output
 
 
 def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):

@@ -134,8 +134,8 @@ def test_nothing_is_wider_than_the_window(browser, page, width, dark):
     "name, words", [("no.png", "No such file"), ("broken.png", "image")]
 )
 def test_what_is_no_picture(browser, page, name, words):
-    found = page(name)
-    assert found["file"] == name and words in found["error"]
+    answer = page(name)
+    assert answer["file"] == name and words in answer["error"]
     shown = browser.run("document.getElementById('error').innerText")
     assert shown.startswith(name) and words in shown
 
@@ -190,12 +190,12 @@ def test_the_camera(folder, address, tmp_path):
         assert browser.run("document.getElementById('video').srcObject") is None
         # The pixels of a camera are its driver's: Python is given those of the still.
         still = base64.b64decode(browser.run(STILL))
-        (wanted,) = qcs_jax.load().predict_photo(Image.open(io.BytesIO(still))).faces
+        (expected,) = qcs_jax.load().predict_photo(Image.open(io.BytesIO(still))).faces
         for answer in (seen, json.loads(browser.run(RESULT))):
             (face,) = answer["faces"]
-            found = list(face["probabilities"].values())
-            np.testing.assert_allclose(found, wanted.probabilities, atol=1e-3)
-            np.testing.assert_allclose(face["box"], wanted.box, atol=0.11)
+            probabilities = list(face["probabilities"].values())
+            np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-3)
+            np.testing.assert_allclose(face["box"], expected.box, atol=0.11)
         assert not browser.complaints
     finally:
         browser.close()

@@ -150,10 +150,10 @@ def test_command(served, tmp_path, monkeypatch, capsys, flags):
     argv = f"--checkpoint=run --format={flags}".split()
     out = tmp_path / "out"
     assert command.main([*argv, f"--out={out}"]) == 0
-    told = capsys.readouterr().out
-    assert "2 random images" in told and "wrote" in told
+    output = capsys.readouterr().out
+    assert "2 random images" in output and "wrote" in output
     if "int8" in flags:
-        assert "(allowed 5.0e-01)" in told
+        assert "(allowed 5.0e-01)" in output
         tflite.write(served, tmp_path)
         sizes = [(path / "model.tflite").stat().st_size for path in (out, tmp_path)]
         assert sizes[0] < sizes[1]

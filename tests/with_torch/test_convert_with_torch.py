@@ -43,10 +43,10 @@ def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, 
     torch.save({**best, **recorders}, tmp_path / "model_best.pth")
     run, out = tmp_path / "run", tmp_path / "out"
     assert command.main([str(tmp_path / "model_best.pth"), f"--out={run}"]) == 0
-    told = capsys.readouterr().out
-    assert "qcs, published size, 7 classes" in told
-    assert "66,810,513 parameters, 40,700,039 of the base branch" in told
-    assert "79 arrays, 16,063,606 parameters" in told
+    output = capsys.readouterr().out
+    assert "qcs, published size, 7 classes" in output
+    assert "66,810,513 parameters, 40,700,039 of the base branch" in output
+    assert "79 arrays, 16,063,606 parameters" in output
     monkeypatch.setattr(check, "BATCHES", (1,))
     argv = [f"--checkpoint={run}", "--format=safetensors", "--whole", f"--out={out}"]
     assert export.main(argv) == 0
