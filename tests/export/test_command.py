@@ -52,8 +52,16 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     (tmp_path / "faces" / "joy").mkdir(parents=True)
     face = small.pixels(36, 36, 3)
     small.Image.fromarray(face).save(tmp_path / "faces" / "joy" / "0.png")
-    (tmp_path / "out").mkdir()  # an empty folder is free
-    monkeypatch.chdir(tmp_path / "out")
+    out = tmp_path / os.fsdecode(b"caf\xe9")  # which is no text
+    out.mkdir()  # an empty folder is free
+    monkeypatch.chdir(out)
+    write, names = stablehlo.write, []
+
+    def spy(served, folder, options):
+        names.append(options.name)
+        write(served, folder, options)
+
+    monkeypatch.setattr(stablehlo, "write", spy)
     flags = "--nopreprocess", "--out=.", f"--images={tmp_path / 'faces'}"
     status, output, _ = run(*flags)
     assert status == 0 and "wrote ., 0.0 MB" not in output
@@ -61,8 +69,8 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     right = 100 * (small.classifier().predict(face).label == "joy")
     assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in output
     assert "both give the same class for 100.00%" in output
-    names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"model.stablehlo", "labels.txt"}
+    assert {path.name for path in out.iterdir()} == {"model.stablehlo", "labels.txt"}
+    assert names == ["caf\ufffd"]
 
 
 @pytest.mark.parametrize("fault", ["weights", "folding", "disk"])
