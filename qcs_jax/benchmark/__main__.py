@@ -50,12 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="S",
         help="no further step after so many in each precision; default: 60",
     )
-    add(
-        "--link",
-        type=arguments.positive,
-        metavar="GB/S",
-        help="between devices, for the model of several; default: 25",
-    )
     args, overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     try:
         config = flags.read_config(args.config, overrides)
@@ -64,15 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def measure() -> None:
         # What computes is imported where it is used: --help answers at once.
-        from qcs_jax.benchmark import printing, report, scaling
+        from qcs_jax.benchmark import printing, report
         from qcs_jax.benchmark.timing import Limits
 
-        limits, link = Limits(args.steps, args.seconds), args.link or scaling.LINK
-        found = report.create(args.mode, config, limits, link)
+        measured = report.create(args.mode, config, Limits(args.steps, args.seconds))
         if args.json:
-            print(json.dumps(found.to_json(), indent=2))
+            print(json.dumps(measured, indent=2))
         else:
-            print(printing.text_of(found))
+            print(printing.text_of(measured))
 
     return command.run(measure)
 

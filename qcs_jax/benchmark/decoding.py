@@ -3,58 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
+from typing import Any
 
 from qcs_jax.benchmark.timing import Limits
 from qcs_jax.train.run import Run, open_batches
 
-_BATCHES = 200
+_LIMITS = Limits(steps=200, seconds=10.0)
 _AHEAD = 4  # batches that may be ready before the clock starts; not counted
 
 
-@dataclasses.dataclass(frozen=True)
-class Decoding:
-    """How fast the images of a data set are decoded for a step.
+def measure(run: Run) -> dict[str, Any]:
+    """Reads batches as training does, while nothing else runs.
 
-    Attributes:
-      dataset: Its name.
-      images: Number of images that were timed.
-      seconds: How long they took.
-      images_per_second: `images / seconds`.
-      workers: Decoding processes; 0 are threads of the main process.
+    Returns:
+      "dataset", the number of "images" that were timed and their "seconds",
+      "images_per_second", and "workers": decoding processes, 0 for threads.
+
+    Raises:
+      UserError: if the data set is not prepared.
     """
-
-    dataset: str
-    images: int
-    seconds: float
-    images_per_second: float
-    workers: int
-
-    @classmethod
-    def measure(cls, run: Run, seconds: float = 10.0) -> Decoding:
-        """Reads batches as training does, while nothing else runs.
-
-        Raises:
-          UserError: if the data set is not prepared.
-        """
-        per_batch = run.config.train.batch_size * run.model.branches
-        limits, batches = Limits(_BATCHES, seconds), open_batches(run, 0)
-        with contextlib.closing(batches):
-            for _ in range(_AHEAD):
-                next(batches)
-            began, count = time.perf_counter(), 0
-            while not (count and limits.reached(count, began)):
-                next(batches)
-                count += 1
-            took = time.perf_counter() - began
-        return cls(
-            dataset=run.splits.train.name,
-            images=count * per_batch,
-            seconds=took,
-            images_per_second=count * per_batch / took,
-            workers=run.config.data.workers,
-        )
+    with contextlib.closing(open_batches(run, 0)) as batches:
+        for _ in range(_AHEAD):
+            next(batches)
+        began, count = time.perf_counter(), 0
+        while not (count and _LIMITS.reached(count, began)):
+            next(batches)
+            count += 1
+        seconds = time.perf_counter() - began
+    images = count * run.config.train.batch_size * run.model.branches
+    return {
+        "dataset": run.splits.train.name,
+        "images": images,
+        "seconds": seconds,
+        "images_per_second": images / seconds,
+        "workers": run.config.data.workers,
+    }
 
 
 def bottleneck(decoded: float, consumed: float, workers: int) -> str:

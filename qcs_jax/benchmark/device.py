@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,61 +17,40 @@ _PART = 16  # of the memory that one matrix may take
 _AT_ONCE = 4  # products in a row hide what it costs to start one
 
 
-@dataclasses.dataclass(frozen=True)
-class Devices:
-    """The local devices that a step is divided over.
+def describe() -> dict[str, Any]:
+    """Returns what the local devices are, that a step is divided over."""
+    first = jax.local_devices()[0]
+    return {
+        "platform": first.platform,  # "cpu", "gpu" or "tpu"
+        "kind": first.device_kind,
+        "count": jax.local_device_count(),
+        "jax": jax.__version__,
+    }
 
-    Attributes:
-      platform: "cpu", "gpu" or "tpu".
-      kind: What they are called.
-      count: Number of them.
-      jax: Version of JAX.
+
+def memory(compiled: Sequence[jax.stages.Compiled] = ()) -> dict[str, int | None]:
+    """Returns the most memory that was in use, in bytes; None where nothing counts it.
+
+    Args:
+      compiled: Programs that have run.
+
+    Returns:
+      "peak": On one device, by its own count since the process began.
+      "programs": On one device, of the largest program by XLA's plan: arguments,
+        results and what is in between.
+      "process": In the memory of the host, by this process.
     """
-
-    platform: str
-    kind: str
-    count: int
-    jax: str
-
-    @classmethod
-    def here(cls) -> Devices:
-        """Those of this process."""
-        first = jax.local_devices()[0]
-        return cls(
-            first.platform,
-            first.device_kind,
-            jax.local_device_count(),
-            jax.__version__,
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Memory:
-    """The most memory that was in use.
-
-    Attributes:
-      peak: Bytes on one device, by its own count since the process began; None where
-        it does not count.
-      programs: Bytes on one device of the largest program, by XLA's plan: arguments,
-        results and what is in between. None where there is no plan.
-      process: Bytes in the memory of the host that this process has had at most.
-    """
-
-    peak: int | None
-    programs: int | None
-    process: int | None
-
-    @classmethod
-    def of(cls, compiled: Sequence[jax.stages.Compiled]) -> Memory:
-        """After these programs have run."""
-        peaks = [
-            stats["peak_bytes_in_use"]
-            for device in jax.local_devices()
-            if (stats := device.memory_stats()) and "peak_bytes_in_use" in stats
-        ]
-        plans = [x for program in compiled if (x := program.memory_analysis())]
-        planned = [_planned(plan) for plan in plans]
-        return cls(max(peaks, default=None), max(planned, default=None), _resident())
+    peaks = [
+        stats["peak_bytes_in_use"]
+        for device in jax.local_devices()
+        if (stats := device.memory_stats()) and "peak_bytes_in_use" in stats
+    ]
+    plans = [x for program in compiled if (x := program.memory_analysis())]
+    return {
+        "peak": max(peaks, default=None),
+        "programs": max(map(_planned, plans), default=None),
+        "process": _resident(),
+    }
 
 
 def _planned(plan: Any) -> int:
@@ -89,41 +67,36 @@ def _resident() -> int | None:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-@dataclasses.dataclass(frozen=True)
-class MatmulPeak:
-    """How fast square matrices are multiplied: what a step could reach at best.
+def matmul_peak(dtype: str, devices: Sequence[jax.Device]) -> dict[str, float]:
+    """Multiplies square matrices on all the devices at a time, the best of a few.
 
-    Attributes:
-      side: Rows and columns of the matrices on each device.
-      flops_per_second: Of all devices together, `2 side^3` a product.
+    Returns:
+      "side" of the matrices on each device, and "flops_per_second" of all devices
+      together, `2 side^3` a product: what a step could reach at best.
     """
+    side, count = _side(dtype, devices), len(devices)
+    multiply = jax.pmap(jnp.matmul, devices=devices)
+    # Not of zeros: a GPU that switches fewer bits may raise its clock.
+    draw = jax.pmap(
+        lambda key: jax.random.normal(key, (side, side), dtype), devices=devices
+    )
+    x = draw(jax.random.split(jax.random.key(0), count))
 
-    side: int
-    flops_per_second: float
+    def call():
+        for _ in range(_AT_ONCE):
+            y = multiply(x, x)
+        jax.block_until_ready(y)
 
-    @classmethod
-    def measure(cls, dtype: str, devices: Sequence[jax.Device]) -> MatmulPeak:
-        """Multiplies on all the devices at a time; takes the best of a few."""
-        side, count = _side(dtype, devices), len(devices)
-        multiply = jax.pmap(jnp.matmul, devices=devices)
-        # Not of zeros: a GPU that switches fewer bits may raise its clock.
-        draw = jax.pmap(
-            lambda key: jax.random.normal(key, (side, side), dtype), devices=devices
-        )
-        x = draw(jax.random.split(jax.random.key(0), count))
-
-        def call():
-            for _ in range(_AT_ONCE):
-                y = multiply(x, x)
-            jax.block_until_ready(y)
-
-        call()
-        seconds = min(time_calls(call, Limits(steps=3, seconds=2.0)))
-        return cls(side, _AT_ONCE * count * 2 * side**3 / seconds)
+    call()
+    seconds = min(time_calls(call, Limits(steps=3, seconds=2.0)))
+    return {
+        "side": side,
+        "flops_per_second": _AT_ONCE * count * 2 * side**3 / seconds,
+    }
 
 
 def _side(dtype: str, devices: Sequence[jax.Device]) -> int:
-    """The side of matrices that fit a device beside what is there."""
+    """Returns the side of matrices that fit a device beside what is there."""
     first = devices[0]
     if first.platform == "cpu":  # whose "devices" may share a few cores
         return max(_SIDE_ON_CPU // len(devices), 256)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 import time
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.benchmark.device import MatmulPeak, Memory
+from qcs_jax.benchmark import device
 from qcs_jax.benchmark.programs import Program, counting_device, empty_cache
-from qcs_jax.benchmark.timing import Limits, Speed, time_calls
+from qcs_jax.benchmark.timing import Limits, speed, time_calls
 from qcs_jax.benchmark.training import Subject
 from qcs_jax.checkpoint import Trained
 from qcs_jax.checkpoint.description import describe
@@ -21,68 +20,26 @@ from qcs_jax.predict.classifier import Classifier
 BATCHES = (1, 8, 64)
 
 
-@dataclasses.dataclass(frozen=True)
-class Calls:
-    """Calls of `Classifier.classify` with one number of images.
-
-    Attributes:
-      batch: Images in a call.
-      first_cold: Seconds of the first call, which compiles.
-      first_cached: The same where JAX's persistent cache has the programs.
-      speed: Of all later calls.
-      flops_per_second: Reached in them.
-    """
-
-    batch: int
-    first_cold: float
-    first_cached: float
-    speed: Speed
-    flops_per_second: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Inference:
-    """What a classifier of one precision takes.
-
-    Attributes:
-      dtype: Precision.
-      flops: XLA's count for one image.
-      calls: By number of images.
-      memory: Most that was in use.
-      matmul: What one device reaches multiplying matrices, see `Training`.
-    """
-
-    dtype: str
-    flops: float
-    calls: list[Calls]
-    memory: Memory
-    matmul: MatmulPeak | None = None
-
-
-def count(subject: Subject) -> float:
-    """XLA's count of operations for one image; compiles nothing."""
-    model, device = subject.model, counting_device()
-    s = model.image_size
-    with jax.default_device(device):
-        image = jax.ShapeDtypeStruct((1, s, s, 3), np.float32)
-        forward = jax.jit(model.apply)
-        return Program("forward", forward, (subject.shapes, image)).flops()
-
-
-def measure(subject: Subject, variables: Any, limits: Limits) -> Inference:
-    """Compiles, runs and counts.
+def measure(subject: Subject, variables: Any, limits: Limits) -> dict[str, Any]:
+    """Times calls of `Classifier.classify`.
 
     Args:
       subject: Its network is measured.
       variables: Of the network.
       limits: Number of calls with each number of images.
+
+    Returns:
+      "dtype"; "flops" of one image by XLA's count; "flops_per_second" at best;
+      "memory"; and "calls", for each number of images ("batch"): seconds of the first
+      call, which compiles ("first_cold") or reads JAX's persistent cache
+      ("first_cached"), "speed" and "flops_per_second" of later ones.
     """
     resize = subject.config.data.resize
     names = tuple(f"class {i}" for i in range(subject.classes))
     description = describe(subject.config, names, subject.model.image_size)
     trained = Trained(variables, description, 0, pathlib.Path(), in_file=True)
     classifier = Classifier(trained)
-    flops, calls = count(subject), []
+    flops, calls = _flops(subject), list[dict[str, Any]]()
     for batch in BATCHES:
         shape = (batch, resize, resize, 3)
         faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -90,13 +47,33 @@ def measure(subject: Subject, variables: Any, limits: Limits) -> Inference:
             first_cold = _seconds(classifier, faces)
             jax.clear_caches()
             first_cached = _seconds(classifier, faces)
-            speed = Speed.of(
-                time_calls(lambda: classifier.classify(faces), limits),  # noqa: B023
-                batch,
-            )
-        rate = flops * speed.images_per_second
-        calls.append(Calls(batch, first_cold, first_cached, speed, rate))
-    return Inference(subject.config.dtype, flops, calls, Memory.of([]))
+            seconds = time_calls(lambda: classifier.classify(faces), limits)  # noqa: B023
+        reached = speed(seconds, batch)
+        calls.append(
+            {
+                "batch": batch,
+                "first_cold": first_cold,
+                "first_cached": first_cached,
+                "speed": reached,
+                "flops_per_second": flops * reached["images_per_second"],
+            }
+        )
+    return {
+        "dtype": subject.config.dtype,
+        "flops": flops,
+        "calls": calls,
+        "flops_per_second": max(call["flops_per_second"] for call in calls),
+        "memory": device.memory(),
+    }
+
+
+def _flops(subject: Subject) -> float:
+    """XLA's count of operations for one image; compiles nothing."""
+    side = subject.model.image_size
+    with jax.default_device(counting_device()):
+        image = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+        forward = jax.jit(subject.model.apply)
+        return Program("forward", forward, (subject.shapes, image)).flops()
 
 
 def _seconds(classifier: Classifier, faces: np.ndarray) -> float:

@@ -2,179 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from qcs_jax.benchmark.device import Memory
-from qcs_jax.benchmark.report import DTYPES, Report
+from qcs_jax.benchmark.report import DTYPES
 
 _COLUMNS = tuple(reversed(DTYPES))  # float32 is what the paper has
 _NAME, _WIDTH = 34, 22
 
 
-def text_of(report: Report) -> str:
-    """Everything in a report, as lines."""
-    sections = [_head(report), _training(report), _inference(report), _counts(report)]
-    sections += [_input(report), _scaling(report), _estimate(report)]
-    sections.append(f"note: {note}" for note in report.notes)
-    return "\n\n".join(filter(None, ("\n".join(lines) for lines in sections)))
+def text_of(report: dict[str, Any]) -> str:
+    """Returns all that `report.create` has measured, as lines."""
+    sections = [_head(report), _training(report["training"], report["flops"])]
+    sections += [_inference(report["inference"]), _counts(report), _input(report)]
+    sections.append([f"note: {note}" for note in report["notes"]])
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
-def _head(report: Report) -> Iterator[str]:
-    network, batch, here = report.network, report.batch, report.devices
-    yield (
-        f"{report.name}, --mode={report.mode}: {network['name']}, {network['size']}, "
-        f"{network['parameters'] / 1e6:.2f} M parameters, "
-        f"{network['classes']} classes"
-    )
-    yield f"{batch['anchors']} anchors, {batch['images']} images in a train step"
-    yield f"on {here.count} x {here.kind} ({here.platform}), JAX {here.jax}"
+def _head(report: dict[str, Any]) -> list[str]:
+    network, batch, here = report["network"], report["batch"], report["devices"]
+    return [
+        f"{report['name']}, --mode={report['mode']}: {network['name']}, "
+        f"{network['size']}, {network['parameters'] / 1e6:.2f} M parameters, "
+        f"{network['classes']} classes",
+        f"{batch['anchors']} anchors, {batch['images']} images in a train step",
+        f"on {here['count']} x {here['kind']} ({here['platform']}), JAX {here['jax']}",
+    ]
 
 
-def _training(report: Report) -> Iterator[str]:
-    found = report.training
-    if not found:
-        return
-    some = next(iter(found.values()))
-    yield _heading("train step, random images", _COLUMNS)
-    yield _row("compile: trace", found, lambda x: _seconds(x.compilation.trace))
-    yield _row("  XLA, empty cache", found, lambda x: _seconds(x.compilation.cold))
-    yield _row("  XLA, from the cache", found, lambda x: _seconds(x.compilation.cached))
-    yield _row("steps timed", found, lambda x: x.speed.steps)
-    yield _row("step, median", found, lambda x: _seconds(x.speed.median))
-    yield _row(
-        "  10th to 90th percentile",
-        found,
-        lambda x: f"{_seconds(x.speed.p10)} to {_seconds(x.speed.p90)}",
-    )
-    yield _row("images/s", found, lambda x: _number(x.speed.images_per_second))
-    yield _row("FLOPs of a step, by XLA", found, lambda x: _si(sum(x.flops.values())))
-    for name in some.flops:
-        counts = {dtype: x.flops[name] for dtype, x in found.items()}
-        yield _row(f"  {name}", counts, _si)
-    yield _row("  counted once compiled *", found, lambda x: _si(x.compiled_flops))
-    yield from _rates(found, lambda x: x.flops_per_second)
-    yield from _memory(found)
-    yield "* without what a GPU calls from libraries; the count above is before that"
+def _training(measured: dict[str, Any], flops: dict[str, float]) -> list[str]:
+    if not measured:
+        return []
+    programs = measured[DTYPES[0]]["flops"]
+    return [
+        _line("train step, random images", _COLUMNS),
+        *_rows(measured, _COMPILATION + _SPEED),
+        *_rows(flops, _FLOPS),
+        *_rows(measured, [(f"  {name}", f"flops.{name}", _si) for name in programs]),
+        *_rows(measured, _COMPILED + _DEVICE),
+        "* without what a GPU calls from libraries; the count above is before that",
+    ]
 
 
-def _inference(report: Report) -> Iterator[str]:
-    found = report.inference
-    if not found:
-        return
-    yield _heading("base branch, Classifier.classify", _COLUMNS)
-    yield _row("FLOPs of an image, by XLA", found, lambda x: _si(x.flops))
-    for i, calls in enumerate(next(iter(found.values())).calls):
-
-        def told(name: str, tell: Callable[[Any], Any], i: int = i) -> str:
-            return _row(name, found, lambda x: tell(x.calls[i]))
-
-        yield f"{calls.batch} at a time"
-        yield told("  first call, empty cache", lambda c: _seconds(c.first_cold))
-        yield told("  first call, from the cache", lambda c: _seconds(c.first_cached))
-        yield told("  calls timed", lambda c: c.speed.steps)
-        yield told("  call, median", lambda c: _seconds(c.speed.median))
-        yield told(
-            "    10th to 90th percentile",
-            lambda c: f"{_seconds(c.speed.p10)} to {_seconds(c.speed.p90)}",
-        )
-        yield told("  images/s", lambda c: _number(c.speed.images_per_second))
-    yield from _rates(found, lambda x: max(c.flops_per_second for c in x.calls))
-    yield from _memory(found)
+def _inference(measured: dict[str, Any]) -> list[str]:
+    if not measured:
+        return []
+    lines = [_line("base branch, Classifier.classify", _COLUMNS)]
+    lines += _rows(measured, _FLOPS_OF_AN_IMAGE)
+    for i, calls in enumerate(measured[DTYPES[0]]["calls"]):
+        lines.append(f"{calls['batch']} at a time")
+        of_calls = {dtype: x["calls"][i] for dtype, x in measured.items()}
+        lines += _rows(of_calls, _FIRST_CALL + _SPEED)
+    return lines + _rows(measured, _DEVICE)
 
 
-def _rates(found: dict, rate: Callable[[Any], float]) -> Iterator[str]:
-    """What was reached beside what could be."""
-    side = next(iter(found.values())).matmul.side
-    yield _row("FLOP/s reached", found, lambda x: f"{_si(rate(x))}/s")
-    yield _row(
-        f"  matmul of {side} x {side}",
-        found,
-        lambda x: f"{_si(x.matmul.flops_per_second)}/s",
-    )
-    yield _row(
-        "  reached, of the matmul",
-        found,
-        lambda x: f"{rate(x) / x.matmul.flops_per_second:.0%}",
-    )
+def _counts(report: dict[str, Any]) -> list[str]:
+    if report["mode"] != "count":
+        return []
+    title = _line("train step, counted on a CPU", _COLUMNS)
+    return [title, *_rows(report["flops"], _FLOPS)]
 
 
-def _memory(found: dict) -> Iterator[str]:
-    def row(name: str, value: Callable[[Memory], int | None]) -> Iterator[str]:
-        if any(value(x.memory) is not None for x in found.values()):
-            yield _row(name, found, lambda x: _bytes(value(x.memory)))
-
-    yield from row("memory: peak, by the device", lambda m: m.peak)
-    yield from row("memory: largest program, XLA", lambda m: m.programs)
-    yield from row("memory: peak of the process, RSS", lambda m: m.process)
-
-
-def _counts(report: Report) -> Iterator[str]:
-    if report.mode == "count":
-        yield _heading("train step, counted on a CPU", _COLUMNS)
-        yield _row("FLOPs of a step, by XLA", report.flops, _si)
-
-
-def _input(report: Report) -> Iterator[str]:
-    read = report.input
+def _input(report: dict[str, Any]) -> list[str]:
+    read, bottleneck = report["input"], report["bottleneck"]
     if read is None:
-        return
-    workers = f"{read.workers} processes" if read.workers else "threads"
-    yield (
-        f"input pipeline alone, {read.dataset}, {workers}: "
-        f"{_number(read.images_per_second)} images/s ({read.images} images in "
-        f"{_seconds(read.seconds)})"
-    )
-    for dtype in _COLUMNS:
-        if dtype in report.bottleneck:
-            yield f"{dtype}: {report.bottleneck[dtype]}"
-    if report.devices.platform == "cpu" and report.bottleneck:
-        yield "(On a CPU both want the same cores: each is slower beside the other.)"
-
-
-def _scaling(report: Report) -> Iterator[str]:
-    model = report.scaling
-    if model is None:
-        return
-    yield "MODEL of N such devices, not a measurement:"
-    yield from (f"  {assumed}" for assumed in model.assumptions)
-    for dtype in _COLUMNS:
-        yield (
-            f"{dtype:>10} N    this batch: step    images/s"
-            f"      as much on each: step    images/s"
+        return []
+    workers = f"{read['workers']} processes" if read["workers"] else "threads"
+    lines = [
+        f"input pipeline alone, {read['dataset']}, {workers}: "
+        f"{_number(read['images_per_second'])} images/s ({read['images']} images in "
+        f"{_seconds(read['seconds'])})"
+    ]
+    lines += [f"{d}: {bottleneck[d]}" for d in _COLUMNS if d in bottleneck]
+    if report["devices"]["platform"] == "cpu" and bottleneck:
+        lines.append(
+            "(On a CPU both want the same cores: each is slower beside the other.)"
         )
-        for row in model.rows[dtype]:
-            same = f"{'does not divide':>28}"
-            if row.same_batch is not None:
-                same = _pair(row.same_batch, row.same_batch_images)
-            grown = _pair(row.grown_batch, row.grown_batch_images)
-            yield f"{row.devices:>12}{same}{grown:>40}"
+    return lines
 
 
-def _pair(seconds: float, images: float | None) -> str:
-    return f"{_seconds(seconds):>14}{_number(images or 0):>14}"
-
-
-def _estimate(report: Report) -> Iterator[str]:
-    estimate = report.estimate
-    if estimate is None:
-        return
-    what = "the whole run" if estimate.whole_run else "not a whole run"
-    yield _heading(
-        f"ESTIMATE, {estimate.steps:,} steps ({what})",
-        [f"{dtype}, hours" for dtype in _COLUMNS],
-    )
-    for device, hours in estimate.hours.items():
-        yield _row(f"  one {device}", hours, lambda h: f"{h:.2g}")
-    yield f"  at {estimate.utilisation:.0%} of the published peaks; not a measurement"
-
-
-def _heading(name: str, columns: Sequence[str]) -> str:
+def _line(name: str, columns: Sequence[str]) -> str:
     return name.ljust(_NAME) + "".join(f"{column:>{_WIDTH}}" for column in columns)
 
 
-def _row(name: str, found: dict, value: Callable[[Any], Any]) -> str:
-    return _heading(name, [str(value(found[dtype])) for dtype in _COLUMNS])
+def _percentiles(speed: dict[str, float]) -> str:
+    return f"{_seconds(speed['p10'])} to {_seconds(speed['p90'])}"
 
 
 def _seconds(x: float) -> str:
@@ -185,8 +97,8 @@ def _number(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
 
 
-def _bytes(x: int | None) -> str:
-    return "-" if x is None else f"{x / 1e6:,.0f} MB"
+def _bytes(x: int) -> str:
+    return f"{x / 1e6:,.0f} MB"
 
 
 def _si(x: float) -> str:
@@ -195,3 +107,54 @@ def _si(x: float) -> str:
         if x >= factor:
             return f"{x / factor:.4g} {prefix}FLOP"
     return f"{x / 1e3:.4g} kFLOP"
+
+
+def _rate(x: float) -> str:
+    return f"{_si(x)}/s"
+
+
+# What a row is called, where in a measurement it is, and how it is written.
+Row = tuple[str, str, Callable[[Any], str]]
+
+_COMPILATION: list[Row] = [
+    ("compile: trace", "compilation.trace", _seconds),
+    ("  XLA, empty cache", "compilation.cold", _seconds),
+    ("  XLA, from the cache", "compilation.cached", _seconds),
+]
+_FIRST_CALL: list[Row] = [
+    ("  first call, empty cache", "first_cold", _seconds),
+    ("  first call, from the cache", "first_cached", _seconds),
+]
+_SPEED: list[Row] = [
+    ("  steps or calls timed", "speed.steps", str),
+    ("  median", "speed.median", _seconds),
+    ("  10th to 90th percentile", "speed", _percentiles),
+    ("  images/s", "speed.images_per_second", _number),
+]
+_FLOPS: list[Row] = [("FLOPs of a step, by XLA", "", _si)]
+_FLOPS_OF_AN_IMAGE: list[Row] = [("FLOPs of an image, by XLA", "flops", _si)]
+_COMPILED: list[Row] = [("  counted once compiled *", "compiled_flops", _si)]
+_DEVICE: list[Row] = [
+    ("FLOP/s reached", "flops_per_second", _rate),
+    ("  by a product of matrices", "matmul.flops_per_second", _rate),
+    ("  reached, of that", "matmul.reached", "{:.0%}".format),
+    ("memory: peak, by the device", "memory.peak", _bytes),
+    ("memory: largest program, XLA", "memory.programs", _bytes),
+    ("memory: peak of the process, RSS", "memory.process", _bytes),
+]
+
+
+def _rows(measured: dict[str, Any], rows: Sequence[Row]) -> list[str]:
+    """A column for each precision; what was measured in none is left out."""
+    lines = []
+    for name, path, text in rows:
+        values = [_at(path, measured[dtype]) for dtype in _COLUMNS]
+        if any(x is not None for x in values):
+            lines.append(_line(name, ["-" if x is None else text(x) for x in values]))
+    return lines
+
+
+def _at(path: str, measured: Any) -> Any:
+    for key in filter(None, path.split(".")):
+        measured = measured[key]
+    return measured

@@ -1,4 +1,4 @@
-"""Durations, and what is said of many of them."""
+"""How long calls take, and when enough of them have been timed."""
 
 from __future__ import annotations
 
@@ -26,35 +26,21 @@ class Limits:
         return steps >= self.steps or time.perf_counter() - began > self.seconds
 
 
-@dataclasses.dataclass(frozen=True)
-class Speed:
-    """Seconds of one step, and images in a second.
-
-    Attributes:
-      steps: Number of steps that were timed.
-      median: Of their seconds.
-      p10: Their 10th percentile.
-      p90: Their 90th percentile.
-      images: In a step.
-      images_per_second: `images / median`.
-    """
-
-    steps: int
-    median: float
-    p10: float
-    p90: float
-    images: int
-    images_per_second: float
-
-    @classmethod
-    def of(cls, seconds: Sequence[float], images: int) -> Speed:
-        """Summarises the seconds of steps that see `images` each."""
-        p10, median, p90 = map(float, np.percentile(seconds, (10, 50, 90)))
-        return cls(len(seconds), median, p10, p90, images, images / median)
+def speed(seconds: Sequence[float], images: int) -> dict[str, float]:
+    """Summarises the seconds of steps, or of calls, that see `images` each."""
+    p10, median, p90 = map(float, np.percentile(seconds, (10, 50, 90)))
+    return {
+        "steps": len(seconds),
+        "median": median,
+        "p10": p10,
+        "p90": p90,
+        "images": images,
+        "images_per_second": images / median,
+    }
 
 
 def time_calls(call: Callable[[], object], limits: Limits) -> list[float]:
-    """Seconds of each call; `call` returns when its work is done."""
+    """Returns the seconds of each call; `call` returns when its work is done."""
     seconds: list[float] = []
     began = time.perf_counter()
     while not (seconds and limits.reached(len(seconds), began)):

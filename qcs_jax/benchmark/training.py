@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,16 +12,15 @@ import ml_collections
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.benchmark.device import MatmulPeak, Memory
+from qcs_jax.benchmark import device
 from qcs_jax.benchmark.programs import (
-    Compilation,
     Program,
     compile_twice,
     counting_device,
     empty_cache,
     programs_of,
 )
-from qcs_jax.benchmark.timing import Limits, Speed
+from qcs_jax.benchmark.timing import Limits, speed
 from qcs_jax.config.network import create_model
 from qcs_jax.models.qcs import QCS
 from qcs_jax.train.run import create_optimizer, create_train_step
@@ -30,32 +28,6 @@ from qcs_jax.train.step import TrainState, TrainStep, replicate
 
 # The first step loads the programs, the second is the first to meet its own results.
 _WARM_UP = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """What the steps of one precision took.
-
-    Attributes:
-      dtype: Precision.
-      compilation: Of all programs of the step.
-      speed: Of the step; an image counts once, though SAM sees it twice.
-      flops: XLA's count of a step over the whole batch, by program.
-      compiled_flops: Its count of the compiled programs.
-      flops_per_second: Of a step, all devices together.
-      memory: Most that was in use.
-      matmul: What the devices reach multiplying matrices, once it is measured: it
-        needs memory of its own.
-    """
-
-    dtype: str
-    compilation: Compilation
-    speed: Speed
-    flops: dict[str, float]
-    compiled_flops: float
-    flops_per_second: float
-    memory: Memory
-    matmul: MatmulPeak | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,65 +67,65 @@ class Subject:
         """Shapes of the variables; computes nothing."""
         return jax.eval_shape(lambda: models.init(self.model, jax.random.key(0)))
 
-    def batch(self, devices: int, draw: Callable[..., Any]) -> dict:
-        """A batch as the input pipeline makes it; `draw(high, shape, dtype)` fills."""
-        c = self.config
-        n, b = self.model.branches, c.train.batch_size // devices
-        side = c.data.resize
+    def batch(self, devices: int) -> dict[str, np.ndarray]:
+        """A random batch, divided over devices as the input pipeline does it."""
+        per_device = self.config.train.batch_size // devices
+        shape, side = (
+            (devices, self.model.branches, per_device),
+            self.config.data.resize,
+        )
+        draw = np.random.default_rng(0).integers
         return {
-            "image": draw(256, (devices, n, b, side, side, 3), np.uint8),
-            "label": draw(self.classes, (devices, n, b), np.int32),
+            "image": draw(0, 256, (*shape, side, side, 3), np.uint8),
+            "label": draw(0, self.classes, shape, np.int32),
         }
 
     def count(self) -> dict[str, float]:
         """XLA's count of operations in a step, by program; compiles nothing."""
-        device, optimizer = counting_device(), create_optimizer(self.config)
-        with jax.default_device(device):
-            step = create_train_step(self.config, self.model, optimizer, [device])
+        cpu, optimizer = counting_device(), create_optimizer(self.config)
+        with jax.default_device(cpu):
+            step = create_train_step(self.config, self.model, optimizer, [cpu])
             create = functools.partial(TrainState.create, optimizer=optimizer)
             state = jax.eval_shape(create, self.shapes)
-            batch = self.batch(1, _shape)
-            programs = programs_of(step, state, batch, self._learning_rate)
+            programs = programs_of(step, state, self.batch(1), self._learning_rate)
             return {program.name: program.flops() for program in programs}
 
     @property
     def _learning_rate(self) -> float:
         return self.config.optimizer.learning_rate
 
-    def measure(self, variables: Any, limits: Limits) -> Training:
+    def measure(self, variables: Any, limits: Limits) -> dict[str, Any]:
         """Compiles, runs and counts.
 
         Args:
           variables: From `variables`, of any precision.
           limits: Number of steps.
+
+        Returns:
+          "dtype"; "compilation" of all programs of the step, see `compile_twice`;
+          "speed", in which an image counts once, though SAM sees it twice; "flops" of a
+          step over the whole batch, by program; "compiled_flops", counted in the
+          compiled programs; "flops_per_second" of all devices together; "memory".
         """
         devices, optimizer = jax.local_devices(), create_optimizer(self.config)
         flops = self.count()
         state = replicate(TrainState.create(variables, optimizer))
-        batch = self.batch(len(devices), _draw)
+        batch = self.batch(len(devices))
         with empty_cache():
             step = create_train_step(self.config, self.model, optimizer)
             programs = programs_of(step, state, batch, self._learning_rate)
             compilation, compiled = compile_twice(programs)
             seconds = _time_steps(step, state, batch, self._learning_rate, limits)
-        speed = Speed.of(seconds, self.images)
-        return Training(
-            dtype=self.config.dtype,
-            compilation=compilation,
-            speed=speed,
-            flops=flops,
-            compiled_flops=_flops_of(programs, compiled, len(devices)),
-            flops_per_second=sum(flops.values()) / speed.median,
-            memory=Memory.of(compiled),
-        )
-
-
-def _shape(high: int, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(shape, dtype)
-
-
-def _draw(high: int, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, high, shape, dtype)
+        reached = speed(seconds, self.images)
+        return {
+            "dtype": self.config.dtype,
+            "compilation": compilation,
+            "speed": reached,
+            "flops": flops,
+            "compiled_flops": _flops_of(programs, compiled, len(devices)),
+            "flops_per_second": sum(flops.values()) / reached["median"],
+            "memory": device.memory(compiled),
+        }
 
 
 def _time_steps(

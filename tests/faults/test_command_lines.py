@@ -139,7 +139,6 @@ WRONG = {
     "benchmark --config=demo --steps=0": "--steps: '0': give a number, 1 or more",
     "benchmark --config=demo --steps=x": "--steps: 'x': give a number, 1 or more",
     "benchmark --config=demo --seconds=nan": "'nan': give a number above 0",
-    "benchmark --config=demo --link=fast": "'fast': give a number above 0",
     # Several processes.
     "train --config=demo --process=0": "belong together",
     "train --config=demo --coordinator=h --processes=2 --process=0": "give HOST:PORT",
