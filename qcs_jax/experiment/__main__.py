@@ -16,14 +16,11 @@ import sys
 from collections.abc import Sequence
 
 from qcs_jax.config import flags
-from qcs_jax.evaluate import comparison as table
-from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.rows import Group
-from qcs_jax.experiment import tablefile
+from qcs_jax.evaluate import comparison
+from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import Job, make_plan
-from qcs_jax.experiment.rows import Table
 from qcs_jax.experiment.runner import MAIN, Runner
-from qcs_jax.experiment.swept import with_earlier
+from qcs_jax.experiment.tablefile import Table
 from qcs_jax.system import command, extras, prepared
 from qcs_jax.system.errors import UserError
 
@@ -33,45 +30,8 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
 
     Args:
       argv: Arguments; default those of the process.
-      program: What trains and evaluates, given the arguments of `qcs_jax.main`.
+      program: What trains and evaluates, with the arguments of `qcs_jax.main`.
     """
-    args, overrides = _parse(argv)
-    return command.run(lambda: _run(args, overrides, program))
-
-
-def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
-    extras.require("train")  # once, not in every run
-    chosen, folder = tablefile.read(args.table), pathlib.Path(args.workdir)
-    if chosen.sweep:
-        extras.require("report")
-    config, seeds = _config(args, chosen), _seeds(args, chosen)
-    jobs = make_plan(config, chosen.rows, seeds, overrides, folder)
-    _require_data(jobs)
-    print(_overview(chosen, jobs))
-    failures = Runner(program).run(jobs)
-    found = [
-        Group(job.row.label, _runs_like(job), job.row.setting)
-        for job in jobs[: len(chosen.rows)]
-    ]
-    sweep = chosen.sweep
-    if sweep:
-        first = jobs[: len(chosen.rows) // len(sweep.values)]
-        sweep, found = with_earlier(sweep, found, first)
-    print()
-    groups = [group for group in found if group.runs]
-    shown = iter(table.show(groups, folder, chosen.paper, chosen.against))
-    if sweep:
-        from qcs_jax.experiment import curve  # matplotlib, once all is trained
-
-        lines = [next(shown) if group.runs else None for group in found]
-        if drawn := curve.draw(sweep, lines, folder):
-            print(f"drew {drawn} and .pdf")
-    for failure in failures:
-        print(f"error: {failure}", file=sys.stderr)
-    return 1 if failures else 0
-
-
-def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         prog="qcs-jax experiment",
         description="Runs the rows of a table over several seeds, one after another, "
@@ -87,26 +47,38 @@ def _parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[str]]:
     add("--table", required=True, help=f"{tables}, or a .toml file of your own")
     add("--seeds", metavar="0,1,2", help=f"a run of each row with each{of_table}")
     add("--workdir", required=True, metavar="FOLDER", help="folder of all the runs")
-    args, others = parser.parse_known_args(argv)
-    for text in others:
+    args, overrides = parser.parse_known_args(argv)
+    for text in overrides:
         if not text.startswith("--config.") or "=" not in text:
             parser.error(f"unknown argument {text}; fields are --config.FIELD=VALUE")
-    return args, others
+    return command.run(lambda: _run(args, overrides, program))
 
 
-def _config(args: argparse.Namespace, chosen: Table) -> str:
-    config = args.config or chosen.config
+def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
+    extras.require("train")  # once, not in every run
+    table, folder = tablefile.read(args.table), pathlib.Path(args.workdir)
+    if table.sweep:
+        extras.require("report")
+    config = args.config or table.config
     if not config:
         raise UserError(f"table {args.table} names no recipe: give --config=FILE")
-    return config
+    jobs = make_plan(config, table.rows, _seeds(args, table), overrides, folder)
+    _require_data(jobs)
+    print(_overview(table, jobs))
+    failures = Runner(program).run(jobs)
+    print()
+    _compare(table, jobs[: len(table.rows)], folder)
+    for failure in failures:
+        print(f"error: {failure}", file=sys.stderr)
+    return 1 if failures else 0
 
 
-def _seeds(args: argparse.Namespace, chosen: Table) -> list[int]:
+def _seeds(args: argparse.Namespace, table: Table) -> Sequence[int]:
     text = args.seeds
-    if text is None and chosen.seeds:
-        return [*chosen.seeds]
     if text is None:
-        raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
+        if not table.seeds:
+            raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
+        return table.seeds
     try:
         seeds = [int(word) for word in text.split(",")]
     except ValueError:
@@ -124,15 +96,15 @@ def _require_data(jobs: list[Job]) -> None:
         if not (job.finished and job.evaluated)
         for name in job.datasets
     }
-    if told := [*filter(None, (prepared.missing(*dataset) for dataset in needed))]:
-        raise UserError("\n".join(told))
+    if missing := [*filter(None, (prepared.missing(*dataset) for dataset in needed))]:
+        raise UserError("\n".join(missing))
 
 
-def _overview(chosen: Table, jobs: list[Job]) -> str:
+def _overview(table: Table, jobs: list[Job]) -> str:
     """Says what is going to be run, and what is there."""
     width = max(len(job.row.label) for job in jobs)
     todo = sum(not job.finished for job in jobs)
-    lines = [chosen.about] if chosen.about else []
+    lines = [table.about] if table.about else []
     lines += [f"{len(jobs)} runs, {todo} of them to be trained:"]
     lines += [
         f"  {job.row.label:<{width}}  seed {job.seed}  {job.workdir}  {job.state}"
@@ -141,11 +113,20 @@ def _overview(chosen: Table, jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
-def _runs_like(job: Job) -> tuple[runs.Run, ...]:
-    """Runs of a job's row on disk, those with other seeds than this time's, too."""
-    folders = sorted(job.workdir.parent.glob("seed*"))
-    found = (runs.read_run(folder) for folder in folders if runs.is_run(folder))
-    return tuple(run for run in found if job.is_like(run))
+def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
+    """Prints and writes the comparison of all rows; `jobs` has one of each."""
+    if not table.sweep:
+        groups = [group for group in sweep.group_rows(jobs) if group.runs]
+        comparison.show(groups, folder, table.paper, table.against)
+        return
+    of_a_value = jobs[: len(jobs) // len(table.sweep.values)]
+    swept, points = sweep.group_swept(table.sweep, of_a_value)
+    points = [(at, group) for at, group in points if group.runs]
+    groups = [group for _, group in points]
+    lines = comparison.show(groups, folder, table.paper, table.against)
+    places = [at for at, _ in points]
+    if drawn := sweep.draw(swept, [*zip(places, lines, strict=True)], folder):
+        print(f"drew {drawn} and .pdf")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from qcs_jax.config.flags import read_config
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.rows import INDIFFERENT
-from qcs_jax.experiment.rows import Row
+from qcs_jax.experiment.tablefile import Row
 from qcs_jax.system.errors import UserError
 
 
@@ -53,12 +53,6 @@ class Job:
         )
 
     @property
-    def datasets(self) -> tuple[str, ...]:
-        """Names of the data sets that it needs."""
-        extra = parse_extra(self.config["data.extra"])
-        return (self.config["data.name"], *(name for name, _ in extra))
-
-    @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` was about what the run ended with."""
         run = self.run()
@@ -71,16 +65,18 @@ class Job:
         if run is None or not steps:
             return "to do"
         if not self.finished:
-            done, whole = run.epochs
-            return f"goes on after step {max(steps)}, epoch {done} of {whole} tested"
+            done, total = run.epochs
+            return f"goes on after step {max(steps)}, epoch {done} of {total} tested"
         return "finished" if self.evaluated else "finished, to be evaluated"
 
-    def is_like(self, run: runs.Run) -> bool:
-        """Whether a run differs from this one in nothing but the seed."""
-        return not self._differences(run).keys() - {"seed"}
+    @property
+    def datasets(self) -> list[str]:
+        """Names of the data sets that it needs."""
+        extra = parse_extra(self.config["data.extra"])
+        return [self.config["data.name"], *(name for name, _ in extra)]
 
-    def _differences(self, run: runs.Run) -> dict[str, str]:
-        """Fields that matter and are not the same in a run, each with a sentence."""
+    def differences(self, run: runs.Run) -> dict[str, str]:
+        """Returns the fields that matter and differ in a run, each with a sentence."""
         return {
             field: f"{field} was {run.config[field]!r}, is now {value!r}"
             for field, value in self.config.items()
@@ -92,7 +88,7 @@ class Job:
         run = self.run()
         if run is None or not self._saved_steps():
             return
-        if different := self._differences(run).values():
+        if different := self.differences(run).values():
             raise UserError(
                 f"{self.workdir} was trained with another configuration:\n  "
                 + "\n  ".join(different)
@@ -100,7 +96,7 @@ class Job:
             )
 
     def _saved_steps(self) -> set[int]:
-        """Steps with a whole checkpoint; Orbax gives those their name when done."""
+        """Steps with a complete checkpoint; Orbax gives those their name when done."""
         names = {path.name for path in (self.workdir / "checkpoints").glob("*")}
         return {int(name) for name in names if name.isdecimal()}
 
@@ -112,7 +108,7 @@ def make_plan(
     overrides: Sequence[str],
     workdir: pathlib.Path,
 ) -> list[Job]:
-    """Makes all runs, seed after seed, so that whole tables are there early.
+    """Makes all runs, seed after seed, so that tables with all rows are there early.
 
     Args:
       config: `FILE` or `FILE:VARIANT` as for `qcs_jax.main`; the network in it is
@@ -125,7 +121,13 @@ def make_plan(
     Raises:
       UserError: for a configuration that cannot run, or fields that are not free.
     """
-    _check_overrides(overrides, rows)
+    taken = {field for row in rows for field in row.fields}
+    for text in overrides:
+        field = text.removeprefix("--config.").partition("=")[0]
+        if field == "seed":
+            raise UserError(f"{text}: give the seeds with --seeds=0,1,2")
+        if field in taken:
+            raise UserError(f"{text}: the rows of the table set this field, leave it")
     jobs = [
         _job(config, row, seed, overrides, workdir) for seed in seeds for row in rows
     ]
@@ -137,17 +139,17 @@ def make_plan(
 def _job(
     config: str, row: Row, seed: int, overrides: Sequence[str], workdir: pathlib.Path
 ) -> Job:
+    if network := row.fields.get("model.name"):
+        config = _of_network(config, network)
     fields = [*overrides, *row.overrides(), f"--config.seed={seed}"]
-    network = row.fields.get("model.name")
-    of_row = _of_network(config, network) if network else config
     try:
-        found = read_config(of_row, fields)
-        validate(found)
+        of_row = read_config(config, fields)
+        validate(of_row)
     except UserError as error:
         raise UserError(f"row {row.name!r}: {error}") from error
     folder = workdir / row.name / f"seed{seed}"
-    arguments = (f"--config={of_row}", *fields, f"--workdir={folder}")
-    flat = json.loads(json.dumps(flatten(found)))  # as config.json has it
+    arguments = (f"--config={config}", *fields, f"--workdir={folder}")
+    flat = json.loads(json.dumps(flatten(of_row)))  # as config.json has it
     return Job(row, seed, folder, arguments, flat)
 
 
@@ -156,13 +158,3 @@ def _of_network(config: str, network: str) -> str:
     path, _, variant = config.partition(":")
     others = [word for word in variant.split(",") if word not in models.BRANCHES]
     return f"{path}:{','.join([network, *filter(None, others)])}"
-
-
-def _check_overrides(overrides: Sequence[str], rows: Sequence[Row]) -> None:
-    taken = {field for row in rows for field in row.fields}
-    for text in overrides:
-        field = text.removeprefix("--config.").partition("=")[0]
-        if field == "seed":
-            raise UserError(f"{text}: give the seeds with --seeds=0,1,2")
-        if field in taken:
-            raise UserError(f"{text}: the rows of the table set this field, leave it")

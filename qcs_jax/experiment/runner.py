@@ -20,7 +20,7 @@ class Runner:
     """
 
     def __init__(self, program: Sequence[str] = MAIN):
-        """Sets nothing up yet; `program` is what job arguments are given to."""
+        """Takes the program, which has the arguments of jobs."""
         self._program = program
         self._interrupt = Interrupt(self._pass_on)
         self._child: subprocess.Popen | None = None
@@ -46,17 +46,18 @@ class Runner:
 
     def _train_and_evaluate(self, job: Job) -> str | None:
         """Returns what went wrong, if anything did."""
-        failure = None
         if not job.finished:
-            failure = self._call("training", job.arguments)
-        if not failure and not job.evaluated:
-            failure = self._call("evaluation", (*job.arguments, "--mode=eval"))
-            if not failure and not job.evaluated:
-                failure = (
+            if failure := self._call("training", job.arguments):
+                return failure
+        if not job.evaluated:
+            if failure := self._call("evaluation", (*job.arguments, "--mode=eval")):
+                return failure
+            if not job.evaluated:
+                return (
                     "evaluation was of another step than the run ended with, whose "
                     "checkpoint is damaged: delete that, and the same command goes on"
                 )
-        return failure
+        return None
 
     def _call(self, what: str, arguments: Sequence[str]) -> str | None:
         """Waits for a child; returns how it failed, if it did."""

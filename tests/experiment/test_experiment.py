@@ -8,7 +8,7 @@ import pytest
 
 from qcs_jax.evaluate.runs import Run
 from qcs_jax.experiment import __main__ as command
-from qcs_jax.experiment import curve, tablefile
+from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import make_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -88,10 +88,10 @@ def test_values_of_earlier_calls_stay(world, capfd, monkeypatch):
     program = [sys.executable, "-S", FAKE_MAIN, str(world.folder)]
     drawn = []
 
-    def draw(sweep, lines, folder):
-        drawn.append((sweep.values, sweep.at, [line and line.label for line in lines]))
+    def draw(swept, points, folder):
+        drawn.append((swept.values, swept.at, [(at, x.label) for at, x in points]))
 
-    monkeypatch.setattr(curve, "draw", draw)
+    monkeypatch.setattr(sweep, "draw", draw)
 
     def call(values, *more):
         table = MINE.format(config=DEMO).replace("[0.5, 1]", values)
@@ -101,16 +101,21 @@ def test_values_of_earlier_calls_stay(world, capfd, monkeypatch):
         assert command.main([*arguments, *more], program=program) == 0
         return capfd.readouterr().out
 
-    rows = ["adam", "sam"]
     call("[0.5, 1]")
     out = call("[0.25]")
     assert "## synthetic_faces/balanced, data.train_fraction=0.5" in out
     assert "2 runs, 2 of them to be trained" in out
     call("[0.75]", "--config.train.batch_size=20")  # the others are no longer alike
+    call("[0.25]\nat = [3]")  # where do 0.5 and 1 stand?
+    rows = ("adam", "sam")
     assert drawn == [
-        ((0.5, 1), (0.5, 1), rows * 2),
-        ((0.25, 0.5, 1.0), (0.25, 0.5, 1.0), rows * 3),
-        ((0.75,), (0.75,), rows),
+        (at, places, [(x, row) for x in places for row in rows])
+        for at, places in (
+            ((0.5, 1), (0.5, 1)),
+            ((0.25, 0.5, 1.0), (0.25, 0.5, 1.0)),
+            ((0.75,), (0.75,)),
+            ((0.25,), (3,)),
+        )
     ]
 
 

@@ -8,8 +8,8 @@ from qcs_jax.config.flags import read_config
 from qcs_jax.evaluate import paired
 from qcs_jax.evaluate.evidence import Evidence
 from qcs_jax.evaluate.lines import Line
-from qcs_jax.experiment import curve, tablefile
-from qcs_jax.experiment.rows import Sweep
+from qcs_jax.experiment import sweep, tablefile
+from qcs_jax.figures import sweep as figure
 from qcs_jax.system.errors import UserError
 
 MINE = """
@@ -56,6 +56,11 @@ def test_a_table_of_ones_own(read):
     }
 
 
+def test_a_row_goes_before_what_all_rows_have(read):
+    table = read(MINE.replace("optimizer.rho = 0.0", "train.epochs = 5"))
+    assert [row.fields["train.epochs"] for row in table.rows] == ["5", "2"]
+
+
 def test_the_command_line_takes_every_kind_of_value(read):
     text = """
 [[row]]
@@ -76,12 +81,8 @@ fields.data.name = "a/b"
 
 def test_a_sweep_has_all_rows_for_each_value(read):
     table = read(MINE + SWEEP)
-    assert [(row.name, row.setting) for row in table.rows] == [
-        ("0.25/adam", "data.train_fraction=0.25"),
-        ("0.25/sam", "data.train_fraction=0.25"),
-        ("1/adam", "data.train_fraction=1"),
-        ("1/sam", "data.train_fraction=1"),
-    ]
+    names = [row.name for row in table.rows]
+    assert names == ["0.25/adam", "0.25/sam", "1/adam", "1/sam"]
     assert table.rows[2].fields["data.train_fraction"] == "1"
     assert (table.sweep.at, table.sweep.axis) == ((0.25, 1), "data.train_fraction")
 
@@ -90,7 +91,6 @@ def test_swept_names_stand_side_by_side_unless_told_where(read):
     names = '\n[sweep]\nfield = "data.name"\nvalues = ["a/x", "a/y"]\n'
     table = read(MINE + names)
     assert (table.sweep.at, table.sweep.numbered) == ((0, 1), False)
-    assert [row.setting for row in table.rows] == [""] * 4  # tables name the data set
     assert [row.name for row in table.rows][::2] == ["a_x/adam", "a_y/adam"]
     table = read(MINE + names + 'at = [0.0, 0.9]\naxis = "rho"\n')
     assert (table.sweep.at, table.sweep.numbered) == ((0.0, 0.9), True)
@@ -120,7 +120,6 @@ def test_tables_that_come_along(name):
         (MINE.replace("= \"adam\"\nfields", "= \"sgd\"\nfields"), "'sgd' is no name"),
         (MINE.replace("rho = 0.0", "row = 0.0"), "there is no field optimizer.row"),
         (MINE.replace("train.epochs", "seed"), "give seeds = [0, 1, 2]"),
-        (MINE.replace("train.epochs", "optimizer.rho"), "which is set already"),
         (MINE.replace("[3, 4]", "[3, 3]"), "seeds are to be numbers, each once"),
         (MINE.replace("[3, 4]", "3"), "seeds = 3 is not what is expected"),
         (MINE + SWEEP.replace("[0.25, 1]", "[]"), "values are to be some"),
@@ -132,8 +131,9 @@ def test_tables_that_come_along(name):
         (MINE + SWEEP.replace("data.train_fraction", "train.epochs"), "is swept"),
         (
             MINE + SWEEP.replace("data.train_fraction", "optimizer.rho"),
-            "row 'adam' sets optimizer.rho, which is set already",
+            "row 'adam' sets optimizer.rho, which is swept",
         ),
+        ("row = [3]", "row 1 = 3 is no table"),
     ],
 )  # fmt: skip
 def test_mistakes(read, text, message):
@@ -156,42 +156,30 @@ def test_a_folder_or_bytes_are_no_table(tmp_path):
             tablefile.read(str(name))
 
 
-def line(label, share, rng):
-    correct = rng.random((3, 100)) < share
+def line(label, share=0.5):
+    correct = np.random.default_rng(0).random((3, 100)) < share
     evidence = Evidence((0, 1, 2), paired.accuracy(correct))
     return Line(
         "toy", "", label, (0, 1, 2), {}, {}, None, chance=0.5, evidence=evidence
     )
 
 
-def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
-    drawn, curves = [], curve.curves
+def test_the_curve_of_a_sweep_goes_from_left_to_right(read, tmp_path, monkeypatch):
+    drawn, curves = [], figure.curves
     monkeypatch.setattr(
-        curve,
+        figure,
         "curves",
-        lambda found, *more: drawn.extend(found) or curves(found, *more),
+        lambda variants, *more: drawn.extend(variants) or curves(variants, *more),
     )
-    sweep = read(MINE + SWEEP).sweep
-    rng = np.random.default_rng(0)
-    lines = [line("a", 0.8, rng), line("b", 0.6, rng), None, line("b", 0.5, rng)]
-    file = curve.draw(sweep, lines, tmp_path)
+    swept = read(MINE + SWEEP).sweep
+    points = [(0.5, line("a", 0.8)), (0.5, line("b")), (1, line("b")), (0.2, line("b"))]
+    file = sweep.draw(swept, points, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
-    assert [(x.label, x.at) for x in drawn] == [("a", [0.25]), ("b", [0.25, 1])]
+    at = {variant.label: list(variant.at) for variant in drawn}
+    assert at == {"a": [0.5], "b": [0.2, 0.5, 1]}
 
 
-def test_the_curve_goes_from_left_to_right(read, tmp_path, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(curve, "curves", lambda variants, *_: drawn.extend(variants))
-    monkeypatch.setattr(curve.style, "save", lambda *_: [tmp_path / "sweep.png"])
-    sweep = Sweep("data.train_fraction", (0.5, 1, 0.2), (0.5, 1, 0.2), True, "part")
-    rng = np.random.default_rng(0)
-    curve.draw(sweep, [line(x, 0.5, rng) for x in "aaa"], tmp_path)
-    assert [variant.at for variant in drawn] == [[0.2, 0.5, 1]]
-
-
-def test_no_curve_of_a_single_value(read, tmp_path):
-    sweep = read(MINE + SWEEP).sweep
-    rng = np.random.default_rng(0)
-    for first in (line("a", 0.8, rng), None):
-        assert curve.draw(sweep, [first, None, None, None], tmp_path) is None
+@pytest.mark.parametrize("points", [[], [(1, line("a"))]], ids=len)
+def test_no_curve_of_a_single_value(points, read, tmp_path):
+    assert sweep.draw(read(MINE + SWEEP).sweep, points, tmp_path) is None
     assert not (tmp_path / "sweep.png").exists()

@@ -1,0 +1,116 @@
+"""The runs of a table that are on disk, and the curve of those of a sweep."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qcs_jax.evaluate import runs
+from qcs_jax.evaluate.lines import Line
+from qcs_jax.evaluate.rows import Group
+from qcs_jax.evaluate.runs import Run
+from qcs_jax.experiment.plan import Job
+from qcs_jax.experiment.tablefile import Sweep
+
+
+def group_rows(jobs: Sequence[Job]) -> list[Group]:
+    """Groups the runs of each row, those with other seeds than this time's, too.
+
+    Args:
+      jobs: One of each row.
+    """
+    return [Group(job.row.label, tuple(_runs_like(job))) for job in jobs]
+
+
+def group_swept(
+    sweep: Sweep, jobs: Sequence[Job]
+) -> tuple[Sweep, list[tuple[float, Group]]]:
+    """Groups the runs of each row at each value, those of earlier calls, too.
+
+    A value that the table once had is left out where the table says where values stand.
+
+    Args:
+      sweep: What is swept.
+      jobs: One of each row, at any value.
+
+    Returns:
+      The sweep with earlier values behind the others; and where each group stands on
+      the axis, with all rows at the first value, then at the second, and so on.
+    """
+    by_row = []
+    for job in jobs:
+        by_value: dict[Any, list[Run]] = {}
+        for run in _runs_like(job, sweep.field):
+            by_value.setdefault(_hashable(run.config[sweep.field]), []).append(run)
+        by_row.append(by_value)
+    at = dict(zip(map(_hashable, sweep.values), sweep.at, strict=True))
+    earlier = [
+        x for x in dict.fromkeys(x for row in by_row for x in row) if x not in at
+    ]
+    if not sweep.numbered:
+        at |= {value: i for i, value in enumerate(earlier, start=len(at))}
+    elif sweep.at == sweep.values:
+        at |= {value: value for value in sorted(earlier)}
+    points = [
+        (
+            place,
+            Group(job.row.label, tuple(found.get(value, ())), _setting(sweep, value)),
+        )
+        for value, place in at.items()
+        for job, found in zip(jobs, by_row, strict=True)
+    ]
+    extended = dataclasses.replace(sweep, values=tuple(at), at=tuple(at.values()))
+    return extended, points
+
+
+def draw(
+    sweep: Sweep, points: Sequence[tuple[float, Line]], folder: pathlib.Path
+) -> pathlib.Path | None:
+    """Writes `folder/sweep.png` and `.pdf`.
+
+    Args:
+      sweep: What was swept.
+      points: Where each line of the tables stands on the axis, and the line.
+      folder: Where to.
+
+    Returns:
+      The first file, or None before runs at two values were evaluated.
+    """
+    from qcs_jax.figures import style  # matplotlib, once all is trained
+    from qcs_jax.figures.sweep import Curve, curves
+
+    by_label: dict[str, list[tuple[float, Any]]] = {}
+    for at, line in sorted(points, key=lambda point: point[0]):
+        if line.evidence:
+            by_label.setdefault(line.label, []).append((at, line.evidence.accuracy))
+    if len({at for measured in by_label.values() for at, _ in measured}) < 2:
+        return None
+    variants = [
+        Curve(label, *map(list, zip(*measured, strict=True)))
+        for label, measured in by_label.items()
+    ]
+    ticks = None if sweep.numbered else [str(value) for value in sweep.values]
+    figure = curves(variants, sweep.axis, points[0][1].chance, ticks)
+    return style.save(figure, folder, "sweep")[0]
+
+
+def _runs_like(job: Job, swept: str = "") -> Iterator[Run]:
+    """Yields runs of a job's row that differ in the seed and the swept field alone."""
+    row = job.workdir.parent
+    folders = row.parents[1].glob(f"*/{row.name}/seed*") if swept else row.glob("seed*")
+    for folder in sorted(folders):
+        if runs.is_run(folder):
+            run = runs.read_run(folder)
+            if job.differences(run).keys() <= {"seed", swept}:
+                yield run
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _setting(sweep: Sweep, value: Any) -> str:
+    """What tells tables apart; they name the data set anyway."""
+    return "" if sweep.field == "data.name" else f"{sweep.field}={value}"
