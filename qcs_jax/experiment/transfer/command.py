@@ -56,28 +56,20 @@ def _run(args: argparse.Namespace) -> int:
     extras.require("train")
     if args.out:
         extras.require("report")  # not after an hour
-    from qcs_jax.experiment.transfer import asked, cells, networks, table
+    from qcs_jax.experiment.transfer import cells, datasets, networks, table
 
-    found, data = networks.find(args.runs), asked.parse(args.data, args.labels)
+    runs, data = networks.find(args.runs), datasets.parse(args.data, args.labels)
     with signals.ending():
-        rows = cells.measure(found, data, args.data_dir, _tell)
-    text = table.markdown(rows)
-    print(f"\n{text}", end="")
+        rows = cells.measure(runs, data, args.data_dir)
+    print(f"\n{table.markdown(rows)}", end="")
     if args.out:
-        from qcs_jax.experiment.transfer import written
-
-        files = written.write(rows, pathlib.Path(args.out))
-        print(f"\nwrote {', '.join(map(str, files))}")
-    pages = [x for x in found if (pathlib.Path(x) / METRICS_FILE).is_file()]
-    if pages:  # a page is about a run that was evaluated on its own test
-        report = "qcs-jax report"
-        print(f"\nfor the page of a run, with these: {report} {pages[0]}")
-    failed = [cell for row in rows for cell in row if not cell.evaluation]
+        written = table.write(rows, pathlib.Path(args.out))
+        print(f"\nwrote {', '.join(map(str, written))}")
+    # A page is about a run that was evaluated on its own test.
+    if pages := [x for x in runs if (pathlib.Path(x) / METRICS_FILE).is_file()]:
+        print(f"\nfor the page of a run, with these: qcs-jax report {pages[0]}")
+    failed = sum(not cell.evaluation for row in rows for cell in row)
     if failed:
-        count = f"{len(failed)} of {sum(map(len, rows))} cells"
+        count = f"{failed} of {len(runs) * len(data)} cells"
         print(f"error: {count} were not measured, see above", file=sys.stderr)
     return 1 if failed else 0
-
-
-def _tell(line: str) -> None:
-    print(line, flush=True)

@@ -10,11 +10,9 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-import ml_collections
-
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint import hub, weights
-from qcs_jax.config import FIELDS, base_config, flatten
+from qcs_jax.config import written
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate.run_log import CONFIG_FILE
 from qcs_jax.evaluate.runs import find_runs
@@ -60,27 +58,6 @@ def _networks(match: str, argument: str) -> list[str]:
     return [str(run.workdir) for run in find_runs([match])]
 
 
-def whole_config(config: dict | ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Returns a configuration with the fields that its version did not have yet.
-
-    What did not exist yet had, in effect, its default.
-
-    Raises:
-      UserError: for a field that this version does not have.
-    """
-    fields = flatten(config)
-    if unknown := sorted(fields.keys() - FIELDS.keys()):
-        raise UserError(
-            f"it was trained by another version, which has a field {unknown[0]}: test "
-            f"it with that version"
-        )
-    whole = base_config()
-    for name, value in fields.items():  # JSON has no tuples
-        fits = tuple(value) if isinstance(FIELDS[name].default, tuple) else value
-        whole.update_from_flattened_dict({name: fits})
-    return whole
-
-
 @dataclasses.dataclass(frozen=True)
 class Seen:
     """The images that made a network what it is, those of what it starts from, too.
@@ -91,40 +68,36 @@ class Seen:
       unknown: What it starts from, where nothing tells what that was trained on.
     """
 
-    trained: tuple[tuple[str, str], ...]
-    chose: tuple[tuple[str, str], ...]
+    trained: list[tuple[str, str]]
+    chose: list[tuple[str, str]]
     unknown: str = ""
 
     @classmethod
-    def by(
-        cls,
-        config: ml_collections.ConfigDict,
-        started_from: dict[str, Any] | None = None,
-    ) -> Seen:
+    def by(cls, description: Any) -> Seen:
         """Follows what a network starts from, from one to the next.
 
         Args:
-          config: The network's configuration.
-          started_from: What its description says of that. Where it says nothing, what
-            `init_from` names is asked, as far as that is still there.
+          description: Of the network, see `checkpoint.description`. Where it does not
+            say what that starts from, this is looked up where `init_from` points, as
+            far as that is still there.
         """
-        trained, chose, followed = [], [], set[str]()
+        seen, start, followed = cls([], []), "", set[str]()
         while True:
-            data, start = config.data, config.init_from
-            trained.append((data.name, data.train_split))
-            trained += [(name, "train") for name, _ in parse_extra(data.extra)]
-            if data.val_split:
-                chose.append((data.name, data.val_split))
-            if not started_from:
-                if not start or start in followed:
-                    return cls(tuple(trained), tuple(chose))
-                followed.add(start)
-                started_from = _description_of(start)
             try:
-                config = whole_config(started_from["config"])
-            except (UserError, ValueError, KeyError, TypeError, AttributeError):
-                return cls(tuple(trained), tuple(chose), start)
-            started_from = started_from.get("started_from")
+                fields = written.fields_of(start, description)
+            except UserError:
+                return dataclasses.replace(seen, unknown=start)
+            seen.trained.append((fields["data.name"], fields["data.train_split"]))
+            extra = parse_extra(fields["data.extra"])
+            seen.trained.extend((name, "train") for name, _ in extra)
+            if fields["data.val_split"]:
+                seen.chose.append((fields["data.name"], fields["data.val_split"]))
+            start, description = fields["init_from"], description.get("started_from")
+            if not description:
+                if not start or start in followed:
+                    return seen
+                followed.add(start)
+                description = _description_of(start)
 
     def trained_on(self, name: str, split: str) -> str:
         """Says which trained images a split shares, or ""."""
@@ -135,9 +108,9 @@ class Seen:
         return _shared(self.chose, name, split)
 
 
-def is_same(asked: str, name: str) -> bool:
-    """Whether a `data.name` means the data set that is opened as `name`."""
-    return asked == name or ("/" not in asked and asked == name.partition("/")[0])
+def is_same(name: str, opened: str) -> bool:
+    """Whether a `data.name` means the data set that is opened as `DATASET/CONFIG`."""
+    return name == opened or ("/" not in name and name == opened.partition("/")[0])
 
 
 def _shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
@@ -147,21 +120,17 @@ def _shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
     return ""
 
 
-def _description_of(start: str) -> dict[str, Any]:
-    """What the weights that a path names say of themselves, if they are here."""
+def _description_of(start: str) -> Any:
+    """What the weights at a path say of themselves; None if they are not here."""
     if hub.names(start):  # nothing is downloaded for a note
-        return {}
+        return None
+    folder = pathlib.Path(start)
     try:
         if file := weights.find(start):
             return weights.load(file)[1]
-        folder = pathlib.Path(start)
-        places = (
-            (folder, folder.parent, folder.parent.parent) if folder.is_dir() else ()
-        )
-        for path in places:
-            if (path / CONFIG_FILE).is_file():
-                found = json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
-                return found if isinstance(found, dict) else {}
+        for path in (folder, folder.parent, folder.parent.parent):
+            if folder.is_dir() and (path / CONFIG_FILE).is_file():
+                return json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
     except (UserError, OSError, ValueError):
         pass
-    return {}
+    return None

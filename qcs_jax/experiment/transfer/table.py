@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+import pathlib
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from qcs_jax.evaluate.markdown import aligned
 from qcs_jax.experiment.transfer.cells import Cell
+from qcs_jax.system import files
 
-_TITLES = {
-    "accuracy": "## Accuracy",
-    "mean_class_accuracy": "## Mean class accuracy",
-}
+_COLUMNS = (
+    *("network", "trained_on", "step", "chosen", "dataset", "split", "own"),
+    *("label_map", "images", "images_of_split", "classes", "classes_of_network"),
+    *("accuracy", "accuracy_low", "accuracy_high"),
+    *("mean_class_accuracy", "mean_class_accuracy_low", "mean_class_accuracy_high"),
+    *("most_frequent", "chance", "folder", "failure"),
+)
 _ABOUT = {
     "accuracy": (
         "In percent, with its 95 % interval over images. `*`: the test of the data set "
@@ -34,75 +42,127 @@ Rows = Sequence[Sequence[Cell]]
 
 def markdown(rows: Rows) -> str:
     """Returns both matrices, a list of the cells, and what to know about them."""
-    numbers = _footnotes(rows)
+    cells = [cell for row in rows for cell in row]
+    failures = list(dict.fromkeys(cell.failure for cell in cells if cell.failure))
+    measured = [cell for cell in cells if cell.evaluation]
     parts = []
-    for metric, title in _TITLES.items():
-        parts += [
-            title,
-            aligned(_matrix(rows, metric, numbers), names=2),
-            _ABOUT[metric],
-        ]
-    cells = [cell for row in rows for cell in row if cell.evaluation]
-    if cells:
-        parts += ["## Cells", aligned(_list(cells), names=2), _ABOUT_CELLS]
-    if numbers:
-        parts.append("Not measured:")
-        parts.append("\n".join(_bullet(f"[{n}] {x}") for x, n in numbers.items()))
-    if notes := _notes(cells):
-        parts.append("What was done, and what to know:")
-        parts.append("\n".join(_bullet(note) for note in notes))
+    for metric, about in _ABOUT.items():
+        title = f"## {metric.replace('_', ' ').capitalize()}"
+        parts += [title, aligned(_matrix(rows, metric, failures), names=2), about]
+    if measured:
+        parts += ["## Cells", aligned(_list(measured), names=2), _ABOUT_CELLS]
+    if failures:
+        numbered = [f"[{i}] {text}" for i, text in enumerate(failures, start=1)]
+        parts += ["Not measured:", _bullets(numbered)]
+    if notes := _notes(measured):
+        parts += ["What was done, and what to know:", _bullets(notes)]
     return "\n\n".join(parts) + "\n"
 
 
-def _footnotes(rows: Rows) -> dict[str, int]:
-    """Reason -> number, in the order of the cells."""
-    reasons = [cell.failure for row in rows for cell in row if cell.failure]
-    return {reason: n for n, reason in enumerate(dict.fromkeys(reasons), start=1)}
+def csv_text(rows: Rows) -> str:
+    """Returns a line for each cell; accuracies in percent, nothing where it failed."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_line(cell) for row in rows for cell in row)
+    return file.getvalue()
 
 
-def _bullet(text: str) -> str:
-    return "- " + text.replace("\n", "\n  ")
+def write(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
+    """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
+    from qcs_jax.figures import style, transfer  # matplotlib, once all is measured
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
+    files.write_text(paths[0], f"# Transfer\n\n{markdown(rows)}")
+    files.write_text(paths[1], csv_text(rows))
+    figure = transfer.matrix(
+        _values(rows, "accuracy"),
+        _values(rows, "mean_class_accuracy"),
+        [row[0].network for row in rows],
+        [cell.dataset.title for cell in rows[0]],
+        [(i, j) for i, row in enumerate(rows) for j, c in enumerate(row) if c.own],
+    )
+    for path in paths[2:]:
+        with files.replacing(path) as unfinished:
+            unfinished.write_bytes(style.encoded(figure, path.suffix[1:], style.DPI))
+    return paths
 
 
-def _matrix(rows: Rows, metric: str, numbers: dict[str, int]) -> list[list[str]]:
-    table = [["network", "trained on", *(cell.column.name for cell in rows[0])]]
-    for row in rows:
-        texts = [_text(cell, metric, numbers) for cell in row]
-        table.append([row[0].network, row[0].trained_on or "-", *texts])
-    return table
+def _values(rows: Rows, metric: str) -> np.ndarray:
+    """A metric of every cell, NaN where nothing was measured."""
+
+    def value(cell: Cell) -> float:
+        found = cell.evaluation
+        return found.measured["metrics"][metric] if found else np.nan
+
+    return np.array([[value(cell) for cell in row] for row in rows], float)
 
 
-def _text(cell: Cell, metric: str, numbers: dict[str, int]) -> str:
+def _line(cell: Cell) -> dict[str, Any]:
+    """What the CSV file says of a cell."""
+    line: dict[str, Any] = {
+        "network": cell.network,
+        "trained_on": cell.trained_on,
+        "dataset": cell.dataset.name,
+        "split": cell.dataset.split,
+        "failure": cell.failure,
+    }
     if cell.evaluation is None:
-        return f"- [{numbers[cell.failure]}]"
+        return line
+    assert cell.dataset.source is not None
     measured = cell.evaluation.measured
-    low, high = (f"{100 * x:.2f}" for x in measured["intervals"][metric])
-    mark = " *" if cell.own else ""
-    return f"{100 * measured['metrics'][metric]:.2f} ({low} to {high}){mark}"
+    for metric in _ABOUT:
+        low, high = measured["intervals"][metric]
+        line |= {f"{metric}_low": _percent(low), f"{metric}_high": _percent(high)}
+    for metric in (*_ABOUT, "most_frequent", "chance"):
+        line[metric] = _percent(measured["metrics"][metric])
+    return line | {
+        "step": measured["step"],
+        "chosen": measured["chosen"],
+        "own": "yes" if cell.own else "no",
+        "label_map": cell.label_map,
+        "images": measured["examples"],
+        "images_of_split": len(cell.dataset.source),
+        "classes": sum(row["examples"] > 0 for row in measured["per_class"]),
+        "classes_of_network": len(measured["per_class"]),
+        "folder": cell.evaluation.folder,
+    }
+
+
+def _percent(x: float) -> str:
+    return f"{100 * x:.2f}"
+
+
+def _matrix(rows: Rows, metric: str, failures: list[str]) -> list[list[str]]:
+    def text(cell: Cell) -> str:
+        if cell.evaluation is None:
+            return f"- [{failures.index(cell.failure) + 1}]"
+        line, mark = _line(cell), " *" if cell.own else ""
+        value, low, high = (line[f"{metric}{x}"] for x in ("", "_low", "_high"))
+        return f"{value} ({low} to {high}){mark}"
+
+    header = ["network", "trained on", *(cell.dataset.title for cell in rows[0])]
+    return [header] + [
+        [row[0].network, row[0].trained_on or "-", *map(text, row)] for row in rows
+    ]
 
 
 def _list(cells: Sequence[Cell]) -> list[list[str]]:
     table = [["network", "data set", "images", "classes", "accuracy", "mean class"]]
     table[0] += ["most frequent", "chance"]
     for cell in cells:
-        assert cell.evaluation is not None and cell.column.source is not None
-        measured, images = cell.evaluation.measured, len(cell.column.source)
-        names = ("accuracy", "mean_class_accuracy", "most_frequent", "chance")
+        line = _line(cell)
         table.append(
             [
                 cell.network,
-                cell.column.name,
-                f"{measured['examples']} of {images}",
-                f"{_classes(measured)} of {len(measured['per_class'])}",
-                *(f"{100 * measured['metrics'][name]:.2f}" for name in names),
+                cell.dataset.title,
+                f"{line['images']} of {line['images_of_split']}",
+                f"{line['classes']} of {line['classes_of_network']}",
+                *(line[metric] for metric in (*_ABOUT, "most_frequent", "chance")),
             ]
         )
     return table
-
-
-def _classes(measured: dict) -> int:
-    """Number of the network's classes that have images."""
-    return sum(row["examples"] > 0 for row in measured["per_class"])
 
 
 def _notes(cells: Sequence[Cell]) -> list[str]:
@@ -111,54 +171,19 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         for note in cell.notes:
             about.setdefault(note, []).append(cell)
-    return [f"{_where(found, cells)}: {note}" for note, found in about.items()]
+    return [f"{_where(some, cells)}: {note}" for note, some in about.items()]
 
 
-def _where(found: Sequence[Cell], cells: Sequence[Cell]) -> str:
-    columns = list(dict.fromkeys(cell.column.name for cell in found))
-    networks = list(dict.fromkeys(cell.network for cell in found))
-    if len(found) == sum(cell.column.name in columns for cell in cells):
-        return ", ".join(columns)
-    if len(found) == sum(cell.network in networks for cell in cells):
+def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
+    """Names columns or rows if these are what some of the cells make up."""
+    datasets = list(dict.fromkeys(cell.dataset.title for cell in some))
+    networks = list(dict.fromkeys(cell.network for cell in some))
+    if len(some) == sum(cell.dataset.title in datasets for cell in cells):
+        return ", ".join(datasets)
+    if len(some) == sum(cell.network in networks for cell in cells):
         return ", ".join(networks)
-    return ", ".join(f"{cell.network} on {cell.column.name}" for cell in found)
+    return ", ".join(f"{cell.network} on {cell.dataset.title}" for cell in some)
 
 
-def csv_text(rows: Rows) -> str:
-    """Returns a line for each cell; accuracies in percent, nothing where it failed."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(
-        ["network", "trained_on", "step", "chosen", "dataset", "split", "own"]
-        + ["label_map", "images", "images_of_split", "classes", "classes_of_network"]
-        + ["accuracy", "accuracy_low", "accuracy_high"]
-        + ["mean_class_accuracy", "mean_class_accuracy_low", "mean_class_accuracy_high"]
-        + ["most_frequent", "chance", "folder", "failure"]
-    )
-    for cell in (cell for row in rows for cell in row):
-        writer.writerow(_line(cell))
-    return file.getvalue()
-
-
-def _line(cell: Cell) -> list[object]:
-    column = cell.column
-    dataset = column.source.name if column.source else column.asked.name
-    if cell.evaluation is None:
-        where = [dataset, column.asked.split, ""]
-        return [cell.network, cell.trained_on, "", "", *where, *[""] * 14, cell.failure]
-    assert column.source is not None
-    measured = cell.evaluation.measured
-    numbers: list[str] = []
-    for metric in _TITLES:
-        values = [measured["metrics"][metric], *measured["intervals"][metric]]
-        numbers += [f"{100 * value:.2f}" for value in values]
-    others = (measured["metrics"][name] for name in ("most_frequent", "chance"))
-    return [
-        *(cell.network, cell.trained_on, measured["step"], measured["chosen"]),
-        *(dataset, column.asked.split, "yes" if cell.own else "no"),
-        *(cell.label_map, measured["examples"], len(column.source)),
-        *(_classes(measured), len(measured["per_class"])),
-        *numbers,
-        *(f"{100 * value:.2f}" for value in others),
-        *(cell.evaluation.folder, ""),
-    ]
+def _bullets(texts: Sequence[str]) -> str:
+    return "\n".join("- " + text.replace("\n", "\n  ") for text in texts)

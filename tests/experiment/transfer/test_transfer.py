@@ -11,8 +11,8 @@ import pytest
 import toy
 
 from qcs_jax.evaluate import predictions
-from qcs_jax.experiment.transfer.asked import Asked, parse
 from qcs_jax.experiment.transfer.command import main
+from qcs_jax.experiment.transfer.datasets import Dataset, parse
 from qcs_jax.train.evaluate import evaluate_run
 
 
@@ -172,6 +172,6 @@ def test_one_clear_error(arguments, message, here, capsys):
 
 def test_arguments():
     assert parse("a, b/c@valid", ["b/c:x = y,z=y"]) == [
-        Asked("a", "test", "by_name"),
-        Asked("b/c", "valid", "x = y,z=y"),
+        Dataset("a", "test", "by_name"),
+        Dataset("b/c", "valid", "x = y,z=y"),
     ]
