@@ -141,15 +141,16 @@ def _job(
 ) -> Job:
     if network := row.fields.get("model.name"):
         config = _of_network(config, network)
-    fields = [*overrides, *row.overrides(), f"--config.seed={seed}"]
+    of_row = [f"--config.{field}={value}" for field, value in row.fields.items()]
+    fields = [*overrides, *of_row, f"--config.seed={seed}"]
     try:
-        of_row = read_config(config, fields)
-        validate(of_row)
+        complete = read_config(config, fields)
+        validate(complete)
     except UserError as error:
         raise UserError(f"row {row.name!r}: {error}") from error
     folder = workdir / row.name / f"seed{seed}"
     arguments = (f"--config={config}", *fields, f"--workdir={folder}")
-    flat = json.loads(json.dumps(flatten(of_row)))  # as config.json has it
+    flat = json.loads(json.dumps(flatten(complete)))  # as config.json has it
     return Job(row, seed, folder, arguments, flat)
 
 

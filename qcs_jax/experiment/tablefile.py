@@ -1,23 +1,4 @@
-"""Reads tables: those that come along, and files of one's own.
-
-about = "Does SAM help?"
-config = "configs/demo.py"
-seeds = [0, 1, 2]
-against = "adam"
-fields.train.epochs = 10
-
-[[row]]
-name = "adam"
-fields.optimizer.rho = 0.0
-
-[[row]]
-name = "sam"
-fields.optimizer.rho = 0.05
-
-[sweep]
-field = "data.train_fraction"
-values = [0.25, 0.5, 1.0]
-"""
+"""Reads tables: those that come along, and files of one's own; README.md has one."""
 
 from __future__ import annotations
 
@@ -53,10 +34,6 @@ class Row:
     name: str
     label: str
     fields: Mapping[str, str]
-
-    def overrides(self) -> list[str]:
-        """Returns the fields as arguments of `qcs_jax.main`."""
-        return [f"--config.{field}={value}" for field, value in self.fields.items()]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +76,7 @@ def read(name: str) -> Table:
       name: One of `BUILT_IN`, or the path of a file.
 
     Raises:
-      UserError: if there is none, or it is not as above; the message says where.
+      UserError: if there is none, or it is none; the message says where.
     """
     path = _FOLDER / f"{name}.toml" if name in BUILT_IN else pathlib.Path(name)
     try:

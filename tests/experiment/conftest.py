@@ -34,32 +34,26 @@ class World:
     def behave(self, behaviour):
         (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
 
-    def experiment(self, *more, config=DEMO, table="networks", seeds="0,1"):
+    def experiment(self, *more, table="networks", seeds="0,1"):
         """Runs the command; returns its status, what it printed, and the calls."""
         calls = self.folder / "calls.txt"
         calls.write_text("")
-        fixed = [*more, "--config.train.epochs=3"]
-        self.write_configs(config, table, seeds, fixed)
+        more = [*more, "--config.train.epochs=3"]
+        self.write_configs(table, seeds, more)
         status = command.main(
-            [f"--config={config}", f"--table={table}", f"--seeds={seeds}"]
-            + [f"--workdir={self.workdir}", *fixed],
+            [f"--config={DEMO}", f"--table={table}", f"--seeds={seeds}"]
+            + [f"--workdir={self.workdir}", *more],
             program=[sys.executable, "-S", FAKE_MAIN, str(self.folder)],
         )
         return status, self._capfd.readouterr(), calls.read_text().splitlines()
 
-    def write_configs(self, config, table, seeds, overrides):
+    def write_configs(self, table, seeds, overrides):
         """For the child, which has no time to read configuration files."""
         elsewhere = self.folder / "elsewhere"  # where nothing is checked
-        jobs = make_plan(
-            config,
-            tablefile.read(table).rows,
-            map(int, seeds.split(",")),
-            overrides,
-            elsewhere,
-        )
+        rows, numbers = tablefile.read(table).rows, map(int, seeds.split(","))
         configs = {
             str(self.workdir / job.workdir.relative_to(elsewhere)): job.config
-            for job in jobs
+            for job in make_plan(DEMO, rows, numbers, overrides, elsewhere)
         }
         (self.folder / "configs.json").write_text(json.dumps(configs))
 

@@ -7,7 +7,6 @@ import signal
 import time
 import types
 
-import pytest
 import toy
 
 from qcs_jax import main
@@ -25,6 +24,9 @@ def test_what_is_finished_is_not_run_again(world):
     assert len(calls) == 6 and all(call.endswith("seed1") for call in calls)
     assert "6 runs, 3 of them to be trained" in out
     assert world.experiment(seeds="0,1")[2] == []
+    # Killed between the last evaluation and its checkpoint:
+    os.rmdir(world.workdir / "qcs/seed0/checkpoints/30")
+    assert world.experiment(seeds="0")[2][0] == "train qcs/seed0"
 
 
 def test_a_failing_run_is_reported_and_the_others_go_on(world):
@@ -45,21 +47,16 @@ def test_a_failing_run_is_reported_and_the_others_go_on(world):
     ]
 
 
-@pytest.mark.parametrize(
-    "behaviour, told",
-    [
-        ("eval fails", "evaluation ended with status 3"),
-        ("eval finds damage", "evaluation was of another step"),
-    ],
-)
-def test_a_failing_evaluation_is_tried_again(behaviour, told, world):
-    world.behave({"dcs/seed0": behaviour})
+def test_a_failing_evaluation_is_tried_again(world):
+    world.behave({"dcs/seed0": "eval fails", "qcs/seed0": "eval finds damage"})
     status, (_, err), _ = world.experiment(seeds="0")
-    assert status == 1 and told in err
+    assert status == 1
+    assert "dcs/seed0: evaluation ended with status 3" in err
+    assert "qcs/seed0: evaluation was of another step" in err
     world.behave({})
     status, (out, _), calls = world.experiment(seeds="0")
-    assert (status, calls) == (0, ["eval dcs/seed0"])
-    assert "finished, to be evaluated" in out
+    assert (status, calls) == (0, ["eval dcs/seed0", "eval qcs/seed0"])
+    assert out.count("finished, to be evaluated") == 4
 
 
 def test_stopping_and_going_on(world):
@@ -89,23 +86,15 @@ def test_a_second_ctrl_c_does_not_wait(world):
     assert time.monotonic() - began < 50  # it would have slept for 60 seconds
 
 
-def test_killed_between_the_last_evaluation_and_its_checkpoint(world):
-    world.experiment(seeds="0")
-    os.rmdir(world.workdir / "qcs/seed0/checkpoints/30")
-    assert world.experiment(seeds="0")[2][0] == "train qcs/seed0"
-
-
-@pytest.mark.parametrize("changed", ["scores", "step", "no evaluation"])
-def test_evaluated_again_after_another_training(changed, world):
+def test_evaluated_again_after_another_training(world):
     world.experiment(seeds="0")
     path = world.workdir / "qcs/seed0/metrics.json"
     measured = json.loads(path.read_text())
-    if changed == "scores":
-        measured["scores"]["last epoch"]["accuracy"] += 1e-9
-    elif changed == "step":
-        measured["step"] = 20
-    path.write_text("[]" if changed == "no evaluation" else json.dumps(measured))
-    assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
+    scores = json.loads(path.read_text())["scores"]
+    scores["last epoch"]["accuracy"] += 1e-9
+    for changed in (measured | {"scores": scores}, measured | {"step": 20}, []):
+        path.write_text(json.dumps(changed))
+        assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
 
 
 def test_another_configuration_does_not_pass_for_this_one(world):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from qcs_jax.config import FIELDS
-from qcs_jax.config.flags import read_config
 from qcs_jax.evaluate import paired
 from qcs_jax.evaluate.evidence import Evidence
 from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment import sweep, tablefile
+from qcs_jax.experiment.plan import make_plan
 from qcs_jax.figures import sweep as figure
 from qcs_jax.system.errors import UserError
 
@@ -61,7 +61,7 @@ def test_a_row_goes_before_what_all_rows_have(read):
     assert [row.fields["train.epochs"] for row in table.rows] == ["5", "2"]
 
 
-def test_the_command_line_takes_every_kind_of_value(read):
+def test_the_command_line_takes_every_kind_of_value(read, tmp_path):
     text = """
 [[row]]
 name = "all"
@@ -71,12 +71,16 @@ fields.optimizer.rho = 1
 fields.augment.erase_area = [0.1, 0.2]
 fields.data.name = "a/b"
 """
-    [row] = read(text).rows
-    config = read_config("demo", row.overrides())
-    assert config.model.grey is True and config.train.tensorboard is False
-    assert (config.train.epochs, config.optimizer.rho) == (2, 1.0)
-    assert config.augment.erase_area == (0.1, 0.2)
-    assert config.data.name == "a/b"
+    expected = {
+        "model.grey": True,
+        "train.epochs": 2,
+        "train.tensorboard": False,
+        "optimizer.rho": 1.0,
+        "augment.erase_area": [0.1, 0.2],
+        "data.name": "a/b",
+    }
+    [job] = make_plan("demo", read(text).rows, [0], [], tmp_path)
+    assert {name: job.config[name] for name in expected} == expected
 
 
 def test_a_sweep_has_all_rows_for_each_value(read):

@@ -32,6 +32,16 @@ _ABOUT = {
         "compared along a row, too, as far as the classes are the same."
     ),
 }
+_CELLS = {
+    "network": "{network}",
+    "data set": "{title}",
+    "images": "{images} of {images_of_split}",
+    "classes": "{classes} of {classes_of_network}",
+    "accuracy": "{accuracy}",
+    "mean class": "{mean_class_accuracy}",
+    "most frequent": "{most_frequent}",
+    "chance": "{chance}",
+}
 _ABOUT_CELLS = (
     "Of the images of a test split those count whose class the network has. Most "
     "frequent: always answering the class with most images. Chance: one by the number "
@@ -50,7 +60,9 @@ def markdown(rows: Rows) -> str:
         title = f"## {metric.replace('_', ' ').capitalize()}"
         parts += [title, aligned(_matrix(rows, metric, failures), names=2), about]
     if measured:
-        parts += ["## Cells", aligned(_list(measured), names=2), _ABOUT_CELLS]
+        lines = map(_line, measured)
+        texts = [[text.format(**line) for text in _CELLS.values()] for line in lines]
+        parts += ["## Cells", aligned([[*_CELLS], *texts], names=2), _ABOUT_CELLS]
     if failures:
         numbered = [f"[{i}] {text}" for i, text in enumerate(failures, start=1)]
         parts += ["Not measured:", _bullets(numbered)]
@@ -62,7 +74,9 @@ def markdown(rows: Rows) -> str:
 def csv_text(rows: Rows) -> str:
     """Returns a line for each cell; accuracies in percent, nothing where it failed."""
     file = io.StringIO()
-    writer = csv.DictWriter(file, _COLUMNS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(
+        file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
+    )
     writer.writeheader()
     writer.writerows(_line(cell) for row in rows for cell in row)
     return file.getvalue()
@@ -91,19 +105,22 @@ def write(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _values(rows: Rows, metric: str) -> np.ndarray:
     """A metric of every cell, NaN where nothing was measured."""
-
-    def value(cell: Cell) -> float:
-        found = cell.evaluation
-        return found.measured["metrics"][metric] if found else np.nan
-
-    return np.array([[value(cell) for cell in row] for row in rows], float)
+    values = [
+        [
+            x.evaluation.measured["metrics"][metric] if x.evaluation else np.nan
+            for x in row
+        ]
+        for row in rows
+    ]
+    return np.array(values, float)
 
 
 def _line(cell: Cell) -> dict[str, Any]:
-    """What the CSV file says of a cell."""
+    """What is written of a cell; accuracies in percent."""
     line: dict[str, Any] = {
         "network": cell.network,
         "trained_on": cell.trained_on,
+        "title": cell.dataset.title,
         "dataset": cell.dataset.name,
         "split": cell.dataset.split,
         "failure": cell.failure,
@@ -114,9 +131,12 @@ def _line(cell: Cell) -> dict[str, Any]:
     measured = cell.evaluation.measured
     for metric in _ABOUT:
         low, high = measured["intervals"][metric]
-        line |= {f"{metric}_low": _percent(low), f"{metric}_high": _percent(high)}
+        line |= {
+            f"{metric}_low": f"{100 * low:.2f}",
+            f"{metric}_high": f"{100 * high:.2f}",
+        }
     for metric in (*_ABOUT, "most_frequent", "chance"):
-        line[metric] = _percent(measured["metrics"][metric])
+        line[metric] = f"{100 * measured['metrics'][metric]:.2f}"
     return line | {
         "step": measured["step"],
         "chosen": measured["chosen"],
@@ -130,39 +150,18 @@ def _line(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _percent(x: float) -> str:
-    return f"{100 * x:.2f}"
-
-
 def _matrix(rows: Rows, metric: str, failures: list[str]) -> list[list[str]]:
     def text(cell: Cell) -> str:
         if cell.evaluation is None:
             return f"- [{failures.index(cell.failure) + 1}]"
         line, mark = _line(cell), " *" if cell.own else ""
-        value, low, high = (line[f"{metric}{x}"] for x in ("", "_low", "_high"))
-        return f"{value} ({low} to {high}){mark}"
+        low, high = line[f"{metric}_low"], line[f"{metric}_high"]
+        return f"{line[metric]} ({low} to {high}){mark}"
 
     header = ["network", "trained on", *(cell.dataset.title for cell in rows[0])]
     return [header] + [
         [row[0].network, row[0].trained_on or "-", *map(text, row)] for row in rows
     ]
-
-
-def _list(cells: Sequence[Cell]) -> list[list[str]]:
-    table = [["network", "data set", "images", "classes", "accuracy", "mean class"]]
-    table[0] += ["most frequent", "chance"]
-    for cell in cells:
-        line = _line(cell)
-        table.append(
-            [
-                cell.network,
-                cell.dataset.title,
-                f"{line['images']} of {line['images_of_split']}",
-                f"{line['classes']} of {line['classes_of_network']}",
-                *(line[metric] for metric in (*_ABOUT, "most_frequent", "chance")),
-            ]
-        )
-    return table
 
 
 def _notes(cells: Sequence[Cell]) -> list[str]:
