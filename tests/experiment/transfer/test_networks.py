@@ -12,10 +12,8 @@ STEPS = "72"  # of the run that is here
 def test_networks_are_found_once(here):
     (here / "files").mkdir()
     with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
-    assert networks.find(["runs", "runs/first", "runs/*"]) == [
-        "runs/first",
-        "runs/second",
-    ]
+    both = ["runs/first", "runs/second"]
+    assert networks.find(["runs", "runs/first", "runs/*"]) == both
     step = f"runs/first/checkpoints/{STEPS}"
     given = [step, "files/*", "fer2013"]
     assert networks.find(given) == [step, "files/mine.safetensors", "fer2013"]
@@ -69,25 +67,20 @@ def with_config(trained, file, c):
     return str(file)
 
 
-def test_what_is_not_known_is_told(here, trained, capsys):
-    file = with_config(trained, "a.safetensors", toy.config(init_from="gone.pth"))
-    assert main([file, "--data=some"]) == 0
-    printed = capsys.readouterr().out
-    assert "a.safetensors starts from gone.pth, which is not here: what" in printed
-
-
-def test_images_that_chose_an_epoch_are_called_optimistic(
+def test_what_is_not_known_or_optimistic_is_noted(
     here, trained, world, capsys, monkeypatch
 ):
     start = with_config(trained, "a.safetensors", toy.config(**{"data.val_split": "v"}))
     file = with_config(trained, "b.safetensors", toy.config(init_from=start))
+    lost = with_config(trained, "c.safetensors", toy.config(init_from="gone.pth"))
     monkeypatch.setitem(world, ("toy", "v"), toy.source("test"))
-    assert main([file, "--data=toy@v,toy"]) == 0
+    assert main([file, lost, "--data=toy@v,toy"]) == 0
     printed = capsys.readouterr().out
-    told = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
-    assert (
-        f"- toy@v: {told} numbers are" in printed and printed.count("optimistic") == 1
-    )
+    note = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
+    assert f"- b.safetensors on toy@v: {note} numbers are" in printed
+    assert printed.count("optimistic") == 1
+    note = "c.safetensors starts from gone.pth, which is not here: what"
+    assert f"- c.safetensors: {note}" in printed
 
 
 def test_the_batches_fit_the_devices_that_there_are(here, trained):

@@ -47,14 +47,12 @@ def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys)
         assert line["own"] == ("yes" if name == "toy" else "no")
         # Written where an evaluation writes, in every bit.
         folder = here / line["folder"]
-        assert folder.relative_to(here / "runs/first") == alone.folder.relative_to(
-            apart
-        )
+        part = alone.folder.relative_to(apart)
+        assert folder.relative_to(here / "runs/first") == part
         there = json.loads((folder / "metrics.json").read_text())
         assert there | {"run": ""} == measured | {"run": ""}
-        assert (folder / "predictions.csv").read_bytes() == (
-            alone.folder / "predictions.csv"
-        ).read_bytes()
+        answers, others = (x / "predictions.csv" for x in (folder, alone.folder))
+        assert answers.read_bytes() == others.read_bytes()
     some = found["runs/first", "some"]
     assert (some["images"], some["images_of_split"]) == ("11", "21")
     assert (some["classes"], some["classes_of_network"]) == ("2", "3")
@@ -66,9 +64,7 @@ def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys)
     ):
         assert f"- {note}\n" in printed
     text = (here / "out" / "transfer.md").read_text()
-    assert printed[printed.index("## Accuracy") :].startswith(
-        text[len("# Transfer\n\n") :]
-    )
+    assert text.removeprefix("# Transfer\n\n") in printed
 
 
 def test_a_map_that_turns_the_classes(here):
@@ -81,43 +77,35 @@ def test_a_map_that_turns_the_classes(here):
     assert turned["accuracy"] == own["accuracy"] == "66.67"
     line = lines(here / "by_name")["runs/first", "turned"]
     answers = predictions.read(here / line["folder"] / "predictions.csv")
-    assert [answers.class_names[i] for i in answers.labels[:3]] == [
-        "sad",
-        "calm",
-        "glad",
-    ]
+    names = [answers.class_names[i] for i in answers.labels[:3]]
+    assert names == ["sad", "calm", "glad"]
     assert line["accuracy"] == percent(answers.correct.mean()) != "66.67"
 
 
-def test_text_lines_up_and_the_figure_is_drawn(here, capsys):
-    assert main(["runs", "--data=toy,turned", "--out=out"]) == 0
+def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
+    """Of two networks; what is printed lines up, and the figure is drawn."""
+    arguments = ["runs", "--data=toy,some", "--out=out"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    assert first.count(", measured in ") == 4
+    assert "[4 of 4] runs/second on some: " in first
     text = (here / "out" / "transfer.md").read_text()
     tables = [x.splitlines() for x in text.split("\n\n") if x.startswith("|")]
     assert [len(table) for table in tables] == [4, 4, 6]
     assert all(len({len(row) for row in table}) == 1 for table in tables)
     assert "| runs/second | toy " in text and " * |" in text
     assert (here / "out" / "transfer.png").read_bytes()[1:4] == b"PNG"
-    svg = (here / "out" / "transfer.svg").read_text()
-    assert svg.startswith("<?xml")
-    printed = capsys.readouterr().out
-    assert "[4 of 4] runs/second on turned: " in printed
-
-
-def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
-    arguments = ["runs/first", "--data=toy,some"]
-    assert main(arguments) == 0
-    first = capsys.readouterr().out
-    assert first.count(", measured in ") == 2
+    assert (here / "out" / "transfer.svg").read_text().startswith("<?xml")
     assert main(arguments) == 0
     second = capsys.readouterr().out
-    assert second.count(", measured before, in runs/first") == 2
+    assert second.count(", measured before, in runs/") == 4
     assert first[first.index("##") :] == second[second.index("##") :]
     changed = world["some", "test"]
     changed = dataclasses.replace(changed, labels=np.roll(changed.labels, 1))
     monkeypatch.setitem(world, ("some", "test"), changed)
     assert main([*arguments, "--labels=toy:by_name"]) == 0
     third = capsys.readouterr().out
-    assert third.count(", measured before, ") == third.count(", measured in ") == 1
+    assert third.count(", measured before, ") == third.count(", measured in ") == 2
 
 
 def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
