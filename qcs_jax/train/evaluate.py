@@ -1,4 +1,4 @@
-"""Evaluates a checkpoint of a run on a whole split, and writes what it found."""
+"""Evaluates a checkpoint of a run on all of a split, and writes what it measured."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.system.versions import versions
-from qcs_jax.train import corrupted
-from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, known
-from qcs_jax.train.logits import predict_split
+from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, read_known
+from qcs_jax.train.logits import corrupted_accuracy, predict_split
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
 
@@ -99,87 +98,82 @@ def evaluate_run(
         is no such file, or about other images.
     """
     compilation_cache.enable()
-    told = group_file.read(grouped) if grouped else None
+    people = group_file.read(grouped) if grouped else None
     trained = Trained.load(workdir, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     test, root = run.splits.test, pathlib.Path(workdir)
-    ids = test.ids(range(len(test)))
-    groupings = told.groupings(ids) if told else []
-    if root.resolve() != trained.workdir:  # one of its checkpoints was given, or a file
+    digests = fingerprint(trained, test)
+    check_same_everywhere(digests)
+    if root.resolve() != trained.workdir:  # it is one of its checkpoints, or a file
         root = trained.workdir
     folder = root / _subfolder(run, trained, named=trained.chosen == AS_NAMED)
     own = folder == root
-    found = fingerprint(trained, test)
-    check_same_everywhere(found)
     if not again:
-        places = [folder, root / _subfolder(run, trained, named=True)][: 1 + own]
-        for place in places:
-            if before := known(place, found):
+        at_step = root / _subfolder(run, trained, named=True)
+        for place in (folder, at_step) if own else (folder,):
+            if before := read_known(place, digests):
                 return Evaluation(place, before, own, new=False)
-        if (folder / METRICS_FILE).exists():
-            folder = places[-1]
-    held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
-    variables = replicate(trained.variables)
-    results = _measure(run, variables, held_out)
+        if own and (folder / METRICS_FILE).exists():
+            folder = at_step
+    ids = test.ids(range(len(test)))
+    groupings = people.groupings(ids) if people else []
+    results, numbers = _measure(run, trained, corruptions)
+    if people:
+        of_all = results.logits, results.labels, results.class_names
+        numbers["groups"] = groups.summary(groupings, *of_all, people.notes(ids))
     scores = Scores.of(read_log(root)) if own else None
+    held_out = _held_out(run, trained)
     measured = {
         "run": str(workdir),
         "step": trained.step,
         "chosen": trained.chosen,
         "dataset": test.name,
         "split": test.split,
-        "fingerprint": found,
-        **results.to_json(),
+        "fingerprint": digests,
+        **numbers,
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
         "landmarks": trained.landmarks,
         "seed": trained.config.seed,
         "versions": versions(),
     }
-    if corruptions:
-        template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
-        accuracy = corrupted.measure(
-            run, make_eval_step(run.model), variables, test, template
-        )
-        clean = measured["metrics"]["accuracy"]
-        measured["robustness"] = robustness.summary(accuracy, clean)
-    if told:
-        measured["groups"] = groups.summary(
-            groupings,
-            results.logits,
-            results.labels,
-            results.class_names,
-            told.notes(ids),
-        )
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
-        predictions.write(
-            folder / PREDICTIONS_FILE,
-            ids,
-            results.labels,
-            results.probabilities,
-            results.class_names,
-        )
+        answers = results.labels, results.probabilities, results.class_names
+        predictions.write(folder / PREDICTIONS_FILE, ids, *answers)
         write_json(folder / METRICS_FILE, measured)
     return Evaluation(folder, measured, own)
 
 
-def _measure(run: Run, variables: Any, held_out: Source | None) -> Results:
-    test = run.splits.test
-    eval_step = make_eval_step(run.model)
-    mirrored_step = make_eval_step(run.model, mirrored=True)
+def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[Results, dict]:
+    """Returns the answers to the test images, and the numbers about them."""
+    test, held_out = run.splits.test, _held_out(run, trained)
+    variables, step = replicate(trained.variables), make_eval_step(run.model)
+    mirrored = make_eval_step(run.model, mirrored=True)
     calibration = None
     if held_out is not None:
-        logits = predict_split(run, eval_step, variables, held_out)
+        logits = predict_split(run, step, variables, held_out)
         calibration = logits, held_out.labels
-    return Results.of(
+    results = Results.of(
         run.splits.class_names,
         test.labels,
-        predict_split(run, eval_step, variables, test),
-        predict_split(run, mirrored_step, variables, test),
+        predict_split(run, step, variables, test),
+        predict_split(run, mirrored, variables, test),
         calibration,
     )
+    numbers = results.to_json()
+    if corruptions:
+        template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
+        accuracy = corrupted_accuracy(run, step, variables, test, template)
+        clean = numbers["metrics"]["accuracy"]
+        numbers["robustness"] = robustness.summary(accuracy, clean)
+    return results, numbers
+
+
+def _held_out(run: Run, trained: Trained) -> Source | None:
+    """The images that chose the epoch; None if they might have been trained on."""
+    return None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
 
 
 def _changed(role: Role, run: Run, trained: Trained) -> list[tuple[str, Any, Any]]:

@@ -1,15 +1,18 @@
-"""The answers of a base branch to every image of a split."""
+"""The answers of a base branch to every image of a split, as it is or made worse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from tqdm import tqdm
 
 from qcs_jax.evaluate.counts import finite
+from qcs_jax.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from qcs_jax.input.pipeline import Change, eval_batches
 from qcs_jax.input.sources import Source
 from qcs_jax.train.run import Run
@@ -36,7 +39,7 @@ def predict_split(
     Raises:
       NotFiniteError: if one is not finite.
     """
-    found: list[Any] = []
+    batches: list[Any] = []
     numbers = []
     for images, mine in eval_batches(
         source,
@@ -45,14 +48,54 @@ def predict_split(
         topology=run.topology,
         change=change,
     ):
-        found.append(eval_step(variables, images))
+        batches.append(eval_step(variables, images))
         numbers.append(mine)
-        if len(found) > 1:  # fetched while the devices work on the next batch
-            found[-2] = np.asarray(found[-2])
-    rows = np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]) for x in found])
+        if len(batches) > 1:  # fetched while the devices work on the next batch
+            batches[-2] = np.asarray(batches[-2])
+    rows = np.concatenate([np.asarray(x).reshape(-1, x.shape[-1]) for x in batches])
     order = np.concatenate(numbers)
     logits = np.zeros((len(source), rows.shape[1]), np.float32)
     logits[order[order >= 0]] = rows[order >= 0]  # -1 filled the last batch up
     if jax.process_count() > 1:  # each host has filled in its own rows
         logits = np.asarray(multihost_utils.process_allgather(logits)).sum(axis=0)
     return finite(logits)
+
+
+def corrupted_accuracy(
+    run: Run,
+    eval_step: EvalStep,
+    variables: Any,
+    source: Source,
+    landmarks: np.ndarray,
+) -> dict[str, list[float]]:
+    """Classifies a split once for every corruption and severity.
+
+    For the first four arguments see `predict_split`; `landmarks` `[4, 2]` are where
+    those of faces are in the images, as parts of the side.
+
+    Returns:
+      Corruption -> accuracy at each of `SEVERITIES`.
+    """
+    ids = source.ids(range(len(source)))
+    accuracy: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
+    passes = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
+    for name, severity in tqdm(
+        passes, "corruptions", leave=False, disable=bool(jax.process_index())
+    ):
+        change = functools.partial(_corrupt_all, name, severity, ids, landmarks)
+        logits = predict_split(run, eval_step, variables, source, change)
+        accuracy[name].append(float(np.mean(logits.argmax(axis=1) == source.labels)))
+    return accuracy
+
+
+def _corrupt_all(
+    name: str,
+    severity: int,
+    ids: Sequence[str],
+    landmarks: np.ndarray,
+    pixels: np.ndarray,
+    examples: np.ndarray,
+) -> np.ndarray:
+    """Corrupts images uint8 `[b, s, s, 3]`, which are the examples `[b]`."""
+    pairs = zip(pixels, examples, strict=True)
+    return np.stack([corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs])

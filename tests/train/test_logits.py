@@ -18,7 +18,7 @@ SOURCE = toy.source("test")
 
 
 def run(devices=1, batch_size=21):
-    """All of a run that is asked for."""
+    """All of a run that `predict_split` reads."""
     config = toy.config(**{"train.eval_batch_size": batch_size})
     topology = pipeline.Topology(hosts=1, host=0, devices=devices)
     return types.SimpleNamespace(config=config, topology=topology)
@@ -38,9 +38,9 @@ def reference():
 
 @pytest.mark.parametrize("devices, batch_size", [(1, 4), (2, 10), (4, 8), (8, 16)])
 def test_counts_do_not_depend_on_devices_and_batches(devices, batch_size, reference):
-    found = logits(devices, batch_size)
-    np.testing.assert_allclose(found, reference, rtol=1e-4, atol=1e-5)
-    counts = [Counts.of(x, SOURCE.labels) for x in (found, reference)]
+    answers = logits(devices, batch_size)
+    np.testing.assert_allclose(answers, reference, rtol=1e-4, atol=1e-5)
+    counts = [Counts.of(x, SOURCE.labels) for x in (answers, reference)]
     np.testing.assert_array_equal(counts[0].confusion, counts[1].confusion)
     assert counts[0].confusion.sum() == 21
     assert counts[0].metrics() == pytest.approx(counts[1].metrics(), rel=1e-4)
@@ -60,8 +60,8 @@ def test_what_fills_the_last_batch_up_is_left_out(monkeypatch):
     batches = [(rows, numbers), (rows[:2] + 1, np.array([1, -1]))]
     monkeypatch.setattr(logits_of, "eval_batches", lambda source, **options: batches)
     source = selection.keep(SOURCE, range(3))
-    found = logits_of.predict_split(run(), lambda variables, x: x, {}, source)
-    np.testing.assert_array_equal(found, [[0.0], [3.0], [2.0]])
+    answers = logits_of.predict_split(run(), lambda variables, x: x, {}, source)
+    np.testing.assert_array_equal(answers, [[0.0], [3.0], [2.0]])
 
 
 def test_what_is_not_finite_is_no_answer(monkeypatch):
@@ -74,7 +74,7 @@ def test_what_is_not_finite_is_no_answer(monkeypatch):
 
 
 def test_what_is_done_to_the_images(reference):
-    """It is told which example each image is, those that fill a batch up included."""
+    """It sees which example each image is, those that fill a batch up included."""
     seen = []
 
     def darken_the_third(pixels, examples):
@@ -84,11 +84,11 @@ def test_what_is_done_to_the_images(reference):
 
     step = make_eval_step(MODEL)
     options = dict(change=darken_the_third)
-    found = logits_of.predict_split(
+    answers = logits_of.predict_split(
         run(8, 16), step, replicate(VARIABLES), SOURCE, **options
     )
     assert sorted(set(seen)) == list(range(21)) and len(seen) == 32
     np.testing.assert_allclose(
-        np.delete(found, 2, 0), np.delete(reference, 2, 0), atol=1e-5
+        np.delete(answers, 2, 0), np.delete(reference, 2, 0), atol=1e-5
     )
-    assert abs(found[2] - reference[2]).max() > 1e-3
+    assert abs(answers[2] - reference[2]).max() > 1e-3

@@ -1,5 +1,7 @@
 """The toy world, and two runs in it for each module."""
 
+import shutil
+
 import pytest
 import toy
 import toy_runs
@@ -10,11 +12,16 @@ def toy_world(monkeypatch):
     toy.install(monkeypatch)
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """Folder of the workdirs "plain" and "held_out"."""
+@pytest.fixture(scope="session")
+def only_trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy.install(patch)
         folder = tmp_path_factory.mktemp("runs")
         toy_runs.train(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def finished(only_trained, tmp_path_factory):
+    """Folder of the workdirs "plain" and "held_out", which nobody has evaluated yet."""
+    return shutil.copytree(only_trained, tmp_path_factory.mktemp("copy") / "runs")

@@ -13,11 +13,7 @@ from toy_runs import HELD_OUT, written
 
 import qcs_jax
 from qcs_jax import main
-from qcs_jax.checkpoint import (
-    choose_step,
-    load_variables,
-    weights,
-)
+from qcs_jax.checkpoint import choose_step, load_variables, weights
 from qcs_jax.convert import __main__ as convert
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.run_log import read_log
@@ -39,20 +35,24 @@ def test_every_image_counts_once(finished, capsys):
     assert measured["calibrated"] is None
     again = Counts.of(np.log(predicted.probabilities), predicted.labels).metrics()
     assert measured["metrics"] == pytest.approx(again, rel=1e-5)
+    hits = round(21 * last["accuracy"])
+    expected = stats.binom(21, hits / 21).interval(0.95)
+    interval = 21 * np.array(measured["intervals"]["accuracy"])
+    np.testing.assert_allclose(interval, expected, atol=1.5)
     printed = capsys.readouterr().out
     assert "step 12 (last epoch), on 21 images of split 'test' of toy" in printed
     assert f"{last['accuracy']:.4f}" in printed
 
 
-def test_held_out_images_choose_and_calibrate(finished):
-    evaluation = evaluate_run(toy.config(**HELD_OUT), finished / "held_out")
-    measured, _ = written(finished / "held_out")
+def test_held_out_images_choose_and_calibrate(finished, tmp_path):
+    """Of a run, too, that is called by a number, as a checkpoint is."""
+    folder = shutil.copytree(finished / "held_out", tmp_path / "7")
+    evaluation = evaluate_run(toy.config(**HELD_OUT), folder)
+    measured, _ = written(folder)
     assert evaluation.measured == measured
     chosen = measured["scores"]["best epoch on held-out"]
-    assert (measured["step"], measured["chosen"]) == (
-        chosen["step"],
-        "best epoch on held-out",
-    )
+    assert measured["chosen"] == "best epoch on held-out"
+    assert measured["step"] == chosen["step"]
     assert measured["metrics"]["accuracy"] == chosen["accuracy"]
     assert measured["calibrated"]["temperature"] > 0
 
@@ -68,10 +68,8 @@ def test_a_named_checkpoint_is_the_one(finished):
     evaluate_run(toy.config(**HELD_OUT), folder)
     before = written(folder)[0]
     evaluation = evaluate_run(toy.config(**HELD_OUT), folder / "checkpoints" / "5")
-    assert (evaluation.measured["step"], evaluation.measured["chosen"]) == (
-        5,
-        "as named",
-    )
+    measured = evaluation.measured
+    assert (measured["step"], measured["chosen"]) == (5, "as named")
     assert evaluation.folder == folder / "at_5" and not evaluation.own
     assert written(folder)[0] == before
 
@@ -96,12 +94,6 @@ def test_all_use_an_older_checkpoint_for_a_damaged_one(finished, tmp_path, capsy
     assert main.run("eval", toy.config(), folder / "checkpoints" / "12", "then") == 1
 
 
-def test_a_run_may_be_called_by_a_number(finished, tmp_path):
-    shutil.copytree(finished / "held_out", tmp_path / "7")
-    measured = evaluate_run(toy.config(**HELD_OUT), tmp_path / "7").measured
-    assert measured["chosen"] == "best epoch on held-out"
-
-
 def test_everything_uses_the_checkpoint_that_is_reported(finished):
     """Here the first epoch is made the best on held-out images."""
     folder = finished / "plain"
@@ -123,49 +115,52 @@ def test_everything_uses_the_checkpoint_that_is_reported(finished):
         log.write_text(before)
 
 
-@pytest.mark.parametrize("field, value", [("data.resize", 40), ("dtype", "bfloat16")])
-def test_images_are_prepared_as_in_training(finished, field, value, capsys):
-    c = toy.config(**{field: value})
-    assert main.run("eval", c, finished / "plain", "command") == 1
-    assert f"give --config.{field}=" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "fields, folder, message",
+    [
+        ({"data.resize": 40}, "plain", "give --config.data.resize="),
+        ({"dtype": "bfloat16"}, "plain", "give --config.dtype="),
+        ({}, "none", "no checkpoint at"),
+    ],
+)
+def test_only_a_run_and_with_images_as_in_training(
+    fields, folder, message, finished, capsys
+):
+    c = toy.config(**fields)
+    assert main.run("eval", c, finished / folder, "command") == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_run_that_is_tested_on_a_list_is_its_own_test(tmp_path):
     (tmp_path / "easy.txt").write_text("test/0\ntest/1\ntest/2\n")
-    c = toy.config(**{"data.test_list": str(tmp_path / "easy.txt")})
+    fields = {"train.epochs": 1}
+    c = toy.config(**fields, **{"data.test_list": str(tmp_path / "easy.txt")})
     loop.train_and_evaluate(c, tmp_path / "run")
     assert evaluate_run(c, tmp_path / "run").own
     assert written(tmp_path / "run")[0]["examples"] == 3
-    whole = evaluate_run(toy.config(), tmp_path / "run")
-    assert whole.folder.name == "on_toy_test" and not whole.own
+    complete = evaluate_run(toy.config(**fields), tmp_path / "run")
+    assert complete.folder.name == "on_toy_test" and not complete.own
 
 
 def test_another_test_leaves_the_first_alone(finished, tmp_path):
+    """It has groups of its own."""
     evaluate_run(toy.config(), finished / "plain")
     before = written(finished / "plain")[0]
     (tmp_path / "hard.txt").write_text("test/0\ntest/1\ntest/5\n")
+    (tmp_path / "groups.csv").write_text("id,age\ntest/5,old\ntest/1,young\n")
     other = toy.config(**{"data.test_list": str(tmp_path / "hard.txt")})
-    evaluation = evaluate_run(other, finished / "plain")
+    file = tmp_path / "groups.csv"
+    evaluation = evaluate_run(other, finished / "plain", grouped=file)
     assert evaluation.folder.parent == finished / "plain"
     assert evaluation.folder.name.startswith("on_toy_test_hard_")
     measured, predicted = written(evaluation.folder)
     assert predicted.ids == ("test/0", "test/1", "test/5")
     assert measured["scores"] is None
+    [column] = measured["groups"]["columns"]
+    assert [x["examples"] for x in column["groups"]] == [1, 1]
+    assert column["unknown"] == 1
     assert "note: testing on 3 of 21 images" in str(evaluation)
     assert written(finished / "plain")[0] == before
-
-
-def test_intervals_are_those_of_the_test_images(finished):
-    measured = evaluate_run(toy.config(), finished / "plain").measured
-    hits = round(measured["metrics"]["accuracy"] * 21)
-    low, high = measured["intervals"]["accuracy"]
-    expected = stats.binom(21, hits / 21).interval(0.95)
-    np.testing.assert_allclose([21 * low, 21 * high], expected, atol=1.5)
-
-
-def test_without_a_run_says_so(tmp_path, capsys):
-    assert main.run("eval", toy.config(), tmp_path / "none", "command") == 1
-    assert "no checkpoint at" in capsys.readouterr().err
 
 
 def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypatch):
@@ -174,9 +169,9 @@ def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypat
     (tmp_path / "files").mkdir()
     file = tmp_path / "files" / "mine.safetensors"
     weights.save(file, variables, description | {"step": step})
-    wanted = evaluate_run(toy.config(), finished / "plain").measured["metrics"]
+    metrics = evaluate_run(toy.config(), finished / "plain").measured["metrics"]
     evaluation = evaluate_run(toy.config(), file)
-    assert evaluation.measured["metrics"] == wanted
+    assert evaluation.measured["metrics"] == metrics
     assert (evaluation.measured["chosen"], evaluation.own) == ("as named", False)
     assert evaluation.folder == pathlib.Path("runs/mine/at_12")
     assert written(tmp_path / evaluation.folder)[0] == evaluation.measured

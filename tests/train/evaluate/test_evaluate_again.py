@@ -1,6 +1,7 @@
 """What was measured once is believed only where nothing can have changed."""
 
 import dataclasses
+import json
 import shutil
 
 import pytest
@@ -18,10 +19,23 @@ from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 
 
-@pytest.fixture
+def no_changes():
+    """The commit, where nothing has been changed since."""
+    return "0" * 40
+
+
+@pytest.fixture(autouse=True)
 def clean_checkout(monkeypatch):
-    """As if nothing had been changed since a commit."""
-    monkeypatch.setattr(versions, "_commit", lambda: "0" * 40)
+    monkeypatch.setattr(versions, "_commit", no_changes)
+
+
+@pytest.fixture(scope="module")
+def evaluated(finished):
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        patch.setattr(versions, "_commit", no_changes)
+        evaluate_run(toy.config(), finished / "plain")
+    return finished / "plain"
 
 
 def change(source, monkeypatch):
@@ -49,16 +63,13 @@ def other_weights(folder):
         shutil.copytree(step, folder / "checkpoints" / step.name)
 
 
-def test_what_is_surely_the_same_is_not_measured_again(
-    finished, tmp_path, clean_checkout
-):
-    folder = shutil.copytree(finished / "plain", tmp_path / "run")
-    first = evaluate_run(toy.config(), folder)
-    before = (folder / "metrics.json").stat().st_mtime_ns
+def test_what_is_surely_the_same_is_not_measured_again(evaluated, tmp_path):
+    folder = shutil.copytree(evaluated, tmp_path / "run")
+    before = (folder / "metrics.json").read_bytes()
     second = evaluate_run(toy.config(), folder, again=False)
-    assert (first.new, second.new, second.own) == (True, False, True)
-    assert second.measured == first.measured
-    assert (folder / "metrics.json").stat().st_mtime_ns == before
+    assert (second.new, second.own, second.folder) == (False, True, folder)
+    assert second.measured == json.loads(before)
+    assert (folder / "metrics.json").read_bytes() == before
     elsewhere = toy.config(**{"data.label_map": "calm=sad,sad=calm"})
     first = evaluate_run(elsewhere, folder, again=False)
     second = evaluate_run(elsewhere, folder, again=False)
@@ -70,11 +81,10 @@ def test_what_is_surely_the_same_is_not_measured_again(
     "doubt", [other_pixels, other_labels, "weights", "dirty", "version", "answers"]
 )
 def test_whatever_is_in_doubt_is_measured_again(
-    doubt, finished, tmp_path, monkeypatch, clean_checkout
+    doubt, evaluated, tmp_path, monkeypatch
 ):
     """The first evaluation stays as it is."""
-    folder = shutil.copytree(finished / "plain", tmp_path / "run")
-    evaluate_run(toy.config(), folder)
+    folder = shutil.copytree(evaluated, tmp_path / "run")
     before = (folder / "metrics.json").read_bytes()
     if doubt == "weights":  # of the same step
         other_weights(folder)
@@ -86,15 +96,15 @@ def test_whatever_is_in_doubt_is_measured_again(
         (folder / "predictions.csv").unlink()
     else:
         change(doubt, monkeypatch)
-    found = evaluate_run(toy.config(), folder, again=False)
-    assert found.new and found.folder == folder / "at_12"
+    another = evaluate_run(toy.config(), folder, again=False)
+    assert another.new and another.folder == folder / "at_12"
     assert (folder / "metrics.json").read_bytes() == before
     again = evaluate_run(toy.config(), folder, again=False)
     assert again.new == (doubt == "dirty") and again.folder == folder / "at_12"
 
 
 def test_another_network_of_the_same_step_has_none_of_the_numbers(tmp_path):
-    folder, network = tmp_path / "run", {"model.name": "dcs"}
+    folder, network = tmp_path / "run", {"model.name": "dcs", "train.epochs": 1}
     loop.train_and_evaluate(toy.config(**network), folder)
     measured = evaluate_run(toy.config(**network), folder).measured
     loop.train_and_evaluate(toy.config(**network), folder)  # nothing is left to do

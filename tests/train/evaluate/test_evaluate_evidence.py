@@ -9,10 +9,9 @@ from qcs_jax import main
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.images.corruptions import CORRUPTIONS
 from qcs_jax.train import evaluate
-from qcs_jax.train.evaluate import evaluate_run
 
 
-def test_worse_images(finished, monkeypatch, capsys):
+def test_worse_images(finished, tmp_path, monkeypatch, capsys):
     """What does nothing costs nothing; of black images all are taken for one class."""
     made = {
         "nothing": lambda x, i, rng, landmarks: x,
@@ -23,16 +22,19 @@ def test_worse_images(finished, monkeypatch, capsys):
     for name, corruption in made.items():
         monkeypatch.setitem(CORRUPTIONS, name, corruption)
     config, folder = toy.config(), finished / "plain"
-    assert main.run("eval", config, folder, "command", corruptions=True) == 0
+    options = dict(corruptions=True, grouped=tmp_path / "groups.csv")
+    options["grouped"].write_text("id,age\ntest/5,old\ntest/1,young\n")
+    assert main.run("eval", config, folder, "command", **options) == 0
     measured, _ = written(folder)
-    clean, found = measured["metrics"]["accuracy"], measured["robustness"]
-    assert found["accuracy"]["nothing"] == [clean] * 5
-    assert found["accuracy"]["darkness"] == [clean] * 4 + [7 / 21]
-    assert found["mean"] == pytest.approx((9 * clean + 7 / 21) / 10)
+    clean, robust = measured["metrics"]["accuracy"], measured["robustness"]
+    assert robust["accuracy"]["nothing"] == [clean] * 5
+    assert robust["accuracy"]["darkness"] == [clean] * 4 + [7 / 21]
+    assert robust["mean"] == pytest.approx((9 * clean + 7 / 21) / 10)
     printed = capsys.readouterr().out
-    assert f"mean corruption accuracy {100 * found['mean']:.1f}, without" in printed
+    text = f"mean corruption accuracy {100 * robust['mean']:.1f}, without"
+    assert printed.index(text) < printed.index("calibration error  by")
     main.run("eval", config, folder, "command")
-    assert "robustness" not in written(folder)[0]
+    assert not {"robustness", "groups"} & written(folder)[0].keys()
 
 
 def test_groups_of_people(finished, tmp_path, capsys):
@@ -62,20 +64,6 @@ def test_groups_of_people(finished, tmp_path, capsys):
         "3 images belong to no known group.",
     ):
         assert part in printed
-    main.run("eval", config, folder, "command")
-    assert "groups" not in written(folder)[0]
-
-
-def test_groups_of_another_data_set(finished, tmp_path, capsys):
-    """They are those of the images that are tested, with worse ones or without."""
-    (tmp_path / "hard.txt").write_text("test/0\ntest/1\ntest/5\n")
-    (tmp_path / "groups.csv").write_text("id,age\ntest/5,old\ntest/1,young\n")
-    other = toy.config(**{"data.test_list": str(tmp_path / "hard.txt")})
-    options = dict(grouped=tmp_path / "groups.csv")
-    evaluation = evaluate_run(other, finished / "plain", **options)
-    [column] = written(evaluation.folder)[0]["groups"]["columns"]
-    assert [x["examples"] for x in column["groups"]] == [1, 1]
-    assert column["unknown"] == 1
 
 
 @pytest.mark.parametrize(
@@ -97,18 +85,3 @@ def test_a_file_without_groups_ends_the_evaluation_before_it_begins(
     error = capsys.readouterr().err
     assert error.startswith("error: ") and message in error
     assert error.count("\n") == 1
-
-
-def test_groups_and_worse_images_at_once(finished, tmp_path, monkeypatch, capsys):
-    for name in [*CORRUPTIONS][1:]:
-        monkeypatch.delitem(CORRUPTIONS, name)
-    (tmp_path / "groups.csv").write_text("id,age\ntest/5,old\ntest/1,young\n")
-    evaluated = evaluate_run(
-        toy.config(),
-        finished / "plain",
-        corruptions=True,
-        grouped=tmp_path / "groups.csv",
-    )
-    assert {"robustness", "groups"} <= written(finished / "plain")[0].keys()
-    told = str(evaluated)
-    assert told.index("mean corruption accuracy") < told.index("calibration error  by")
