@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.json:
             print(json.dumps(measured, indent=2))
         else:
-            print(printing.text_of(measured))
+            print(printing.as_text(measured))
 
     return command.run(measure)
 

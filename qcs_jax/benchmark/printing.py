@@ -11,7 +11,7 @@ _COLUMNS = tuple(reversed(DTYPES))  # float32 is what the paper has
 _NAME, _WIDTH = 34, 22
 
 
-def text_of(report: dict[str, Any]) -> str:
+def as_text(report: dict[str, Any]) -> str:
     """Returns all that `report.create` has measured, as lines."""
     sections = [_head(report), _training(report["training"], report["flops"])]
     sections += [_inference(report["inference"]), _counts(report), _input(report)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -66,21 +66,28 @@ def create(
         },
         "batch": {"anchors": config.train.batch_size, "images": subject.images},
         "devices": device.describe(),
-        "training": _training(subject, limits) if mode == "train" else {},
-        "inference": _inference(subject, limits) if mode == "infer" else {},
+        "training": {},
+        "inference": {},
         "flops": {},
         "input": None,
         "bottleneck": {},
         "notes": notes,
     }
-    counts = {dtype: x["flops"] for dtype, x in report["training"].items()}
+    devices, training = jax.local_devices(), {}
+    if mode == "train":
+        training = _by_precision(Subject.measure, subject, limits, devices)
+    if mode == "infer":
+        first = devices[:1]
+        report["inference"] = _by_precision(inference.measure, subject, limits, first)
+    counts = {dtype: x["flops"] for dtype, x in training.items()}
     if mode == "count":
-        counts = {dtype: subject.of(dtype).count() for dtype in DTYPES}
+        counts = {dtype: subject.in_precision(dtype).count() for dtype in DTYPES}
+    report["training"] = training
     report["flops"] = {dtype: sum(x.values()) for dtype, x in counts.items()}
     if mode == "input" or (mode == "train" and not notes):
         _tell("decoding images")
         read = report["input"] = decoding.measure(run)
-        for dtype, x in report["training"].items():
+        for dtype, x in training.items():
             report["bottleneck"][dtype] = decoding.bottleneck(
                 read["images_per_second"],
                 x["speed"]["images_per_second"],
@@ -89,27 +96,19 @@ def create(
     return report
 
 
-def _training(subject: Subject, limits: Limits) -> dict[str, Any]:
+def _by_precision(
+    measure: Callable[[Subject, Any, Limits], dict[str, Any]],
+    subject: Subject,
+    limits: Limits,
+    devices: Sequence[jax.Device],
+) -> dict[str, dict[str, Any]]:
+    """What a function measures in each precision, beside products of matrices."""
     _tell("making weights")
     variables, measured = subject.variables(), {}
     for dtype in DTYPES:
-        _tell(f"{dtype}: compiling twice, then at most {limits.steps} steps")
-        measured[dtype] = subject.of(dtype).measure(variables, limits)
-    return _with_matmul(measured, jax.local_devices())
-
-
-def _inference(subject: Subject, limits: Limits) -> dict[str, Any]:
-    _tell("making weights")
-    variables, measured = subject.variables(), {}
-    for dtype in DTYPES:
-        _tell(f"{dtype}: {', '.join(map(str, inference.BATCHES))} images at a time")
-        measured[dtype] = inference.measure(subject.of(dtype), variables, limits)
-    return _with_matmul(measured, jax.local_devices()[:1])
-
-
-def _with_matmul(measured: dict[str, Any], devices: Sequence[jax.Device]) -> dict:
-    """Measures last, so that no matrix is among the memory of a step."""
-    _tell("multiplying matrices")
+        _tell(f"{dtype}: compiling twice, then at most {limits.steps} of each")
+        measured[dtype] = measure(subject.in_precision(dtype), variables, limits)
+    _tell("multiplying matrices")  # last: none is among the memory of a step
     for dtype, x in measured.items():
         x["matmul"] = peak = device.matmul_peak(dtype, devices)
         peak["reached"] = x["flops_per_second"] / peak["flops_per_second"]

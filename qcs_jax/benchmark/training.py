@@ -52,7 +52,7 @@ class Subject:
         """Images in a step."""
         return self.config.train.batch_size * self.model.branches
 
-    def of(self, dtype: str) -> Subject:
+    def in_precision(self, dtype: str) -> Subject:
         """The same in another precision."""
         config = self.config.copy_and_resolve_references()
         config.dtype = dtype

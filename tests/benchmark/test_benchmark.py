@@ -58,7 +58,7 @@ def texts(monkeypatch):
 
     def keep(*args):
         measured = create(*args)
-        texts.append(printing.text_of(measured))
+        texts.append(printing.as_text(measured))
         return measured
 
     monkeypatch.setattr(report, "create", keep)
@@ -140,8 +140,9 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     monkeypatch.undo()
     words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
     assert main([*words, "--mode=input"]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("error: data set 'raf_db' is not prepared")
+    assert capsys.readouterr().err.startswith(
+        "error: data set 'raf_db' is not prepared"
+    )
     assert main([*words, "--mode=count"]) == 0
     printed = capsys.readouterr().out
     (note,) = [x for x in printed.splitlines() if x.startswith("note: ")]
@@ -150,7 +151,7 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    "words, message",
     [
         ((), "--config"),
         (("--config=configs/demo.py", "--mode=speed"), "--mode: invalid choice"),
@@ -159,12 +160,12 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
         (("--config=configs/demo.py", "--config.steps=3"), "no field 'steps'"),
     ],
 )
-def test_mistakes(words, told, capsys):
+def test_mistakes(words, message, capsys):
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "error: " in error and told in error
+    assert "error: " in error and message in error
 
 
 def test_a_batch_that_cannot_be_split(recipe, capsys):
