@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
 
 def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
     extras.require("train")  # once, not in every run
-    table, folder = tablefile.read(args.table), pathlib.Path(args.workdir)
+    table, folder = tablefile.read_table(args.table), pathlib.Path(args.workdir)
     if table.sweep:
         extras.require("report")
     config = args.config or table.config

@@ -63,8 +63,8 @@ class Runner:
         """Waits for a child; returns how it failed, if it did."""
         status = 0
         if self._interrupt.signum is None:
-            # In a process group of its own, since Ctrl-C in a terminal goes to a whole
-            # group: the child would take what comes from here for the second one.
+            # In a process group of its own, since Ctrl-C in a terminal goes to all of
+            # a group: the child would take what comes from here for the second one.
             self._child = subprocess.Popen(
                 [*self._program, *arguments], process_group=0
             )

@@ -54,12 +54,9 @@ def group_swept(
     elif sweep.at == sweep.values:
         at |= {value: value for value in sorted(earlier)}
     points = [
-        (
-            place,
-            Group(job.row.label, tuple(found.get(value, ())), _setting(sweep, value)),
-        )
+        (place, Group(job.row.label, tuple(row.get(value, ())), _setting(sweep, value)))
         for value, place in at.items()
-        for job, found in zip(jobs, by_row, strict=True)
+        for job, row in zip(jobs, by_row, strict=True)
     ]
     extended = dataclasses.replace(sweep, values=tuple(at), at=tuple(at.values()))
     return extended, points

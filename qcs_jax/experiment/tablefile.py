@@ -69,7 +69,7 @@ class Table:
     sweep: Sweep | None
 
 
-def read(name: str) -> Table:
+def read_table(name: str) -> Table:
     """Reads a table.
 
     Args:

@@ -50,7 +50,7 @@ class World:
     def write_configs(self, table, seeds, overrides):
         """For the child, which has no time to read configuration files."""
         elsewhere = self.folder / "elsewhere"  # where nothing is checked
-        rows, numbers = tablefile.read(table).rows, map(int, seeds.split(","))
+        rows, numbers = tablefile.read_table(table).rows, map(int, seeds.split(","))
         configs = {
             str(self.workdir / job.workdir.relative_to(elsewhere)): job.config
             for job in make_plan(DEMO, rows, numbers, overrides, elsewhere)

@@ -156,7 +156,7 @@ def test_a_real_run_is_evaluated_once(world, monkeypatch, capfd):
     file.write_text(TOY.format(config=ROOT / "tests/support/toy_recipe.py"))
     arguments = [f"--table={file}", f"--workdir={world.workdir}"]
     assert experiment() == ["train", "eval"]
-    table = tablefile.read(str(file))
+    table = tablefile.read_table(str(file))
     [job] = make_plan(table.config, table.rows, table.seeds, [], world.workdir)
     assert main.main(job.arguments) == 0  # there is nothing left to train
     assert experiment() == []

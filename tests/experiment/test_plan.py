@@ -17,7 +17,7 @@ RAF = str(ROOT / "configs" / "raf.py")
 
 
 def plan(config=DEMO, table="networks", seeds=(0,), overrides=(), workdir="none"):
-    rows = tablefile.read(table).rows
+    rows = tablefile.read_table(table).rows
     return make_plan(config, rows, seeds, overrides, pathlib.Path(workdir))
 
 
@@ -72,7 +72,7 @@ OF_THE_PAPER = {
 
 @pytest.mark.parametrize("table", OF_THE_PAPER)
 def test_the_rows_and_numbers_of_the_papers_tables(table):
-    jobs, paper = plan(RAF, table), tablefile.read(table).paper
+    jobs, paper = plan(RAF, table), tablefile.read_table(table).paper
     networks = column(jobs, *(f"model.{field}" for field in FIELDS))
     losses = [job.config["loss.distillation"] for job in jobs]
     numbers = [published.find(job.config, paper).percent["raf_db"] for job in jobs]
@@ -100,7 +100,7 @@ def test_commands_of_the_manual(words, tmp_path, monkeypatch):
     others = [word for word in words if word.startswith("--config.")]
     named = [word.removeprefix("--") for word in words if word not in others]
     named = dict(word.split("=", 1) for word in named)
-    table = tablefile.read(named["table"])
+    table = tablefile.read_table(named["table"])
     config = named.get("config", table.config)
     seeds = named.get("seeds", ",".join(map(str, table.seeds))).split(",")
     jobs = plan(config, named["table"], [int(seed) for seed in seeds], others)

@@ -1,4 +1,4 @@
-"""Files of tables: what they say, and what is told of those that say nonsense."""
+"""Files of tables: what they say, and what is wrong with those that are none."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ values = [0.25, 1]
 def read(tmp_path):
     def read(text):
         (tmp_path / "mine.toml").write_text(text)
-        return tablefile.read(str(tmp_path / "mine.toml"))
+        return tablefile.read_table(str(tmp_path / "mine.toml"))
 
     return read
 
@@ -103,7 +103,7 @@ def test_swept_names_stand_side_by_side_unless_told_where(read):
 
 @pytest.mark.parametrize("name", tablefile.BUILT_IN)
 def test_tables_that_come_along(name):
-    table = tablefile.read(name)
+    table = tablefile.read_table(name)
     assert table.about and table.against in [row.label for row in table.rows]
     of_rows = [frozenset(row.fields.items()) for row in table.rows]
     assert len(set(of_rows)) == len(of_rows), "two rows are the same"
@@ -150,14 +150,14 @@ def test_mistakes(read, text, message):
 def test_no_such_table(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="networks or a .toml file"):
-        tablefile.read(name)
+        tablefile.read_table(name)
 
 
 def test_a_folder_or_bytes_are_no_table(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
     for name in (tmp_path, tmp_path / "x.toml"):
         with pytest.raises(UserError, match="--table="):
-            tablefile.read(str(name))
+            tablefile.read_table(str(name))
 
 
 def line(label, share=0.5):

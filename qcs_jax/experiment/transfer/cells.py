@@ -42,7 +42,7 @@ class Cell:
     failure: str = ""
 
 
-def measure(
+def measure_cells(
     networks: Sequence[str], datasets: Sequence[Dataset], data_dir: str = ""
 ) -> list[list[Cell]]:
     """Evaluates networks, unless it is known already what would come out.
@@ -50,8 +50,8 @@ def measure(
     Prints a line about each cell that has been measured.
 
     Args:
-      networks: From `networks.find`.
-      datasets: From `datasets.parse`.
+      networks: From `find_networks`.
+      datasets: From `parse_datasets`.
       data_dir: Root of prepared data sets; see `prepared.root`.
 
     Returns:

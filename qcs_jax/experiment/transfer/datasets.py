@@ -48,7 +48,7 @@ class Dataset:
         return dataclasses.replace(self, name=source.name, source=source)
 
 
-def parse(data: str, labels: Sequence[str]) -> list[Dataset]:
+def parse_datasets(data: str, labels: Sequence[str]) -> list[Dataset]:
     """Reads the arguments of the command.
 
     Args:

@@ -20,7 +20,7 @@ from qcs_jax.input.splits import share_images
 from qcs_jax.system.errors import UserError
 
 
-def find(arguments: Sequence[str]) -> list[str]:
+def find_networks(arguments: Sequence[str]) -> list[str]:
     """Returns what `evaluate_run` takes, each once.
 
     Args:
@@ -30,7 +30,7 @@ def find(arguments: Sequence[str]) -> list[str]:
     Raises:
       UserError: for what is none of these.
     """
-    found: dict[str, str] = {}
+    networks: dict[str, str] = {}  # by their real path
     for argument in arguments:
         matches = [argument]
         if not weights.find(argument) and not os.path.exists(argument):
@@ -43,8 +43,8 @@ def find(arguments: Sequence[str]) -> list[str]:
             )
         for network in (n for match in matches for n in _networks(match, argument)):
             file = weights.find(network)
-            found.setdefault(os.path.realpath(file or network), network)
-    return list(found.values())
+            networks.setdefault(os.path.realpath(file or network), network)
+    return list(networks.values())
 
 
 def _networks(match: str, argument: str) -> list[str]:

@@ -82,7 +82,7 @@ def csv_text(rows: Rows) -> str:
     return file.getvalue()
 
 
-def write(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
+def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
     from qcs_jax.figures import style, transfer  # matplotlib, once all is measured
 

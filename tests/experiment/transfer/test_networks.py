@@ -3,8 +3,8 @@
 import toy
 
 from qcs_jax.checkpoint import load_variables, weights
-from qcs_jax.experiment.transfer import networks
 from qcs_jax.experiment.transfer.command import main
+from qcs_jax.experiment.transfer.networks import Seen, find_networks
 
 STEPS = "72"  # of the run that is here
 
@@ -13,28 +13,28 @@ def test_networks_are_found_once(here):
     (here / "files").mkdir()
     with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
     both = ["runs/first", "runs/second"]
-    assert networks.find(["runs", "runs/first", "runs/*"]) == both
+    assert find_networks(["runs", "runs/first", "runs/*"]) == both
     step = f"runs/first/checkpoints/{STEPS}"
-    given = [step, "files/*", "fer2013"]
-    assert networks.find(given) == [step, "files/mine.safetensors", "fer2013"]
-    assert main([*given[:2], "--data=some"]) == 0
+    several = [step, "files/*", "fer2013"]
+    assert find_networks(several) == [step, "files/mine.safetensors", "fer2013"]
+    assert main([*several[:2], "--data=some"]) == 0
     assert (here / "runs/mine").is_dir()  # not beside the file
 
 
 def seen(started_from=None, **fields):
     config = toy.config(**fields).to_dict()
-    return networks.Seen.by({"config": config, "started_from": started_from})
+    return Seen.by({"config": config, "started_from": started_from})
 
 
 def test_what_a_network_has_seen(here):
     own = {"data.name": "fer2013", "data.val_split": "validation"}
-    found = seen(**own, **{"data.extra": "raf_db:joy+affectnet/8:fear"})
-    assert found.trained_on("fer2013", "train") == "fer2013@train"
-    assert found.trained_on("ferplus", "train") == "fer2013@train"
-    assert not found.trained_on("ferplus", "test")
-    assert found.chosen_by("ferplus", "validation") == "fer2013@validation"
-    assert found.trained_on("affectnet/7", "train") == "affectnet/8@train"
-    assert not found.trained_on("affectnet/7", "test") and not found.unknown
+    network = seen(**own, **{"data.extra": "raf_db:joy+affectnet/8:fear"})
+    assert network.trained_on("fer2013", "train") == "fer2013@train"
+    assert network.trained_on("ferplus", "train") == "fer2013@train"
+    assert not network.trained_on("ferplus", "test")
+    assert network.chosen_by("ferplus", "validation") == "fer2013@validation"
+    assert network.trained_on("affectnet/7", "train") == "affectnet/8@train"
+    assert not network.trained_on("affectnet/7", "test") and not network.unknown
     folders = seen(**{"data.name": "image_folder/a"})
     assert not folders.trained_on("image_folder/b", "train")
     assert folders.trained_on("image_folder/a", "train")
@@ -54,9 +54,9 @@ def test_what_was_recorded_of_the_start_goes_before_what_is_there_now(here):
     first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
     second = toy.config(**{"data.name": "raf_db", "init_from": "runs/first"})
     start = {"config": second.to_dict(), "started_from": first}
-    found = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
-    assert [name for name, _ in found.trained] == ["toy", "raf_db", "fer2013"]
-    assert not found.unknown
+    network = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
+    assert [name for name, _ in network.trained] == ["toy", "raf_db", "fer2013"]
+    assert not network.unknown
     assert seen({"network": "qcs"}, **{"init_from": "a.pth"}).unknown == "a.pth"
 
 

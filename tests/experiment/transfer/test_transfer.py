@@ -12,7 +12,7 @@ import toy
 
 from qcs_jax.evaluate import predictions
 from qcs_jax.experiment.transfer.command import main
-from qcs_jax.experiment.transfer.datasets import Dataset, parse
+from qcs_jax.experiment.transfer.datasets import Dataset, parse_datasets
 from qcs_jax.train.evaluate import evaluate_run
 
 
@@ -30,12 +30,12 @@ def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys)
     arguments = ["--data=toy,turned,some", f"--labels=some:{mapping}", "--out=out"]
     assert main(["runs/first", *arguments]) == 0
     printed = capsys.readouterr().out
-    found = lines(here / "out")
+    written = lines(here / "out")
     apart = shutil.copytree(trained, tmp_path / "apart")
     for name, label_map in (("toy", ""), ("turned", "by_name"), ("some", mapping)):
         c = toy.config(**{"data.name": name, "data.label_map": label_map})
         alone = evaluate_run(c, apart)
-        measured, line = alone.measured, found["runs/first", name]
+        measured, line = alone.measured, written["runs/first", name]
         metrics, intervals = measured["metrics"], measured["intervals"]
         for metric in ("accuracy", "mean_class_accuracy"):
             low, high = intervals[metric]
@@ -53,7 +53,7 @@ def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys)
         assert there | {"run": ""} == measured | {"run": ""}
         answers, others = (x / "predictions.csv" for x in (folder, alone.folder))
         assert answers.read_bytes() == others.read_bytes()
-    some = found["runs/first", "some"]
+    some = written["runs/first", "some"]
     assert (some["images"], some["images_of_split"]) == ("11", "21")
     assert (some["classes"], some["classes_of_network"]) == ("2", "3")
     for note in (
@@ -72,8 +72,8 @@ def test_a_map_that_turns_the_classes(here):
     assert main(["runs/first", "--data=turned", "--out=by_name"]) == 0
     turn = "--labels=turned:sad=calm,calm=glad,glad=sad"  # undone, it is toy itself
     assert main(["runs/first", "--data=turned,toy", turn, "--out=turned"]) == 0
-    found = lines(here / "turned")
-    own, turned = found["runs/first", "toy"], found["runs/first", "turned"]
+    written = lines(here / "turned")
+    own, turned = written["runs/first", "toy"], written["runs/first", "turned"]
     assert turned["accuracy"] == own["accuracy"] == "66.67"
     line = lines(here / "by_name")["runs/first", "turned"]
     answers = predictions.read(here / line["folder"] / "predictions.csv")
@@ -116,10 +116,10 @@ def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
     out, err = capsys.readouterr()
     assert err == "error: 16 of 18 cells were not measured, see above\n"
     with (here / "out" / "transfer.csv").open(newline="") as file:
-        found = list(csv.DictReader(file))
-    assert len(found) == 18 and sum(x["own"] == "yes" for x in found) == 2
-    assert all(bool(x["accuracy"]) == (x["own"] == "yes") for x in found)
-    assert all(bool(x["failure"]) != bool(x["accuracy"]) for x in found)
+        written = list(csv.DictReader(file))
+    assert len(written) == 18 and sum(x["own"] == "yes" for x in written) == 2
+    assert all(bool(x["accuracy"]) == (x["own"] == "yes") for x in written)
+    assert all(bool(x["failure"]) != bool(x["accuracy"]) for x in written)
     for reason in (
         "'absent' is not prepared in :\n    1. do",
         "leaves no image of nothing, which has tall, short; the network has calm",
@@ -159,7 +159,7 @@ def test_one_clear_error(arguments, message, here, capsys):
 
 
 def test_arguments():
-    assert parse("a, b/c@valid", ["b/c:x = y,z=y"]) == [
+    assert parse_datasets("a, b/c@valid", ["b/c:x = y,z=y"]) == [
         Dataset("a", "test", "by_name"),
         Dataset("b/c", "valid", "x = y,z=y"),
     ]
