@@ -119,8 +119,7 @@ def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
         groups = [group for group in sweep.group_rows(jobs) if group.runs]
         comparison.show(groups, folder, table.paper, table.against)
         return
-    of_a_value = jobs[: len(jobs) // len(table.sweep.values)]
-    swept, points = sweep.group_swept(table.sweep, of_a_value)
+    swept, points = sweep.group_swept(table.sweep, jobs)
     points = [(at, group) for at, group in points if group.runs]
     groups = [group for _, group in points]
     lines = comparison.show(groups, folder, table.paper, table.against)

@@ -33,32 +33,37 @@ def group_swept(
 
     Args:
       sweep: What is swept.
-      jobs: One of each row, at any value.
+      jobs: One of each row at the first value, then at the second, and so on.
 
     Returns:
       The sweep with earlier values behind the others; and where each group stands on
       the axis, with all rows at the first value, then at the second, and so on.
     """
+    rows = jobs[: len(jobs) // len(sweep.values)]
     by_row = []
-    for job in jobs:
+    for job in rows:
         by_value: dict[Any, list[Run]] = {}
         for run in _runs_like(job, sweep.field):
-            by_value.setdefault(_hashable(run.config[sweep.field]), []).append(run)
+            by_value.setdefault(_value(run.config, sweep), []).append(run)
         by_row.append(by_value)
-    at = dict(zip(map(_hashable, sweep.values), sweep.at, strict=True))
-    earlier = [
-        x for x in dict.fromkeys(x for row in by_row for x in row) if x not in at
-    ]
+    # Runs have values of the field's own type, whatever the table has: 1.0 for "1".
+    values = [_value(job.config, sweep) for job in jobs[:: len(rows)]]
+    at = dict(zip(values, sweep.at, strict=True))
+    earlier = {x: x for runs_of_row in by_row for x in runs_of_row if x not in at}
+    names = earlier | dict(zip(values, sweep.values, strict=True))
     if not sweep.numbered:
         at |= {value: i for i, value in enumerate(earlier, start=len(at))}
     elif sweep.at == sweep.values:
         at |= {value: value for value in sorted(earlier)}
-    points = [
-        (place, Group(job.row.label, tuple(row.get(value, ())), _setting(sweep, value)))
-        for value, place in at.items()
-        for job, row in zip(jobs, by_row, strict=True)
-    ]
-    extended = dataclasses.replace(sweep, values=tuple(at), at=tuple(at.values()))
+    points = []
+    for value, place in at.items():
+        setting = _setting(sweep, names[value])
+        for job, by_value in zip(rows, by_row, strict=True):
+            runs_at_value = tuple(by_value.get(value, ()))
+            points.append((place, Group(job.row.label, runs_at_value, setting)))
+    extended = dataclasses.replace(
+        sweep, values=tuple(names[x] for x in at), at=tuple(at.values())
+    )
     return extended, points
 
 
@@ -104,7 +109,8 @@ def _runs_like(job: Job, swept: str = "") -> Iterator[Run]:
                 yield run
 
 
-def _hashable(value: Any) -> Any:
+def _value(config: dict[str, Any], sweep: Sweep) -> Any:
+    value = config[sweep.field]
     return tuple(value) if isinstance(value, list) else value
 
 

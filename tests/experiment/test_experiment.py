@@ -77,6 +77,7 @@ def test_a_sweep_has_a_table_for_each_value_and_those_of_earlier_calls(
     assert "2 runs, 2 of them to be trained" in out
     call("[0.75]", "--config.train.batch_size=20")  # the others are no longer alike
     call("[0.25]\nat = [3]")  # where do 0.5 and 1 stand?
+    call('["0.25", "1"]')  # side by side
     assert drawn == [
         (values, at, [(place, row) for place in at for row in ("sam", "adam")])
         for values, at in (
@@ -84,6 +85,7 @@ def test_a_sweep_has_a_table_for_each_value_and_those_of_earlier_calls(
             ((0.25, 0.5, 1.0), (0.25, 0.5, 1.0)),
             ((0.75,), (0.75,)),
             ((0.25,), (3,)),
+            (("0.25", "1", 0.5), (0, 1, 2)),
         )
     ]
 
