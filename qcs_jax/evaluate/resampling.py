@@ -1,37 +1,55 @@
-"""How sure numbers about images are, from images drawn with replacement."""
+"""Intervals of numbers about images, from images drawn with replacement."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from qcs_jax.evaluate.counts import LEVEL
+from qcs_jax.evaluate.counts import rates
 
-# Each is as long as the images are many, which a multinomial draw of counts is not: a
-# fifth of `counts.RESAMPLES` moves the ends of an interval by 2 % of its width.
-RESAMPLES = 2000
+LEVEL = 0.95  # of intervals
+RESAMPLES = 10_000  # where counts suffice
+# Where each draw is as long as the images are many: a fifth of that moves the ends of
+# an interval by 2 % of its width.
+RESAMPLES_OF_IMAGES = 2000
 _AT_ONCE = 2**20  # draws in memory
 
 
-def resampled_sums(
-    values: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
-) -> np.ndarray:
+def intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, list[float]]:
+    """Draws percentile intervals of what a confusion matrix tells, by the bootstrap.
+
+    To draw N of N examples with replacement and count them anew is to draw the cells
+    of their confusion matrix from a multinomial distribution, so the counts suffice.
+
+    Args:
+      confusion: int `[k, k]` with at least one example.
+      seed: Seed of the draws.
+
+    Returns:
+      `[low, high]` at `LEVEL` for accuracy, mean_class_accuracy and macro_f1.
+    """
+    total = int(confusion.sum())
+    rng = np.random.default_rng(seed)
+    drawn = rng.multinomial(total, confusion.reshape(-1) / total, size=RESAMPLES)
+    values = rates(drawn.reshape(RESAMPLES, *confusion.shape))
+    return {name: percentiles(x) for name, x in values.items()}
+
+
+def resampled_sums(values: np.ndarray) -> np.ndarray:
     """Draws N of N images with replacement, and sums over those drawn.
 
     All columns are summed over the same images, so that ratios of sums are right, too.
 
     Args:
       values: float `[N, c]`, c numbers about every image; N at least 1.
-      seed: Seed of the draws.
-      resamples: Number of draws, R.
 
     Returns:
-      float64 `[R, c]`.
+      float64 `[R, c]`, of `RESAMPLES_OF_IMAGES` draws.
     """
     count = len(values)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     blocks, rows = [], max(1, _AT_ONCE // count)
-    for begin in range(0, resamples, rows):
-        size = min(rows, resamples - begin)
+    for begin in range(0, RESAMPLES_OF_IMAGES, rows):
+        size = min(rows, RESAMPLES_OF_IMAGES - begin)
         drawn = rng.integers(count, size=(size, count))
         drawn += count * np.arange(size)[:, None]
         times = np.bincount(drawn.reshape(-1), minlength=size * count)
@@ -62,9 +80,7 @@ def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float]:
     return [far, 1.0] if hits else [0.0, 1 - far]
 
 
-def calibrated_errors(
-    bins: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
-) -> np.ndarray:
+def calibrated_errors(bins: np.ndarray) -> np.ndarray:
     """Draws calibration errors that answers have which are as sure as they should be.
 
     In each bin of confidence as many are right as chance wants. The fewer images, the
@@ -72,16 +88,15 @@ def calibrated_errors(
 
     Args:
       bins: float `[b, 2]`, images and sum of their confidence, by confidence.
-      seed: Seed of the draws.
-      resamples: Number of draws, R.
 
     Returns:
-      float64 `[R]`.
+      float64 `[R]`, of `RESAMPLES_OF_IMAGES` draws.
     """
     images, confidence = bins.T
     mean = np.clip(confidence / np.maximum(images, 1), 0, 1)
-    rng = np.random.default_rng(seed)
-    hits = rng.binomial(images.astype(int), mean, size=(resamples, len(bins)))
+    rng = np.random.default_rng(0)
+    size = RESAMPLES_OF_IMAGES, len(bins)
+    hits = rng.binomial(images.astype(int), mean, size=size)
     return abs(confidence - hits).sum(axis=1) / images.sum()
 
 

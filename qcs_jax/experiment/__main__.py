@@ -16,9 +16,8 @@ import sys
 from collections.abc import Sequence
 
 from qcs_jax.config import flags
-from qcs_jax.evaluate import comparison as table
 from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.rows import Group
+from qcs_jax.evaluate.runs import RunFolder, Variant
 from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.rows import Table
@@ -41,6 +40,8 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
 
 def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str]) -> int:
     extras.require("train")  # once, not in every run
+    from qcs_jax.evaluate import comparison
+
     chosen, folder = tablefile.read(args.table), pathlib.Path(args.workdir)
     if chosen.sweep:
         extras.require("report")
@@ -50,7 +51,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
     print(_overview(chosen, jobs))
     failures = Runner(program).run(jobs)
     found = [
-        Group(job.row.label, _runs_like(job), job.row.setting)
+        Variant(job.row.label, _runs_like(job), job.row.setting)
         for job in jobs[: len(chosen.rows)]
     ]
     sweep = chosen.sweep
@@ -58,13 +59,14 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
         first = jobs[: len(chosen.rows) // len(sweep.values)]
         sweep, found = with_earlier(sweep, found, first)
     print()
-    groups = [group for group in found if group.runs]
-    shown = iter(table.show(groups, folder, chosen.paper, chosen.against))
+    variants = [variant for variant in found if variant.runs]
+    shown = comparison.show(variants, folder, chosen.paper, chosen.against)
     if sweep:
         from qcs_jax.experiment import curve  # matplotlib, once all is trained
 
-        lines = [next(shown) if group.runs else None for group in found]
-        if drawn := curve.draw(sweep, lines, folder):
+        # Variants without a run, which are not shown, have a place in the sweep.
+        shown.index = [i for i, variant in enumerate(found) if variant.runs]
+        if drawn := curve.draw(sweep, shown.reindex(range(len(found))), folder):
             print(f"drew {drawn} and .pdf")
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
@@ -141,7 +143,7 @@ def _overview(chosen: Table, jobs: list[Job]) -> str:
     return "\n".join(lines)
 
 
-def _runs_like(job: Job) -> tuple[runs.Run, ...]:
+def _runs_like(job: Job) -> tuple[RunFolder, ...]:
     """Runs of a job's row on disk, those with other seeds than this time's, too."""
     folders = sorted(job.workdir.parent.glob("seed*"))
     found = (runs.read_run(folder) for folder in folders if runs.is_run(folder))

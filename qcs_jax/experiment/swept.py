@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.rows import Group
-from qcs_jax.evaluate.runs import Run
+from qcs_jax.evaluate.runs import RunFolder, Variant
 from qcs_jax.experiment.plan import Job
 from qcs_jax.experiment.rows import Sweep
 
 
 def with_earlier(
-    sweep: Sweep, groups: Sequence[Group], jobs: Sequence[Job]
-) -> tuple[Sweep, list[Group]]:
+    sweep: Sweep, groups: Sequence[Variant], jobs: Sequence[Job]
+) -> tuple[Sweep, list[Variant]]:
     """Adds the values that the table once had and has no longer, with their runs.
 
     A value that stands where the table says (`at`) is left out with its place.
@@ -36,7 +35,7 @@ def with_earlier(
     last = len(sweep.values)
     places = values if sweep.numbered else range(last, last + len(values))
     more = [
-        Group(job.row.label, tuple(found.get(value, ())), f"{sweep.field}={value}")
+        Variant(job.row.label, tuple(found.get(value, ())), f"{sweep.field}={value}")
         for value in values
         for job, found in zip(jobs, by_row, strict=True)
     ]
@@ -48,9 +47,9 @@ def with_earlier(
     return together, [*groups, *more]
 
 
-def _runs_elsewhere(sweep: Sweep, job: Job) -> dict[Any, list[Run]]:
+def _runs_elsewhere(sweep: Sweep, job: Job) -> dict[Any, list[RunFolder]]:
     """Runs like a job at values that the table does not have."""
-    row, found = job.workdir.parent, dict[Any, list[Run]]()
+    row, found = job.workdir.parent, dict[Any, list[RunFolder]]()
     for folder in sorted(row.parents[1].glob(f"*/{row.name}/seed*")):
         if not runs.is_run(folder):
             continue

@@ -16,9 +16,9 @@ import numpy as np
 from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.checkpoint.description import check_same_network, differences
 from qcs_jax.config import Role, fields_with
-from qcs_jax.evaluate import group_file, groups, predictions, robustness
+from qcs_jax.evaluate import group_file, groups, predictions, results
+from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.results import Results, table
 from qcs_jax.evaluate.run_log import METRICS_FILE, Scores, read_log
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
@@ -56,9 +56,9 @@ class Evaluation:
             f"{m['run']}, step {m['step']} ({m['chosen']}), on {m['examples']} images "
             f"of split {m['split']!r} of {m['dataset']}:"
         )
-        lines.append(table(m))
+        lines.append(results.table(m))
         if m.get("robustness"):
-            lines.append(robustness.table(m["robustness"]))
+            lines.append(results.robustness_table(m["robustness"]))
         if m.get("groups"):
             lines += [f"  note: {note}" for note in m["groups"]["notes"]]
             lines.append(groups.table(m["groups"]))
@@ -88,7 +88,7 @@ def evaluate_run(
       corruptions: Measure the accuracy on worse images, too, which takes 50 times as
         long; see `images.corruptions`.
       grouped: A CSV file of groups of people, which are measured each; see
-        `metrics.group_file`.
+        `evaluate.group_file`.
       again: Evaluate whatever there is. Without it, what was written is returned if it
         is surely of the same weights and images; and where that is not sure of the
         run's own evaluation, of which there may be a page, it is left as it is, and the
@@ -121,7 +121,8 @@ def evaluate_run(
             folder = places[-1]
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     variables = replicate(trained.variables)
-    results = _measure(run, variables, held_out)
+    logits, mirrored_logits, calibration = _logits(run, variables, held_out)
+    class_names = run.splits.class_names
     scores = Scores.of(read_log(root)) if own else None
     measured = {
         "run": str(workdir),
@@ -130,7 +131,9 @@ def evaluate_run(
         "dataset": test.name,
         "split": test.split,
         "fingerprint": found,
-        **results.to_json(),
+        **results.measure(
+            class_names, test.labels, logits, mirrored_logits, calibration
+        ),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
         "landmarks": trained.landmarks,
@@ -143,29 +146,26 @@ def evaluate_run(
             run, make_eval_step(run.model), variables, test, template
         )
         clean = measured["metrics"]["accuracy"]
-        measured["robustness"] = robustness.summary(accuracy, clean)
+        measured["robustness"] = results.robustness(accuracy, clean)
     if told:
         measured["groups"] = groups.summary(
-            groupings,
-            results.logits,
-            results.labels,
-            results.class_names,
-            told.notes(ids),
+            groupings, logits, test.labels, class_names, told.notes(ids)
         )
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
         predictions.write(
             folder / PREDICTIONS_FILE,
             ids,
-            results.labels,
-            results.probabilities,
-            results.class_names,
+            test.labels,
+            probabilities(logits),
+            class_names,
         )
         write_json(folder / METRICS_FILE, measured)
     return Evaluation(folder, measured, own)
 
 
-def _measure(run: Run, variables: Any, held_out: Source | None) -> Results:
+def _logits(run: Run, variables: Any, held_out: Source | None) -> tuple:
+    """Of test images, of their mirror images, and of held-out ones with their labels."""
     test = run.splits.test
     eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)
@@ -173,13 +173,8 @@ def _measure(run: Run, variables: Any, held_out: Source | None) -> Results:
     if held_out is not None:
         logits = predict_split(run, eval_step, variables, held_out)
         calibration = logits, held_out.labels
-    return Results.of(
-        run.splits.class_names,
-        test.labels,
-        predict_split(run, eval_step, variables, test),
-        predict_split(run, mirrored_step, variables, test),
-        calibration,
-    )
+    logits = predict_split(run, eval_step, variables, test)
+    return logits, predict_split(run, mirrored_step, variables, test), calibration
 
 
 def _changed(role: Role, run: Run, trained: Trained) -> list[tuple[str, Any, Any]]:

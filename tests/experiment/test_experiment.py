@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from qcs_jax.evaluate.runs import Run
+from qcs_jax.evaluate.runs import RunFolder
 from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.experiment.plan import make_plan
@@ -88,8 +88,8 @@ def test_values_of_earlier_calls_stay(world, capfd, monkeypatch):
     program = [sys.executable, "-S", FAKE_MAIN, str(world.folder)]
     drawn = []
 
-    def draw(sweep, lines, folder):
-        drawn.append((sweep.values, sweep.at, [line and line.label for line in lines]))
+    def draw(sweep, shown, folder):
+        drawn.append((sweep.values, sweep.at, shown["variant"].tolist()))
 
     monkeypatch.setattr(curve, "draw", draw)
 
@@ -186,5 +186,5 @@ def test_a_job_reads_what_compare_reads(world):
         ["--config.train.epochs=3"],
         world.workdir,
     )
-    assert isinstance(job.run(), Run) and job.run().finished and job.finished
+    assert isinstance(job.run(), RunFolder) and job.run().finished and job.finished
     assert job.state == "finished"

@@ -1,13 +1,11 @@
 """Files of tables: what they say, and what is told of those that say nonsense."""
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from qcs_jax.config import FIELDS
 from qcs_jax.config.flags import read_config
-from qcs_jax.evaluate import paired
-from qcs_jax.evaluate.evidence import Evidence
-from qcs_jax.evaluate.lines import Line
+from qcs_jax.evaluate import evidence
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.experiment.rows import Sweep
 from qcs_jax.system.errors import UserError
@@ -156,12 +154,17 @@ def test_a_folder_or_bytes_are_no_table(tmp_path):
             tablefile.read(str(name))
 
 
-def line(label, share, rng):
-    correct = rng.random((3, 100)) < share
-    evidence = Evidence((0, 1, 2), paired.accuracy(correct))
-    return Line(
-        "toy", "", label, (0, 1, 2), {}, {}, None, chance=0.5, evidence=evidence
-    )
+def shown(*rows):
+    """What a comparison shows of variants with a label and an accuracy, or None."""
+    frame = pd.DataFrame(index=range(len(rows)), columns=[*evidence.COLUMNS, "chance"])
+    for i, row in enumerate(rows):
+        if row is not None:
+            label, accuracy = row
+            frame.loc[i, ["variant", "accuracy", "chance"]] = [label, accuracy, 50.0]
+            frame.loc[i, ["images_low", "seeds_low"]] = accuracy - 5.0
+            frame.loc[i, ["images_high", "seeds_high"]] = accuracy + 5.0
+    numbers = frame.columns.difference(["dataset", "setting", "variant", "seeds"])
+    return frame.astype(dict.fromkeys(numbers, float))
 
 
 def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
@@ -172,9 +175,8 @@ def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
         lambda found, *more: drawn.extend(found) or curves(found, *more),
     )
     sweep = read(MINE + SWEEP).sweep
-    rng = np.random.default_rng(0)
-    lines = [line("a", 0.8, rng), line("b", 0.6, rng), None, line("b", 0.5, rng)]
-    file = curve.draw(sweep, lines, tmp_path)
+    rows = shown(("a", 80), ("b", 60), None, ("b", 50))
+    file = curve.draw(sweep, rows, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
     assert [(x.label, x.at) for x in drawn] == [("a", [0.25]), ("b", [0.25, 1])]
 
@@ -184,14 +186,12 @@ def test_the_curve_goes_from_left_to_right(read, tmp_path, monkeypatch):
     monkeypatch.setattr(curve, "curves", lambda variants, *_: drawn.extend(variants))
     monkeypatch.setattr(curve.style, "save", lambda *_: [tmp_path / "sweep.png"])
     sweep = Sweep("data.train_fraction", (0.5, 1, 0.2), (0.5, 1, 0.2), True, "part")
-    rng = np.random.default_rng(0)
-    curve.draw(sweep, [line(x, 0.5, rng) for x in "aaa"], tmp_path)
+    curve.draw(sweep, shown(("a", 50), ("a", 50), ("a", 50)), tmp_path)
     assert [variant.at for variant in drawn] == [[0.2, 0.5, 1]]
 
 
 def test_no_curve_of_a_single_value(read, tmp_path):
     sweep = read(MINE + SWEEP).sweep
-    rng = np.random.default_rng(0)
-    for first in (line("a", 0.8, rng), None):
-        assert curve.draw(sweep, [first, None, None, None], tmp_path) is None
+    for first in (("a", 80), None):
+        assert curve.draw(sweep, shown(first, None, None, None), tmp_path) is None
     assert not (tmp_path / "sweep.png").exists()

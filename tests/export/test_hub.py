@@ -11,7 +11,7 @@ import yaml
 
 import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
-from qcs_jax.evaluate import groups, robustness
+from qcs_jax.evaluate import groups, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import card, check, onnx
@@ -86,7 +86,7 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups():
     text = card.text(trained, "x")
     assert "covered): not measured." in text and "people**: not measured." in text
     worse = {"noise": [0.5, 0.25], "low light": [0.3, 0.15]}
-    trained.evaluation["robustness"] = robustness.summary(worse, 0.6)
+    trained.evaluation["robustness"] = results.robustness(worse, 0.6)
     rng, labels = np.random.default_rng(0), np.arange(130) % 7
     logits = rng.normal(size=(130, 7)) + 3 * np.eye(7)[labels]
     people = np.repeat([0, 1, 2], [60, 60, 10])

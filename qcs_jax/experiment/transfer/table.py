@@ -6,7 +6,9 @@ import csv
 import io
 from collections.abc import Sequence
 
-from qcs_jax.evaluate.markdown import aligned
+import pandas as pd
+
+from qcs_jax.evaluate import tables
 from qcs_jax.experiment.transfer.cells import Cell
 
 _TITLES = {
@@ -39,12 +41,12 @@ def markdown(rows: Rows) -> str:
     for metric, title in _TITLES.items():
         parts += [
             title,
-            aligned(_matrix(rows, metric, numbers), names=2),
+            tables.markdown(_matrix(rows, metric, numbers), names=2),
             _ABOUT[metric],
         ]
     cells = [cell for row in rows for cell in row if cell.evaluation]
     if cells:
-        parts += ["## Cells", aligned(_list(cells), names=2), _ABOUT_CELLS]
+        parts += ["## Cells", tables.markdown(_list(cells), names=2), _ABOUT_CELLS]
     if numbers:
         parts.append("Not measured:")
         parts.append("\n".join(_bullet(f"[{n}] {x}") for x, n in numbers.items()))
@@ -64,12 +66,13 @@ def _bullet(text: str) -> str:
     return "- " + text.replace("\n", "\n  ")
 
 
-def _matrix(rows: Rows, metric: str, numbers: dict[str, int]) -> list[list[str]]:
-    table = [["network", "trained on", *(cell.column.name for cell in rows[0])]]
+def _matrix(rows: Rows, metric: str, numbers: dict[str, int]) -> pd.DataFrame:
+    table = []
     for row in rows:
         texts = [_text(cell, metric, numbers) for cell in row]
         table.append([row[0].network, row[0].trained_on or "-", *texts])
-    return table
+    names = (cell.column.name for cell in rows[0])
+    return pd.DataFrame(table, columns=["network", "trained on", *names])
 
 
 def _text(cell: Cell, metric: str, numbers: dict[str, int]) -> str:
@@ -81,9 +84,10 @@ def _text(cell: Cell, metric: str, numbers: dict[str, int]) -> str:
     return f"{100 * measured['metrics'][metric]:.2f} ({low} to {high}){mark}"
 
 
-def _list(cells: Sequence[Cell]) -> list[list[str]]:
-    table = [["network", "data set", "images", "classes", "accuracy", "mean class"]]
-    table[0] += ["most frequent", "chance"]
+def _list(cells: Sequence[Cell]) -> pd.DataFrame:
+    columns = ["network", "data set", "images", "classes", "accuracy", "mean class"]
+    columns += ["most frequent", "chance"]
+    table = []
     for cell in cells:
         assert cell.evaluation is not None and cell.column.source is not None
         measured, images = cell.evaluation.measured, len(cell.column.source)
@@ -97,7 +101,7 @@ def _list(cells: Sequence[Cell]) -> list[list[str]]:
                 *(f"{100 * measured['metrics'][name]:.2f}" for name in names),
             ]
         )
-    return table
+    return pd.DataFrame(table, columns=columns)
 
 
 def _classes(measured: dict) -> int:
