@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import pathlib
 from collections.abc import Iterator, Sequence
 
@@ -149,10 +148,10 @@ def markdown(
     """
     parts = []
     for heading, rows in _by_heading(numbers):
-        parts.append(f"## {heading}\n\n{tables.markdown(_number_texts(rows))}")
+        parts.append(f"## {heading}\n\n{_number_table(rows)}")
         members = certain.loc[rows.index.unique()]
         if members["accuracy"].notna().any():
-            parts.append(tables.markdown(_evidence_texts(members)))
+            parts.append(_evidence_table(members))
         without_looking = rows[["most_frequent", "chance"]].dropna().to_numpy()
         parts += sorted(
             {
@@ -177,25 +176,26 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
     """Returns a `table` for every data set and setting that has a finished run."""
     parts = ["% \\usepackage{booktabs}"]
     for heading, rows in _by_heading(numbers[numbers["number"] == LAST]):
-        members = certain.loc[rows.index]
-        against = members["against"].dropna().unique()  # one at most
-        columns = ["", "accuracy", "over images", "over seeds"]
-        columns += [f"minus {tables.escaped(label)}" for label in against]
-        texts = []
-        for last, x in zip(rows.itertuples(), members.itertuples(), strict=True):
-            spread = "" if math.isnan(last.std) else rf" \pm {last.std:.2f}"
-            cells = [tables.escaped(last.variant), f"${last.mean:.2f}{spread}$"]
-            cells.append(_latex_interval(x.images_low, x.images_high))
-            cells.append(_latex_interval(x.seeds_low, x.seeds_high))
-            if len(against):
-                stars = r"{}^*" * (x.p_images_corrected < SIGNIFICANT)
-                stars += r"{}^\dagger" * (x.p_seeds_corrected < SIGNIFICANT)
-                missing = math.isnan(x.difference)
-                cells.append("--" if missing else f"${x.difference:+.2f}{stars}$")
-            texts.append(cells)
+        x = certain.loc[rows.index]
+        interval = "${:.2f}$--${:.2f}$"
+        means = _texts(r"${:.2f} \pm {:.2f}$", rows["mean"], rows["std"])
+        columns = {
+            "": [tables.escaped(label) for label in rows["variant"]],
+            "accuracy": [text.replace(r" \pm -", "") for text in means],
+            "over images": _texts(interval, x["images_low"], x["images_high"]),
+            "over seeds": _texts(interval, x["seeds_low"], x["seeds_high"]),
+        }
         caption = f"{tables.escaped(heading)}. {_CAPTION}"
-        caption += _CAPTION_STARS * len(against)
-        parts.append(tables.latex(pd.DataFrame(texts, columns=columns), caption))
+        for label in x["against"].dropna().unique():  # one at most
+            marks = [
+                (x[f"p_{kind}_corrected"] < SIGNIFICANT).map({True: mark, False: ""})
+                for kind, mark in (("images", "{}^*"), ("seeds", r"{}^\dagger"))
+            ]
+            minus = _texts("${:+.2f}{}{}$", x["difference"], *marks)
+            columns[f"minus {tables.escaped(label)}"] = minus
+            caption += _CAPTION_STARS
+        frame = pd.DataFrame(columns).replace("-", "--")
+        parts.append(tables.latex(frame, caption))
     return "\n".join(parts)
 
 
@@ -204,65 +204,55 @@ def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         yield ", ".join(filter(None, key)), rows
 
 
-def _number_texts(rows: pd.DataFrame) -> pd.DataFrame:
-    names = [name for name in NUMBERS if (rows["number"] == name).any()]
-    columns = ["variant"]
-    for name in names:
-        columns += [name, "best run"] + ["mean class"] * (name == LAST)
-    texts = []
-    for _, of_variant in rows.groupby(level=0, sort=False):
-        numbers = {x.number: x for x in of_variant.itertuples()}
-        cells = [numbers[LAST].variant]
-        for name in names:
-            if x := numbers.get(name):
-                cells += [f"{x.mean:.2f} ± {_text(x.std)} ({x.n})", f"{x.max:.2f}"]
-            else:
-                cells += ["-", "-"]
-            if name == LAST:
-                cells.append(f"{x.mean_class_accuracy:.2f}")
-        best = numbers[BEST_ON_TEST]
-        of_paper = f"{best.paper:.2f} (Table {best.paper_table})"
-        texts.append([*cells, "-" if math.isnan(best.paper) else of_paper])
-    frame = pd.DataFrame(texts, columns=[*columns, "paper"])
-    return frame if rows["paper"].notna().any() else frame.drop(columns="paper")
+def _number_table(rows: pd.DataFrame) -> str:
+    last = rows[rows["number"] == LAST]
+    columns = [("variant", last["variant"])]
+    for number in NUMBERS:
+        x = rows[rows["number"] == number].reindex(last.index)
+        if x["n"].isna().all():
+            continue
+        means = _texts("{:.2f} ± {:.2f} ({:.0f})", x["mean"], x["std"], x["n"])
+        columns += [(number, means), ("best run", _texts("{:.2f}", x["max"]))]
+        if number == LAST:
+            of_classes = _texts("{:.2f}", x["mean_class_accuracy"])
+            columns.append(("mean class", of_classes))
+        if x["paper"].notna().any():
+            papers = _texts("{:.2f} (Table {})", x["paper"], x["paper_table"])
+            columns.append(("paper", papers))
+    return tables.markdown(columns)
 
 
-def _evidence_texts(members: pd.DataFrame) -> pd.DataFrame:
-    columns = ["evaluated", "accuracy", "over images", "over seeds"]
-    against = members["against"].dropna().unique()
-    for label in against:  # one at most
-        columns += [f"minus {label}", "over images", "p", "over seeds", "p"]
-    texts = []
-    for x in members.itertuples():
-        missing = math.isnan(x.accuracy)
-        cells = [x.variant]
-        cells.append("-" if missing else f"{x.accuracy:.2f} ({len(x.seeds.split())})")
-        cells.append(_interval(x.images_low, x.images_high))
-        cells.append(_interval(x.seeds_low, x.seeds_high))
-        if len(against):
-            low, high = x.difference_images_low, x.difference_images_high
-            cells += [_text(x.difference, "+.2f"), _interval(low, high, "+.2f")]
-            cells.append(_p_value(x.p_images_corrected))
-            low, high = x.difference_seeds_low, x.difference_seeds_high
-            cells += [_interval(low, high, "+.2f"), _p_value(x.p_seeds_corrected)]
-        texts.append(cells)
-    return pd.DataFrame(texts, columns=columns)
+def _evidence_table(x: pd.DataFrame) -> str:
+    interval, difference = "{:.2f} to {:.2f}", "{:+.2f} to {:+.2f}"
+    seeds = x["seeds"].str.split().str.len()
+    columns = [
+        ("evaluated", x["variant"]),
+        ("accuracy", _texts("{:.2f} ({:.0f})", x["accuracy"], seeds)),
+        ("over images", _texts(interval, x["images_low"], x["images_high"])),
+        ("over seeds", _texts(interval, x["seeds_low"], x["seeds_high"])),
+    ]
+    for label in x["against"].dropna().unique():  # one at most
+        columns.append((f"minus {label}", _texts("{:+.2f}", x["difference"])))
+        for kind in ("images", "seeds"):
+            ends = (x[f"difference_{kind}_{end}"] for end in ("low", "high"))
+            p = x[f"p_{kind}_corrected"].map(_p_value, na_action="ignore")
+            columns += [
+                (f"over {kind}", _texts(difference, *ends)),
+                ("p", _texts("{}", p)),
+            ]
+    return tables.markdown(columns)
 
 
-def _text(value: float, form: str = ".2f") -> str:
-    return "-" if math.isnan(value) else format(value, form)
-
-
-def _interval(low: float, high: float, form: str = ".2f") -> str:
-    return "-" if math.isnan(low) else f"{low:{form}} to {high:{form}}"
-
-
-def _latex_interval(low: float, high: float) -> str:
-    return "--" if math.isnan(low) else f"${low:.2f}$--${high:.2f}$"
+def _texts(template: str, *columns: pd.Series) -> list[str]:
+    """Fills a template in each row; "-" stands for NaN, alone where that is first."""
+    return [
+        "-" if pd.isna(values[0]) else template.format(*values).replace("nan", "-")
+        for values in zip(*columns, strict=True)
+    ]
 
 
 def _p_value(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else _text(p, ".2g")
+    return "< 0.0001" if p < 1e-4 else f"{p:.2g}"
 
 
 def _csv(frame: pd.DataFrame, form: str) -> str:

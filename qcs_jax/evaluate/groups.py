@@ -93,7 +93,16 @@ def _group(
     hits, images, [nll], gap = np.split(sums.T, [k, 2 * k, 2 * k + 1])
     recall = hits / np.maximum(images, 1)
     chance = calibrated_errors(counts.bins[:, :2] * [1, UNIT])
-    right = int(np.trace(counts.confusion))
+    right = np.diag(counts.confusion)
+    per_class = [
+        {
+            "class": class_names[i],
+            "examples": row["examples"],
+            "recall": row["recall"],
+            "interval": proportion(recall[i][images[i] > 0], right[i], row["examples"]),
+        }
+        for i, row in enumerate(counts.per_class())
+    ]
     return {
         "group": name,
         "examples": total,
@@ -102,7 +111,7 @@ def _group(
         "ece_by_chance": float(chance.mean()),
         "overconfidence": float(np.exp(log_p.max(1)).mean() - metrics["accuracy"]),
         "intervals": {
-            "accuracy": proportion(hits.sum(0) / total, right, total),
+            "accuracy": proportion(hits.sum(0) / total, right.sum(), total),
             "mean_class_accuracy": percentiles(recall.sum(0) / (images > 0).sum(0)),
             "ece": of_calibration_error(
                 abs(gap).sum(0) / total, metrics["ece"], chance
@@ -110,10 +119,7 @@ def _group(
             "nll": percentiles(nll / total),
             "overconfidence": percentiles(gap.sum(0) / total),
         },
-        "per_class": [
-            _of_class(class_names[i], row, recall[i][images[i] > 0])
-            for i, row in enumerate(counts.per_class())
-        ],
+        "per_class": per_class,
     }
 
 
@@ -131,12 +137,6 @@ def _columns(log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
     gap = np.zeros((count, BINS))
     gap[rows, bin_of(confidence)] = confidence - hits
     return np.hstack([of_class * hits[:, None], of_class, nll[:, None], gap])
-
-
-def _of_class(name: str, row: Mapping, drawn: np.ndarray) -> dict:
-    total, recall = row["examples"], row["recall"]
-    interval = proportion(drawn, round(recall * total), total) if total else None
-    return {"class": name, "examples": total, "recall": recall, "interval": interval}
 
 
 def _gap(
@@ -161,35 +161,29 @@ def largest_gap(
     *,
     permutations: int = PERMUTATIONS,
 ) -> dict:
-    """Finds the largest gap of accuracy between groups, and tests it.
+    """Returns the largest gap of accuracy between groups, and how likely chance makes it.
 
-    A group that has more images of easy classes has a higher accuracy with any network.
-    That is no unfairness of the network, so each group is compared with what the same
-    classes get over all groups: `difference = accuracy - expected`, where `expected`
-    counts every image with the recall of its class. The gap at equal classes is the
-    largest difference less the smallest. Where all groups have the same classes it is
-    the gap of accuracies itself.
+    A group with more images of easy classes has a higher accuracy with any network. So
+    each is compared with what the same classes get over all groups: `difference =
+    accuracy - expected`, where `expected` counts every image with the recall of its
+    class. The gap at equal classes is the largest difference less the smallest.
 
-    The test permutes the images' groups within each class, which changes neither the
-    sizes nor the classes of groups. It asks how often the gap at equal classes between
-    *any* two groups becomes as large as it is: so it accounts for the number of pairs
+    The test permutes the images' groups within each class, and asks how often the gap at
+    equal classes between *any* two groups becomes as large: so it accounts for the pairs
     that were looked at. Hits of a class that fall to groups at random have a
     multivariate hypergeometric distribution, so the counts suffice.
 
-    A group of few images makes large gaps by chance, and hides small ones between large
-    groups: leave small groups out.
-
     Args:
-      names: G groups, 2 or more.
+      names: G groups, 2 or more; small ones make large gaps by chance.
       images: int `[k, G]`, images by class and group; each group has some.
       hits: int `[k, G]`, those with the right answer.
-      permutations: Number of permutations.
+      permutations: Their number.
 
     Returns:
       highest and lowest: the groups with most and least accuracy; gap: the difference;
       by_classes: the gap that their classes alone would make between any two groups;
       equal_classes: highest, lowest and gap at equal classes; by_chance: the mean of
-      that over the permutations; p: see `permutations`, `(1 + as large) / (1 + all)`.
+      that over the permutations; p: `(1 + as large) / (1 + permutations)`.
     """
     sizes = images.sum(axis=0)
     recall = hits.sum(axis=1) / np.maximum(images.sum(axis=1), 1)
@@ -213,12 +207,7 @@ def largest_gap(
 
 
 def sentence(gap: Mapping, tests: int) -> str:
-    """Returns what follows from `largest_gap` with a `corrected_p`, in words.
-
-    Args:
-      gap: The gap of one column.
-      tests: How many columns were tested.
-    """
+    """Says what follows from `largest_gap` with a `corrected_p` for so many tests."""
     measured = (
         f"Largest gap of accuracy: {_points(gap)} (their classes alone would make "
         f"{100 * gap['by_classes']:.1f}). At equal classes: "
@@ -228,16 +217,13 @@ def sentence(gap: Mapping, tests: int) -> str:
     if tests > 1:
         p += f", corrected for {tests} columns {gap['corrected_p']:.2g}"
     if gap["corrected_p"] >= significance.SIGNIFICANT:
-        meaning = (
-            f"This cannot be told from chance: a gap as large as this comes by chance "
-            f"with {p}."
-        )
+        meaning = "cannot be told from chance: a gap as large as this comes by chance"
     else:
         meaning = (
-            f"This is more than chance: if the network treated all groups alike, a gap "
-            f"as large as this would come with {p}."
+            "is more than chance: if the network treated all groups alike, a gap as "
+            "large as this would come"
         )
-    return f"{measured} {meaning}"
+    return f"{measured} This {meaning} with {p}."
 
 
 def _ends(names: Sequence[str], values: np.ndarray) -> dict:

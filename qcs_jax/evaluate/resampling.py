@@ -14,21 +14,17 @@ RESAMPLES_OF_IMAGES = 2000
 _AT_ONCE = 2**20  # draws in memory
 
 
-def intervals(confusion: np.ndarray, *, seed: int = 0) -> dict[str, list[float]]:
-    """Draws percentile intervals of what a confusion matrix tells, by the bootstrap.
+def intervals(confusion: np.ndarray) -> dict[str, list[float]]:
+    """Returns `[low, high]` at `LEVEL` of `rates`, by the bootstrap.
 
     To draw N of N examples with replacement and count them anew is to draw the cells
     of their confusion matrix from a multinomial distribution, so the counts suffice.
 
     Args:
       confusion: int `[k, k]` with at least one example.
-      seed: Seed of the draws.
-
-    Returns:
-      `[low, high]` at `LEVEL` for accuracy, mean_class_accuracy and macro_f1.
     """
     total = int(confusion.sum())
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = rng.multinomial(total, confusion.reshape(-1) / total, size=RESAMPLES)
     values = rates(drawn.reshape(RESAMPLES, *confusion.shape))
     return {name: percentiles(x) for name, x in values.items()}
@@ -63,17 +59,14 @@ def percentiles(drawn: np.ndarray) -> list[float]:
     return np.quantile(drawn, [tail, 1 - tail]).tolist()
 
 
-def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float]:
-    """Returns `[low, high]` at `LEVEL` of a part `hits / total`.
+def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float] | None:
+    """Returns `[low, high]` at `LEVEL` of `hits / total` from that of each draw `[R]`.
 
     Images that are all hits, or all none, are so in every draw: the bootstrap would be
-    certain of 3 of 3. There the exact end of Clopper and Pearson stands.
-
-    Args:
-      drawn: `[R]`, the part in each draw, from 0 to 1.
-      hits: What was counted.
-      total: Of so many, at least 1.
+    certain of 3 of 3. There the exact end of Clopper and Pearson stands. None of 0.
     """
+    if not total:
+        return None
     if 0 < hits < total:
         return percentiles(drawn)
     far = ((1 - LEVEL) / 2) ** (1 / total)
@@ -81,16 +74,12 @@ def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float]:
 
 
 def calibrated_errors(bins: np.ndarray) -> np.ndarray:
-    """Draws calibration errors that answers have which are as sure as they should be.
+    """Draws calibration errors `[R]` of answers that are as sure as they should be.
 
-    In each bin of confidence as many are right as chance wants. The fewer images, the
-    larger the error that this alone makes.
+    The fewer images, the larger the error that chance alone makes.
 
     Args:
       bins: float `[b, 2]`, images and sum of their confidence, by confidence.
-
-    Returns:
-      float64 `[R]`, of `RESAMPLES_OF_IMAGES` draws.
     """
     images, confidence = bins.T
     mean = np.clip(confidence / np.maximum(images, 1), 0, 1)
@@ -101,21 +90,21 @@ def calibrated_errors(bins: np.ndarray) -> np.ndarray:
 
 
 def of_calibration_error(
-    drawn: np.ndarray, found: float, by_chance: np.ndarray
+    drawn: np.ndarray, error: float, by_chance: np.ndarray
 ) -> list[float]:
     """Returns `[low, high]` at `LEVEL` of a calibration error.
 
     It is a sum of absolute values, which chance makes larger: draws are larger than
     what they are drawn from, by about as much as that is larger than the truth. So they
-    are reflected, `2 found - drawn` (the "basic" interval of the bootstrap). Near 0
+    are reflected, `2 error - drawn` (the "basic" interval of the bootstrap). Near 0
     that is not enough: `low` is 0 unless the error is larger than chance makes it.
 
     Args:
       drawn: `[R]`, from images drawn with replacement.
-      found: The error itself.
+      error: The error itself.
       by_chance: From `calibrated_errors`.
     """
-    low, high = percentiles(2 * found - drawn)
-    if found <= percentiles(by_chance)[1]:
+    low, high = percentiles(2 * error - drawn)
+    if error <= percentiles(by_chance)[1]:
         low = 0.0
-    return [max(low, 0.0), max(high, found)]
+    return [max(low, 0.0), max(high, error)]

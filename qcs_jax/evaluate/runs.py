@@ -64,11 +64,11 @@ class RunFolder:
         It has written down the scores that it read in the log, which to the last digit
         are of these weights alone, and the step that was evaluated.
         """
-        if self.scores is None:
+        if (scores := self.scores) is None:
             return False
-        path, scores = self.workdir / METRICS_FILE, self.scores
         try:
-            measured = json.loads(path.read_text(encoding="utf-8"))
+            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
+            measured = json.loads(text)
             step, noted = measured["step"], measured["scores"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -78,9 +78,7 @@ class RunFolder:
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""
         path = self.workdir / PREDICTIONS_FILE
-        if not (self.evaluated and path.exists()):
-            return None
-        return predictions.read(path)
+        return predictions.read(path) if self.evaluated and path.exists() else None
 
 
 def is_run(folder: pathlib.Path) -> bool:
@@ -119,9 +117,13 @@ def find_runs(arguments: Sequence[str]) -> list[RunFolder]:
     """
     workdirs: dict[pathlib.Path, pathlib.Path] = {}
     for argument in arguments:
-        for folder in _folders(argument):
-            for workdir in _search(folder):
-                workdirs.setdefault(workdir.resolve(), workdir)
+        folders = [argument]
+        if not os.path.exists(argument):
+            folders = sorted(glob.glob(argument, recursive=True))
+        if not folders:
+            raise UserError(f"there is no {argument}: give the folder of a run")
+        for workdir in itertools.chain.from_iterable(map(_search, folders)):
+            workdirs.setdefault(workdir.resolve(), workdir)
     if not workdirs:
         raise UserError(
             f"no runs in {', '.join(arguments)}: give the --workdir of a run, which "
@@ -130,16 +132,8 @@ def find_runs(arguments: Sequence[str]) -> list[RunFolder]:
     return [read_run(workdir) for workdir in workdirs.values()]
 
 
-def _folders(argument: str) -> list[pathlib.Path]:
-    matches = [argument]
-    if not os.path.exists(argument):
-        matches = sorted(glob.glob(argument, recursive=True))
-    if not matches:
-        raise UserError(f"there is no {argument}: give the folder of a run")
-    return [pathlib.Path(match) for match in matches if os.path.isdir(match)]
-
-
-def _search(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def _search(folder: str) -> Iterator[pathlib.Path]:
+    """The runs at any depth; none where it is a file."""
     for path, subfolders, _ in os.walk(folder):
         subfolders[:] = sorted(set(subfolders) - _PARTS_OF_A_RUN)
         if is_run(pathlib.Path(path)):
@@ -194,17 +188,20 @@ class Variant:
 def variants_of(runs: Sequence[RunFolder]) -> list[Variant]:
     """Groups by data set and variant; ordered by data set, network and label."""
     variants = []
-    of_network = itertools.groupby(sorted(runs, key=_network), _network)
-    for (_, network), members in ((key, list(found)) for key, found in of_network):
+    for (_, network), members in itertools.groupby(
+        sorted(runs, key=_network), _network
+    ):
+        of_network = list(members)
+        configs = [run.config for run in of_network]
         different = [
             field
             for field in _OF_A_VARIANT
-            if any(r.config[field] != members[0].config[field] for r in members)
+            if any(config[field] != configs[0][field] for config in configs)
         ]
         by_label: dict[str, list[RunFolder]] = {}
-        for run in members:
-            fields = (f"{_short(x)}={_text(run.config[x])}" for x in different)
-            by_label.setdefault(", ".join([network, *fields]), []).append(run)
+        for run in of_network:
+            label = ", ".join([network, *(_text(x, run.config[x]) for x in different)])
+            by_label.setdefault(label, []).append(run)
         variants += [Variant(x, tuple(by_label[x])) for x in sorted(by_label)]
     return variants
 
@@ -213,12 +210,8 @@ def _network(run: RunFolder) -> tuple[str, str]:
     return run.config["data.name"], run.config["model.name"]
 
 
-def _short(field: str) -> str:
-    return field.rpartition(".")[2]
-
-
-def _text(value: Any) -> str:
+def _text(field: str, value: Any) -> str:
     """Tells any two values apart: runs are grouped by it."""
     if isinstance(value, float):
-        return repr(value).removesuffix(".0")
-    return str(value) if value != "" else "''"
+        value = repr(value).removesuffix(".0")
+    return f"{field.rpartition('.')[2]}={value if value != '' else repr(value)}"

@@ -28,12 +28,8 @@ SIGNIFICANT = 0.05  # p-values below
 def accuracy(correct: np.ndarray) -> dict[str, float]:
     """Returns the mean accuracy of a variant and its intervals, between 0 and 1.
 
-    Args:
-      correct: See above.
-
-    Returns:
-      mean; images_low and images_high, at `LEVEL` over images (bootstrap); seeds_low
-      and seeds_high, over seeds (Student's t), NaN for a single seed.
+    mean; images_low and images_high, at `LEVEL` over images (bootstrap); seeds_low and
+    seeds_high, over seeds (Student's t), NaN for a single seed.
     """
     found = _over_images(correct.astype(int)) | _over_seeds(correct.mean(axis=1), 0)
     del found["p_seeds"]
@@ -41,16 +37,11 @@ def accuracy(correct: np.ndarray) -> dict[str, float]:
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
-    """Returns how much more often variant `a` is right than `b`.
+    """Returns how much more often one variant is right than another, from `correct`.
 
-    Args:
-      a: `correct` of one variant.
-      b: `correct` of the other, of equal shape.
-
-    Returns:
-      What `accuracy` returns, of the difference; and how likely so large a one is if
-      both were equally good: p_images (exact sign flips; of one seed this is McNemar's
-      test) and p_seeds (paired t test; NaN for a single seed).
+    What `accuracy` returns, of the difference; and how likely so large a one is if both
+    were equally good: p_images (exact sign flips; of one seed this is McNemar's test)
+    and p_seeds (paired t test; NaN for a single seed).
     """
     gains = a.astype(int) - b.astype(int)
     p = {"p_images": sign_flip_p(gains.sum(axis=0))}

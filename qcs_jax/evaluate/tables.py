@@ -1,8 +1,9 @@
-"""Data frames of texts as tables of Markdown and LaTeX."""
+"""Columns of texts as tables of Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -14,21 +15,22 @@ _SPECIAL = {
 }
 
 
-def markdown(frame: pd.DataFrame, *, names: int = 1) -> str:
+def markdown(columns: Iterable[tuple[str, Iterable[str]]], *, names: int = 1) -> str:
     """Returns Markdown whose source lines up in a terminal.
 
     Args:
-      frame: Texts; its index is not shown.
+      columns: Titles and texts, such as the `items()` of a data frame.
       names: So many columns at the left are aligned left, the others right.
     """
-    columns = []
-    for i, (title, texts) in enumerate(frame.items()):
+    aligned = []
+    for i, (title, texts) in enumerate(columns):
+        cells = [title, *texts]
         # A rule of Markdown has a hyphen and a colon at least.
-        width = max(2, len(title), *map(len, texts))
-        rule = "-" * width if i < names else "-" * (width - 1) + ":"
+        width = max(2, *map(len, cells))
+        cells.insert(1, "-" * width if i < names else "-" * (width - 1) + ":")
         align = str.ljust if i < names else str.rjust
-        columns.append([align(text, width) for text in (title, rule, *texts)])
-    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
+        aligned.append([align(cell, width) for cell in cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*aligned, strict=True))
 
 
 def latex(frame: pd.DataFrame, caption: str) -> str:

@@ -165,7 +165,7 @@ def evaluate_run(
 
 
 def _logits(run: Run, variables: Any, held_out: Source | None) -> tuple:
-    """Of test images, of their mirror images, and of held-out ones with their labels."""
+    """Of the test, of its mirror images, and of held-out images with their labels."""
     test = run.splits.test
     eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)

@@ -41,12 +41,16 @@ def markdown(rows: Rows) -> str:
     for metric, title in _TITLES.items():
         parts += [
             title,
-            tables.markdown(_matrix(rows, metric, numbers), names=2),
+            tables.markdown(_matrix(rows, metric, numbers).items(), names=2),
             _ABOUT[metric],
         ]
     cells = [cell for row in rows for cell in row if cell.evaluation]
     if cells:
-        parts += ["## Cells", tables.markdown(_list(cells), names=2), _ABOUT_CELLS]
+        parts += [
+            "## Cells",
+            tables.markdown(_list(cells).items(), names=2),
+            _ABOUT_CELLS,
+        ]
     if numbers:
         parts.append("Not measured:")
         parts.append("\n".join(_bullet(f"[{n}] {x}") for x, n in numbers.items()))
