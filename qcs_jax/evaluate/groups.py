@@ -161,16 +161,16 @@ def largest_gap(
     *,
     permutations: int = PERMUTATIONS,
 ) -> dict:
-    """Returns the largest gap of accuracy between groups, and how likely chance makes it.
+    """Returns the largest gap of accuracy between groups, and whether chance makes it.
 
     A group with more images of easy classes has a higher accuracy with any network. So
     each is compared with what the same classes get over all groups: `difference =
     accuracy - expected`, where `expected` counts every image with the recall of its
     class. The gap at equal classes is the largest difference less the smallest.
 
-    The test permutes the images' groups within each class, and asks how often the gap at
-    equal classes between *any* two groups becomes as large: so it accounts for the pairs
-    that were looked at. Hits of a class that fall to groups at random have a
+    The test permutes the images' groups within each class, and asks how often the gap
+    at equal classes between *any* two groups becomes as large: so it accounts for the
+    pairs that were looked at. Hits of a class that fall to groups at random have a
     multivariate hypergeometric distribution, so the counts suffice.
 
     Args:

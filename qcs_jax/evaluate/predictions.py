@@ -78,7 +78,7 @@ def matched(a: Predictions, b: Predictions) -> pd.DataFrame:
                 f"in the {which} file: images can only be matched where each has a "
                 f"name of its own"
             )
-    both = first.join(second, how="outer", lsuffix=" 1", rsuffix=" 2")
+    both = first.merge(second, "outer", on="id", suffixes=(" 1", " 2"))
     missing = both.index[both.isna().any(axis=1)]
     if len(missing):
         raise UserError(
