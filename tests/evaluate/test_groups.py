@@ -129,11 +129,11 @@ def test_a_planted_gap_is_significant():
     assert not other["gap"]["significant"]
 
 
-@pytest.mark.parametrize("scale", [1.0, 1.3, 2.0])
+@pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_intervals_cover_the_truth(scale, monkeypatch):
     """In 9 of 10 groups at least, also where the network is surer than it should be."""
     monkeypatch.setattr("qcs_jax.evaluate.resampling.RESAMPLES_OF_IMAGES", 400)
-    logits, labels = answers(np.random.default_rng(4), 200_000, sharp=1.5)
+    logits, labels = answers(np.random.default_rng(4), 100_000, sharp=1.5)
     log_p = groups.log_softmax(scale * logits)
     truth = Counts.of(log_p, labels).metrics()
     truth["overconfidence"] = np.exp(log_p.max(1)).mean() - truth["accuracy"]
@@ -141,7 +141,7 @@ def test_intervals_cover_the_truth(scale, monkeypatch):
         truth["ece"] = 0
     found = [
         groups._group("x", log_p[i : i + 150], labels[i : i + 150], CLASSES)
-        for i in range(0, 120 * 150, 150)
+        for i in range(0, 80 * 150, 150)
     ]
     for name in NUMBERS:
         low, high = np.array([x["intervals"][name] for x in found]).T
