@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ class Counts:
             "chance": 1 / len(self.confusion),
         }
 
-    def per_class(self) -> list[dict[str, float | int | None]]:
+    def per_class(self) -> list[dict[str, Any]]:
         """Returns examples, predictions, precision, recall and f1 of each class.
 
         What has no value, such as the recall of a class without examples, is None.

@@ -42,7 +42,7 @@ def gather(
     rows = []
     for variant, own in zip(variants, answers, strict=True):
         dataset, setting, label = variant.dataset, variant.setting, variant.label
-        row = {"dataset": dataset, "setting": setting, "variant": label}
+        row: dict = {"dataset": dataset, "setting": setting, "variant": label}
         if own is not None:
             row["seeds"] = _words(own.columns)
             found = significance.accuracy(own.to_numpy().T)

@@ -98,15 +98,11 @@ def read(path: str | os.PathLike) -> GroupFile:
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
             columns, rows = _parse(file)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--groups={path}: {error.strerror or error}: give a CSV file, whose first "
-            f"line is {_ID},COLUMN,..."
-        ) from None
-    except ValueError as error:
-        raise UserError(
-            f"--groups={path} holds no groups: {error}. Its first line is "
-            f"{_ID},COLUMN,..., then comes an image a line"
+            f"--groups={path}: {reason}. Give a CSV file whose first line is "
+            f"{_ID},COLUMN,..., then an image a line"
         ) from None
     return GroupFile(str(path), columns, rows)
 
@@ -119,8 +115,10 @@ def _parse(file: TextIO) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
         columns = _checked(first, columns)
         for name, *cells in filter(None, reader):
             if len(cells) != len(columns):
-                count = f"{len(cells) + 1} values, not {len(columns) + 1}"
-                raise ValueError(f"line {reader.line_num} has {count}")
+                raise ValueError(
+                    f"line {reader.line_num} has {len(cells) + 1} values, not "
+                    f"{len(columns) + 1}"
+                )
             if not name:
                 raise ValueError(f"line {reader.line_num} has no {_ID}")
             if name in rows:

@@ -102,5 +102,5 @@ def test_fifty_groups_are_groups(tmp_path):
 
 @pytest.mark.parametrize("name", ["none.csv", "."])
 def test_no_file(name, tmp_path):
-    with pytest.raises(UserError, match="--groups=.*: .*: give a CSV file"):
+    with pytest.raises(UserError, match="--groups=.*: .*. Give a CSV file"):
         group_file.read(tmp_path / name)
