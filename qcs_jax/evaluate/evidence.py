@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from qcs_jax.evaluate import significance
@@ -34,9 +35,9 @@ def gather(
     """
     notes: list[str] = []
     answers = [_answers(variant, notes) for variant in variants]
-    others = {
-        (variant.dataset, variant.setting): found
-        for variant, found in zip(variants, answers, strict=True)
+    references = {
+        (variant.dataset, variant.setting): reference
+        for variant, reference in zip(variants, answers, strict=True)
         if variant.label == against
     }
     rows = []
@@ -44,12 +45,11 @@ def gather(
         dataset, setting, label = variant.dataset, variant.setting, variant.label
         row: dict = {"dataset": dataset, "setting": setting, "variant": label}
         if own is not None:
-            row["seeds"] = _words(own.columns)
-            found = significance.accuracy(own.to_numpy().T)
-            row |= _percent("accuracy", "", found)
-            other = others.get((dataset, setting))
-            if against is not None and other is not None and label != against:
-                row |= _versus(label, own, against, other, notes)
+            row["seeds"] = " ".join(map(str, own))
+            row |= _percent("accuracy", "", significance.accuracy(_correct(own, own)))
+            reference = references.get((dataset, setting))
+            if against is not None and reference is not None and label != against:
+                row |= _versus(label, own, against, reference, notes)
         rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for p in ("p_images", "p_seeds"):
@@ -78,27 +78,35 @@ def _answers(variant: Variant, notes: list[str]) -> pd.DataFrame | None:
 
 
 def _versus(
-    label: str, own: pd.DataFrame, against: str, other: pd.DataFrame, notes: list[str]
+    label: str,
+    own: pd.DataFrame,
+    against: str,
+    reference: pd.DataFrame,
+    notes: list[str],
 ) -> dict:
-    seeds = [seed for seed in own if seed in other]
-    if not own.index.equals(other.index):
+    seeds = [seed for seed in own if seed in reference]
+    if not own.index.equals(reference.index):
         notes.append(f"{label} and {against} were tested on different images")
     elif not seeds:
         notes.append(f"{label} and {against} have no seed in common")
     else:
-        found = significance.difference(
-            own[seeds].to_numpy().T, other[seeds].to_numpy().T
+        difference = significance.difference(
+            _correct(own, seeds), _correct(reference, seeds)
         )
-        columns = {"against": against, "common_seeds": _words(seeds)}
-        p = {name: found.pop(name) for name in ("p_images", "p_seeds")}
-        return columns | _percent("difference", "difference_", found) | p
+        return {
+            "against": against,
+            "common_seeds": " ".join(map(str, seeds)),
+            **_percent("difference", "difference_", difference),
+            **{name: difference[name] for name in ("p_images", "p_seeds")},
+        }
     return {}
 
 
-def _percent(name: str, prefix: str, found: dict[str, float]) -> dict[str, float]:
-    ends = {f"{prefix}{end}": 100 * found[end] for end in _ENDS}
-    return {name: 100 * found["mean"]} | ends
+def _correct(answers: pd.DataFrame, seeds: Iterable[int]) -> np.ndarray:
+    """Returns bool `[s, n]`."""
+    return answers[[*seeds]].to_numpy().T
 
 
-def _words(seeds: Sequence[int]) -> str:
-    return " ".join(map(str, seeds))
+def _percent(name: str, prefix: str, certainty: dict[str, float]) -> dict[str, float]:
+    ends = {f"{prefix}{end}": 100 * certainty[end] for end in _ENDS}
+    return {name: 100 * certainty["mean"]} | ends

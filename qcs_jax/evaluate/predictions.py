@@ -102,7 +102,7 @@ def write(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> None:
-    """Writes the file whole or not at all; `read` gives exactly the same float32.
+    """Writes the complete file or none; `read` returns exactly the same float32.
 
     Args:
       path: The file; its folder exists.

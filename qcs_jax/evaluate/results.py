@@ -103,28 +103,28 @@ def table(measured: dict) -> str:
 
     width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
     rows = []
-    for key, text in NAMES.items():
-        found = f"{measured['metrics'][key]:.4f}"
+    for key, name in NAMES.items():
+        text = f"{measured['metrics'][key]:.4f}"
         if key in measured["intervals"]:
             low, high = measured["intervals"][key]
-            found += f"  95 % interval {low:.4f} to {high:.4f}"
-        rows.append((text, found))
+            text += f"  95 % interval {low:.4f} to {high:.4f}"
+        rows.append((name, text))
         if key == METRIC:
             rows.append(("", without_looking(measured["metrics"])))
-    both = f"{measured['flip']['accuracy']:.4f}"
-    rows.append(
-        ("with flip", f"{both}  accuracy of an image and its mirror image together")
-    )
+    text = f"{measured['flip']['accuracy']:.4f}"
+    text += "  accuracy of an image and its mirror image together"
+    rows.append(("with flip", text))
     if scaled := measured["calibrated"]:
-        found = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
-        found += f"temperature {scaled['temperature']:.3f} from held-out images"
-        rows.append(("calibrated", found))
-    columns = {"recall": "recall", "precision": "precision", "f1": "F1"}
-    columns["examples"] = "images"
+        text = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
+        text += f"temperature {scaled['temperature']:.3f} from held-out images"
+        rows.append(("calibrated", text))
+    titles = {"f1": "F1", "examples": "images"}
     of_class = pd.DataFrame(measured["per_class"]).set_index("class")
-    of_class = of_class[[*columns]].rename(columns=columns)
+    of_class = of_class[["recall", "precision", "f1", "examples"]].rename(
+        columns=titles
+    )
     of_class = of_class.rename_axis(index=None, columns="class".ljust(width))
-    lines = [f"{name:<{width}}  {found}" for name, found in rows]
+    lines = [f"{name:<{width}}  {text}" for name, text in rows]
     lines.append(of_class.to_string(float_format="{:.4f}".format, na_rep="-"))
     return textwrap.indent("\n".join(lines), "  ")
 

@@ -31,9 +31,7 @@ def accuracy(correct: np.ndarray) -> dict[str, float]:
     mean; images_low and images_high, at `LEVEL` over images (bootstrap); seeds_low and
     seeds_high, over seeds (Student's t), NaN for a single seed.
     """
-    found = _over_images(correct.astype(int)) | _over_seeds(correct.mean(axis=1), 0)
-    del found["p_seeds"]
-    return found
+    return _over_images(correct.astype(int)) | _over_seeds(correct.mean(axis=1), 0)[0]
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -44,8 +42,9 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
     and p_seeds (paired t test; NaN for a single seed).
     """
     gains = a.astype(int) - b.astype(int)
-    p = {"p_images": sign_flip_p(gains.sum(axis=0))}
-    return _over_images(gains) | _over_seeds(gains.mean(axis=1), -1) | p
+    over_seeds, p_seeds = _over_seeds(gains.mean(axis=1), -1)
+    p = {"p_images": sign_flip_p(gains.sum(axis=0)), "p_seeds": p_seeds}
+    return _over_images(gains) | over_seeds | p
 
 
 def sign_flip_p(gains: np.ndarray) -> float:
@@ -125,7 +124,7 @@ def _over_images(values: np.ndarray) -> dict[str, float]:
     return {"mean": mean, "images_low": low, "images_high": high}
 
 
-def _over_seeds(values: np.ndarray, least: int) -> dict[str, float]:
+def _over_seeds(values: np.ndarray, least: int) -> tuple[dict[str, float], float]:
     """Interval of the mean, as far as it lies between `least` and 1, and p of 0.
 
     Of two or three seeds it may be wider than what an accuracy can be.
@@ -140,8 +139,5 @@ def _over_seeds(values: np.ndarray, least: int) -> dict[str, float]:
         test = ttest_1samp(values, 0)
         low, high = test.confidence_interval(LEVEL)
         p = test.pvalue
-    return {
-        "seeds_low": float(np.maximum(low, least)),
-        "seeds_high": float(np.minimum(high, 1)),
-        "p_seeds": float(p),
-    }
+    ends = float(np.maximum(low, least)), float(np.minimum(high, 1))
+    return {"seeds_low": ends[0], "seeds_high": ends[1]}, float(p)
