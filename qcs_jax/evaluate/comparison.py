@@ -206,7 +206,7 @@ def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _number_table(rows: pd.DataFrame) -> str:
     last = rows[rows["number"] == LAST]
-    columns = [("variant", last["variant"])]
+    columns = [("variant", last["variant"].tolist())]
     for number in NUMBERS:
         x = rows[rows["number"] == number].reindex(last.index)
         if x["n"].isna().all():
@@ -219,14 +219,14 @@ def _number_table(rows: pd.DataFrame) -> str:
         if x["paper"].notna().any():
             papers = _texts("{:.2f} (Table {})", x["paper"], x["paper_table"])
             columns.append(("paper", papers))
-    return tables.markdown(columns)
+    return _markdown_table(columns)
 
 
 def _evidence_table(x: pd.DataFrame) -> str:
     interval, difference = "{:.2f} to {:.2f}", "{:+.2f} to {:+.2f}"
     seeds = x["seeds"].str.split().str.len()
     columns = [
-        ("evaluated", x["variant"]),
+        ("evaluated", x["variant"].tolist()),
         ("accuracy", _texts("{:.2f} ({:.0f})", x["accuracy"], seeds)),
         ("over images", _texts(interval, x["images_low"], x["images_high"])),
         ("over seeds", _texts(interval, x["seeds_low"], x["seeds_high"])),
@@ -240,7 +240,12 @@ def _evidence_table(x: pd.DataFrame) -> str:
                 (f"over {kind}", _texts(difference, *ends)),
                 ("p", _texts("{}", p)),
             ]
-    return tables.markdown(columns)
+    return _markdown_table(columns)
+
+
+def _markdown_table(columns: list[tuple[str, list[str]]]) -> str:
+    titles, texts = zip(*columns, strict=True)
+    return tables.aligned([titles, *zip(*texts, strict=True)])
 
 
 def _texts(template: str, *columns: pd.Series) -> list[str]:

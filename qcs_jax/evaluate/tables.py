@@ -1,9 +1,9 @@
-"""Columns of texts as tables of Markdown and LaTeX."""
+"""Texts as tables of Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -15,22 +15,21 @@ _SPECIAL = {
 }
 
 
-def markdown(columns: Iterable[tuple[str, Iterable[str]]], *, names: int = 1) -> str:
+def aligned(rows: Sequence[Sequence[str]], *, names: int = 1) -> str:
     """Returns Markdown whose source lines up in a terminal.
 
     Args:
-      columns: Titles and texts, such as the `items()` of a data frame.
+      rows: Texts, the first row those of the header.
       names: So many columns at the left are aligned left, the others right.
     """
-    aligned = []
-    for i, (title, texts) in enumerate(columns):
-        cells = [title, *texts]
+    columns = []
+    for i, (title, *texts) in enumerate(zip(*rows, strict=True)):
         # A rule of Markdown has a hyphen and a colon at least.
-        width = max(2, *map(len, cells))
-        cells.insert(1, "-" * width if i < names else "-" * (width - 1) + ":")
+        width = max(2, len(title), *map(len, texts))
+        rule = "-" * width if i < names else "-" * (width - 1) + ":"
         align = str.ljust if i < names else str.rjust
-        aligned.append([align(cell, width) for cell in cells])
-    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*aligned, strict=True))
+        columns.append([align(text, width) for text in (title, rule, *texts)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*columns, strict=True))
 
 
 def latex(frame: pd.DataFrame, caption: str) -> str:

@@ -6,9 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-import pandas as pd
-
-from qcs_jax.evaluate import tables
+from qcs_jax.evaluate.tables import aligned
 from qcs_jax.experiment.transfer.cells import Cell
 
 _TITLES = {
@@ -41,16 +39,12 @@ def markdown(rows: Rows) -> str:
     for metric, title in _TITLES.items():
         parts += [
             title,
-            tables.markdown(_matrix(rows, metric, numbers).items(), names=2),
+            aligned(_matrix(rows, metric, numbers), names=2),
             _ABOUT[metric],
         ]
     cells = [cell for row in rows for cell in row if cell.evaluation]
     if cells:
-        parts += [
-            "## Cells",
-            tables.markdown(_list(cells).items(), names=2),
-            _ABOUT_CELLS,
-        ]
+        parts += ["## Cells", aligned(_list(cells), names=2), _ABOUT_CELLS]
     if numbers:
         parts.append("Not measured:")
         parts.append("\n".join(_bullet(f"[{n}] {x}") for x, n in numbers.items()))
@@ -70,13 +64,12 @@ def _bullet(text: str) -> str:
     return "- " + text.replace("\n", "\n  ")
 
 
-def _matrix(rows: Rows, metric: str, numbers: dict[str, int]) -> pd.DataFrame:
-    table = []
+def _matrix(rows: Rows, metric: str, numbers: dict[str, int]) -> list[list[str]]:
+    table = [["network", "trained on", *(cell.column.name for cell in rows[0])]]
     for row in rows:
         texts = [_text(cell, metric, numbers) for cell in row]
         table.append([row[0].network, row[0].trained_on or "-", *texts])
-    names = (cell.column.name for cell in rows[0])
-    return pd.DataFrame(table, columns=["network", "trained on", *names])
+    return table
 
 
 def _text(cell: Cell, metric: str, numbers: dict[str, int]) -> str:
@@ -88,10 +81,9 @@ def _text(cell: Cell, metric: str, numbers: dict[str, int]) -> str:
     return f"{100 * measured['metrics'][metric]:.2f} ({low} to {high}){mark}"
 
 
-def _list(cells: Sequence[Cell]) -> pd.DataFrame:
-    columns = ["network", "data set", "images", "classes", "accuracy", "mean class"]
-    columns += ["most frequent", "chance"]
-    table = []
+def _list(cells: Sequence[Cell]) -> list[list[str]]:
+    table = [["network", "data set", "images", "classes", "accuracy", "mean class"]]
+    table[0] += ["most frequent", "chance"]
     for cell in cells:
         assert cell.evaluation is not None and cell.column.source is not None
         measured, images = cell.evaluation.measured, len(cell.column.source)
@@ -105,7 +97,7 @@ def _list(cells: Sequence[Cell]) -> pd.DataFrame:
                 *(f"{100 * measured['metrics'][name]:.2f}" for name in names),
             ]
         )
-    return pd.DataFrame(table, columns=columns)
+    return table
 
 
 def _classes(measured: dict) -> int:
