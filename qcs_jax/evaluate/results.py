@@ -29,7 +29,7 @@ def measure(
     labels: np.ndarray,
     logits: np.ndarray,
     mirrored_logits: np.ndarray,
-    held_out: tuple[np.ndarray, np.ndarray] | None = None,
+    temperature: float | None = None,
 ) -> dict:
     """Returns what is measured on a split, as `metrics.json` has it under these names.
 
@@ -38,7 +38,7 @@ def measure(
       labels: int `[N]`.
       logits: float32 `[N, k]`.
       mirrored_logits: float32 `[N, k]`, of the same images flipped left to right.
-      held_out: Logits `[m, k]` and labels int `[m]` that the temperature is fitted on.
+      temperature: From `fit_temperature`, of held-out images.
 
     Returns:
       examples; class_names; metrics; intervals (95 %, bootstrap); per_class; confusion
@@ -50,8 +50,7 @@ def measure(
     both = (probabilities(logits) + probabilities(mirrored_logits)) / 2
     both = np.log(np.maximum(both, np.finfo(float).tiny))
     calibrated = None
-    if held_out:
-        temperature = fit_temperature(*held_out)
+    if temperature is not None:
         scaled = Counts.of(logits.astype(np.float64) / temperature, labels).metrics()
         kept = {name: scaled[name] for name in ("nll", "brier", "ece")}
         calibrated = {"temperature": temperature, **kept}

@@ -121,7 +121,7 @@ def evaluate_run(
             folder = places[-1]
     held_out = None if _changed(Role.HELD_OUT, run, trained) else run.splits.held_out
     variables = replicate(trained.variables)
-    logits, mirrored_logits, calibration = _logits(run, variables, held_out)
+    logits, mirrored_logits, temperature = _measure(run, variables, held_out)
     class_names = run.splits.class_names
     scores = Scores.of(read_log(root)) if own else None
     measured = {
@@ -132,7 +132,7 @@ def evaluate_run(
         "split": test.split,
         "fingerprint": found,
         **results.measure(
-            class_names, test.labels, logits, mirrored_logits, calibration
+            class_names, test.labels, logits, mirrored_logits, temperature
         ),
         "scores": scores.named() if scores else None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
@@ -164,17 +164,17 @@ def evaluate_run(
     return Evaluation(folder, measured, own)
 
 
-def _logits(run: Run, variables: Any, held_out: Source | None) -> tuple:
-    """Of the test, of its mirror images, and of held-out images with their labels."""
+def _measure(run: Run, variables: Any, held_out: Source | None) -> tuple:
+    """Logits of test images and of their mirror images; temperature, if held out."""
     test = run.splits.test
     eval_step = make_eval_step(run.model)
     mirrored_step = make_eval_step(run.model, mirrored=True)
-    calibration = None
+    temperature = None
     if held_out is not None:
         logits = predict_split(run, eval_step, variables, held_out)
-        calibration = logits, held_out.labels
+        temperature = results.fit_temperature(logits, held_out.labels)
     logits = predict_split(run, eval_step, variables, test)
-    return logits, predict_split(run, mirrored_step, variables, test), calibration
+    return logits, predict_split(run, mirrored_step, variables, test), temperature
 
 
 def _changed(role: Role, run: Run, trained: Trained) -> list[tuple[str, Any, Any]]:

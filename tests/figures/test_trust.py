@@ -19,11 +19,14 @@ def evaluation(share=0.8, count=300, temperature=None):
     right = rng.random(count) < share
     chosen = np.where(right, labels, (labels + 1) % 3)
     logits = (np.eye(3)[chosen] * rng.uniform(1, 6, (count, 1))).astype(np.float32)
-    held_out = (logits, labels) if temperature else None
-    measured = results.measure(CLASSES, labels, logits, logits, held_out)
+    measured = results.measure(CLASSES, labels, logits, logits, temperature)
     ids = tuple(f"{i}.jpg" for i in range(count))
     p = probabilities(logits).astype(np.float32)
-    return measured | {"seed": 4}, Predictions(ids, labels, p, CLASSES), (logits, labels)
+    return (
+        measured | {"seed": 4},
+        Predictions(ids, labels, p, CLASSES),
+        (logits, labels),
+    )
 
 
 def told(measured, predicted, elsewhere=(), drawn=False):
@@ -42,7 +45,7 @@ def test_what_was_not_measured_is_named_with_the_way_to_do_it():
 
 
 def test_the_numbers_are_those_that_were_measured():
-    measured, predicted, _ = evaluation(temperature=True)
+    measured, predicted, _ = evaluation(temperature=0.8)
     found = told(measured, predicted)
     accuracy = measured["metrics"]["accuracy"]
     assert f"{100 * accuracy:.1f} % of 300 answers" in found["Is it right?"].text
