@@ -278,6 +278,6 @@ def table(measured: Mapping) -> str:
                 group["group"] + " *" * group["small"] for group in column["groups"]
             ]
             frame = pd.DataFrame(rows, names).rename_axis(columns=column["column"])
-            parts.append(frame.to_string())
+            parts.append(frame.to_string(col_space=[len(x) + 1 for x in frame]))
         parts += [textwrap.fill(x, 94) for x in remarks(column, measured["small"])]
     return textwrap.indent("\n".join(parts), "  ")
