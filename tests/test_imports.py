@@ -167,13 +167,25 @@ def modules_after(statement):
         ("import qcs_jax", ("jax", "jaxlib", "numpy", "flax", "PIL")),
         (
             "import qcs_jax; qcs_jax.load; qcs_jax.Classifier",
-            (*HEAVY, "orbax", "scipy", "tensorboardX", "av", "cv2", *TRAINING),
+            (
+                *HEAVY,
+                "orbax",
+                "scipy",
+                "pandas",
+                "tensorboardX",
+                "av",
+                "cv2",
+                *TRAINING,
+            ),
         ),
         ("import qcs_jax.config.flags", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.main", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.input.prepare", (*HEAVY, "jax", "flax", "numpy")),
         ("import qcs_jax.benchmark.__main__", (*HEAVY, "jax", "flax", "numpy")),
-        ("import qcs_jax.evaluate.compare_command", (*HEAVY, "jax", "scipy")),
+        (
+            "import qcs_jax.evaluate.compare_command",
+            (*HEAVY, "jax", "scipy", "pandas"),
+        ),
         (
             "import qcs_jax.experiment.transfer.command",
             (*HEAVY, "jax", "flax", "numpy"),

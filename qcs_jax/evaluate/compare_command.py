@@ -10,13 +10,10 @@ import argparse
 import pathlib
 from collections.abc import Sequence
 
-from qcs_jax.evaluate import comparison as table
-from qcs_jax.evaluate import predictions
-from qcs_jax.evaluate.mcnemar import compare_predictions
-from qcs_jax.evaluate.rows import group_runs
-from qcs_jax.evaluate.runs import find_runs
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
+
+# What computes is imported where it is used: --help and a wrong flag answer at once.
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,28 +39,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _compare_runs(arguments: list[str], out: str | None) -> None:
-    table.show(group_runs(find_runs(arguments)), pathlib.Path(out) if out else None)
+    from qcs_jax.evaluate import comparison, runs
+
+    variants = runs.variants_of(runs.find_runs(arguments))
+    comparison.show(variants, pathlib.Path(out) if out else None)
 
 
 def _compare_files(paths: list[str], out: str | None) -> None:
+    from qcs_jax.evaluate import predictions, significance
+
     if len(paths) != 2 or out is not None:
         raise UserError(
             "predictions are compared two at a time, and printed only: give "
             "A/predictions.csv B/predictions.csv and no --out"
         )
     a, b = paths
-    test = compare_predictions(predictions.read(a), predictions.read(b))
+    right = predictions.matched(predictions.read(a), predictions.read(b))
+    first, second = right["first"], right["second"]
+    p, sentence = significance.mcnemar(right, a, b)
     rows = [
         ("accuracy of", ""),
-        (a, f"{100 * test.accuracy_a:.2f} %"),
-        (b, f"{100 * test.accuracy_b:.2f} %"),
-        (f"of {test.examples} images", ""),
-        ("right in the first only", test.only_a),
-        ("right in the second only", test.only_b),
-        ("right in both or neither", test.examples - test.only_a - test.only_b),
-        ("p (exact, two-sided)", f"{test.p:.4g}"),
+        (a, f"{100 * first.mean():.2f} %"),
+        (b, f"{100 * second.mean():.2f} %"),
+        (f"of {len(right)} images", ""),
+        ("right in the first only", (first & ~second).sum()),
+        ("right in the second only", (second & ~first).sum()),
+        ("right in both or neither", (first == second).sum()),
+        ("p (exact, two-sided)", f"{p:.4g}"),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:<{width}}  {value}".rstrip())
-    print(test.sentence(a, b))
+    print(sentence)

@@ -1,16 +1,15 @@
-"""Classification metrics from counts over a split, and how certain they are."""
+"""Classification metrics from counts over a split."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from qcs_jax.system.errors import UserError
 
 BINS = 15  # of confidence, for the calibration error
-LEVEL = 0.95  # of intervals
-RESAMPLES = 10_000
 
 # Sums of real numbers are kept as whole multiples of this, so that they come out the
 # same in whatever order examples are counted.
@@ -87,7 +86,7 @@ class Counts:
             "chance": 1 / len(self.confusion),
         }
 
-    def per_class(self) -> list[dict[str, float | int | None]]:
+    def per_class(self) -> list[dict[str, Any]]:
         """Returns examples, predictions, precision, recall and f1 of each class.
 
         What has no value, such as the recall of a class without examples, is None.
@@ -125,32 +124,6 @@ def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
         "accuracy": hits.sum(-1) / actual.sum(-1),
         "mean_class_accuracy": recall.sum(-1) / (actual > 0).sum(-1),
         "macro_f1": f1.sum(-1) / (actual + predicted > 0).sum(-1),
-    }
-
-
-def intervals(
-    confusion: np.ndarray, *, seed: int = 0, resamples: int = RESAMPLES
-) -> dict[str, list[float]]:
-    """Draws percentile intervals of what a confusion matrix tells, by the bootstrap.
-
-    To draw N of N examples with replacement and count them anew is to draw the cells
-    of their confusion matrix from a multinomial distribution, so the counts suffice.
-
-    Args:
-      confusion: int `[k, k]` with at least one example.
-      seed: Seed of the draws.
-      resamples: Number of draws.
-
-    Returns:
-      `[low, high]` at `LEVEL` for accuracy, mean_class_accuracy and macro_f1.
-    """
-    total = int(confusion.sum())
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(total, confusion.reshape(-1) / total, size=resamples)
-    values = rates(drawn.reshape(resamples, *confusion.shape))
-    tail = (1 - LEVEL) / 2
-    return {
-        name: np.quantile(x, [tail, 1 - tail]).tolist() for name, x in values.items()
     }
 
 

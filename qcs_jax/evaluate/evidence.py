@@ -1,160 +1,112 @@
-"""What the answers to every image tell about the rows of a table."""
+"""How certain the accuracies of variants are, and their differences, by images."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import pandas as pd
 
-from qcs_jax.evaluate import paired, significance
-from qcs_jax.evaluate.predictions import Predictions
-from qcs_jax.evaluate.rows import Group
+from qcs_jax.evaluate import significance
+from qcs_jax.evaluate.runs import Variant
 
-
-@dataclasses.dataclass(frozen=True)
-class Versus:
-    """A variant minus the one that the others are compared with.
-
-    Attributes:
-      label: The other variant.
-      seeds: Those that both have.
-      difference: The difference, and its p-values as they are.
-      p_images: The p-value over images, corrected for the comparisons of the table.
-      p_seeds: Likewise over seeds; None for a single seed.
-    """
-
-    label: str
-    seeds: tuple[int, ...]
-    difference: paired.Difference
-    p_images: float
-    p_seeds: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """How certain the accuracy of a variant is, at the checkpoints that were evaluated.
-
-    Attributes:
-      seeds: Those of the evaluated runs.
-      accuracy: Mean accuracy, with its intervals.
-      versus: The comparison with another variant, if there is one.
-    """
-
-    seeds: tuple[int, ...]
-    accuracy: paired.Certainty
-    versus: Versus | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answers:
-    """Which images a group was right about.
-
-    Attributes:
-      images: `id` and class of each, in order.
-      correct: bool `[n]` by seed.
-    """
-
-    images: tuple[tuple[str, str], ...]
-    correct: dict[int, np.ndarray]
-
-    def of(self, seeds: Sequence[int]) -> np.ndarray:
-        """Returns bool `[s, n]`."""
-        return np.stack([self.correct[seed] for seed in seeds])
+_ENDS = ["images_low", "images_high", "seeds_low", "seeds_high"]
+COLUMNS = [
+    *("dataset", "setting", "variant", "seeds", "accuracy", *_ENDS),
+    *("against", "common_seeds", "difference", *(f"difference_{x}" for x in _ENDS)),
+    *("p_images", "p_images_corrected", "p_seeds", "p_seeds_corrected"),
+]
 
 
 def gather(
-    groups: Sequence[Group], against: str | None = None
-) -> tuple[list[Evidence | None], list[str]]:
+    variants: Sequence[Variant], against: str | None = None
+) -> tuple[pd.DataFrame, list[str]]:
     """Reads the answers of all runs that count, and compares.
 
     Args:
-      groups: The rows.
-      against: Label of the row that others of its data set and setting are compared
+      variants: What the rows are about.
+      against: Label of the variant that others of its data set and setting are compared
         with; None: they are not.
 
     Returns:
-      One for every group, None where no run of it was evaluated; and what could not be
-      compared.
+      A row of `COLUMNS` for every variant, in percent but for the p-values, which are
+      corrected for the number of rows with one; what there is not is NaN. And what
+      could not be compared.
     """
     notes: list[str] = []
-    answers = [_answers(group, notes) for group in groups]
-    others = {
-        (g.dataset, g.setting): found
-        for g, found in zip(groups, answers, strict=True)
-        if g.label == against
+    answers = [_answers(variant, notes) for variant in variants]
+    references = {
+        (variant.dataset, variant.setting): reference
+        for variant, reference in zip(variants, answers, strict=True)
+        if variant.label == against
     }
-    found: list[Evidence | None] = []
-    for group, own in zip(groups, answers, strict=True):
-        if own is None:
-            found.append(None)
-            continue
-        seeds = tuple(own.correct)
-        evidence = Evidence(seeds, paired.accuracy(own.of(seeds)))
-        other = others.get((group.dataset, group.setting))
-        if against is not None and other is not None and group.label != against:
-            versus = _versus(group, own, against, other, notes)
-            evidence = dataclasses.replace(evidence, versus=versus)
-        found.append(evidence)
-    return _corrected(found), notes
+    rows = []
+    for variant, own in zip(variants, answers, strict=True):
+        dataset, setting, label = variant.dataset, variant.setting, variant.label
+        row: dict = {"dataset": dataset, "setting": setting, "variant": label}
+        if own is not None:
+            row["seeds"] = " ".join(map(str, own))
+            row |= _percent("accuracy", "", significance.accuracy(_correct(own, own)))
+            reference = references.get((dataset, setting))
+            if against is not None and reference is not None and label != against:
+                row |= _versus(label, own, against, reference, notes)
+        rows.append(row)
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    for p in ("p_images", "p_seeds"):
+        frame[f"{p}_corrected"] = significance.holm(frame[p])
+    return frame, notes
 
 
-def _answers(group: Group, notes: list[str]) -> _Answers | None:
-    """Puts the images of all runs into one order."""
-    images: tuple[tuple[str, str], ...] = ()
-    correct = {}
-    for run in group.counted:
+def _answers(variant: Variant, notes: list[str]) -> pd.DataFrame | None:
+    """Which images (rows, by id and class) the run of each seed was right about."""
+    by_seed: dict[int, pd.Series] = {}
+    for seed, run in variant.counted.items():
         predictions = run.predictions()
         if predictions is None:
             continue
-        if len(set(predictions.ids)) < len(predictions.ids):
-            twice = max(Counter(predictions.ids).items(), key=lambda item: item[1])[0]
+        images = predictions.by_image().sort_index()
+        if images.index.has_duplicates:
+            twice = images.index[images.index.duplicated()][0]
             notes.append(f"not compared, {twice!r} occurs twice: {run.workdir}")
             continue
-        own, right = _in_order(predictions)
-        images = images or own
-        if own != images:
+        correct = images.set_index("class", append=True)["correct"]
+        if by_seed and not correct.index.equals(next(iter(by_seed.values())).index):
             notes.append(f"not compared, tested on other images: {run.workdir}")
             continue
-        correct[run.config["seed"]] = right
-    return _Answers(images, correct) if correct else None
-
-
-def _in_order(
-    predictions: Predictions,
-) -> tuple[tuple[tuple[str, str], ...], np.ndarray]:
-    order = sorted(range(len(predictions.ids)), key=predictions.ids.__getitem__)
-    names = predictions.class_names
-    images = tuple((predictions.ids[i], names[predictions.labels[i]]) for i in order)
-    return images, predictions.correct[order]
+        by_seed[seed] = correct
+    return pd.DataFrame(by_seed) if by_seed else None
 
 
 def _versus(
-    group: Group, own: _Answers, against: str, other: _Answers, notes: list[str]
-) -> Versus | None:
-    seeds = tuple(seed for seed in own.correct if seed in other.correct)
-    if own.images != other.images:
-        notes.append(f"{group.label} and {against} were tested on different images")
+    label: str,
+    own: pd.DataFrame,
+    against: str,
+    reference: pd.DataFrame,
+    notes: list[str],
+) -> dict:
+    seeds = [seed for seed in own if seed in reference]
+    if not own.index.equals(reference.index):
+        notes.append(f"{label} and {against} were tested on different images")
     elif not seeds:
-        notes.append(f"{group.label} and {against} have no seed in common")
+        notes.append(f"{label} and {against} have no seed in common")
     else:
-        found = paired.difference(own.of(seeds), other.of(seeds))
-        return Versus(against, seeds, found, found.p_images, found.p_seeds)
-    return None
+        difference = significance.difference(
+            _correct(own, seeds), _correct(reference, seeds)
+        )
+        return {
+            "against": against,
+            "common_seeds": " ".join(map(str, seeds)),
+            **_percent("difference", "difference_", difference),
+            **{name: difference[name] for name in ("p_images", "p_seeds")},
+        }
+    return {}
 
 
-def _corrected(found: Sequence[Evidence | None]) -> list[Evidence | None]:
-    """Corrects the p-values for the number of comparisons, of either kind."""
-    tests = [x.versus for x in found if x and x.versus]
-    images = iter(significance.holm([test.p_images for test in tests]))
-    seeds = iter(significance.holm([t.p_seeds for t in tests if t.p_seeds is not None]))
+def _correct(answers: pd.DataFrame, seeds: Iterable[int]) -> np.ndarray:
+    """Returns bool `[s, n]`."""
+    return answers[[*seeds]].to_numpy().T
 
-    def of(test: Versus) -> Versus:
-        p_seeds = None if test.p_seeds is None else next(seeds)
-        return dataclasses.replace(test, p_images=next(images), p_seeds=p_seeds)
 
-    return [
-        dataclasses.replace(x, versus=of(x.versus)) if x and x.versus else x
-        for x in found
-    ]
+def _percent(name: str, prefix: str, certainty: dict[str, float]) -> dict[str, float]:
+    ends = {f"{prefix}{end}": 100 * certainty[end] for end in _ENDS}
+    return {name: 100 * certainty["mean"]} | ends

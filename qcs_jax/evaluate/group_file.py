@@ -67,19 +67,21 @@ class GroupFile:
                 f"{ids[0]!r} and so on, in the file {next(iter(self.rows))!r}. Give "
                 f"them the names that are in predictions.csv"
             )
-        unknown = ("",) * len(self.columns)
-        values = [self.rows.get(name, unknown) for name in ids]
-        found = zip(self.columns, zip(*values, strict=True), strict=True)
-        return [_grouping(column, cells) for column, cells in found]
+        groupings = []
+        for i, column in enumerate(self.columns):
+            cells = [self.rows[name][i] if name in self.rows else "" for name in ids]
+            names = sorted(set(cells) - {""}, key=_natural)
+            number = {"": -1} | {name: i for i, name in enumerate(names)}
+            members = np.array([number[cell] for cell in cells], int)
+            groupings.append(Grouping(column, tuple(names), members))
+        return groupings
 
     def notes(self, ids: Sequence[str]) -> list[str]:
         """Returns what somebody should know about file and images, a line each."""
-        lacking = sum(name not in self.rows for name in ids)
-        others = len(self.rows.keys() - set(ids))
         notes = []
-        if lacking:
+        if lacking := sum(name not in self.rows for name in ids):
             notes.append(f"{self.path} lacks {lacking} of {len(ids)} test images")
-        if others:
+        if others := len(self.rows.keys() - set(ids)):
             notes.append(
                 f"{self.path} has {others} images that are not in the test, which "
                 f"were left out"
@@ -96,15 +98,11 @@ def read(path: str | os.PathLike) -> GroupFile:
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
             columns, rows = _parse(file)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"--groups={path}: {error.strerror or error}: give a CSV file, whose first "
-            f"line is {_ID},COLUMN,..."
-        ) from None
-    except ValueError as error:
-        raise UserError(
-            f"--groups={path} holds no groups: {error}. Its first line is "
-            f"{_ID},COLUMN,..., then comes an image a line"
+            f"--groups={path}: {reason}. Give a CSV file whose first line is "
+            f"{_ID},COLUMN,..., then an image a line"
         ) from None
     return GroupFile(str(path), columns, rows)
 
@@ -112,59 +110,24 @@ def read(path: str | os.PathLike) -> GroupFile:
 def _parse(file: TextIO) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     reader = csv.reader(file, strict=True)
     rows: dict[str, tuple[str, ...]] = {}
-    columns: tuple[str, ...] | None = None
     try:
-        for row in filter(None, reader):
-            name, *cells = row
-            values = tuple(cell.strip() for cell in cells)
-            if columns is None:
-                columns = _checked_columns(name, values)
-                continue
-            _check_row(name, values, columns, rows, reader.line_num)
-            rows[name] = values
+        first, *columns = next(filter(None, reader), [""])
+        columns = _checked(first, columns)
+        for name, *cells in filter(None, reader):
+            if len(cells) != len(columns):
+                raise ValueError(
+                    f"line {reader.line_num} has {len(cells) + 1} values, not "
+                    f"{len(columns) + 1}"
+                )
+            if not name:
+                raise ValueError(f"line {reader.line_num} has no {_ID}")
+            if name in rows:
+                raise ValueError(f"line {reader.line_num}: {name!r} occurs twice")
+            rows[name] = tuple(cell.strip() for cell in cells)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"it is no CSV file ({error})") from None
-    if columns is None:
-        raise ValueError("it is empty")
     if not rows:
         raise ValueError("it has no line but the first")
-    _check_groups(columns, rows)
-    return columns, rows
-
-
-def _checked_columns(first: str, columns: tuple[str, ...]) -> tuple[str, ...]:
-    if first.strip() != _ID:
-        raise ValueError(f"its first line begins with {first[:40]!r}, not {_ID!r}")
-    if not columns:
-        raise ValueError(f"it has no column but {_ID!r}, or no commas between columns")
-    if "" in columns:
-        raise ValueError(f"column {columns.index('') + 2} has no name")
-    for column in columns:
-        if columns.count(column) > 1 or column == _ID:
-            raise ValueError(f"two columns are called {column!r}")
-    return columns
-
-
-def _check_row(
-    name: str,
-    values: tuple[str, ...],
-    columns: tuple[str, ...],
-    before: Mapping[str, object],
-    line: int,
-) -> None:
-    if len(values) != len(columns):
-        raise ValueError(
-            f"line {line} has {len(values) + 1} values, not {len(columns) + 1}"
-        )
-    if not name:
-        raise ValueError(f"line {line} has no {_ID}")
-    if name in before:
-        raise ValueError(f"line {line}: {name!r} occurs twice")
-
-
-def _check_groups(
-    columns: tuple[str, ...], rows: Mapping[str, tuple[str, ...]]
-) -> None:
     for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):
         count = len(set(values) - {""})
         if count > MOST_GROUPS:
@@ -173,12 +136,20 @@ def _check_groups(
                 f"(at most {MOST_GROUPS}): leave it out, or say which values belong "
                 f"together"
             )
+    return tuple(columns), rows
 
 
-def _grouping(column: str, cells: Sequence[str]) -> Grouping:
-    names = tuple(sorted(set(cells) - {""}, key=_natural))
-    number = {name: i for i, name in enumerate(names)} | {"": -1}
-    return Grouping(column, names, np.array([number[cell] for cell in cells], int))
+def _checked(first: str, columns: Sequence[str]) -> list[str]:
+    names = [column.strip() for column in columns]
+    if first.strip() != _ID:
+        raise ValueError(f"its first line begins with {first[:40]!r}, not {_ID!r}")
+    if not names:
+        raise ValueError(f"it has no column but {_ID!r}, or no commas between columns")
+    if "" in names:
+        raise ValueError(f"column {names.index('') + 2} has no name")
+    if twice := [name for name in names if [_ID, *names].count(name) > 1]:
+        raise ValueError(f"two columns are called {twice[0]!r}")
+    return names
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

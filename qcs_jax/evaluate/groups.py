@@ -1,18 +1,18 @@
-"""What a network does for different groups of people, whom others have named."""
+"""How a network does for different groups of people, and whether a gap is chance."""
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from qcs_jax.evaluate import gaps, significance
-from qcs_jax.evaluate.counts import BINS, LEVEL, UNIT, Counts, bin_of, log_softmax
+from qcs_jax.evaluate import significance
+from qcs_jax.evaluate.counts import BINS, UNIT, Counts, bin_of, log_softmax
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.evaluate.resampling import (
+    LEVEL,
     calibrated_errors,
     of_calibration_error,
     percentiles,
@@ -23,24 +23,8 @@ from qcs_jax.evaluate.resampling import (
 # With fewer images the interval of an accuracy of 90 % is wider than 17 points, and
 # its largest gap to others says more of chance than of the network.
 SMALL = 50
+PERMUTATIONS = 10_000
 _OF_COUNTS = ("accuracy", "mean_class_accuracy", "ece", "nll")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answers:
-    """What a network said about some images: log p float64 `[N, k]`, labels `[N]`."""
-
-    log_p: np.ndarray
-    labels: np.ndarray
-
-    def of(self, members: np.ndarray) -> _Answers:
-        """Takes the images bool `[N]`."""
-        return _Answers(self.log_p[members], self.labels[members])
-
-    @property
-    def hits(self) -> np.ndarray:
-        """Whether each is right, bool `[N]`."""
-        return self.log_p.argmax(axis=1) == self.labels
 
 
 def summary(
@@ -69,141 +53,231 @@ def summary(
       images, on average), and per_class: examples, recall and interval of every class,
       the last two None where the group has no image of it.
 
-      The gap is between groups that are not small, see `gaps.largest_gap`, with
-      corrected_p for the number of columns, whether it is significant, and a sentence;
-      None where there are no two such groups.
+      The gap is between groups that are not small, see `largest_gap`, with corrected_p
+      for the number of columns, whether it is significant, and a sentence; None where
+      there are no two such groups.
     """
-    answers = _Answers(log_softmax(logits), labels)
+    log_p = log_softmax(logits)
     columns: list[dict[str, Any]] = []
     for grouping in groupings:
+        members = grouping.members
         of_group = [
-            _group(name, answers.of(grouping.members == i), class_names)
+            _group(name, log_p[members == i], labels[members == i], class_names)
             for i, name in enumerate(grouping.names)
         ]
         columns.append(
             {
                 "column": grouping.column,
-                "unknown": int(np.sum(grouping.members < 0)),
+                "unknown": int(np.sum(members < 0)),
                 "groups": of_group,
-                "gap": _gap(grouping, of_group, answers),
+                "gap": _gap(grouping, of_group, log_p, labels),
             }
         )
-    _correct([column["gap"] for column in columns if column["gap"]])
+    gaps = [column["gap"] for column in columns if column["gap"]]
+    corrected = significance.holm([gap["p"] for gap in gaps])
+    for gap, p in zip(gaps, corrected, strict=True):
+        gap["corrected_p"] = p
+        gap["significant"] = p < significance.SIGNIFICANT
+        gap["sentence"] = sentence(gap, len(gaps))
     return {"level": LEVEL, "small": SMALL, "notes": list(notes), "columns": columns}
 
 
-def _group(name: str, answers: _Answers, class_names: Sequence[str]) -> dict:
-    counts = Counts.of(answers.log_p, answers.labels)
+def _group(
+    name: str, log_p: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
+) -> dict:
+    """The measurements of log p float64 `[N, k]` and labels `[N]`."""
+    counts = Counts.of(log_p, labels)
     metrics = counts.metrics()
-    sums = resampled_sums(_columns(answers))
-    k, total = len(class_names), len(answers.labels)
+    k, total = len(class_names), len(labels)
+    sums = resampled_sums(_columns(log_p, labels))
     hits, images, [nll], gap = np.split(sums.T, [k, 2 * k, 2 * k + 1])
     recall = hits / np.maximum(images, 1)
     chance = calibrated_errors(counts.bins[:, :2] * [1, UNIT])
-    right = int(np.trace(counts.confusion))
-    intervals = {
-        "accuracy": proportion(hits.sum(0) / total, right, total),
-        "mean_class_accuracy": percentiles(recall.sum(0) / (images > 0).sum(0)),
-        "ece": of_calibration_error(abs(gap).sum(0) / total, metrics["ece"], chance),
-        "nll": percentiles(nll / total),
-        "overconfidence": percentiles(gap.sum(0) / total),
-    }
-    confidence = np.exp(answers.log_p.max(axis=1))
+    right = np.diag(counts.confusion)
+    per_class = [
+        {
+            "class": class_names[i],
+            "examples": row["examples"],
+            "recall": row["recall"],
+            "interval": proportion(recall[i][images[i] > 0], right[i], row["examples"]),
+        }
+        for i, row in enumerate(counts.per_class())
+    ]
     return {
         "group": name,
         "examples": total,
         "small": total < SMALL,
         **{key: metrics[key] for key in _OF_COUNTS},
         "ece_by_chance": float(chance.mean()),
-        "overconfidence": float(confidence.mean() - metrics["accuracy"]),
-        "intervals": intervals,
-        "per_class": [
-            _of_class(class_names[i], row, recall[i][images[i] > 0])
-            for i, row in enumerate(counts.per_class())
-        ],
+        "overconfidence": float(np.exp(log_p.max(1)).mean() - metrics["accuracy"]),
+        "intervals": {
+            "accuracy": proportion(hits.sum(0) / total, right.sum(), total),
+            "mean_class_accuracy": percentiles(recall.sum(0) / (images > 0).sum(0)),
+            "ece": of_calibration_error(
+                abs(gap).sum(0) / total, metrics["ece"], chance
+            ),
+            "nll": percentiles(nll / total),
+            "overconfidence": percentiles(gap.sum(0) / total),
+        },
+        "per_class": per_class,
     }
 
 
-def _columns(answers: _Answers) -> np.ndarray:
+def _columns(log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """What is summed over images: `[N, 2 k + 1 + BINS]`.
 
     Hits of every class, images of every class, NLL, and confidence less hits in every
     bin of confidence, whose absolute values make the calibration error.
     """
-    count, k = answers.log_p.shape
-    rows, hits = np.arange(count), answers.hits
-    of_class = np.eye(k)[answers.labels]
-    nll = -answers.log_p[rows, answers.labels]
-    confidence = np.exp(answers.log_p.max(axis=1))
+    count, k = log_p.shape
+    rows, hits = np.arange(count), log_p.argmax(axis=1) == labels
+    of_class = np.eye(k)[labels]
+    nll = -log_p[rows, labels]
+    confidence = np.exp(log_p.max(axis=1))
     gap = np.zeros((count, BINS))
     gap[rows, bin_of(confidence)] = confidence - hits
     return np.hstack([of_class * hits[:, None], of_class, nll[:, None], gap])
 
 
-def _of_class(name: str, row: Mapping, drawn: np.ndarray) -> dict:
-    total, recall = row["examples"], row["recall"]
-    interval = proportion(drawn, round(recall * total), total) if total else None
-    return {"class": name, "examples": total, "recall": recall, "interval": interval}
-
-
 def _gap(
-    grouping: Grouping, groups: Sequence[Mapping], answers: _Answers
+    grouping: Grouping, groups: Sequence[Mapping], log_p: np.ndarray, labels: np.ndarray
 ) -> dict | None:
     large = [i for i, group in enumerate(groups) if not group["small"]]
     if len(large) < 2:
         return None
-    k = answers.log_p.shape[1]
-    images, hits = (np.zeros((k, len(large)), np.int64) for _ in range(2))
-    for column, i in enumerate(large):
-        some = answers.of(grouping.members == i)
-        images[:, column] = np.bincount(some.labels, minlength=k)
-        hits[:, column] = np.bincount(some.labels[some.hits], minlength=k)
-    return gaps.largest_gap([groups[i]["group"] for i in large], images, hits)
+    hits = log_p.argmax(axis=1) == labels
+    # Of each class `[k, 1]`, group `[G]` and image.
+    of_class = labels == np.arange(log_p.shape[1])[:, None]
+    of_group = grouping.members == np.array(large)[:, None]
+    images = of_class.astype(int) @ of_group.T
+    right = (of_class & hits).astype(int) @ of_group.T
+    return largest_gap([groups[i]["group"] for i in large], images, right)
 
 
-def _correct(found: Sequence[dict]) -> None:
-    """Adds what depends on how many columns were tested."""
-    corrected = significance.holm([gap["p"] for gap in found])
-    for gap, p in zip(found, corrected, strict=True):
-        gap["corrected_p"] = p
-        gap["significant"] = p < significance.SIGNIFICANT
-        gap["sentence"] = gaps.sentence(gap, len(found))
+def largest_gap(
+    names: Sequence[str],
+    images: np.ndarray,
+    hits: np.ndarray,
+    *,
+    permutations: int = PERMUTATIONS,
+) -> dict:
+    """Returns the largest gap of accuracy between groups, and whether chance makes it.
+
+    A group with more images of easy classes has a higher accuracy with any network. So
+    each is compared with what the same classes get over all groups: `difference =
+    accuracy - expected`, where `expected` counts every image with the recall of its
+    class. The gap at equal classes is the largest difference less the smallest.
+
+    The test permutes the images' groups within each class, and asks how often the gap
+    at equal classes between *any* two groups becomes as large: so it accounts for the
+    pairs that were looked at. Hits of a class that fall to groups at random have a
+    multivariate hypergeometric distribution, so the counts suffice.
+
+    Args:
+      names: G groups, 2 or more; small ones make large gaps by chance.
+      images: int `[k, G]`, images by class and group; each group has some.
+      hits: int `[k, G]`, those with the right answer.
+      permutations: Their number.
+
+    Returns:
+      highest and lowest: the groups with most and least accuracy; gap: the difference;
+      by_classes: the gap that their classes alone would make between any two groups;
+      equal_classes: highest, lowest and gap at equal classes; by_chance: the mean of
+      that over the permutations; p: `(1 + as large) / (1 + permutations)`.
+    """
+    sizes = images.sum(axis=0)
+    recall = hits.sum(axis=1) / np.maximum(images.sum(axis=1), 1)
+    expected = recall @ images / sizes
+    accuracy = hits.sum(axis=0) / sizes
+    difference = accuracy - expected
+    rng = np.random.default_rng(0)
+    drawn = np.zeros((permutations, len(names)))
+    for of_class, hit in zip(images, hits.sum(axis=1), strict=True):
+        drawn += rng.multivariate_hypergeometric(of_class, hit, size=permutations)
+    by_chance = np.ptp(drawn / sizes - expected, axis=1)
+    # What is equal in counts may differ in the last digit.
+    as_large = int(np.sum(by_chance >= np.ptp(difference) - 1e-12))
+    return {
+        **_ends(names, accuracy),
+        "by_classes": float(np.ptp(expected)),
+        "equal_classes": _ends(names, difference),
+        "by_chance": float(by_chance.mean()),
+        "p": (1 + as_large) / (1 + permutations),
+    }
+
+
+def sentence(gap: Mapping, tests: int) -> str:
+    """Says what follows from `largest_gap` with a `corrected_p` for so many tests."""
+    measured = (
+        f"Largest gap of accuracy: {_points(gap)} (their classes alone would make "
+        f"{100 * gap['by_classes']:.1f}). At equal classes: "
+        f"{_points(gap['equal_classes'])}."
+    )
+    p = f"p = {gap['p']:.2g}"
+    if tests > 1:
+        p += f", corrected for {tests} columns {gap['corrected_p']:.2g}"
+    if gap["corrected_p"] >= significance.SIGNIFICANT:
+        meaning = "cannot be told from chance: a gap as large as this comes by chance"
+    else:
+        meaning = (
+            "is more than chance: if the network treated all groups alike, a gap as "
+            "large as this would come"
+        )
+    return f"{measured} This {meaning} with {p}."
+
+
+def _ends(names: Sequence[str], values: np.ndarray) -> dict:
+    return {
+        "highest": names[int(np.argmax(values))],
+        "lowest": names[int(np.argmin(values))],
+        "gap": float(np.ptp(values)),
+    }
+
+
+def _points(ends: Mapping) -> str:
+    if not ends["gap"]:
+        return "none"
+    return f"{100 * ends['gap']:.1f} points, {ends['highest']} above {ends['lowest']}"
 
 
 def remarks(column: Mapping, small: int) -> list[str]:
     """Returns what is to be said of a column, in sentences."""
-    found = []
+    sentences = []
     if any(group["small"] for group in column["groups"]):
-        found.append(f"* Fewer than {small} images, too few to be compared.")
+        sentences.append(f"* Fewer than {small} images, too few to be compared.")
     if column["unknown"]:
-        found.append(f"{column['unknown']} images belong to no known group.")
+        sentences.append(f"{column['unknown']} images belong to no known group.")
     gap = column["gap"]
     few = f"There are no two groups of {small} images or more to compare."
-    return [*found, gap["sentence"] if gap else few]
+    return [*sentences, gap["sentence"] if gap else few]
 
 
-def table(found: Mapping) -> str:
+def table(measured: Mapping) -> str:
     """Returns what the terminal shows of `summary`, in percent but for the NLL."""
-    lines = []
-    for column in found["columns"]:
-        names = [x["group"] + " *" * x["small"] for x in column["groups"]]
-        width = max(map(len, [column["column"], *names]))
-        lines.append(
-            f"  {column['column']:<{width}}  images  accuracy       interval"
-            f"  mean class  calibration error  by chance  overconfidence     NLL"
-        )
-        for name, group in zip(names, column["groups"], strict=True):
-            low, high = (100 * x for x in group["intervals"]["accuracy"])
-            between = f"{low:.1f} to {high:.1f}"
-            lines.append(
-                f"  {name:<{width}}  {group['examples']:6}  "
-                f"{100 * group['accuracy']:8.1f}  {between:>13}  "
-                f"{100 * group['mean_class_accuracy']:10.1f}  "
-                f"{100 * group['ece']:17.1f}  {100 * group['ece_by_chance']:9.1f}  "
-                f"{100 * group['overconfidence']:+14.1f}  {group['nll']:6.3f}"
-            )
-        for remark in remarks(column, found["small"]):
-            lines += textwrap.wrap(
-                remark, 96, initial_indent="  ", subsequent_indent="  "
-            )
-    return "\n".join(lines)
+    import pandas as pd
+
+    parts = []
+    for column in measured["columns"]:
+        rows = [
+            {
+                "images": group["examples"],
+                "accuracy": f"{100 * group['accuracy']:.1f}",
+                "interval": "{:.1f} to {:.1f}".format(
+                    *(100 * end for end in group["intervals"]["accuracy"])
+                ),
+                "mean class": f"{100 * group['mean_class_accuracy']:.1f}",
+                "calibration error": f"{100 * group['ece']:.1f}",
+                "by chance": f"{100 * group['ece_by_chance']:.1f}",
+                "overconfidence": f"{100 * group['overconfidence']:+.1f}",
+                "NLL": f"{group['nll']:.3f}",
+            }
+            for group in column["groups"]
+        ]
+        if rows:
+            names = [
+                group["group"] + " *" * group["small"] for group in column["groups"]
+            ]
+            frame = pd.DataFrame(rows, names).rename_axis(columns=column["column"])
+            parts.append(frame.to_string(col_space=[len(x) + 1 for x in frame]))
+        parts += [textwrap.fill(x, 94) for x in remarks(column, measured["small"])]
+    return textwrap.indent("\n".join(parts), "  ")

@@ -12,12 +12,15 @@ import csv
 import dataclasses
 import pathlib
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 
 from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PREDICTIONS_FILE = "predictions.csv"
 _HEADER = ["id", "label", "prediction"]
@@ -49,6 +52,48 @@ class Predictions:
         """Whether each is the label, bool `[N]`."""
         return self.predicted == self.labels
 
+    def by_image(self) -> pd.DataFrame:
+        """Returns the class of every image and whether it is `correct`, by id."""
+        import pandas as pd
+
+        classes = np.array(self.class_names)[self.labels]
+        index = pd.Index(self.ids, name="id")
+        return pd.DataFrame({"class": classes, "correct": self.correct}, index)
+
+
+def matched(a: Predictions, b: Predictions) -> pd.DataFrame:
+    """Returns whether two networks were right about the same images, in any order.
+
+    Returns:
+      Columns `first` and `second`, bool, by id.
+
+    Raises:
+      UserError: if images or their labels differ, or an id occurs twice.
+    """
+    first, second = a.by_image(), b.by_image()
+    for which, images in (("first", first), ("second", second)):
+        if images.index.has_duplicates:
+            raise UserError(
+                f"{images.index[images.index.duplicated()][0]!r} occurs more than once "
+                f"in the {which} file: images can only be matched where each has a "
+                f"name of its own"
+            )
+    both = first.merge(second, "outer", on="id", suffixes=(" 1", " 2"))
+    missing = both.index[both.isna().any(axis=1)]
+    if len(missing):
+        raise UserError(
+            f"the predictions are about different images: {len(missing)} of "
+            f"{len(both)} are in one file only, such as {missing[0]!r}. Evaluate both "
+            f"runs on the same split"
+        )
+    for name, image in both[both["class 1"] != both["class 2"]].head(1).iterrows():
+        raise UserError(
+            f"image {name!r} is {image['class 1']} in the first file and "
+            f"{image['class 2']} in the second: evaluate both runs on the same data set"
+        )
+    columns = {"correct 1": "first", "correct 2": "second"}
+    return both[[*columns]].rename(columns=columns)
+
 
 def write(
     path: str | pathlib.Path,
@@ -57,7 +102,7 @@ def write(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> None:
-    """Writes the file whole or not at all; `read` gives exactly the same float32.
+    """Writes the complete file or none; `read` returns exactly the same float32.
 
     Args:
       path: The file; its folder exists.

@@ -31,10 +31,9 @@ class Result:
     finetuned: bool = False
 
 
-def dcs_fields(
+def _dcs(
     interaction: str, connection: str, distillation: str = "none"
 ) -> dict[str, str]:
-    """Returns the fields that make a variant of Table 1."""
     return {
         "model.name": "dcs",
         "model.interaction": interaction,
@@ -43,34 +42,34 @@ def dcs_fields(
     }
 
 
-def _qcs_fields(information: str) -> dict[str, str]:
-    return {
-        **dcs_fields("csa", "vit"),
-        "model.name": "qcs",
-        "model.information": information,
-    }
+def _qcs(information: str) -> dict[str, str]:
+    qcs = {"model.name": "qcs", "model.information": information}
+    return _dcs("csa", "vit") | qcs
 
 
-def _percent(*percent: float) -> dict[str, float]:
-    return dict(zip(_DATASETS, percent, strict=False))
+def _result(
+    table: int, fields: dict[str, str], *percent: float, finetuned: bool = False
+) -> Result:
+    by_dataset = dict(zip(_DATASETS, percent, strict=False))
+    return Result(table, fields, by_dataset, finetuned)
 
 
 # Table 3 comes first: its recipes, which `configs/` has, augment more than those of
 # Tables 1 and 2, so that the same variant is better there.
 RESULTS = (
-    Result(3, dcs_fields("csa", "vit"), _percent(92.57, 91.41, 67.66, 64.40)),
-    Result(3, _qcs_fields("sd"), _percent(92.50, 91.41, 67.94, 64.30)),
-    Result(3, _qcs_fields("sd"), _percent(93.02, 91.85), finetuned=True),
-    Result(1, {"model.name": "baseline"}, _percent(92.05, 91.06)),
-    Result(1, dcs_fields("csa", "none"), _percent(91.98, 90.83)),
-    Result(1, dcs_fields("sdpa", "gap"), _percent(91.95, 90.93)),
-    Result(1, dcs_fields("csa", "gap"), _percent(92.14, 91.02)),
-    Result(1, dcs_fields("csa", "bilinear"), _percent(92.24, 91.25)),
-    Result(1, dcs_fields("csa", "vit"), _percent(92.57, 91.22)),
-    Result(1, dcs_fields("csa", "vit", "kl"), _percent(92.21, 90.93)),
-    Result(2, _qcs_fields("s"), _percent(92.18, 91.12)),
-    Result(2, _qcs_fields("d"), _percent(92.11, 90.96)),
-    Result(2, _qcs_fields("sd"), _percent(92.47, 91.21)),
+    _result(3, _dcs("csa", "vit"), 92.57, 91.41, 67.66, 64.40),
+    _result(3, _qcs("sd"), 92.50, 91.41, 67.94, 64.30),
+    _result(3, _qcs("sd"), 93.02, 91.85, finetuned=True),
+    _result(1, {"model.name": "baseline"}, 92.05, 91.06),
+    _result(1, _dcs("csa", "none"), 91.98, 90.83),
+    _result(1, _dcs("sdpa", "gap"), 91.95, 90.93),
+    _result(1, _dcs("csa", "gap"), 92.14, 91.02),
+    _result(1, _dcs("csa", "bilinear"), 92.24, 91.25),
+    _result(1, _dcs("csa", "vit"), 92.57, 91.22),
+    _result(1, _dcs("csa", "vit", "kl"), 92.21, 90.93),
+    _result(2, _qcs("s"), 92.18, 91.12),
+    _result(2, _qcs("d"), 92.11, 90.96),
+    _result(2, _qcs("sd"), 92.47, 91.21),
 )
 
 
@@ -87,8 +86,8 @@ def find(
       started_from: What the run has recorded of `config.init_from`; None: nothing.
     """
     # A run with anything else is not what the paper measured.
-    published = {name: FIELDS[name].default for name in fields_with(Role.PAPER)}
-    if any(config.get(name, value) != value for name, value in published.items()):
+    paper = {name: FIELDS[name].default for name in fields_with(Role.PAPER)}
+    if any(config.get(name, value) != value for name, value in paper.items()):
         return None
     if config["data.val_fraction"] > _HELD_OUT:
         return None

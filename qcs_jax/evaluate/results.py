@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+import textwrap
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from scipy import optimize
 
-from qcs_jax.evaluate.counts import LEVEL, Counts, intervals, log_softmax, probabilities
+from qcs_jax.evaluate.counts import Counts, log_softmax, probabilities
+from qcs_jax.evaluate.resampling import LEVEL, intervals
 from qcs_jax.evaluate.run_log import METRIC
 
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature
@@ -22,73 +24,49 @@ NAMES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """Everything that is measured on one split.
+def measure(
+    class_names: Sequence[str],
+    labels: np.ndarray,
+    logits: np.ndarray,
+    mirrored_logits: np.ndarray,
+    temperature: float | None = None,
+) -> dict:
+    """Returns what is measured on a split, as `metrics.json` has it under these names.
 
-    Attributes:
+    Args:
       class_names: k names.
       labels: int `[N]`.
       logits: float32 `[N, k]`.
       mirrored_logits: float32 `[N, k]`, of the same images flipped left to right.
-      temperature: Fitted on held-out images, or None where none were held out.
+      temperature: From `fit_temperature`, of held-out images.
+
+    Returns:
+      examples; class_names; metrics; intervals (95 %, bootstrap); per_class; confusion
+      (rows are labels); flip: metrics of the mean probability of an image and its
+      mirror image; calibrated: temperature, and what it makes of nll, brier and ece, or
+      None where no images were held out.
     """
-
-    class_names: tuple[str, ...]
-    labels: np.ndarray
-    logits: np.ndarray
-    mirrored_logits: np.ndarray
-    temperature: float | None
-
-    @classmethod
-    def of(
-        cls,
-        class_names: tuple[str, ...],
-        labels: np.ndarray,
-        logits: np.ndarray,
-        mirrored_logits: np.ndarray,
-        held_out: tuple[np.ndarray, np.ndarray] | None,
-    ) -> Results:
-        """Fits the temperature on `held_out`: logits `[m, k]` and labels int `[m]`."""
-        temperature = fit_temperature(*held_out) if held_out else None
-        return cls(class_names, labels, logits, mirrored_logits, temperature)
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """float64 `[N, k]`, of the images as they are, not scaled."""
-        return probabilities(self.logits)
-
-    def to_json(self) -> dict:
-        """Returns all of it, as `metrics.json` has it under these names.
-
-        metrics; intervals (95 %, bootstrap); per_class; confusion (rows are labels);
-        flip: metrics of the mean probability of an image and its mirror image;
-        calibrated: temperature, and what it makes of nll, brier and ece, or None.
-        """
-        counts = Counts.of(self.logits, self.labels)
-        both = (self.probabilities + probabilities(self.mirrored_logits)) / 2
-        both = np.log(np.maximum(both, np.finfo(float).tiny))
-        return {
-            "examples": len(self.labels),
-            "class_names": list(self.class_names),
-            "metrics": counts.metrics(),
-            "intervals": {"level": LEVEL, **intervals(counts.confusion)},
-            "per_class": [
-                {"class": name, **row}
-                for name, row in zip(self.class_names, counts.per_class(), strict=True)
-            ],
-            "confusion": counts.confusion.tolist(),
-            "flip": Counts.of(both, self.labels).metrics(),
-            "calibrated": self._calibrated(),
-        }
-
-    def _calibrated(self) -> dict[str, float] | None:
-        if self.temperature is None:
-            return None
-        scaled = self.logits.astype(np.float64) / self.temperature
-        metrics = Counts.of(scaled, self.labels).metrics()
-        kept = ("nll", "brier", "ece")
-        return {"temperature": self.temperature} | {n: metrics[n] for n in kept}
+    counts = Counts.of(logits, labels)
+    both = (probabilities(logits) + probabilities(mirrored_logits)) / 2
+    both = np.log(np.maximum(both, np.finfo(float).tiny))
+    calibrated = None
+    if temperature is not None:
+        scaled = Counts.of(logits.astype(np.float64) / temperature, labels).metrics()
+        kept = {name: scaled[name] for name in ("nll", "brier", "ece")}
+        calibrated = {"temperature": temperature, **kept}
+    return {
+        "examples": len(labels),
+        "class_names": list(class_names),
+        "metrics": counts.metrics(),
+        "intervals": {"level": LEVEL, **intervals(counts.confusion)},
+        "per_class": [
+            {"class": name, **row}
+            for name, row in zip(class_names, counts.per_class(), strict=True)
+        ],
+        "confusion": counts.confusion.tolist(),
+        "flip": Counts.of(both, labels).metrics(),
+        "calibrated": calibrated,
+    }
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -119,31 +97,68 @@ def without_looking(metrics: dict) -> str:
 
 
 def table(measured: dict) -> str:
-    """Returns what the terminal shows of `Results.to_json`."""
+    """Returns what the terminal shows of `measure`."""
+    import pandas as pd
+
     width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
     rows = []
-    for key, text in NAMES.items():
-        found = f"{measured['metrics'][key]:.4f}"
+    for key, name in NAMES.items():
+        text = f"{measured['metrics'][key]:.4f}"
         if key in measured["intervals"]:
             low, high = measured["intervals"][key]
-            found += f"  95 % interval {low:.4f} to {high:.4f}"
-        rows.append((text, found))
+            text += f"  95 % interval {low:.4f} to {high:.4f}"
+        rows.append((name, text))
         if key == METRIC:
             rows.append(("", without_looking(measured["metrics"])))
-    both = f"{measured['flip']['accuracy']:.4f}"
-    rows.append(
-        ("with flip", f"{both}  accuracy of an image and its mirror image together")
-    )
+    text = f"{measured['flip']['accuracy']:.4f}"
+    text += "  accuracy of an image and its mirror image together"
+    rows.append(("with flip", text))
     if scaled := measured["calibrated"]:
-        found = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
-        found += f"temperature {scaled['temperature']:.3f} from held-out images"
-        rows.append(("calibrated", found))
-    rows.append(("class", "recall  precision      F1  images"))
-    for of_class in measured["per_class"]:
-        recall, precision, f1 = (
-            "-" if of_class[name] is None else f"{of_class[name]:.4f}"
-            for name in ("recall", "precision", "f1")
-        )
-        found = f"{recall:>6}  {precision:>9}  {f1:>6}  {of_class['examples']:>6}"
-        rows.append((of_class["class"], found))
-    return "\n".join(f"  {name:<{width}}  {found}" for name, found in rows)
+        text = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
+        text += f"temperature {scaled['temperature']:.3f} from held-out images"
+        rows.append(("calibrated", text))
+    titles = {"f1": "F1", "examples": "images"}
+    of_class = pd.DataFrame(measured["per_class"]).set_index("class")
+    of_class = of_class[["recall", "precision", "f1", "examples"]].rename(
+        columns=titles
+    )
+    of_class = of_class.rename_axis(index=None, columns="class".ljust(width))
+    lines = [f"{name:<{width}}  {text}" for name, text in rows]
+    lines.append(of_class.to_string(float_format="{:.4f}".format, na_rep="-"))
+    return textwrap.indent("\n".join(lines), "  ")
+
+
+def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> dict:
+    """Returns what `metrics.json` has under "robustness" (Hendrycks, Dietterich 2019).
+
+    Args:
+      accuracy: Corruption -> accuracy at each severity.
+      clean: Accuracy on the images as they are.
+
+    Returns:
+      accuracy; clean; mean: over corruptions and severities ("mean corruption
+      accuracy"); kept: the part of the clean accuracy that this is, None if that is 0.
+    """
+    mean = float(np.mean(list(accuracy.values())))
+    return {
+        "accuracy": {name: list(values) for name, values in accuracy.items()},
+        "clean": clean,
+        "mean": mean,
+        "kept": mean / clean if clean else None,
+    }
+
+
+def robustness_table(measured: Mapping) -> str:
+    """Returns what the terminal shows of `robustness`, in percent."""
+    import pandas as pd
+
+    frame = 100 * pd.DataFrame(measured["accuracy"]).T
+    frame.columns = [f"severity {i + 1}" for i in frame]
+    frame["mean"] = frame.mean(axis=1)
+    kept = "" if measured["kept"] is None else f", {measured['kept']:.0%} of it"
+    text = frame.rename_axis(columns="corruption").to_string(float_format="%.1f")
+    text += (
+        f"\nmean corruption accuracy {100 * measured['mean']:.1f}, without corruption "
+    )
+    text += f"{100 * measured['clean']:.1f}{kept}"
+    return textwrap.indent(text, "  ")

@@ -63,10 +63,12 @@ class Scores:
 
     def named(self) -> dict[str, dict]:
         """Returns the numbers that there are, by what they are called."""
-        found = {LAST: self.last}
-        if self.best_on_held_out is not None:
-            found[BEST_ON_HELD_OUT] = self.best_on_held_out
-        return found | {BEST_ON_TEST: self.best_on_test}
+        numbers = {
+            LAST: self.last,
+            BEST_ON_HELD_OUT: self.best_on_held_out,
+            BEST_ON_TEST: self.best_on_test,
+        }
+        return {name: scores for name, scores in numbers.items() if scores is not None}
 
 
 def _best(lines: Iterable[dict]) -> dict:

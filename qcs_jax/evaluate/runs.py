@@ -1,16 +1,17 @@
-"""Finds runs on disk and reads what they ended with."""
+"""Runs on disk, and those that differ in nothing but the seed together."""
 
 from __future__ import annotations
 
 import dataclasses
 import glob
+import itertools
 import json
 import os
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qcs_jax.config import written
+from qcs_jax.config import FIELDS, Role, fields_with, written
 from qcs_jax.evaluate import predictions
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
 from qcs_jax.evaluate.run_log import (
@@ -22,12 +23,14 @@ from qcs_jax.evaluate.run_log import (
 )
 from qcs_jax.system.errors import UserError
 
+INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
+_OF_A_VARIANT = sorted(FIELDS.keys() - INDIFFERENT - {"seed"})
 _PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """A run's folder.
+class RunFolder:
+    """What a run left in its folder.
 
     Attributes:
       workdir: The folder.
@@ -44,28 +47,28 @@ class Run:
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """Number of epochs evaluated so far, and of the whole run."""
+        """Number of epochs evaluated so far, and of all."""
         done = 0 if self.scores is None else self.scores.last["epoch"]
         return done, self.config["train.epochs"]
 
     @property
     def finished(self) -> bool:
         """Whether all of its epochs were evaluated."""
-        done, whole = self.epochs
-        return done == whole
+        done, epochs = self.epochs
+        return done == epochs
 
     @property
     def evaluated(self) -> bool:
-        """Whether `--mode=eval` was about what the run ended with.
+        """Whether `qcs-jax evaluate` was about what the run ended with.
 
-        It has written down the scores that it found in the log, which to the last digit
+        It has written down the scores that it read in the log, which to the last digit
         are of these weights alone, and the step that was evaluated.
         """
-        if self.scores is None:
+        if (scores := self.scores) is None:
             return False
-        path, scores = self.workdir / METRICS_FILE, self.scores
         try:
-            measured = json.loads(path.read_text(encoding="utf-8"))
+            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
+            measured = json.loads(text)
             step, noted = measured["step"], measured["scores"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -75,9 +78,7 @@ class Run:
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""
         path = self.workdir / PREDICTIONS_FILE
-        if not (self.evaluated and path.exists()):
-            return None
-        return predictions.read(path)
+        return predictions.read(path) if self.evaluated and path.exists() else None
 
 
 def is_run(folder: pathlib.Path) -> bool:
@@ -85,7 +86,7 @@ def is_run(folder: pathlib.Path) -> bool:
     return (folder / CONFIG_FILE).is_file() and (folder / LOG_FILE).is_file()
 
 
-def read_run(workdir: pathlib.Path) -> Run:
+def read_run(workdir: pathlib.Path) -> RunFolder:
     """Reads `config.json` and `log.jsonl`.
 
     Raises:
@@ -101,10 +102,10 @@ def read_run(workdir: pathlib.Path) -> Run:
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
     scores = Scores.of(read_log(workdir))
-    return Run(workdir, config, scores, description.get("started_from"))
+    return RunFolder(workdir, config, scores, description.get("started_from"))
 
 
-def find_runs(arguments: Sequence[str]) -> list[Run]:
+def find_runs(arguments: Sequence[str]) -> list[RunFolder]:
     """Reads all runs that are named, or are in folders that are named.
 
     Args:
@@ -114,30 +115,103 @@ def find_runs(arguments: Sequence[str]) -> list[Run]:
     Raises:
       UserError: for what does not exist, or if there is no run.
     """
-    found: dict[pathlib.Path, pathlib.Path] = {}
+    workdirs: dict[pathlib.Path, pathlib.Path] = {}
     for argument in arguments:
-        for folder in _folders(argument):
-            for workdir in _search(folder):
-                found.setdefault(workdir.resolve(), workdir)
-    if not found:
+        folders = [argument]
+        if not os.path.exists(argument):
+            folders = sorted(glob.glob(argument, recursive=True))
+        if not folders:
+            raise UserError(f"there is no {argument}: give the folder of a run")
+        for workdir in itertools.chain.from_iterable(map(_search, folders)):
+            workdirs.setdefault(workdir.resolve(), workdir)
+    if not workdirs:
         raise UserError(
             f"no runs in {', '.join(arguments)}: give the --workdir of a run, which "
             f"has {CONFIG_FILE} and {LOG_FILE}, or a folder with some"
         )
-    return [read_run(workdir) for workdir in found.values()]
+    return [read_run(workdir) for workdir in workdirs.values()]
 
 
-def _folders(argument: str) -> list[pathlib.Path]:
-    matches = [argument]
-    if not os.path.exists(argument):
-        matches = sorted(glob.glob(argument, recursive=True))
-    if not matches:
-        raise UserError(f"there is no {argument}: give the folder of a run")
-    return [pathlib.Path(match) for match in matches if os.path.isdir(match)]
-
-
-def _search(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+def _search(folder: str) -> Iterator[pathlib.Path]:
+    """The runs at any depth; none where it is a file."""
     for path, subfolders, _ in os.walk(folder):
         subfolders[:] = sorted(set(subfolders) - _PARTS_OF_A_RUN)
         if is_run(pathlib.Path(path)):
             yield pathlib.Path(path)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """Runs on one data set that differ in nothing but the seed.
+
+    Attributes:
+      label: What tells it from other variants on the data set.
+      runs: At least one, with any seeds, finished or not.
+      setting: Value of the field that a sweep varies, as text; empty without one.
+    """
+
+    label: str
+    runs: tuple[RunFolder, ...]
+    setting: str = ""
+
+    @property
+    def dataset(self) -> str:
+        """The runs' `data.name`."""
+        return self.runs[0].config["data.name"]
+
+    @property
+    def counted(self) -> dict[int, RunFolder]:
+        """The finished runs, one of every seed, ordered by seed."""
+        by_seed: dict[int, RunFolder] = {}
+        for run in self.runs:
+            if run.finished:
+                by_seed.setdefault(run.config["seed"], run)
+        return dict(sorted(by_seed.items()))
+
+    def notes(self) -> list[str]:
+        """Returns what was left out of the averages, and why."""
+        counted, notes = self.counted, []
+        for run in self.runs:
+            seed, (done, epochs) = run.config["seed"], run.epochs
+            if not run.finished:
+                notes.append(
+                    f"not finished, left out: {run.workdir} ({done} of {epochs} epochs)"
+                )
+            elif run is not counted[seed]:
+                notes.append(
+                    f"seed {seed} again, not independent, left out: {run.workdir} "
+                    f"(counted: {counted[seed].workdir})"
+                )
+        return notes
+
+
+def variants_of(runs: Sequence[RunFolder]) -> list[Variant]:
+    """Groups by data set and variant; ordered by data set, network and label."""
+    variants = []
+    for (_, network), members in itertools.groupby(
+        sorted(runs, key=_network), _network
+    ):
+        of_network = list(members)
+        configs = [run.config for run in of_network]
+        different = [
+            field
+            for field in _OF_A_VARIANT
+            if any(config[field] != configs[0][field] for config in configs)
+        ]
+        by_label: dict[str, list[RunFolder]] = {}
+        for run in of_network:
+            label = ", ".join([network, *(_text(x, run.config[x]) for x in different)])
+            by_label.setdefault(label, []).append(run)
+        variants += [Variant(x, tuple(by_label[x])) for x in sorted(by_label)]
+    return variants
+
+
+def _network(run: RunFolder) -> tuple[str, str]:
+    return run.config["data.name"], run.config["model.name"]
+
+
+def _text(field: str, value: Any) -> str:
+    """Tells any two values apart: runs are grouped by it."""
+    if isinstance(value, float):
+        value = repr(value).removesuffix(".0")
+    return f"{field.rpartition('.')[2]}={value if value != '' else repr(value)}"

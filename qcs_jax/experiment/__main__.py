@@ -16,7 +16,6 @@ import sys
 from collections.abc import Sequence
 
 from qcs_jax.config import flags
-from qcs_jax.evaluate import comparison
 from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.runner import MAIN, Runner
@@ -115,6 +114,8 @@ def _overview(table: Table, jobs: list[Job]) -> str:
 
 def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
     """Prints and writes the comparison of all rows; `jobs` has one of each."""
+    from qcs_jax.evaluate import comparison  # pandas, once all is trained
+
     if not table.sweep:
         groups = [group for group in sweep.group_rows(jobs) if group.runs]
         comparison.show(groups, folder, table.paper, table.against)
@@ -122,9 +123,9 @@ def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
     swept, points = sweep.group_swept(table.sweep, jobs)
     points = [(at, group) for at, group in points if group.runs]
     groups = [group for _, group in points]
-    lines = comparison.show(groups, folder, table.paper, table.against)
+    shown = comparison.show(groups, folder, table.paper, table.against)
     places = [at for at, _ in points]
-    if drawn := sweep.draw(swept, [*zip(places, lines, strict=True)], folder):
+    if drawn := sweep.draw(swept, shown.assign(at=places), folder):
         print(f"drew {drawn} and .pdf")
 
 

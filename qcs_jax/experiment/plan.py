@@ -13,7 +13,7 @@ from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.rows import INDIFFERENT
+from qcs_jax.evaluate.runs import INDIFFERENT
 from qcs_jax.experiment.tablefile import Row
 from qcs_jax.system.errors import UserError
 
@@ -36,7 +36,7 @@ class Job:
     arguments: tuple[str, ...]
     config: dict[str, Any]
 
-    def run(self) -> runs.Run | None:
+    def run(self) -> runs.RunFolder | None:
         """Returns the run as it is on disk, or None before it began."""
         return runs.read_run(self.workdir) if runs.is_run(self.workdir) else None
 
@@ -75,7 +75,7 @@ class Job:
         extra = parse_extra(self.config["data.extra"])
         return [self.config["data.name"], *(name for name, _ in extra)]
 
-    def differences(self, run: runs.Run) -> dict[str, str]:
+    def differences(self, run: runs.RunFolder) -> dict[str, str]:
         """Returns the fields that matter and differ in a run, each with a sentence."""
         return {
             field: f"{field} was {run.config[field]!r}, is now {value!r}"

@@ -5,28 +5,29 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.lines import Line
-from qcs_jax.evaluate.rows import Group
-from qcs_jax.evaluate.runs import Run
+from qcs_jax.evaluate.runs import RunFolder, Variant
 from qcs_jax.experiment.plan import Job
 from qcs_jax.experiment.tablefile import Sweep
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def group_rows(jobs: Sequence[Job]) -> list[Group]:
+
+def group_rows(jobs: Sequence[Job]) -> list[Variant]:
     """Groups the runs of each row, those with other seeds than this time's, too.
 
     Args:
       jobs: One of each row.
     """
-    return [Group(job.row.label, tuple(_runs_like(job))) for job in jobs]
+    return [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
 
 
 def group_swept(
     sweep: Sweep, jobs: Sequence[Job]
-) -> tuple[Sweep, list[tuple[float, Group]]]:
+) -> tuple[Sweep, list[tuple[float, Variant]]]:
     """Groups the runs of each row at each value, those of earlier calls, too.
 
     A value that the table once had is left out where the table says where values stand.
@@ -42,7 +43,7 @@ def group_swept(
     rows = jobs[: len(jobs) // len(sweep.values)]
     by_row = []
     for job in rows:
-        by_value: dict[Any, list[Run]] = {}
+        by_value: dict[Any, list[RunFolder]] = {}
         for run in _runs_like(job, sweep.field):
             by_value.setdefault(_value(run.config, sweep), []).append(run)
         by_row.append(by_value)
@@ -60,7 +61,7 @@ def group_swept(
         setting = _setting(sweep, names[value])
         for job, by_value in zip(rows, by_row, strict=True):
             runs_at_value = tuple(by_value.get(value, ()))
-            points.append((place, Group(job.row.label, runs_at_value, setting)))
+            points.append((place, Variant(job.row.label, runs_at_value, setting)))
     extended = dataclasses.replace(
         sweep, values=tuple(names[x] for x in at), at=tuple(at.values())
     )
@@ -68,37 +69,31 @@ def group_swept(
 
 
 def draw(
-    sweep: Sweep, points: Sequence[tuple[float, Line]], folder: pathlib.Path
+    sweep: Sweep, shown: pd.DataFrame, folder: pathlib.Path
 ) -> pathlib.Path | None:
     """Writes `folder/sweep.png` and `.pdf`.
 
     Args:
       sweep: What was swept.
-      points: Where each line of the tables stands on the axis, and the line.
+      shown: From `comparison.show`, and `at`, where each row stands on the axis.
       folder: Where to.
 
     Returns:
       The first file, or None before runs at two values were evaluated.
     """
-    from qcs_jax.figures import style  # matplotlib, once all is trained
-    from qcs_jax.figures.sweep import Curve, curves
+    from qcs_jax.figures import experiments, style  # matplotlib, once all is trained
 
-    by_label: dict[str, list[tuple[float, Any]]] = {}
-    for at, line in sorted(points, key=lambda point: point[0]):
-        if line.evidence:
-            by_label.setdefault(line.label, []).append((at, line.evidence.accuracy))
-    if len({at for measured in by_label.values() for at, _ in measured}) < 2:
+    measured = shown.dropna(subset="accuracy").sort_values("at")
+    if measured["at"].nunique() < 2:
         return None
-    variants = [
-        Curve(label, *map(list, zip(*measured, strict=True)))
-        for label, measured in by_label.items()
-    ]
+    variants = list(measured.groupby("variant", sort=False))
+    chance = next(iter(measured["chance"].dropna()), None)
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]
-    figure = curves(variants, sweep.axis, points[0][1].chance, ticks)
+    figure = experiments.sweep(variants, sweep.axis, chance, ticks)
     return style.save(figure, folder, "sweep")[0]
 
 
-def _runs_like(job: Job, swept: str = "") -> Iterator[Run]:
+def _runs_like(job: Job, swept: str = "") -> Iterator[RunFolder]:
     """Yields runs of a job's row that differ in the seed and the swept field alone."""
     row = job.workdir.parent
     folders = row.parents[1].glob(f"*/{row.name}/seed*") if swept else row.glob("seed*")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from qcs_jax.evaluate.paired import Certainty
+import pandas as pd
+
 from qcs_jax.figures import style
 
 
@@ -16,12 +17,13 @@ class Curve:
     Attributes:
       label: What it is called.
       at: Where on the axis it was measured.
-      found: Its accuracy at each.
+      found: Its accuracy at each in percent, and the ends of its intervals: images_low,
+        images_high, seeds_low and seeds_high.
     """
 
     label: str
     at: Sequence[float]
-    found: Sequence[Certainty]
+    found: pd.DataFrame
 
 
 @style.styled()
@@ -36,7 +38,7 @@ def curves(
     Args:
       variants: What is drawn, each in a colour of its own; of two places or more.
       axis: What the axis of the swept field is called.
-      chance: Accuracy of guessing; drawn as a dashed line.
+      chance: Accuracy of guessing in percent; drawn as a dashed line.
       ticks: Names of the places 0, 1, ... where these are no numbers.
     """
     figure = style.Figure(figsize=(style.WIDTH, 3.2))
@@ -46,25 +48,21 @@ def curves(
     for i, variant in enumerate(variants):
         # Bars of several variants would cover each other.
         x = [at + reach * (i - (len(variants) - 1) / 2) for at in variant.at]
-        mean = [100 * c.mean for c in variant.found]
-        low, high = zip(*((100 * a, 100 * b) for a, b in _images(variant)), strict=True)
+        found = variant.found
         color = style.COLORS[i % len(style.COLORS)]
-        axes.fill_between(x, low, high, color=color, alpha=0.15, lw=0)
+        axes.fill_between(
+            x, found["images_low"], found["images_high"], color=color, alpha=0.15, lw=0
+        )
         marker = style.MARKERS[i % len(style.MARKERS)]
-        axes.plot(x, mean, color=color, marker=marker, ms=4, label=variant.label)
-        for place, certainty in zip(x, variant.found, strict=True):
-            if certainty.seeds is not None:
-                ends = [100 * end for end in certainty.seeds]
-                axes.plot([place] * 2, ends, color=color, lw=0.8)
+        axes.plot(
+            x, found["accuracy"], color=color, marker=marker, ms=4, label=variant.label
+        )
+        axes.vlines(x, found["seeds_low"], found["seeds_high"], color=color, lw=0.8)
     if chance is not None:
-        axes.axhline(100 * chance, color="#999999", lw=0.8, ls="--", label="chance")
+        axes.axhline(chance, color="#999999", lw=0.8, ls="--", label="chance")
     axes.set(xlabel=axis, ylabel="accuracy (%)", ylim=(0, 100))
     if ticks is not None:
         axes.set_xticks(range(len(ticks)), ticks)
     axes.grid(axis="y", color="#E5E5E5", lw=0.5)
     axes.legend()
     return figure
-
-
-def _images(variant: Curve) -> list[tuple[float, float]]:
-    return [certainty.images for certainty in variant.found]

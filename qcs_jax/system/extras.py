@@ -12,7 +12,7 @@ from qcs_jax.system.errors import UserError
 _EXTRAS = {
     "train": (
         "training, its checkpoints and data sets need",
-        ("grain", "optax", "orbax", "tensorboardX", "tensorflow_datasets"),
+        ("grain", "optax", "orbax", "pandas", "tensorboardX", "tensorflow_datasets"),
     ),
     "video": ("files of videos need", ("av",)),
     "hub": ("networks of the Hub need", ("huggingface_hub",)),

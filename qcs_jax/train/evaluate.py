@@ -16,9 +16,9 @@ import numpy as np
 from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.checkpoint.description import check_same_network, differences
 from qcs_jax.config import Role, fields_with
-from qcs_jax.evaluate import group_file, groups, predictions, robustness
+from qcs_jax.evaluate import group_file, groups, predictions, results
+from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.results import Results, table
 from qcs_jax.evaluate.run_log import METRICS_FILE, Scores, read_log
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
@@ -55,9 +55,9 @@ class Evaluation:
             f"{m['run']}, step {m['step']} ({m['chosen']}), on {m['examples']} images "
             f"of split {m['split']!r} of {m['dataset']}:"
         )
-        lines.append(table(m))
+        lines.append(results.table(m))
         if m.get("robustness"):
-            lines.append(robustness.table(m["robustness"]))
+            lines.append(results.robustness_table(m["robustness"]))
         if m.get("groups"):
             lines += [f"  note: {note}" for note in m["groups"]["notes"]]
             lines.append(groups.table(m["groups"]))
@@ -87,7 +87,7 @@ def evaluate_run(
       corruptions: Measure the accuracy on worse images, too, which takes 50 times as
         long; see `images.corruptions`.
       grouped: A CSV file of groups of people, which are measured each; see
-        `metrics.group_file`.
+        `evaluate.group_file`.
       again: Evaluate whatever there is. Without it, what was written is returned if it
         is surely of the same weights and images; and where that is not sure of the
         run's own evaluation, of which there may be a page, it is left as it is, and the
@@ -118,9 +118,10 @@ def evaluate_run(
             folder = at_step
     ids = test.ids(range(len(test)))
     groupings = people.groupings(ids) if people else []
-    results, numbers = _measure(run, trained, corruptions)
+    logits, numbers = _measure(run, trained, corruptions)
+    labels, class_names = test.labels, run.splits.class_names
     if people:
-        of_all = results.logits, results.labels, results.class_names
+        of_all = logits, labels, class_names
         numbers["groups"] = groups.summary(groupings, *of_all, people.notes(ids))
     scores = Scores.of(read_log(root)) if own else None
     held_out = _held_out(run, trained)
@@ -140,35 +141,35 @@ def evaluate_run(
     }
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
-        answers = results.labels, results.probabilities, results.class_names
+        answers = labels, probabilities(logits), class_names
         predictions.write(folder / PREDICTIONS_FILE, ids, *answers)
         write_json(folder / METRICS_FILE, measured)
     return Evaluation(folder, measured, own)
 
 
-def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[Results, dict]:
-    """Returns the answers to the test images, and the numbers about them."""
+def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[np.ndarray, dict]:
+    """Returns the logits of the test images, and the numbers about them."""
     test, held_out = run.splits.test, _held_out(run, trained)
     variables, step = replicate(trained.variables), make_eval_step(run.model)
     mirrored = make_eval_step(run.model, mirrored=True)
-    calibration = None
+    temperature = None
     if held_out is not None:
-        logits = predict_split(run, step, variables, held_out)
-        calibration = logits, held_out.labels
-    results = Results.of(
+        of_held_out = predict_split(run, step, variables, held_out)
+        temperature = results.fit_temperature(of_held_out, held_out.labels)
+    logits = predict_split(run, step, variables, test)
+    numbers = results.measure(
         run.splits.class_names,
         test.labels,
-        predict_split(run, step, variables, test),
+        logits,
         predict_split(run, mirrored, variables, test),
-        calibration,
+        temperature,
     )
-    numbers = results.to_json()
     if corruptions:
         template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
         accuracy = corrupted_accuracy(run, step, variables, test, template)
         clean = numbers["metrics"]["accuracy"]
-        numbers["robustness"] = robustness.summary(accuracy, clean)
-    return results, numbers
+        numbers["robustness"] = results.robustness(accuracy, clean)
+    return logits, numbers
 
 
 def _held_out(run: Run, trained: Trained) -> Source | None:

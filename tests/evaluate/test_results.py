@@ -5,54 +5,75 @@ import json
 import numpy as np
 import pytest
 
+from qcs_jax.evaluate import results
 from qcs_jax.evaluate.counts import Counts, probabilities
-from qcs_jax.evaluate.results import Results, table, without_looking
+from qcs_jax.evaluate.results import HIGHEST, LOWEST, fit_temperature, measure
 
 CLASSES = ("calm", "glad", "sad")
 
 
-def results(held_out=None, seed=0):
+def answers(seed=0):
+    """Labels, logits and those of mirror images."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 3, 60)
     logits = (2 * np.eye(3)[labels] + rng.standard_normal((2, 60, 3))).astype("f4")
-    return Results.of(CLASSES, labels, *logits, held_out)
+    return labels, *logits
 
 
 def test_flip_is_the_mean_of_the_probabilities():
-    r = results()
-    measured = r.to_json()
-    hits = (r.probabilities + probabilities(r.mirrored_logits)).argmax(
-        axis=1
-    ) == r.labels
+    labels, logits, mirrored = answers()
+    measured = measure(CLASSES, labels, logits, mirrored)
+    both = probabilities(logits) + probabilities(mirrored)
+    hits = both.argmax(axis=1) == labels
     assert measured["flip"]["accuracy"] == pytest.approx(hits.mean())
-    assert measured["metrics"] == Counts.of(r.logits, r.labels).metrics()
+    assert measured["metrics"] == Counts.of(logits, labels).metrics()
     assert measured["flip"]["nll"] < measured["metrics"]["nll"]
-
-
-def test_flip_of_certain_errors_stays_finite():
-    logits = np.array([[2000.0, 0, 0]], np.float32)
-    measured = Results.of(CLASSES, np.array([1]), logits, logits, None).to_json()
+    wrong = np.array([[2000.0, 0, 0]], np.float32)
+    measured = measure(CLASSES, np.array([1]), wrong, wrong)
     assert 700 < measured["flip"]["nll"] < 710  # the smallest number there is
 
 
-def test_temperature_is_of_held_out_images_alone():
-    assert results().to_json()["calibrated"] is None
+def test_what_a_temperature_makes_of_the_numbers():
+    labels, logits, mirrored = answers()
+    assert measure(CLASSES, labels, logits, mirrored)["calibrated"] is None
+    calibrated = measure(CLASSES, labels, logits, mirrored, 5.0)["calibrated"]
+    scaled = Counts.of(logits / 5, labels).metrics()
+    assert calibrated.pop("temperature") == 5
+    assert calibrated == pytest.approx({x: scaled[x] for x in calibrated}, abs=1e-6)
+
+
+@pytest.mark.parametrize("t", [0.4, 1.0, 2.5])
+def test_the_temperature_that_was_put_in(t):
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.standard_normal((20_000, 5))
+    p = probabilities(logits)
+    labels = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
+    found = fit_temperature((t * logits).astype(np.float32), labels)
+    assert found == pytest.approx(t, rel=0.05)
+
+
+def test_no_other_temperature_is_better():
     rng = np.random.default_rng(1)
-    logits, labels = 9 * rng.standard_normal((500, 3)), rng.integers(0, 3, 500)
-    calibrated = results((logits, labels)).to_json()["calibrated"]
-    assert calibrated["temperature"] > 5
-    r = results((logits, labels))
-    scaled = Counts.of(r.logits / calibrated["temperature"], r.labels).metrics()
-    assert calibrated["ece"] == pytest.approx(scaled["ece"], abs=1e-6)
+    logits, labels = 3 * rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
+    best, *others = (
+        Counts.of(logits / t, labels).metrics()["nll"]
+        for t in (fit_temperature(logits, labels), *np.geomspace(0.05, 50, 400))
+    )
+    assert best <= min(others) + 1e-9
+
+
+def test_the_ends_are_reached_without_an_error():
+    right = 5.0 * np.eye(3)
+    assert LOWEST < fit_temperature(right, np.arange(3)) < 0.1
+    assert fit_temperature(right, np.array([1, 2, 0])) > HIGHEST / 2
 
 
 def test_everything_is_json_and_in_the_table():
-    held_out = np.eye(3), np.array([0, 1, 1])
-    measured = json.loads(json.dumps(results(held_out).to_json()))
-    text = table(measured)
+    measured = json.loads(json.dumps(measure(CLASSES, *answers(), 1.2)))
+    text = results.table(measured)
     of_accuracy, beside = text.splitlines()[:2]
     assert of_accuracy.split()[0] == "accuracy"
-    assert beside.strip() == without_looking(measured["metrics"])
+    assert beside.strip() == results.without_looking(measured["metrics"])
     for name in ("accuracy", "mean_class_accuracy", "macro_f1"):
         low, high = measured["intervals"][name]
         assert low < measured["metrics"][name] < high
@@ -65,5 +86,23 @@ def test_everything_is_json_and_in_the_table():
 
 def test_a_class_without_images_has_no_recall():
     logits = np.eye(3, dtype=np.float32)[:2]
-    measured = Results.of(CLASSES, np.arange(2), logits, logits, None).to_json()
-    assert table(measured).splitlines()[-1].split() == ["sad", "-", "-", "-", "0"]
+    measured = measure(CLASSES, np.arange(2), logits, logits)
+    last = results.table(measured).splitlines()[-1]
+    assert last.split() == ["sad", "-", "-", "-", "0"]
+
+
+def test_accuracies_on_worse_images():
+    accuracy = {"noise": [0.8, 0.6], "shift": [0.4, 0.2]}
+    measured = results.robustness(accuracy, 0.9)
+    assert measured["accuracy"] == accuracy and measured["clean"] == 0.9
+    assert measured["mean"] == pytest.approx(0.5)
+    assert measured["kept"] == pytest.approx(5 / 9)
+    *table, about = results.robustness_table(measured).splitlines()
+    assert [line.split() for line in table[1:]] == [
+        ["noise", "80.0", "60.0", "70.0"],
+        ["shift", "40.0", "20.0", "30.0"],
+    ]
+    assert about.endswith("accuracy 50.0, without corruption 90.0, 56% of it")
+    nothing = results.robustness(accuracy, 0.0)
+    assert nothing["kept"] is None
+    assert results.robustness_table(nothing).endswith("without corruption 0.0")

@@ -31,17 +31,14 @@ def test_nothing_is_called_held_out_where_nothing_was():
     scores = Scores.of(TESTED)
     assert scores.best_on_held_out is None
     assert [*scores.named().values()] == [TESTED[3], TESTED[1]]
+    assert Scores.of([{"kind": "train", "step": 1, "loss": 2.0}]) is None
+    assert Scores.of(HELD_OUT) is None
 
 
 def test_the_test_never_chooses_for_the_held_out_number():
     other_test = [dict(t, accuracy=1 - t["accuracy"]) for t in TESTED]
     chosen = [Scores.of(t + HELD_OUT).best_on_held_out for t in (TESTED, other_test)]
     assert chosen[0]["epoch"] == chosen[1]["epoch"]
-
-
-def test_a_run_without_evaluation_has_no_scores():
-    assert Scores.of([{"kind": "train", "step": 1, "loss": 2.0}]) is None
-    assert Scores.of(HELD_OUT) is None
 
 
 def test_half_a_line_is_left_out(tmp_path):

@@ -53,8 +53,9 @@ def test_a_sweep_has_a_table_for_each_value_and_those_of_earlier_calls(
 ):
     file, drawn = world.folder / "mine.toml", []
 
-    def draw(swept, points, folder):
-        drawn.append((swept.values, swept.at, [(at, x.label) for at, x in points]))
+    def draw(swept, shown, folder):
+        points = [*zip(shown["at"], shown["variant"], strict=True)]
+        drawn.append((swept.values, swept.at, points))
 
     def call(values, *more):
         file.write_text(MINE.format(values=values))

@@ -1,15 +1,13 @@
 """Files of tables: what they say, and what is wrong with those that are none."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from qcs_jax.config import FIELDS
-from qcs_jax.evaluate import paired
-from qcs_jax.evaluate.evidence import Evidence
-from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import make_plan
-from qcs_jax.figures import sweep as figure
+from qcs_jax.figures import experiments
 from qcs_jax.system.errors import UserError
 
 MINE = """
@@ -160,30 +158,35 @@ def test_a_folder_or_bytes_are_no_table(tmp_path):
             tablefile.read_table(str(name))
 
 
-def line(label, share=0.5):
-    correct = np.random.default_rng(0).random((3, 100)) < share
-    evidence = Evidence((0, 1, 2), paired.accuracy(correct))
-    return Line(
-        "toy", "", label, (0, 1, 2), {}, {}, None, chance=0.5, evidence=evidence
-    )
+def shown(**accuracies):
+    """What a comparison shows of variants: by label, accuracies in percent by place."""
+    rows = [
+        {"variant": label, "at": at, "accuracy": accuracy, "chance": 50.0}
+        for label, by_place in accuracies.items()
+        for at, accuracy in by_place.items()
+    ]
+    frame = pd.DataFrame(rows, columns=["variant", "at", "accuracy", "chance"])
+    ends = {"low": frame["accuracy"] - 5, "high": frame["accuracy"] + 5}
+    kinds = ("images", "seeds")
+    return frame.assign(**{f"{k}_{x}": end for k in kinds for x, end in ends.items()})
 
 
 def test_the_curve_of_a_sweep_goes_from_left_to_right(read, tmp_path, monkeypatch):
-    drawn, curves = [], figure.curves
+    drawn, curves = [], experiments.sweep
     monkeypatch.setattr(
-        figure,
-        "curves",
+        experiments,
+        "sweep",
         lambda variants, *more: drawn.extend(variants) or curves(variants, *more),
     )
     swept = read(MINE + SWEEP).sweep
-    points = [(0.5, line("a", 0.8)), (0.5, line("b")), (1, line("b")), (0.2, line("b"))]
-    file = sweep.draw(swept, points, tmp_path)
+    rows = shown(a={0.5: 80, 1: np.nan}, b={0.5: 60, 1: 50, 0.2: 40})
+    file = sweep.draw(swept, rows, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
-    at = {variant.label: list(variant.at) for variant in drawn}
+    at = {label: points["at"].tolist() for label, points in drawn}
     assert at == {"a": [0.5], "b": [0.2, 0.5, 1]}
 
 
-@pytest.mark.parametrize("points", [[], [(1, line("a"))]], ids=len)
-def test_no_curve_of_a_single_value(points, read, tmp_path):
-    assert sweep.draw(read(MINE + SWEEP).sweep, points, tmp_path) is None
+@pytest.mark.parametrize("places", [{}, {1: 80}], ids=len)
+def test_no_curve_of_a_single_value(places, read, tmp_path):
+    assert sweep.draw(read(MINE + SWEEP).sweep, shown(a=places), tmp_path) is None
     assert not (tmp_path / "sweep.png").exists()

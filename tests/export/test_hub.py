@@ -12,7 +12,7 @@ import yaml
 
 import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
-from qcs_jax.evaluate import groups, robustness
+from qcs_jax.evaluate import groups, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import card, check, onnx
@@ -96,7 +96,7 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
     people = np.repeat([0, 1, 2], [60, 60, 10])
     grouping = Grouping("age", ("young", "old", "oldest"), people)
     of_people = groups.summary([grouping], logits, labels, trained.class_names)
-    measured = {"robustness": robustness.summary(worse, 0.6), "groups": of_people}
+    measured = {"robustness": results.robustness(worse, 0.6), "groups": of_people}
     evaluation = trained.evaluation | measured
     description = trained.description | {"evaluation": evaluation}
     text = card.model_card(dataclasses.replace(trained, description=description), "x")

@@ -12,7 +12,7 @@ import pytest
 import toy
 
 from qcs_jax import main
-from qcs_jax.evaluate import groups, predictions, robustness
+from qcs_jax.evaluate import groups, predictions, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.figures import page, pictures
 from qcs_jax.figures import report_command as command
@@ -193,7 +193,7 @@ def test_robustness_if_it_was_measured(run):
     file = run / "metrics.json"
     measured = json.loads(file.read_text())
     accuracy = {name: [0.5, 0.4, 0.3, 0.2, 0.1] for name in CORRUPTIONS}
-    measured["robustness"] = robustness.summary(accuracy, 0.6)
+    measured["robustness"] = results.robustness(accuracy, 0.6)
     file.write_text(json.dumps(measured))
     page.write(run)
     reader, text = read(run)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from qcs_jax.evaluate import groups, robustness
+from qcs_jax.evaluate import groups, results
+from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.evaluate.predictions import Predictions
-from qcs_jax.evaluate.results import Results
 from qcs_jax.figures import trust
 from qcs_jax.figures.elsewhere import Elsewhere
 
@@ -19,12 +19,14 @@ def evaluation(share=0.8, count=300, temperature=None):
     right = rng.random(count) < share
     chosen = np.where(right, labels, (labels + 1) % 3)
     logits = (np.eye(3)[chosen] * rng.uniform(1, 6, (count, 1))).astype(np.float32)
-    held_out = (logits, labels) if temperature else None
-    results = Results.of(CLASSES, labels, logits, logits, held_out)
-    measured = {**results.to_json(), "seed": 4}
+    measured = results.measure(CLASSES, labels, logits, logits, temperature)
     ids = tuple(f"{i}.jpg" for i in range(count))
-    p = results.probabilities.astype(np.float32)
-    return measured, Predictions(ids, labels, p, CLASSES), (logits, labels)
+    p = probabilities(logits).astype(np.float32)
+    return (
+        measured | {"seed": 4},
+        Predictions(ids, labels, p, CLASSES),
+        (logits, labels),
+    )
 
 
 def told(measured, predicted, elsewhere=(), drawn=False):
@@ -43,7 +45,7 @@ def test_what_was_not_measured_is_named_with_the_way_to_do_it():
 
 
 def test_the_numbers_are_those_that_were_measured():
-    measured, predicted, _ = evaluation(temperature=True)
+    measured, predicted, _ = evaluation(temperature=0.8)
     found = told(measured, predicted)
     accuracy = measured["metrics"]["accuracy"]
     assert f"{100 * accuracy:.1f} % of 300 answers" in found["Is it right?"].text
@@ -64,10 +66,10 @@ def test_the_numbers_are_those_that_were_measured():
 @pytest.mark.parametrize("sharper, how", [(1, "less"), (50, "more")])
 def test_over_and_underconfidence(sharper, how):
     measured, predicted, (logits, labels) = evaluation(0.95)
-    results = Results.of(CLASSES, labels, logits * sharper / 3, logits, None)
-    p = results.probabilities.astype(np.float32)
+    sharp = logits * sharper / 3
+    p = probabilities(sharp).astype(np.float32)
     predicted = Predictions(predicted.ids, labels, p, CLASSES)
-    measured = {**results.to_json(), "seed": 0}
+    measured = results.measure(CLASSES, labels, sharp, logits) | {"seed": 0}
     assert f"points {how} confident" in told(measured, predicted)[
         "Does it know when it is wrong?"
     ].text  # fmt: skip
@@ -83,7 +85,7 @@ def test_no_better_than_not_looking():
 def test_robustness_groups_and_other_data_sets():
     measured, predicted, (logits, labels) = evaluation()
     accuracy = {"noise": [0.7, 0.5], "low light": [0.5, 0.3]}
-    measured["robustness"] = robustness.summary(accuracy, 0.8)
+    measured["robustness"] = results.robustness(accuracy, 0.8)
     members = np.arange(300) // 100  # the last is said of nobody
     plain = Grouping("age", ("old", "young"), np.where(members == 2, -1, members))
     few = Grouping("hat", ("no", "yes"), np.where(np.arange(300) < 290, 0, 1))

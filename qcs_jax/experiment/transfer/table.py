@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.evaluate.markdown import aligned
+from qcs_jax.evaluate.tables import aligned
 from qcs_jax.experiment.transfer.cells import Cell
 from qcs_jax.system import files
 

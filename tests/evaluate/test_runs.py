@@ -1,0 +1,88 @@
+"""Runs on disk: which are found, and which differ in nothing but the seed."""
+
+import json
+
+import fake_runs
+import pytest
+
+from qcs_jax.evaluate import compare_command as command
+from qcs_jax.evaluate.runs import find_runs, read_run, variants_of
+
+
+def add(folder, test=(0.5, 0.7, 0.6), **fields):
+    return fake_runs.write(folder, fake_runs.config(**fields), test)
+
+
+def test_variants_differ_in_more_than_seed_and_place(tmp_path):
+    add(tmp_path / "a", seed=0, name="a", data__dir="/x", train__log_every=3)
+    add(tmp_path / "b", seed=1, name="b", data__workers=4, train__tensorboard=False)
+    add(tmp_path / "c", model__information="s")
+    add(tmp_path / "d", model__information="s", loss__alpha=0.1234567)
+    add(tmp_path / "d2", model__information="s", loss__alpha=0.1234568)
+    add(tmp_path / "e", model__name="dcs", model__information="s")
+    add(tmp_path / "f", data__name="another")
+    variants = variants_of(find_runs([str(tmp_path)]))
+    assert [(v.dataset, v.label, len(v.runs)) for v in variants] == [
+        ("another", "qcs", 1),
+        ("toy", "dcs", 1),
+        ("toy", "qcs, alpha=0.1234567, information=s", 1),
+        ("toy", "qcs, alpha=0.1234568, information=s", 1),
+        ("toy", "qcs, alpha=1, information=s", 1),
+        ("toy", "qcs, alpha=1, information=sd", 2),
+    ]
+
+
+def test_runs_are_found_once_whatever_names_them(tmp_path):
+    a = add(tmp_path / "x" / "a")
+    b = add(tmp_path / "x" / "deep" / "b", seed=1)
+    # A checkpoint may have a file of that name; no run is in there.
+    add(a / "checkpoints" / "30")
+    (tmp_path / "x" / "notes.txt").write_text("")
+    (tmp_path / "link").symlink_to(a)
+    for arguments in (
+        [tmp_path],
+        [tmp_path / "x" / "*"],
+        [tmp_path / "x" / "**" / "b", a, a, tmp_path / "link"],
+    ):
+        runs = find_runs([str(argument) for argument in arguments])
+        assert {run.workdir.resolve() for run in runs} == {a, b}
+        assert len(runs) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nowhere"], "there is no nowhere"),
+        (["none*"], "there is no none*"),
+        (["."], "no runs in .: give the --workdir of a run"),
+        (["a.csv", "b.csv", "c.csv"], "two at a time"),
+        (["a.csv", "run"], "holds no predictions"),
+        (["a.csv", "b.csv", "--out=x"], "no --out"),
+    ],
+)
+def test_mistakes(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").write_text("")
+    assert command.main(arguments) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err
+
+
+def test_configurations_of_other_programs_and_versions(tmp_path, capsys):
+    path = add(tmp_path / "a") / "config.json"
+    config, text = read_run(path.parent).config, path.read_text()
+    description = json.loads(text)
+    del description["config"]["data"]["label_noise"]
+    del description["config"]["optimizer"]["schedule"]
+    path.write_text(json.dumps(description))
+    assert read_run(path.parent).config == config
+    description = json.loads(text)
+    description["config"]["data"]["label_quality"] = 1.0
+    for content, message in (
+        ('{"model_type": "vit"}', "it has no config.seed"),
+        (json.dumps(description), "know the field data.label_quality"),
+    ):
+        path.write_text(content)
+        assert command.main([str(tmp_path)]) == 1
+        err = capsys.readouterr().err
+        assert message in err and "leave this folder out" in err
