@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment.rows import Sweep
-from qcs_jax.figures import style
-from qcs_jax.figures.sweep import Curve, curves
+from qcs_jax.figures import experiments, style
 
 
 def draw(
@@ -28,18 +27,18 @@ def draw(
     rows = len(lines) // len(sweep.values)
     variants = []
     for row in range(rows):
-        points = [
+        measured = [
             (at, line)
             for at, line in zip(sweep.at, lines[row::rows], strict=True)
             if line is not None and line.evidence is not None
         ]
-        points.sort(key=lambda point: point[0])
+        measured.sort(key=lambda point: point[0])
+        points = [(at, x.evidence.accuracy) for at, x in measured if x.evidence]
         if points:
-            found = [line.evidence.accuracy for _, line in points if line.evidence]
-            variants.append(Curve(points[0][1].label, [at for at, _ in points], found))
-    if len({at for variant in variants for at in variant.at}) < 2:
+            variants.append((measured[0][1].label, points))
+    if len({at for _, points in variants for at, _ in points}) < 2:
         return None
     chance = next((line.chance for line in lines if line), None)
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]
-    figure = curves(variants, sweep.axis, chance, ticks)
+    figure = experiments.sweep(variants, sweep.axis, chance, ticks)
     return style.save(figure, folder, "sweep")[0]

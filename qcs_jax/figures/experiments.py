@@ -1,20 +1,59 @@
-"""A matrix of networks and data sets, as colours and numbers."""
+"""Charts of several runs: a field that was swept, and networks on other data sets."""
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
 
+from qcs_jax.evaluate.paired import Certainty
 from qcs_jax.figures import style
 
 
 @style.styled()
-def matrix(
+def sweep(
+    variants: Sequence[tuple[str, Sequence[tuple[float, Certainty]]]],
+    axis: str,
+    chance: float | None = None,
+    ticks: Sequence[str] | None = None,
+) -> style.Figure:
+    """Draws mean accuracies, with intervals over images (bands) and seeds (bars).
+
+    Args:
+      variants: Label of each, and its places on the axis with the accuracies there;
+        of two places or more.
+      axis: What the axis of the swept field is called.
+      chance: Accuracy of guessing; drawn as a dashed line.
+      ticks: Names of the places 0, 1, ... where these are no numbers.
+    """
+    figure = style.Figure(figsize=(style.WIDTH, 3.2))
+    axes = figure.subplots()
+    places = [at for _, points in variants for at, _ in points]
+    reach = 0.004 * (max(places) - min(places))
+    looks = style.looks(len(variants))
+    for i, ((label, points), look) in enumerate(zip(variants, looks, strict=True)):
+        # Bars of several variants would cover each other.
+        x = [at + reach * (i - (len(variants) - 1) / 2) for at, _ in points]
+        mean = np.array([100 * c.mean for _, c in points])
+        low, high = 100 * np.array([c.images for _, c in points]).T
+        axes.fill_between(x, low, high, color=look["color"], alpha=0.15, lw=0)
+        ends = 100 * np.array([c.seeds or (c.mean, c.mean) for _, c in points])
+        bars = np.abs(ends.T - mean)
+        axes.errorbar(x, mean, bars, elinewidth=0.8, ms=4, label=label, **look)
+    if chance is not None:
+        axes.axhline(100 * chance, color="#999999", lw=0.8, ls="--", label="chance")
+    axes.set(xlabel=axis, ylabel="accuracy (%)", ylim=(0, 100))
+    if ticks is not None:
+        axes.set_xticks(range(len(ticks)), ticks)
+    axes.grid(axis="y")
+    axes.legend()
+    return figure
+
+
+@style.styled()
+def transfer(
     accuracy: np.ndarray,
     mean_class: np.ndarray,
     networks: Sequence[str],
@@ -33,35 +72,26 @@ def matrix(
     n, m = accuracy.shape
     figure = style.Figure(figsize=(min(1.15 * m + 3.0, style.WIDTH), 0.5 * n + 1.6))
     axes = figure.subplots()
-    drawn = axes.imshow(
-        100 * np.ma.masked_invalid(accuracy), cmap=style.COUNTS, vmin=0, vmax=100
-    )
-    axes.set_aspect("auto")
+    percent = 100 * np.ma.masked_invalid(accuracy)
+    image = axes.imshow(percent, cmap=style.COUNTS, vmin=0, vmax=100, aspect="auto")
     axes.set_facecolor("#EEEEEE")  # of what was not measured
-    for i, j in np.ndindex(n, m):
-        where: dict[str, Any] = dict(color="black", ha="center", va="center")
-        if math.isnan(accuracy[i, j]):
-            axes.text(j, i, "–", **where)
-            continue
-        if accuracy[i, j] > 0.55:
-            where["color"] = "white"
-        axes.text(j, i - 0.12, f"{100 * accuracy[i, j]:.1f}", **where)
+    for i, j in np.argwhere(np.isfinite(accuracy)):
         below = f"class mean {100 * mean_class[i, j]:.1f}"
-        axes.text(j, i + 0.22, below, fontsize=5.5, **where)
+        style.show_number(axes, i, j, percent[i, j], below)
+    for i, j in np.argwhere(np.isnan(accuracy)):
+        axes.text(j, i, "–", ha="center", va="center")
     for i, j in own:
         frame = Rectangle((j - 0.48, i - 0.47), 0.96, 0.94, fill=False, lw=1.5)
         frame.set_edgecolor(style.COLORS[1])
         axes.add_patch(frame)
-    rotated: dict[str, Any] = dict(rotation=30, ha="right", rotation_mode="anchor")
-    axes.set_xticks(range(m), labels=[textwrap.fill(x, 28) for x in datasets])
-    axes.tick_params(length=0)
-    for label in axes.get_xticklabels():
-        label.set(**rotated)
-    axes.set_yticks(range(n), labels=[textwrap.fill(x, 28) for x in networks])
-    axes.spines[:].set_visible(False)
-    axes.set(xlabel="tested on", ylabel="network")
+    style.label_cells(
+        axes,
+        [textwrap.fill(name, 28) for name in networks],
+        [textwrap.fill(name, 28) for name in datasets],
+        rotation=30,
+    )
     title = "accuracy, and its mean over classes, in %"
+    axes.set(xlabel="tested on", ylabel="network")
     axes.set_title(f"{title}; framed: its own test" if own else title)
-    bar = figure.colorbar(drawn, ax=axes, label="accuracy (%)", shrink=0.9)
-    bar.outline.set_visible(False)
+    style.color_bar(figure, image, "accuracy (%)", ax=axes, shrink=0.9)
     return figure

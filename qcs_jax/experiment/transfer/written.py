@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 
 from qcs_jax.experiment.transfer import table
-from qcs_jax.figures import style, transfer
+from qcs_jax.figures import experiments, style
 from qcs_jax.system import files
 
 
@@ -40,7 +40,7 @@ def _figure(rows: table.Rows) -> style.Figure:
             float,
         ).reshape(len(rows), -1)
 
-    return transfer.matrix(
+    return experiments.transfer(
         values("accuracy"),
         values("mean_class_accuracy"),
         [row[0].network for row in rows],
