@@ -21,13 +21,8 @@ with extras.named():
 def losses(log: Sequence[dict]) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
-    Dots are the training losses that were logged, lines their means over an epoch.
-
-    Args:
-      log: Lines of `run_log.read_log`.
-
-    Raises:
-      Unavailable: if there is no log, or no epoch of it is finished.
+    Dots are the training losses in the log (of `run_log.read_log`), lines their means
+    over an epoch. Raises Unavailable if there is no log, or no epoch is finished.
     """
     trained, tested, held_out = (
         [line for line in log if line["kind"] == kind]
@@ -78,12 +73,7 @@ def _column(lines: list[dict], key: str) -> np.ndarray:
 
 @style.styled()
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
-    """Confusion matrix, rows in per cent, with counts (Figure 12b).
-
-    Args:
-      counts: int `[k, k]`, images of each class (row) by prediction (column).
-      class_names: k names.
-    """
+    """Counts of classes (rows) by prediction, int `[k, k]`, in per cent (Figure 12b)."""
     k, images = len(class_names), counts.sum()
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
@@ -111,12 +101,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
 def distribution(
     labels: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> style.Figure:
-    """Images of each class in each split (Figure 12a).
-
-    Args:
-      labels: Split -> int `[m]`.
-      class_names: k names.
-    """
+    """Images of each class in each split, by its labels, int `[m]` (Figure 12a)."""
     k = len(class_names)
     figure = style.Figure(figsize=(style.WIDTH, 0.26 * k + 0.8))
     panels = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
@@ -141,13 +126,7 @@ def distribution(
 def embedding(
     points: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> style.Figure:
-    """Embeddings of images in the plane, by class.
-
-    Args:
-      points: `[m, 2]`, from `project`.
-      labels: int `[m]`.
-      class_names: k names.
-    """
+    """Points in the plane, `[m, 2]` from `project`, by their labels, int `[m]`."""
     figure = style.Figure(figsize=(5.2, 4.0))
     axes = figure.subplots()
     size = np.clip(6000 / max(len(points), 1), 5, 25)
@@ -165,17 +144,9 @@ def embedding(
 
 
 def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Projects embeddings to the plane, by t-SNE.
+    """Projects embeddings, `[m, C]`, to the plane, `[m, 2]`, by t-SNE.
 
-    Args:
-      embeddings: `[m, C]`, m at least 4.
-      seed: Seed of scikit-learn's random numbers.
-
-    Returns:
-      `[m, 2]`.
-
-    Raises:
-      Unavailable: for fewer than 4.
+    Raises Unavailable for fewer than 4.
     """
     m = len(embeddings)
     if m < 4:
@@ -188,9 +159,7 @@ def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
 def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
     """How often answers are right, by their confidence, and how many there are.
 
-    Args:
-      confidence: float `[m]`, probability of each answer.
-      correct: bool `[m]`.
+    Takes the probability of each answer, float `[m]`, and whether it is right, bool.
     """
     figure = style.Figure(figsize=(style.WIDTH, 2.5))
     right, answers = figure.subplots(1, 2)
@@ -200,7 +169,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
     )
     right.set(xlabel="mean confidence of a bin", ylabel="right", ylim=(0, 1.04))
     right.legend(loc="upper left")
-    answers.hist(confidence, BINS, (0, 1), rwidth=0.9, color="#AAAAAA")
+    answers.hist(confidence, BINS, range=(0, 1), rwidth=0.9, color="#AAAAAA")
     answers.set(xlabel="confidence", ylabel="answers")
     for axes in (right, answers):
         axes.set_xlim(0, 1)
@@ -209,12 +178,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
 
 @style.styled()
 def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> style.Figure:
-    """Accuracy against severity, a panel for every corruption.
-
-    Args:
-      accuracy: Corruption -> accuracy at each severity.
-      clean: Accuracy at severity 0.
-    """
+    """Accuracy of each corruption against severity, which is 0 for the clean images."""
     columns = 5
     rows = -(-len(accuracy) // columns)
     figure = style.Figure(figsize=(style.WIDTH, 1.45 * rows + 0.2))
@@ -237,9 +201,8 @@ def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> style.F
 def groups(column: Mapping, accuracy: float) -> style.Figure:
     """A dot and an interval for every group; small groups are grey and hollow.
 
-    Args:
-      column: A column of `evaluate.groups.summary`, with a group at least.
-      accuracy: That of all images, a dashed line.
+    Takes a column of `evaluate.groups.summary` that has groups, and the accuracy of all
+    images, a dashed line.
     """
     rows = column["groups"]
     # Narrow, so that its text is read on a telephone, too.

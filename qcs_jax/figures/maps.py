@@ -38,8 +38,7 @@ def heatmaps(
     shows redundant ones.
 
     Args:
-      anchors: uint8 `[k, s, s, 3]`, a face of each class.
-      partners: uint8 `[k, s, s, 3]`, another one of each.
+      anchors, partners: uint8 `[k, s, s, 3]`, two faces of each class.
       importance: `[k, k, N]`, row r, column c: of the positions of anchor c compared
         with partner r (`Comparison.importance`).
       class_names: k names.
@@ -61,10 +60,7 @@ def attention(
 ) -> style.Figure:
     """A face of each class and where each level of the pyramid attends (Figure 9).
 
-    Args:
-      faces: uint8 `[k, s, s, 3]`.
-      weights: `[k, N]` for each level, summing to 1 over N.
-      class_names: k names.
+    Takes faces, uint8 `[k, s, s, 3]`, and weights that sum to 1, `[k, N]` a level.
     """
     titles = [style.wrapped(name) for name in class_names]
     labels = [f"{name} level" for name in LEVELS]
@@ -109,18 +105,10 @@ def _mosaic(
     scale: str,
     above: float = 0.2,
 ) -> tuple[style.Figure, np.ndarray, float]:
-    """Rows of maps below a row of faces, and beside a column of them if there is one.
+    """Maps `[r, c, N]` over faces `[r, c, s, s, 3]`, or what broadcasts to them.
 
-    Args:
-      top: uint8 `[c, s, s, 3]`, with c titles.
-      left: uint8 `[r, s, s, 3]`, with r labels; None: the labels are beside the maps.
-      values: `[r, c, N]`, of the positions of the face under each map.
-      under: uint8 `[r, c, s, s, 3]`, or what broadcasts to it.
-      scale: What the scale of the maps is called; it is one for all.
-      above: Inches for a title.
-
-    Returns:
-      The figure, its axes, and the size of the text of titles.
+    Above them are c faces, to the left r ones, or none. All have one scale. Returns the
+    figure, its axes, and the font size of the titles.
     """
     side = top.shape[1]
     maps = [on_image(row, side) for row in values]
@@ -205,13 +193,7 @@ def _label_size(names: Sequence[str], inches: float) -> float:
 
 @style.styled()
 def corruptions(face: np.ndarray, key: str, landmarks: np.ndarray) -> style.Figure:
-    """One face as it is, and with every corruption at every severity.
-
-    Args:
-      face: uint8 `[s, s, 3]`, before the centre crop.
-      key: Its name.
-      landmarks: See `corruptions.corrupt`.
-    """
+    """One face, uint8 `[s, s, 3]`, and every corruption of it; see `corrupt`."""
     columns = len(SEVERITIES) + 1
     figure = style.Figure(figsize=(0.78 * columns + 1.1, 0.78 * len(CORRUPTIONS) + 0.3))
     axes = figure.subplots(len(CORRUPTIONS), columns, squeeze=False)

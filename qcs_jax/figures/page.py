@@ -43,7 +43,7 @@ _SHOWN = frozenset(
     "step chosen dataset split examples seed scores metrics intervals flip per_class "
     "calibrated notes versions".split()
 )
-_CAPTIONS = FIGURES | {
+CAPTIONS = FIGURES | {
     "reliability": "how often answers are right, by their confidence",
     "robustness": "accuracy on worse images, by what was done to them",
     "corruptions": "the first test image as it is, and at every severity",
@@ -56,14 +56,11 @@ _FACE_SIDE = 96
 
 
 def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
-    """Writes `workdir/report/index.html` about the checkpoint that was evaluated.
+    """Writes and returns `workdir/report/index.html`, which needs no other file.
 
     Args:
       workdir: Workdir of a run that was evaluated.
       data_dir: Root of prepared data sets; default that of the run.
-
-    Returns:
-      The page. It needs no network and no other file.
 
     Raises:
       UserError: if the run was not evaluated, or its checkpoint or data are gone.
@@ -91,12 +88,11 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         measured=measured,
         robustness=measured.get("robustness"),
         groups=measured.get("groups"),
-        group_charts=_group_charts(measured),
         remarks=groups.remarks,
         elsewhere=elsewhere,
         rows=NAMES,
         figures=figures,
-        captions=_CAPTIONS,
+        captions=CAPTIONS,
         answers=trust.answers(measured, predicted, elsewhere, on_drawings=on_drawings),
         bins=BINS,
         pixels=_PIXELS,
@@ -163,30 +159,15 @@ def _figures(
         figures["robustness"] = charts.robustness(
             robustness["accuracy"], robustness["clean"]
         )
-    kinds = {name: "png" if name in _PIXELS else "svg" for name in figures}
-    return {name: _embedded(x, kinds[name]) for name, x in figures.items()}, missing
-
-
-def _group_charts(measured: dict) -> dict[str, str]:
-    """Data URIs by column, of those that have groups."""
-    accuracy = measured["metrics"]["accuracy"]
-    return {
-        column["column"]: _embedded(charts.groups(column, accuracy), "svg")
-        for column in measured.get("groups", {}).get("columns", [])
-        if column["groups"]
-    }
+    for column in measured.get("groups", {}).get("columns", []):
+        if column["groups"]:
+            chart = charts.groups(column, measured["metrics"]["accuracy"])
+            figures[f"groups by {column['column']}"] = chart
+    return {name: _embedded(x, name in _PIXELS) for name, x in figures.items()}, missing
 
 
 def mistakes(predicted: Predictions, gallery: Gallery) -> list[dict]:
-    """Finds the wrong answers of highest confidence, worst first.
-
-    Args:
-      predicted: Predictions for the gallery's images, in its order.
-      gallery: The test images.
-
-    Returns:
-      name, label, prediction, confidence, and source, a data URI, of each.
-    """
+    """Returns the wrong answers of highest confidence, and the faces as data URIs."""
     wrong = np.flatnonzero(~predicted.correct)
     confidence = predicted.probabilities.max(axis=1)
     shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
@@ -211,8 +192,8 @@ def _face(pixels: np.ndarray) -> str:
     return _uri("jpeg", buffer.getvalue())
 
 
-def _embedded(figure: style.Figure, kind: str) -> str:
-    mime = "svg+xml" if kind == "svg" else kind
+def _embedded(figure: style.Figure, pixels: bool) -> str:
+    kind, mime = ("png", "png") if pixels else ("svg", "svg+xml")
     return _uri(mime, style.encoded(figure, kind, _DPI))
 
 

@@ -28,59 +28,45 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Labelled images, decoded when they are read.
+    """Labelled images, decoded when they are read."""
 
-    Attributes:
-      name: Where they come from, for people.
-      labels: int32 `[m]`.
-      side: Images are resized to this square.
-      encoded: Encoded images of some examples.
-    """
-
-    name: str
-    labels: np.ndarray
-    side: int
-    encoded: Callable[[Sequence[int]], list[bytes]] = dataclasses.field(repr=False)
+    name: str  # for people
+    labels: np.ndarray  # int32 [m]
+    side: int  # of the square that images are resized to
+    encoded: Callable[[Sequence[int]], list[bytes]]  # of some examples
 
     def pixels(self, examples: Sequence[int]) -> np.ndarray:
         """Returns some images, uint8 `[len(examples), side, side, 3]`."""
         return np.stack([decode(x, self.side) for x in self.encoded(examples)])
 
 
+@dataclasses.dataclass(eq=False)
 class Scene:
     """One trained network in front of its images; parts are made when first read.
 
     Attributes:
-      trained: The network, its configuration and its workdir.
-      class_names: k names, in the order of the labels.
+      path: A run's workdir, its `checkpoints` folder, or one step's folder.
+      folder: Images in folders named after their class; default the test split of the
+        run's own data set.
+      data_dir: Root of prepared data sets; default that of the run, then
+        `prepared.root`.
       seed: Seed of the choice of faces.
     """
 
-    def __init__(
-        self,
-        path: str | pathlib.Path,
-        *,
-        folder: str = "",
-        data_dir: str = "",
-        seed: int = 0,
-    ):
-        """Reads the checkpoint.
+    path: str | pathlib.Path
+    folder: str = ""
+    data_dir: str = ""
+    seed: int = 0
 
-        Args:
-          path: A run's workdir, its `checkpoints` folder, or one step's folder.
-          folder: Images in folders named after their class; default the test split of
-            the run's own data set.
-          data_dir: Root of prepared data sets; default that of the run, then
-            `prepared.root`.
-          seed: Seed of the choice of faces.
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The network; raises UserError if there is none, or it is damaged."""
+        return Trained.load(self.path)
 
-        Raises:
-          UserError: if there is no checkpoint, or it is damaged.
-        """
-        self.trained = Trained.load(path)
-        self.class_names = self.trained.class_names
-        self.seed = seed
-        self._folder, self._data_dir = folder, data_dir
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """k names, in the order of the labels."""
+        return self.trained.class_names
 
     @functools.cached_property
     def interaction(self) -> Interaction:
@@ -93,8 +79,8 @@ class Scene:
     def gallery(self) -> Gallery:
         """The images; raises UserError if there are none of these classes."""
         side = self.trained.resize
-        if self._folder:
-            return _folder_gallery(self._folder, self.class_names, side)
+        if self.folder:
+            return _folder_gallery(self.folder, self.class_names, side)
         source = self._checked(self._splits.test)
         name = f"split {source.split!r} of {source.name}"
         return Gallery(name, source.labels, side, source.encoded)
@@ -113,7 +99,7 @@ class Scene:
     @property
     def splits(self) -> dict[str, np.ndarray]:
         """Labels by split: train (as prepared) and test, or those of the folder."""
-        if self._folder:
+        if self.folder:
             return {"images": self.gallery.labels}
         train = self._checked(self._splits.whole_train)
         return {"train": train.labels, "test": self.gallery.labels}
@@ -152,7 +138,7 @@ class Scene:
                 "the checkpoint does not say which data set it was trained on: give "
                 "--images=FOLDER"
             )
-        return Splits(self.trained.config, data_dir=self._data_dir)
+        return Splits(self.trained.config, data_dir=self.data_dir)
 
     def _checked(self, source: Source) -> Source:
         if tuple(source.class_names) != self.class_names:

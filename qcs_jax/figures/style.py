@@ -1,6 +1,6 @@
 """One look for all figures, and how they are saved.
 
-Nothing here or in the drawing modules touches pyplot or matplotlib's global settings.
+Figures are made without pyplot, and matplotlib's global settings stay as they are.
 """
 
 from __future__ import annotations
@@ -164,18 +164,13 @@ def color_bar(
 
 
 def show_number(
-    axes: Axes,
-    row: int,
-    column: int,
-    percent: float,
-    below: str,
-    weight: str = "normal",
+    axes: Axes, row: int, column: int, percent: float, below: str, bold: bool = False
 ) -> None:
     """Writes a percentage and a small text below it into a cell of `COUNTS`."""
-    look: Any = dict(ha="center", va="center", color="black")
-    if percent > 55:
-        look["color"] = "white"
-    axes.text(column, row - 0.12, f"{percent:.1f}", weight=weight, **look)
+    color = "white" if percent > 55 else "black"
+    weight = "bold" if bold else "normal"
+    look: Any = dict(ha="center", va="center", color=color)
+    axes.text(column, row - 0.12, f"{percent:.1f}", fontweight=weight, **look)
     axes.text(column, row + 0.22, below, fontsize=5.5, **look)
 
 

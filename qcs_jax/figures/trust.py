@@ -13,17 +13,11 @@ _SURE = 0.9  # a confidence at which people take an answer for granted
 
 
 class Answer(NamedTuple):
-    """A question that whoever uses a model should ask, and what is known.
-
-    Attributes:
-      question: The question.
-      text: The answer, or how to get it.
-      section: `id` of the part of the page about it; empty if nothing was measured.
-    """
+    """A question that whoever uses a model should ask, and what is known."""
 
     question: str
-    text: str
-    section: str = ""
+    text: str  # or how to get the answer
+    section: str = ""  # `id` of the part of the page about it, if it was measured
 
 
 def answers(
@@ -37,8 +31,8 @@ def answers(
 
     Args:
       measured: What `metrics.json` says.
-      predicted: The answers to its images.
-      elsewhere: What it says of evaluations on other data sets.
+      predicted: The predictions of its images.
+      elsewhere: `metrics.json` of each evaluation on another data set.
       on_drawings: Whether the network was trained on drawings.
     """
     return [
