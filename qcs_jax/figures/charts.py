@@ -73,7 +73,7 @@ def _column(lines: list[dict], key: str) -> np.ndarray:
 
 @style.styled()
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
-    """Counts of classes (rows) by prediction, int `[k, k]`, in per cent (Figure 12b)."""
+    """Counts, int `[k, k]`: classes (rows) by prediction, in per cent (Figure 12b)."""
     k, images = len(class_names), counts.sum()
     percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)

@@ -181,7 +181,10 @@ def test_reliability_is_of_the_bins_of_the_calibration_error():
 
 
 def test_the_figures_of_experiments():
-    one, three = Certainty(0.5, (0.4, 0.6), None), Certainty(0.6, (0.5, 0.7), (0.3, 0.8))
+    one, three = (
+        Certainty(0.5, (0.4, 0.6), None),
+        Certainty(0.6, (0.5, 0.7), (0.3, 0.8)),
+    )
     variants = [("a", [(0.1, one), (0.2, three)]), ("b", [(0.2, one)])]
     axes = experiments.sweep(variants, "loss.weight", 0.2, ["x", "y"]).axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]
@@ -215,11 +218,10 @@ def test_settings_of_the_user_are_left_alone(tmp_path):
     assert theirs.read_bytes() == ours.read_bytes()
 
 
-@pytest.mark.parametrize("count", [4, 20])
-def test_small_sets_can_be_embedded(count):
-    points = charts.project(small.images(count, 16))
-    assert points.shape == (count, 2) and np.isfinite(points).all()
-    np.testing.assert_array_equal(points, charts.project(small.images(count, 16)))
+def test_four_images_can_be_embedded():
+    points = charts.project(small.images(4, 16))
+    assert points.shape == (4, 2) and np.isfinite(points).all()
+    np.testing.assert_array_equal(points, charts.project(small.images(4, 16)))
 
 
 @pytest.mark.parametrize(
