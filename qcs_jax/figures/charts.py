@@ -168,7 +168,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
         correct, confidence, n_bins=BINS, ax=right, name="network", ms=4, lw=1.2
     )
     right.set(xlabel="mean confidence of a bin", ylabel="right", ylim=(0, 1.04))
-    right.legend(loc="upper left")
+    right.legend(loc="best")
     answers.hist(confidence, BINS, range=(0, 1), rwidth=0.9, color="#AAAAAA")
     answers.set(xlabel="confidence", ylabel="answers")
     for axes in (right, answers):

@@ -72,7 +72,7 @@ def test_a_temperature_is_praised_only_if_it_helps():
         scaled, error = measured["calibrated"]["ece"], measured["metrics"]["ece"]
         assert (scaled < error) == helps
         text = answers(measured, predicted)[CALIBRATION].text
-        praise = f"A temperature of {temperature:.2f} brings the error to {100 * scaled:.1f} %"
+        praise = f"{temperature:.2f} brings the error to {100 * scaled:.1f} %"
         assert (praise in text) == ("temperature" in text) == helps
 
 
