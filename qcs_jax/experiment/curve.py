@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -33,12 +34,25 @@ def draw(
             if line is not None and line.evidence is not None
         ]
         measured.sort(key=lambda point: point[0])
-        points = [(at, x.evidence.accuracy) for at, x in measured if x.evidence]
-        if points:
-            variants.append((measured[0][1].label, points))
-    if len({at for _, points in variants for at, _ in points}) < 2:
+        if measured:
+            variants.append((measured[0][1].label, _columns(measured)))
+    if len({at for _, columns in variants for at in columns["at"]}) < 2:
         return None
-    chance = next((line.chance for line in lines if line), None)
+    chance = next((100 * line.chance for line in lines if line), None)
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]
     figure = experiments.sweep(variants, sweep.axis, chance, ticks)
     return style.save(figure, folder, "sweep")[0]
+
+
+def _columns(measured: Sequence[tuple[float, Line]]) -> dict[str, list[float]]:
+    """What `experiments.sweep` takes of lines that have evidence."""
+    columns: dict[str, list[float]] = {"at": [at for at, _ in measured]}
+    found = [line.evidence.accuracy for _, line in measured if line.evidence]
+    columns["accuracy"] = [100 * x.mean for x in found]
+    for kind, ends in (
+        ("images", [x.images for x in found]),
+        ("seeds", [x.seeds or (math.nan, math.nan) for x in found]),
+    ):
+        columns[f"{kind}_low"] = [100 * low for low, _ in ends]
+        columns[f"{kind}_high"] = [100 * high for _, high in ends]
+    return columns

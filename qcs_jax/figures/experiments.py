@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from qcs_jax.evaluate.paired import Certainty
 from qcs_jax.figures import style
 
 
 @style.styled()
 def sweep(
-    variants: Sequence[tuple[str, Sequence[tuple[float, Certainty]]]],
+    variants: Sequence[tuple[str, Any]],
     axis: str,
     chance: float | None = None,
     ticks: Sequence[str] | None = None,
@@ -22,28 +22,29 @@ def sweep(
     """Draws mean accuracies, with intervals over images (bands) and seeds (bars).
 
     Args:
-      variants: Label of each, and its places on the axis with the accuracies there;
-        of two places or more.
+      variants: Label of each, and columns (a data frame, or a dict of lists): its
+        places `at` on the axis, of two or more; `accuracy` there; and the ends of its
+        intervals, images_low, images_high, seeds_low and seeds_high (NaN for a single
+        seed). In percent.
       axis: What the axis of the swept field is called.
-      chance: Accuracy of guessing; drawn as a dashed line.
+      chance: Accuracy of guessing in percent; drawn as a dashed line.
       ticks: Names of the places 0, 1, ... where these are no numbers.
     """
     figure = style.Figure(figsize=(style.WIDTH, 3.2))
     axes = figure.subplots()
-    places = [at for _, points in variants for at, _ in points]
+    places = [at for _, columns in variants for at in columns["at"]]
     reach = 0.004 * (max(places) - min(places))
     looks = style.looks(len(variants))
-    for i, ((label, points), look) in enumerate(zip(variants, looks, strict=True)):
+    for i, ((label, columns), look) in enumerate(zip(variants, looks, strict=True)):
         # Bars of several variants would cover each other.
-        x = [at + reach * (i - (len(variants) - 1) / 2) for at, _ in points]
-        mean = np.array([100 * c.mean for _, c in points])
-        low, high = 100 * np.array([c.images for _, c in points]).T
-        axes.fill_between(x, low, high, color=look["color"], alpha=0.15, lw=0)
-        ends = 100 * np.array([c.seeds or (c.mean, c.mean) for _, c in points])
-        bars = np.abs(ends.T - mean)
-        axes.errorbar(x, mean, bars, elinewidth=0.8, ms=4, label=label, **look)
+        x = np.array(columns["at"]) + reach * (i - (len(variants) - 1) / 2)
+        band = columns["images_low"], columns["images_high"]
+        axes.fill_between(x, *band, color=look["color"], alpha=0.15, lw=0)
+        axes.plot(x, columns["accuracy"], ms=4, label=label, **look)
+        bars = columns["seeds_low"], columns["seeds_high"]
+        axes.vlines(x, *bars, color=look["color"], lw=0.8)
     if chance is not None:
-        axes.axhline(100 * chance, color="#999999", lw=0.8, ls="--", label="chance")
+        axes.axhline(chance, color="#999999", lw=0.8, ls="--", label="chance")
     axes.set(xlabel=axis, ylabel="accuracy (%)", ylim=(0, 100))
     if ticks is not None:
         axes.set_xticks(range(len(ticks)), ticks)

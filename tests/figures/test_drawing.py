@@ -11,7 +11,6 @@ import small
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.evaluate.counts import UNIT, Counts, probabilities
-from qcs_jax.evaluate.paired import Certainty
 from qcs_jax.figures import Unavailable, charts, experiments, maps, style
 from qcs_jax.predict.interaction import Comparison, on_image
 from qcs_jax.system.errors import UserError
@@ -181,15 +180,14 @@ def test_reliability_is_of_the_bins_of_the_calibration_error():
 
 
 def test_the_figures_of_experiments():
-    one, three = (
-        Certainty(0.5, (0.4, 0.6), None),
-        Certainty(0.6, (0.5, 0.7), (0.3, 0.8)),
-    )
-    variants = [("a", [(0.1, one), (0.2, three)]), ("b", [(0.2, one)])]
-    axes = experiments.sweep(variants, "loss.weight", 0.2, ["x", "y"]).axes[0]
+    two = {"at": [0.1, 0.2], "accuracy": [50, 60], "seeds_low": [np.nan, 30]}
+    two |= {"images_low": [40, 50], "images_high": [60, 70], "seeds_high": [np.nan, 80]}
+    one = {name: values[:1] for name, values in two.items()}
+    axes = experiments.sweep([("a", two), ("b", one)], "x", 20, ["p", "q"]).axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]
-    assert sorted(labels) == ["a", "b", "chance"]
-    bar = axes.containers[0].lines[2][0].get_segments()[1]
+    assert labels == ["a", "b", "chance"]
+    np.testing.assert_allclose(axes.lines[0].get_ydata(), [50, 60])
+    [bar] = [x for x in axes.collections[1].get_segments() if len(x)]
     np.testing.assert_allclose(bar[:, 1], [30, 80])
     accuracy = np.array([[0.9, np.nan]])
     axes = experiments.transfer(accuracy, accuracy - 0.1, ["n"], ["c", "d"], [(0, 0)])
