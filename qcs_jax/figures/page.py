@@ -55,7 +55,7 @@ MISTAKES = 24  # faces shown
 _FACE_SIDE = 96
 
 
-def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
+def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """Writes and returns `workdir/report/index.html`, which needs no other file.
 
     Args:

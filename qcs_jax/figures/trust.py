@@ -130,15 +130,16 @@ def _groups(measured: Mapping | None) -> Answer:
         return Answer(question, how)
     texts = []
     for column in measured["columns"]:
+        text = "too few images to compare"
         if gap := column["gap"]:
-            ends, told = gap["equal_classes"], "cannot be told from chance"
-            texts.append(
-                f"{column['column']}: {100 * ends['gap']:.1f} points at most at equal "
-                f"classes, {ends['highest']} above {ends['lowest']}, "
-                f"{'more than chance' if gap['significant'] else told}."
+            ends = gap["equal_classes"]
+            text = (
+                f"{100 * ends['gap']:.1f} points at most at equal classes, "
+                f"{ends['highest']} above {ends['lowest']}, "
             )
-        else:
-            texts.append(f"{column['column']}: too few images to compare.")
+            likely = "cannot be told from chance"
+            text += "more than chance" if gap["significant"] else likely
+        texts.append(f"{column['column']}: {text}.")
     return Answer(question, " ".join(texts), "groups")
 
 

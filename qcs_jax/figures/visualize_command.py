@@ -59,7 +59,7 @@ def _draw(args: argparse.Namespace) -> None:
     )
     print(f"{args.checkpoint}, step {scene.trained.step}:")
     out = args.out or scene.trained.workdir / "figures"
-    drawn_any = False
+    written = False
     for name in args.figures or FIGURES:
         try:
             figure = paper.DRAW[name](scene)
@@ -70,6 +70,6 @@ def _draw(args: argparse.Namespace) -> None:
             continue
         for file in style.save(figure, out, name):
             print(f"wrote {file}")
-        drawn_any = True
-    if not drawn_any:
+        written = True
+    if not written:
         raise UserError("no figure could be drawn: see above")

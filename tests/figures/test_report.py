@@ -80,7 +80,7 @@ def complete(evaluated, tmp_path_factory):
     )
     measured["per_class"][0]["class"] = HOSTILE
     (folder / "metrics.json").write_text(json.dumps(measured))
-    page.write(folder)
+    page.write_page(folder)
     return folder
 
 
@@ -227,7 +227,7 @@ def test_an_evaluation_of_another_version(run):
     del measured["flip"], measured["seed"]
     (run / "metrics.json").write_text(json.dumps(measured))
     with pytest.raises(UserError, match="has no flip, seed: evaluate the run again"):
-        page.write(run)
+        page.write_page(run)
 
 
 def test_predictions_of_other_images(run):
@@ -235,7 +235,7 @@ def test_predictions_of_other_images(run):
     lines = file.read_text().splitlines(keepends=True)
     file.write_text("".join(lines[:-1]))
     with pytest.raises(UserError, match="not of the same images"):
-        page.write(run)
+        page.write_page(run)
 
 
 def test_without_the_extra_the_evaluation_is_there_and_says_so(
