@@ -38,7 +38,8 @@ def draw(
             variants.append((measured[0][1].label, _columns(measured)))
     if len({at for _, columns in variants for at in columns["at"]}) < 2:
         return None
-    chance = next((100 * line.chance for line in lines if line), None)
+    chances = [100 * x.chance for x in lines if x and x.chance is not None]
+    chance = chances[0] if chances else None
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]
     figure = experiments.sweep(variants, sweep.axis, chance, ticks)
     return style.save(figure, folder, "sweep")[0]

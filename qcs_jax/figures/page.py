@@ -81,19 +81,17 @@ def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
         )
     figures, missing = _figures(scene, measured, predicted)
     elsewhere = _elsewhere(workdir, scene.trained.digest)
-    on_drawings = scene.trained.drawn
+    drawings = scene.trained.drawn
     html = _template().render(
         name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
-        robustness=measured.get("robustness"),
-        groups=measured.get("groups"),
         remarks=groups.remarks,
         elsewhere=elsewhere,
         rows=NAMES,
         figures=figures,
         captions=CAPTIONS,
-        answers=trust.answers(measured, predicted, elsewhere, on_drawings=on_drawings),
+        answers=trust.answers(measured, predicted, elsewhere, on_drawings=drawings),
         bins=BINS,
         pixels=_PIXELS,
         missing=missing,
