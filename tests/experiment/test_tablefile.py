@@ -10,6 +10,7 @@ from qcs_jax.evaluate.evidence import Evidence
 from qcs_jax.evaluate.lines import Line
 from qcs_jax.experiment import curve, tablefile
 from qcs_jax.experiment.rows import Sweep
+from qcs_jax.figures import experiments
 from qcs_jax.system.errors import UserError
 
 MINE = """
@@ -165,28 +166,31 @@ def line(label, share, rng):
 
 
 def test_the_curve_of_a_sweep(read, tmp_path, monkeypatch):
-    drawn, curves = [], curve.curves
+    drawn, draw = [], experiments.sweep
     monkeypatch.setattr(
-        curve,
-        "curves",
-        lambda found, *more: drawn.extend(found) or curves(found, *more),
+        experiments,
+        "sweep",
+        lambda variants, *more: drawn.extend(variants) or draw(variants, *more),
     )
     sweep = read(MINE + SWEEP).sweep
     rng = np.random.default_rng(0)
     lines = [line("a", 0.8, rng), line("b", 0.6, rng), None, line("b", 0.5, rng)]
     file = curve.draw(sweep, lines, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
-    assert [(x.label, x.at) for x in drawn] == [("a", [0.25]), ("b", [0.25, 1])]
+    assert [(x, columns["at"]) for x, columns in drawn] == [
+        ("a", [0.25]),
+        ("b", [0.25, 1]),
+    ]
 
 
 def test_the_curve_goes_from_left_to_right(read, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(curve, "curves", lambda variants, *_: drawn.extend(variants))
+    monkeypatch.setattr(experiments, "sweep", lambda x, *_: drawn.extend(x))
     monkeypatch.setattr(curve.style, "save", lambda *_: [tmp_path / "sweep.png"])
     sweep = Sweep("data.train_fraction", (0.5, 1, 0.2), (0.5, 1, 0.2), True, "part")
     rng = np.random.default_rng(0)
     curve.draw(sweep, [line(x, 0.5, rng) for x in "aaa"], tmp_path)
-    assert [variant.at for variant in drawn] == [[0.2, 0.5, 1]]
+    assert [columns["at"] for _, columns in drawn] == [[0.2, 0.5, 1]]
 
 
 def test_no_curve_of_a_single_value(read, tmp_path):
