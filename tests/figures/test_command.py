@@ -78,21 +78,21 @@ def run(capsys, *argv):
 
 def test_all_figures_of_a_qcs_are_written_beside_the_run(qcs, images, capsys):
     checkpoint = f"--checkpoint={qcs / 'checkpoints' / '6'}"
-    status, told, _ = run(capsys, checkpoint, f"--images={images}")
-    assert status == 0 and "skipped" not in told and "step 6" in told
+    status, printed, _ = run(capsys, checkpoint, f"--images={images}")
+    assert status == 0 and "skipped" not in printed and "step 6" in printed
     written = {path.name for path in (qcs / "figures").iterdir()}
     assert written == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
-    assert told.count("wrote") == len(written)
+    assert printed.count("wrote") == len(written)
 
 
 def test_a_baseline_gets_what_it_can_have(images, tmp_path, capsys):
     baseline = write_run(tmp_path / "run", "baseline", log=False)
     where = f"--checkpoint={baseline}", f"--images={images}", f"--out={tmp_path / 'o'}"
-    status, told, _ = run(capsys, *where)
+    status, printed, _ = run(capsys, *where)
     assert status == 0
     for name in ("heatmaps", "attention", "negatives", "matrices"):
-        assert f"skipped {name}: a baseline has no cross branch" in told
-    assert "skipped losses: the run has no log" in told
+        assert f"skipped {name}: a baseline has no cross branch" in printed
+    assert "skipped losses: the run has no log" in printed
     drawn = {path.stem for path in (tmp_path / "o").iterdir()}
     assert drawn == {"confusion", "distribution", "embedding"}
     status, _, error = run(capsys, *where, "--figures=confusion,heatmaps")
@@ -168,8 +168,8 @@ def test_images_that_are_corrupt_or_missing_are_named(qcs, images, capsys):
     broken = images / "glad" / "1.png"
     broken.write_bytes(broken.read_bytes()[:100])
     (images / "glad" / "notes.txt").write_text("not an image by its name")
-    status, told, _ = run(capsys, *where, "--figures=distribution")
-    assert status == 0 and f"left out {broken}: " in told
+    status, printed, _ = run(capsys, *where, "--figures=distribution")
+    assert status == 0 and f"left out {broken}: " in printed
     assert len(Scene(qcs, folder=str(images)).gallery.labels) == 8
     (images / "glad" / "0.png").unlink()
     status, _, error = run(capsys, *where, "--figures=heatmaps")
