@@ -198,7 +198,7 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
     try:
         from qcs_jax.figures import page  # matplotlib and others are an extra
 
-        print(f"  report in {page.write(evaluation.folder, data_dir)}")
+        print(f"  report in {page.write_page(evaluation.folder, data_dir)}")
     except UserError as error:
         old.unlink(missing_ok=True)
         print(f"note: there is no report: {error}")

@@ -13,7 +13,7 @@ PAGE = "report/index.html"  # in the workdir
 
 
 class Unavailable(UserError):
-    """A run, or its images, cannot have this figure; others may be drawn."""
+    """A run, or its images, cannot have this figure; others may be possible."""
 
 
 # What `qcs-jax visualize` draws, and the figures of the paper that it is.

@@ -1,4 +1,4 @@
-"""Numbers as charts: losses, confusion, class sizes, embedding (Figures 7 and 12)."""
+"""Numbers of one network as charts: Figures 7 and 12 of the paper, and the page's."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from typing import Any
 
 import numpy as np
 
+from qcs_jax.evaluate.counts import BINS
 from qcs_jax.figures import Unavailable, style
 from qcs_jax.system import extras
+
+with extras.named():
+    from sklearn.calibration import CalibrationDisplay
+    from sklearn.manifold import TSNE
+    from sklearn.metrics import ConfusionMatrixDisplay
 
 
 @style.styled()
 def losses(log: Sequence[dict]) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
-    Dots are the training losses that were logged, lines their means over an epoch.
-
-    Args:
-      log: Lines of `run_log.read_log`.
-
-    Raises:
-      Unavailable: if there is no log, or no epoch of it is finished.
+    Dots are the training losses in the log (of `run_log.read_log`), lines their means
+    over an epoch. Raises Unavailable if there is no log, or no epoch is finished.
     """
     trained, tested, held_out = (
         [line for line in log if line["kind"] == kind]
@@ -36,41 +37,34 @@ def losses(log: Sequence[dict]) -> style.Figure:
         )
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
-    _training_losses(training, trained, tested[-1]["step"] / tested[-1]["epoch"])
+    epoch = _column(trained, "step") / (tested[-1]["step"] / tested[-1]["epoch"])
+    # A step that ends an epoch belongs to it.
+    number = np.ceil(epoch - 1e-9)
+    epochs = np.unique(number)
+    for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
+        if f"{branch}_loss" in trained[0]:
+            values = _column(trained, f"{branch}_loss")
+            training.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
+            means = [values[number == e].mean() for e in epochs]
+            label = f"{branch} branch"
+            training.plot(epochs - 0.5, means, color=color, lw=1.2, label=label)
     training.set(ylabel="cross entropy (nats)", title="training loss")
     training.set_ylim(bottom=0)
     for i, (label, lines) in enumerate((("test", tested), ("held-out", held_out))):
         if lines:
             look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5)
             look |= dict(linestyle=("-", "--")[i], lw=1.2, label=label)
-            epoch = _column(lines, "epoch")
-            nll.plot(epoch, _column(lines, "nll"), **look)
-            accuracy.plot(epoch, 100 * _column(lines, "accuracy"), **look)
+            nll.plot(_column(lines, "epoch"), _column(lines, "nll"), **look)
+            percent = 100 * _column(lines, "accuracy")
+            accuracy.plot(_column(lines, "epoch"), percent, **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")
     accuracy.set(ylabel="accuracy (%)", title="base branch, accuracy")
     for axes in (training, nll, accuracy):
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(axis="y", color="#E5E5E5", lw=0.5)
-        axes.set_axisbelow(True)
+        axes.grid(axis="y")
         axes.legend()
     return figure
-
-
-def _training_losses(
-    axes: style.Axes, trained: list[dict], steps_per_epoch: float
-) -> None:
-    epoch = _column(trained, "step") / steps_per_epoch
-    # A step that ends an epoch belongs to it.
-    number = np.ceil(epoch - 1e-9).astype(int)
-    epochs = np.unique(number)
-    for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
-        if f"{branch}_loss" in trained[0]:
-            values = _column(trained, f"{branch}_loss")
-            axes.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
-            means = [values[number == e].mean() for e in epochs]
-            label = f"{branch} branch"
-            axes.plot(epochs - 0.5, means, color=color, lw=1.2, label=label)
 
 
 def _column(lines: list[dict], key: str) -> np.ndarray:
@@ -79,36 +73,27 @@ def _column(lines: list[dict], key: str) -> np.ndarray:
 
 @style.styled()
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
-    """Confusion matrix, rows in per cent, with counts (Figure 12b).
-
-    Args:
-      counts: int `[k, k]`, images of each class (row) by prediction (column).
-      class_names: k names.
-    """
-    k = len(class_names)
-    totals = counts.sum(axis=1, keepdims=True)
-    share = 100 * counts / np.maximum(totals, 1)
+    """Counts, int `[k, k]`: classes (rows) by prediction, in per cent (Figure 12b)."""
+    k, images = len(class_names), counts.sum()
+    percent = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
     figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
-    drawn = axes.imshow(share, cmap=style.COUNTS, vmin=0, vmax=100)
+    display = ConfusionMatrixDisplay(percent).plot(
+        ax=axes,
+        cmap=style.COUNTS,
+        colorbar=False,
+        include_values=False,
+        im_kw=dict(vmin=0, vmax=100),
+    )
     for i, j in np.ndindex(k, k):
-        color = "white" if share[i, j] > 55 else "black"
-        bold = "bold" if i == j else "normal"
-        where: dict[str, Any] = dict(color=color, ha="center", va="center")
-        axes.text(j, i - 0.12, f"{share[i, j]:.1f}", fontweight=bold, **where)
-        axes.text(j, i + 0.22, f"{counts[i, j]:,}", fontsize=5.5, **where)
-    rotated: dict[str, Any] = dict(rotation=45, ha="right", rotation_mode="anchor")
+        style.show_number(axes, i, j, percent[i, j], f"{counts[i, j]:,}", i == j)
     names = [style.wrapped(name, 20) for name in class_names]
-    axes.set_xticks(range(k), labels=names, **rotated)
-    axes.set_yticks(range(k), labels=names)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
+    style.label_cells(axes, names, names, rotation=45)
+    accuracy = 100 * np.trace(counts) / max(images, 1)
     axes.set(xlabel="predicted", ylabel="actual")
-    hits, images = np.trace(counts), counts.sum()
-    axes.set_title(f"accuracy {100 * hits / max(images, 1):.2f} % of {images:,} images")
-    bar = figure.colorbar(drawn, ax=axes, label="% of the class", shrink=0.8)
-    bar.outline.set_visible(False)
+    axes.set_title(f"accuracy {accuracy:.2f} % of {images:,} images")
+    style.color_bar(figure, display.im_, "% of the class", ax=axes, shrink=0.8)
     return figure
 
 
@@ -116,24 +101,19 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
 def distribution(
     labels: Mapping[str, np.ndarray], class_names: Sequence[str]
 ) -> style.Figure:
-    """Images of each class in each split (Figure 12a).
-
-    Args:
-      labels: Split -> int `[m]`.
-      class_names: k names.
-    """
+    """Images of each class in each split, by its labels, int `[m]` (Figure 12a)."""
     k = len(class_names)
     figure = style.Figure(figsize=(style.WIDTH, 0.26 * k + 0.8))
     panels = figure.subplots(1, len(labels), sharey=True, squeeze=False)[0]
     for axes, color, split in zip(panels, style.COLORS, labels, strict=False):
-        found = labels[split]
-        counts = np.bincount(found, minlength=k)
-        axes.barh(range(k), counts, color=color, height=0.7)
-        for i, count in enumerate(counts):
-            text = f" {count:,} ({100 * count / max(len(found), 1):.1f} %)"
-            axes.text(count, i, text, va="center", fontsize=6.5)
+        images = len(labels[split])
+        counts = np.bincount(labels[split], minlength=k)
+        bars = axes.barh(range(k), counts, color=color, height=0.7)
+        shares = 100 * counts / max(images, 1)
+        texts = [f" {n:,} ({x:.1f} %)" for n, x in zip(counts, shares, strict=True)]
+        axes.bar_label(bars, texts, fontsize=6.5)
         axes.set_xlim(0, 1.38 * max(counts.max(), 1))  # room for the texts
-        axes.set(title=f"{split}: {len(found):,} images", xlabel="images")
+        axes.set(title=f"{split}: {images:,} images", xlabel="images")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.tick_params(axis="y", length=0)
     names = [style.wrapped(name, 20) for name in class_names]
@@ -146,30 +126,14 @@ def distribution(
 def embedding(
     points: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> style.Figure:
-    """Embeddings of images in the plane, by class.
-
-    Args:
-      points: `[m, 2]`, as `project` gives them.
-      labels: int `[m]`.
-      class_names: k names.
-    """
+    """Points in the plane, `[m, 2]` from `project`, by their labels, int `[m]`."""
     figure = style.Figure(figsize=(5.2, 4.0))
     axes = figure.subplots()
     size = np.clip(6000 / max(len(points), 1), 5, 25)
-    for label, name in enumerate(class_names):
-        # Classes beyond the number of colours differ by their marker.
-        turn, color = divmod(label, len(style.COLORS))
+    looks = style.looks(len(class_names))
+    for label, (name, look) in enumerate(zip(class_names, looks, strict=True)):
         x, y = points[labels == label].T
-        axes.scatter(
-            x,
-            y,
-            s=size,
-            color=style.COLORS[color],
-            marker=style.MARKERS[(label + turn) % len(style.MARKERS)],
-            alpha=0.75,
-            linewidths=0,
-            label=name,
-        )
+        axes.scatter(x, y, s=size, alpha=0.75, linewidths=0, label=name, **look)
     axes.spines[:].set(visible=True, color="#BBBBBB")
     axes.set(xticks=[], yticks=[], xlabel="t-SNE 1", ylabel="t-SNE 2")
     legend = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
@@ -180,23 +144,88 @@ def embedding(
 
 
 def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Projects embeddings to the plane, by t-SNE.
+    """Projects embeddings, `[m, C]`, to the plane, `[m, 2]`, by t-SNE.
 
-    Args:
-      embeddings: `[m, C]`, m at least 4.
-      seed: Seed of what scikit-learn draws.
-
-    Returns:
-      `[m, 2]`.
-
-    Raises:
-      Unavailable: for fewer than 4.
-      UserError: if scikit-learn is missing.
+    Raises Unavailable for fewer than 4.
     """
-    with extras.named():
-        from sklearn.manifold import TSNE
     m = len(embeddings)
     if m < 4:
         raise Unavailable(f"an embedding of {m} images shows nothing: give 4 or more")
     tsne = TSNE(init="pca", perplexity=min(30, (m - 1) / 3), random_state=seed)
     return tsne.fit_transform(embeddings.astype(np.float64))
+
+
+@style.styled()
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
+    """How often answers are right, by their confidence, and how many there are.
+
+    Takes the probability of each answer, float `[m]`, and whether it is right, bool.
+    """
+    figure = style.Figure(figsize=(style.WIDTH, 2.5))
+    right, answers = figure.subplots(1, 2)
+    confidence = np.clip(confidence, 0, 1)  # a float32 softmax may exceed 1
+    CalibrationDisplay.from_predictions(
+        correct, confidence, n_bins=BINS, ax=right, name="network", ms=4, lw=1.2
+    )
+    right.set(xlabel="mean confidence of a bin", ylabel="right", ylim=(0, 1.04))
+    right.legend(loc="best")
+    answers.hist(confidence, BINS, range=(0, 1), rwidth=0.9, color="#AAAAAA")
+    answers.set(xlabel="confidence", ylabel="answers")
+    for axes in (right, answers):
+        axes.set_xlim(0, 1)
+    return figure
+
+
+@style.styled()
+def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> style.Figure:
+    """Accuracy of each corruption against severity, which is 0 for the clean images."""
+    columns = 5
+    rows = -(-len(accuracy) // columns)
+    figure = style.Figure(figsize=(style.WIDTH, 1.45 * rows + 0.2))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[len(accuracy) :]:
+        axes.set_axis_off()
+    for axes, (name, values) in zip(panels.flat, accuracy.items(), strict=False):
+        severity = np.arange(len(values) + 1)
+        axes.axhline(100 * clean, color="#BBBBBB", lw=0.8, ls="--")
+        axes.plot(severity, 100 * np.array([clean, *values]), marker="o", ms=3, lw=1.2)
+        axes.set(title=name, xticks=severity)
+        axes.grid(axis="y")
+    panels[0, 0].set_ylim(0, None)
+    figure.supxlabel("severity (0: the images as they are)", fontsize=8)
+    figure.supylabel("accuracy (%)", fontsize=8)
+    return figure
+
+
+@style.styled()
+def groups(column: Mapping, accuracy: float) -> style.Figure:
+    """A dot and an interval for every group; small groups are grey and hollow.
+
+    Takes a column of `evaluate.groups.summary` that has groups, and the accuracy of all
+    images, a dashed line.
+    """
+    rows = column["groups"]
+    # Narrow, so that its text is read on a telephone, too.
+    figure = style.Figure(figsize=(4.4, 0.3 * len(rows) + 0.55))
+    axes = figure.subplots()
+    axes.axvline(100 * accuracy, color="#BBBBBB", lw=0.8, ls="--")
+    labels = []
+    for y, group in enumerate(rows):
+        small = group["small"]
+        color = "#999999" if small else style.COLORS[0]
+        ends = [100 * x for x in group["intervals"]["accuracy"]]
+        axes.plot(ends, [y, y], color=color, lw=1 if small else 1.8)
+        face = "white" if small else color
+        axes.plot(
+            100 * group["accuracy"], y, "o", ms=5, color=color, mfc=face, clip_on=False
+        )
+        few = ", few" if small else ""
+        name = style.wrapped(group["group"], 24)
+        labels.append(f"{name} ({group['examples']:,}{few})")
+    axes.set_yticks(range(len(rows)), labels=labels)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_xlim(right=min(100, axes.get_xlim()[1]))
+    axes.set_xlabel("accuracy (%)")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    return figure

@@ -1,6 +1,6 @@
 """Faces, and what the network compares and attends to in them.
 
-Figures 4, 6, 8, 9 and 13 of the paper.
+Figures 4, 6, 8, 9 and 13 of the paper; and faces as they are corrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from qcs_jax.figures import style
+from qcs_jax.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from qcs_jax.predict.interaction import LEVELS, Comparison, on_image
 
 IMPORTANCE = "importance\n(1: all positions alike)"
@@ -37,29 +38,19 @@ def heatmaps(
     shows redundant ones.
 
     Args:
-      anchors: uint8 `[k, s, s, 3]`, a face of each class.
-      partners: uint8 `[k, s, s, 3]`, another one of each.
+      anchors, partners: uint8 `[k, s, s, 3]`, two faces of each class.
       importance: `[k, k, N]`, row r, column c: of the positions of anchor c compared
         with partner r (`Comparison.importance`).
       class_names: k names.
     """
-    k = len(class_names)
-    maps = on_image(importance, anchors.shape[1])
-    norm = style.map_range(maps)
-    figure, axes, text = _grid(k + 1, k + 1, class_names, above=0.35)
-    axes[0, 0].set_axis_off()
-    for c, name in enumerate(class_names):
-        style.show_face(axes[0, c + 1], anchors[c])
-        axes[0, c + 1].set_title(style.wrapped(name), fontsize=text)
-        style.show_face(axes[c + 1, 0], partners[c])
-        axes[c + 1, 0].set_ylabel(style.wrapped(name), fontsize=text)
-        for r in range(k):
-            style.show_map(axes[r + 1, c + 1], anchors[c], maps[r, c], norm)
-        same_class = axes[c + 1, c + 1].spines
-        same_class[:].set(visible=True, color=style.COLORS[1], linewidth=1.5)
+    names = [style.wrapped(name) for name in class_names]
+    figure, axes, _ = _mosaic(
+        anchors, names, partners, names, importance, anchors, IMPORTANCE, above=0.35
+    )
+    for same_class in axes.diagonal()[1:]:
+        same_class.spines[:].set(visible=True, color=style.COLORS[1], linewidth=1.5)
     figure.suptitle("anchor (key)", fontsize=8)
     figure.supylabel("compared with", fontsize=8)
-    style.map_scale(figure, axes, norm, IMPORTANCE)
     return figure
 
 
@@ -69,23 +60,12 @@ def attention(
 ) -> style.Figure:
     """A face of each class and where each level of the pyramid attends (Figure 9).
 
-    Args:
-      faces: uint8 `[k, s, s, 3]`.
-      weights: `[k, N]` for each level, summing to 1 over N.
-      class_names: k names.
+    Takes faces, uint8 `[k, s, s, 3]`, and weights that sum to 1, `[k, N]` a level.
     """
-    maps = [on_image(w * w.shape[-1], faces.shape[1]) for w in weights]
-    norm = style.map_range(*maps)
-    figure, axes, text = _grid(len(maps) + 1, len(faces), class_names)
-    for c, name in enumerate(class_names):
-        style.show_face(axes[0, c], faces[c])
-        axes[0, c].set_title(style.wrapped(name), fontsize=text)
-        for row, level in enumerate(maps, start=1):
-            style.show_map(axes[row, c], faces[c], level[c], norm)
-    for row, name in enumerate(LEVELS, start=1):
-        axes[row, 0].set_ylabel(f"{name} level", fontsize=7)
-    style.map_scale(figure, axes, norm, ATTENTION)
-    return figure
+    titles = [style.wrapped(name) for name in class_names]
+    labels = [f"{name} level" for name in LEVELS]
+    relative = [w * w.shape[-1] for w in weights]
+    return _mosaic(faces, titles, None, labels, relative, faces, ATTENTION)[0]
 
 
 @style.styled()
@@ -105,23 +85,54 @@ def negatives(
       pair_class: Name of the pair's class.
       negative_classes: c names.
     """
-    maps = on_image(weights * weights.shape[-1], pair.shape[1])
-    norm = style.map_range(maps)
-    names = [pair_class, *negative_classes]
-    figure, axes, text = _grid(3, len(names), names)
-    axes[0, 0].set_axis_off()
-    for row, name in enumerate(("anchor", "positive"), start=1):
-        style.show_face(axes[row, 0], pair[row - 1])
-        label = f"{name}\n{style.wrapped(pair_class)}"
-        axes[row, 0].set_ylabel(label, fontsize=text)
-    for c, name in enumerate(negative_classes, start=1):
-        style.show_face(axes[0, c], negatives[c - 1])
-        axes[0, c].set_title(style.wrapped(name), fontsize=text)
-        for row in (1, 2):
-            style.show_map(axes[row, c], pair[row - 1], maps[row - 1, c - 1], norm)
-    axes[0, 0].text(0.95, 0.5, "negative", fontsize=text, ha="right", va="center")
-    style.map_scale(figure, axes, norm, ATTENTION)
+    titles = [style.wrapped(name) for name in negative_classes]
+    labels = [f"{role}\n{style.wrapped(pair_class)}" for role in ("anchor", "positive")]
+    relative = weights * weights.shape[-1]
+    figure, axes, size = _mosaic(
+        negatives, titles, pair, labels, relative, pair[:, None], ATTENTION
+    )
+    axes[0, 0].text(0.95, 0.5, "negative", fontsize=size, ha="right", va="center")
     return figure
+
+
+def _mosaic(
+    top: np.ndarray,
+    titles: Sequence[str],
+    left: np.ndarray | None,
+    labels: Sequence[str],
+    values: Sequence[np.ndarray] | np.ndarray,
+    under: np.ndarray,
+    scale: str,
+    above: float = 0.2,
+) -> tuple[style.Figure, np.ndarray, float]:
+    """Maps `[r, c, N]` over faces `[r, c, s, s, 3]`, or what broadcasts to them.
+
+    Above them are c faces, to the left r ones, or none. All have one scale. Returns the
+    figure, its axes, and the font size of the titles.
+    """
+    side = top.shape[1]
+    maps = [on_image(row, side) for row in values]
+    norm = style.map_range(*maps)
+    rows, columns = len(maps) + 1, len(top) + (left is not None)
+    cell = min(style.WIDTH / (columns + 1), 1.2)
+    figure = style.Figure(figsize=(cell * (columns + 1), cell * rows + above))
+    axes = figure.subplots(rows, columns, squeeze=False)
+    size = _label_size([*titles, *labels], cell)
+    if left is not None:
+        axes[0, 0].set_axis_off()
+        for beside, face in zip(axes[1:, 0], left, strict=True):
+            style.show_face(beside, face)
+    for row, label in zip(axes[1:], labels, strict=True):
+        row[0].set_ylabel(label, fontsize=size)
+    inner = axes[:, columns - len(top) :]
+    for head, face, title in zip(inner[0], top, titles, strict=True):
+        style.show_face(head, face)
+        head.set_title(title, fontsize=size)
+    faces = np.broadcast_to(under, (len(maps), len(top), *top.shape[1:]))
+    for i, j in np.ndindex(faces.shape[:2]):
+        style.show_map(inner[i + 1, j], faces[i, j], maps[i][j], norm)
+    style.map_scale(figure, axes, norm, scale)
+    return figure, axes, size
 
 
 @style.styled()
@@ -157,28 +168,40 @@ def matrices(
         # A tick where a row of the token grid begins.
         ticks = np.arange(0, values.shape[-1], math.isqrt(values.shape[-1]))
         for cell, matrix in zip(cells, values, strict=True):
-            drawn = cell.imshow(matrix, cmap=style.MATRIX, norm=norm)
+            image = cell.imshow(matrix, cmap=style.MATRIX, norm=norm)
             cell.spines[:].set_visible(False)
             cell.set_xticks(ticks, labels=ticks)
             cell.set_yticks(ticks, labels=ticks)
         cells[-1].set_xlabel("partner position")
-        where: dict[str, Any] = dict(ax=cells, location="bottom", aspect=20, pad=0.01)
-        figure.colorbar(drawn, label=label, **where).outline.set_visible(False)
+        below: dict[str, Any] = dict(ax=cells, location="bottom", aspect=20, pad=0.01)
+        style.color_bar(figure, image, label, **below)
     return figure
 
 
 def _face(axes: style.Axes, face: np.ndarray, role: str, class_name: str) -> None:
     style.show_face(axes, face)
     axes.set_title(role, fontsize=7)
-    text = style.label_size([class_name], 0.95)
-    axes.set_xlabel(style.wrapped(class_name), fontsize=text)
+    name = style.wrapped(class_name)
+    axes.set_xlabel(name, fontsize=_label_size([name], 0.95))
 
 
-def _grid(
-    rows: int, columns: int, names: Sequence[str], above: float = 0.2
-) -> tuple[style.Figure, np.ndarray, float]:
-    """Returns a figure, axes for pictures, and a font size for names above them."""
-    cell = min(style.WIDTH / (columns + 1), 1.2)
-    figure = style.Figure(figsize=(cell * (columns + 1), cell * rows + above))
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, axes, style.label_size(names, cell)
+def _label_size(names: Sequence[str], inches: float) -> float:
+    """Font size in points at which all names, in their lines, fit the width."""
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    return min(7.0, inches * 72 / (0.62 * max(longest, 1)))
+
+
+@style.styled()
+def corruptions(face: np.ndarray, key: str, landmarks: np.ndarray) -> style.Figure:
+    """One face, uint8 `[s, s, 3]`, and every corruption of it; see `corrupt`."""
+    columns = len(SEVERITIES) + 1
+    figure = style.Figure(figsize=(0.78 * columns + 1.1, 0.78 * len(CORRUPTIONS) + 0.3))
+    axes = figure.subplots(len(CORRUPTIONS), columns, squeeze=False)
+    for row, name in zip(axes, CORRUPTIONS, strict=True):
+        style.show_face(row[0], face)
+        for cell, severity in zip(row[1:], SEVERITIES, strict=True):
+            style.show_face(cell, corrupt(face, name, severity, key, landmarks))
+        row[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
+    for cell, title in zip(axes[0], ["as it is", *SEVERITIES], strict=True):
+        cell.set_title(str(title), fontsize=7)
+    return figure

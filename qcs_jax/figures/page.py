@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import io
 import json
 import pathlib
+
+import numpy as np
+from PIL import Image
 
 from qcs_jax import checkpoint
 from qcs_jax.config import base_config, flatten
 from qcs_jax.evaluate import groups, predictions
 from qcs_jax.evaluate.counts import BINS
+from qcs_jax.evaluate.predictions import Predictions
 from qcs_jax.evaluate.results import NAMES
 from qcs_jax.evaluate.run_log import METRICS_FILE
-from qcs_jax.figures import FIGURES, PAGE, elsewhere, pictures, trust
-from qcs_jax.figures.scene import Scene
+from qcs_jax.figures import (
+    FIGURES,
+    PAGE,
+    Unavailable,
+    charts,
+    maps,
+    paper,
+    style,
+    trust,
+)
+from qcs_jax.figures.scene import Gallery, Scene
 from qcs_jax.input import sources
+from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_text
@@ -27,17 +43,24 @@ _SHOWN = frozenset(
     "step chosen dataset split examples seed scores metrics intervals flip per_class "
     "calibrated notes versions".split()
 )
+CAPTIONS = FIGURES | {
+    "reliability": "how often answers are right, by their confidence",
+    "robustness": "accuracy on worse images, by what was done to them",
+    "corruptions": "the first test image as it is, and at every severity",
+}
+# Figures with faces are pixels; those made of lines and text stay sharp as vectors.
+_PIXELS = frozenset({"heatmaps", "attention", "negatives", "matrices", "corruptions"})
+_DPI = 160
+MISTAKES = 24  # faces shown
+_FACE_SIDE = 96
 
 
-def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
-    """Writes `workdir/report/index.html` about the checkpoint that was evaluated.
+def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
+    """Writes and returns `workdir/report/index.html`, which needs no other file.
 
     Args:
-      workdir: Workdir of a run that `--mode=eval` has evaluated.
+      workdir: Workdir of a run that was evaluated.
       data_dir: Root of prepared data sets; default that of the run.
-
-    Returns:
-      The page. It needs no network and no other file.
 
     Raises:
       UserError: if the run was not evaluated, or its checkpoint or data are gone.
@@ -56,33 +79,23 @@ def write(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
             f"{answers} and {gallery.name} are not of the same images: evaluate the "
             f"run again"
         )
-    figures, missing = pictures.draw(scene)
-    figures |= pictures.of_reliability(predicted)
-    robustness = measured.get("robustness")
-    if robustness:
-        landmarks = measured["landmarks"]
-        first = predicted.ids[0]
-        figures |= pictures.of_robustness(robustness, gallery, first, landmarks)
-    others = elsewhere.find(workdir, scene.trained.digest)
-    grouped = measured.get("groups")
-    accuracy = measured["metrics"]["accuracy"]
+    figures, missing = _figures(scene, measured, predicted)
+    elsewhere = _elsewhere(workdir, scene.trained.digest)
+    drawings = scene.trained.drawn
     html = _template().render(
         name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
-        robustness=robustness,
-        groups=grouped,
-        group_charts=pictures.of_groups(grouped, accuracy) if grouped else {},
         remarks=groups.remarks,
-        elsewhere=others,
+        elsewhere=elsewhere,
         rows=NAMES,
         figures=figures,
-        captions=FIGURES | pictures.OF_ROBUSTNESS | pictures.RELIABILITY,
-        answers=trust.answers(measured, predicted, others, drawn=scene.trained.drawn),
+        captions=CAPTIONS,
+        answers=trust.answers(measured, predicted, elsewhere, on_drawings=drawings),
         bins=BINS,
-        vectors=pictures.VECTORS,
+        pixels=_PIXELS,
         missing=missing,
-        mistakes=pictures.mistakes(predicted, gallery),
+        mistakes=mistakes(predicted, gallery),
         wrong=int((~predicted.correct).sum()),
         card=sources.card(config.data.name, data_dir or config.data.dir),
         splits={name: len(labels) for name, labels in scene.splits.items()},
@@ -109,6 +122,81 @@ def _measured(workdir: pathlib.Path) -> dict:
             f"again"
         )
     return measured
+
+
+def _elsewhere(workdir: pathlib.Path, network: str) -> list[dict]:
+    """Evaluations of this network, by its digest, on other data sets."""
+    evaluations = []
+    for file in workdir.glob(f"on_*/{METRICS_FILE}"):
+        try:
+            measured = _measured(file.parent)
+            if measured["fingerprint"]["network"] == network:
+                evaluations.append(measured)
+        except (UserError, KeyError, TypeError):
+            continue  # of another version, or not an evaluation
+    return sorted(evaluations, key=lambda x: (x["dataset"], x["split"], x["notes"]))
+
+
+def _figures(
+    scene: Scene, measured: dict, predicted: Predictions
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Data URIs of the figures that the run can have, and why others are missing."""
+    figures, missing = {}, {}
+    for name, draw in paper.DRAW.items():
+        try:
+            figures[name] = draw(scene)
+        except Unavailable as error:
+            missing[name] = str(error)
+    confidence = predicted.probabilities.max(axis=1)
+    figures["reliability"] = charts.reliability(confidence, predicted.correct)
+    if robustness := measured.get("robustness"):
+        landmarks = measured["landmarks"]
+        places = TEMPLATE if landmarks is None else np.array(landmarks)
+        [face] = scene.gallery.pixels([0])
+        figures["corruptions"] = maps.corruptions(face, predicted.ids[0], places)
+        figures["robustness"] = charts.robustness(
+            robustness["accuracy"], robustness["clean"]
+        )
+    for column in measured.get("groups", {}).get("columns", []):
+        if column["groups"]:
+            chart = charts.groups(column, measured["metrics"]["accuracy"])
+            figures[f"groups by {column['column']}"] = chart
+    return {name: _embedded(x, name in _PIXELS) for name, x in figures.items()}, missing
+
+
+def mistakes(predicted: Predictions, gallery: Gallery) -> list[dict]:
+    """Returns the wrong answers of highest confidence, and the faces as data URIs."""
+    wrong = np.flatnonzero(~predicted.correct)
+    confidence = predicted.probabilities.max(axis=1)
+    shown = wrong[np.argsort(-confidence[wrong], kind="stable")][:MISTAKES]
+    names = predicted.class_names
+    return [
+        {
+            "name": predicted.ids[i],
+            "label": names[predicted.labels[i]],
+            "prediction": names[predicted.predicted[i]],
+            "confidence": float(confidence[i]),
+            "source": _face(gallery.pixels([i])[0]),
+        }
+        for i in shown.tolist()
+    ]
+
+
+def _face(pixels: np.ndarray) -> str:
+    face = Image.fromarray(pixels)
+    face.thumbnail((_FACE_SIDE, _FACE_SIDE), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    face.save(buffer, "JPEG", quality=88)
+    return _uri("jpeg", buffer.getvalue())
+
+
+def _embedded(figure: style.Figure, pixels: bool) -> str:
+    kind, mime = ("png", "png") if pixels else ("svg", "svg+xml")
+    return _uri(mime, style.encoded(figure, kind, _DPI))
+
+
+def _uri(mime: str, data: bytes) -> str:
+    return f"data:image/{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _fields(config: dict) -> list[tuple[str, object, bool]]:

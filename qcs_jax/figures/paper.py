@@ -1,4 +1,4 @@
-"""The figures by name: from a scene to what is drawn."""
+"""The figures by name: from a scene to a picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ _IN_EMBEDDING = 2000  # images; more take minutes and hide each other
 _PAPER_CLASS = "surprise"  # of Figure 13
 
 
-def heatmaps(scene: Scene) -> style.Figure:
-    """Figure 8."""
+def _heatmaps(scene: Scene) -> style.Figure:
     interaction = _with_similarities(scene)
-    faces, images = scene.faces(2)
+    faces, images = scene.faces
     k = len(scene.class_names)
     keys = interaction.keys(images.reshape(-1, *images.shape[2:]))[-1]
     anchors, partners = np.tile(keys[:k], (k, 1, 1)), np.repeat(keys[k:], k, axis=0)
@@ -26,25 +25,24 @@ def heatmaps(scene: Scene) -> style.Figure:
     return maps.heatmaps(faces[0], faces[1], importance, scene.class_names)
 
 
-def attention(scene: Scene) -> style.Figure:
-    """Figure 9: with negatives of the next class, where the network has negatives."""
+def _attention(scene: Scene) -> style.Figure:
+    """With negatives of the next class, where the network has negatives."""
     interaction = scene.interaction
-    faces, images = scene.faces(2)
-    groups = images
+    faces, groups = scene.faces
     if interaction.model.branches == 4:
-        groups = np.concatenate([images, np.roll(images, -1, axis=1)])
+        groups = np.concatenate([groups, np.roll(groups, -1, axis=1)])
     weights = interaction.attention(groups)
     return maps.attention(faces[0], [w[0] for w in weights], scene.class_names)
 
 
-def negatives(scene: Scene) -> style.Figure:
-    """Figure 13, at the highest level."""
+def _negatives(scene: Scene) -> style.Figure:
+    """At the highest level."""
     interaction = _with_similarities(scene)
     if interaction.model.branches != 4:
         raise Unavailable(
             "a dcs compares images of one class: only a qcs has negatives"
         )
-    faces, images = scene.faces(2)
+    faces, images = scene.faces
     names = [name.lower() for name in scene.class_names]
     shown = names.index(_PAPER_CLASS) if _PAPER_CLASS in names else 0
     others = np.delete(np.arange(len(names)), shown)
@@ -59,10 +57,10 @@ def negatives(scene: Scene) -> style.Figure:
     )
 
 
-def matrices(scene: Scene) -> style.Figure:
-    """Figures 4 and 6: an anchor with itself, with its class, with the next class."""
+def _matrices(scene: Scene) -> style.Figure:
+    """An anchor with itself, with its class, with the next class."""
     interaction = scene.interaction
-    faces, images = scene.faces(2)
+    faces, images = scene.faces
     keys = interaction.keys(np.concatenate([images[:, 0], images[:1, 1]]))[-1]
     same, different = scene.class_names[:2]
     return maps.matrices(
@@ -74,8 +72,7 @@ def matrices(scene: Scene) -> style.Figure:
     )
 
 
-def embedding(scene: Scene) -> style.Figure:
-    """Base features in the plane."""
+def _embedding(scene: Scene) -> style.Figure:
     labels, features = scene.gallery.labels, scene.outputs[1]
     order = np.random.default_rng(scene.seed).permutation(len(labels))
     shown = np.sort(order[:_IN_EMBEDDING])
@@ -92,12 +89,12 @@ def _with_similarities(scene: Scene) -> Interaction:
 
 
 DRAW: dict[str, Callable[[Scene], style.Figure]] = {
-    "heatmaps": heatmaps,
-    "attention": attention,
-    "negatives": negatives,
-    "matrices": matrices,
+    "heatmaps": _heatmaps,
+    "attention": _attention,
+    "negatives": _negatives,
+    "matrices": _matrices,
     "losses": lambda scene: charts.losses(read_log(scene.trained.workdir)),
     "confusion": lambda scene: charts.confusion(scene.confusion, scene.class_names),
     "distribution": lambda scene: charts.distribution(scene.splits, scene.class_names),
-    "embedding": embedding,
+    "embedding": _embedding,
 }

@@ -25,4 +25,4 @@ def main(argv: list[str] | None = None) -> int:
 def _write(args: argparse.Namespace) -> None:
     from qcs_jax.figures import page  # matplotlib and others are an extra
 
-    print(f"written to {page.write(args.run, args.data_dir)}")
+    print(f"written to {page.write_page(args.run, args.data_dir)}")

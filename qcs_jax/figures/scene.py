@@ -1,9 +1,11 @@
-"""A checkpoint and the images it is shown with; what several figures share."""
+"""A checkpoint and the labelled images it is shown with; what several figures share."""
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
@@ -12,8 +14,9 @@ import numpy as np
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.figures import Unavailable
-from qcs_jax.figures.gallery import Gallery, of_folder
 from qcs_jax.images.augment import center_crop, preprocess
+from qcs_jax.images.decode import decode
+from qcs_jax.images.folder import labelled_images
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
 from qcs_jax.system.errors import UserError
@@ -23,40 +26,47 @@ if TYPE_CHECKING:
     from qcs_jax.input.splits import Splits
 
 
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Labelled images, decoded when they are read."""
+
+    name: str  # for people
+    labels: np.ndarray  # int32 [m]
+    side: int  # of the square that images are resized to
+    encoded: Callable[[Sequence[int]], list[bytes]]  # of some examples
+
+    def pixels(self, examples: Sequence[int]) -> np.ndarray:
+        """Returns some images, uint8 `[len(examples), side, side, 3]`."""
+        return np.stack([decode(x, self.side) for x in self.encoded(examples)])
+
+
+@dataclasses.dataclass(eq=False)
 class Scene:
     """One trained network in front of its images; parts are made when first read.
 
     Attributes:
-      trained: The network, its configuration and its workdir.
-      class_names: k names, in the order of the labels.
+      path: A run's workdir, its `checkpoints` folder, or one step's folder.
+      folder: Images in folders named after their class; default the test split of the
+        run's own data set.
+      data_dir: Root of prepared data sets; default that of the run, then
+        `prepared.root`.
       seed: Seed of the choice of faces.
     """
 
-    def __init__(
-        self,
-        path: str | pathlib.Path,
-        *,
-        folder: str = "",
-        data_dir: str = "",
-        seed: int = 0,
-    ):
-        """Reads the checkpoint.
+    path: str | pathlib.Path
+    folder: str = ""
+    data_dir: str = ""
+    seed: int = 0
 
-        Args:
-          path: A run's workdir, its `checkpoints` folder, or one step's folder.
-          folder: Images in folders named after their class; default the test split of
-            the run's own data set.
-          data_dir: Root of prepared data sets; default that of the run, then
-            `prepared.root`.
-          seed: Seed of the choice of faces.
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The network; raises UserError if there is none, or it is damaged."""
+        return Trained.load(self.path)
 
-        Raises:
-          UserError: if there is no checkpoint, or it is damaged.
-        """
-        self.trained = Trained.load(path)
-        self.class_names = self.trained.class_names
-        self.seed = seed
-        self._folder, self._data_dir = folder, data_dir
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """k names, in the order of the labels."""
+        return self.trained.class_names
 
     @functools.cached_property
     def interaction(self) -> Interaction:
@@ -69,16 +79,17 @@ class Scene:
     def gallery(self) -> Gallery:
         """The images; raises UserError if there are none of these classes."""
         side = self.trained.resize
-        if self._folder:
-            return of_folder(self._folder, self.class_names, side, tell=print)
+        if self.folder:
+            return _folder_gallery(self.folder, self.class_names, side)
         source = self._checked(self._splits.test)
         name = f"split {source.split!r} of {source.name}"
-        return Gallery(name, source.labels, self.class_names, side, source.encoded)
+        return Gallery(name, source.labels, side, source.encoded)
 
     @functools.cached_property
     def outputs(self) -> tuple[np.ndarray, np.ndarray]:
         """Logits `[m, k]` and features `[m, C]` of all images of the gallery."""
-        return Classifier(self.trained).classify(self.gallery)
+        images = (self.gallery.pixels([i])[0] for i in range(len(self.gallery.labels)))
+        return Classifier(self.trained).classify(images)
 
     @property
     def confusion(self) -> np.ndarray:
@@ -88,31 +99,35 @@ class Scene:
     @property
     def splits(self) -> dict[str, np.ndarray]:
         """Labels by split: train (as prepared) and test, or those of the folder."""
-        if self._folder:
+        if self.folder:
             return {"images": self.gallery.labels}
         train = self._checked(self._splits.whole_train)
         return {"train": train.labels, "test": self.gallery.labels}
 
-    def faces(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draws different images of each class, the same ones for every figure.
+    @functools.cached_property
+    def faces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two images of each class, chosen at random by the seed.
 
-        Args:
-          count: Images of a class.
-
-        Returns:
-          What the network sees, as uint8 pixels and normalised float32, both
-          `[count, k, s, s, 3]`.
-
-        Raises:
-          Unavailable: if a class has too few images.
+        They are what the network sees, as uint8 pixels and normalised float32, both
+        `[2, k, s, s, 3]`; raises Unavailable if a class has fewer.
         """
-        chosen = self.gallery.pick(count, self.seed)
-        pixels = self.gallery.pixels(chosen.reshape(-1).tolist())
+        gallery = self.gallery
+        order = np.random.default_rng(self.seed).permutation(len(gallery.labels))
+        chosen = []
+        for label, name in enumerate(self.class_names):
+            examples = order[gallery.labels[order] == label][:2]
+            if len(examples) < 2:
+                raise Unavailable(
+                    f"class {name!r} has {len(examples) or 'no'} image in "
+                    f"{gallery.name}: give --images=FOLDER with 2 different ones of "
+                    f"each class"
+                )
+            chosen.append(examples)
+        pixels = gallery.pixels(np.stack(chosen, axis=1).reshape(-1).tolist())
         size = self.trained.model.image_size
         normalized = np.asarray(preprocess(jnp.asarray(pixels), size))
-        seen = center_crop(pixels, size)
-        shape = (*chosen.shape, size, size, 3)
-        return seen.reshape(shape), normalized.reshape(shape)
+        shape = (2, len(self.class_names), size, size, 3)
+        return center_crop(pixels, size).reshape(shape), normalized.reshape(shape)
 
     @functools.cached_property
     def _splits(self) -> Splits:
@@ -123,7 +138,7 @@ class Scene:
                 "the checkpoint does not say which data set it was trained on: give "
                 "--images=FOLDER"
             )
-        return Splits(self.trained.config, data_dir=self._data_dir)
+        return Splits(self.trained.config, data_dir=self.data_dir)
 
     def _checked(self, source: Source) -> Source:
         if tuple(source.class_names) != self.class_names:
@@ -133,3 +148,29 @@ class Scene:
                 f"--images=FOLDER"
             )
         return source
+
+
+def _folder_gallery(folder: str, class_names: Sequence[str], side: int) -> Gallery:
+    """Images in folders named after their class; prints which cannot be read.
+
+    Raises:
+      UserError: if the classes are others, or a class has no readable image.
+    """
+    root = pathlib.Path(folder).expanduser()
+    paths, labels = labelled_images(root, class_names, every_class=True)
+    readable = []
+    for i, path in enumerate(paths):
+        try:
+            decode(path.read_bytes(), side)
+            readable.append(i)
+        except (OSError, ValueError) as error:
+            print(f"left out {path}: {error}")
+    labels = labels[readable]
+    for label, name in enumerate(class_names):
+        if label not in labels:
+            raise UserError(f"{root / name} has no readable image: add some")
+
+    def encoded(examples: Sequence[int]) -> list[bytes]:
+        return [paths[readable[i]].read_bytes() for i in examples]
+
+    return Gallery(str(root), labels, side, encoded)

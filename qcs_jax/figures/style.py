@@ -1,6 +1,6 @@
 """One look for all figures, and how they are saved.
 
-Nothing here or in the drawing modules touches pyplot or matplotlib's global settings.
+Figures are made without pyplot, and matplotlib's global settings stay as they are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ with extras.named():
     from cycler import cycler
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
@@ -30,14 +31,8 @@ DPI = 300
 # Okabe and Ito: told apart with any kind of colour vision; the yellow comes last
 # because it is faint on white.
 COLORS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#56B4E9",
-    "#E69F00",
-    "#000000",
-    "#F0E442",
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
+    *("#56B4E9", "#E69F00", "#000000", "#F0E442"),
 )
 MARKERS = "osD^vPX*"
 MAP = "viridis"
@@ -55,6 +50,9 @@ _RC: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.prop_cycle": cycler(color=COLORS),
+    "axes.axisbelow": True,
+    "grid.color": "#E5E5E5",
+    "grid.linewidth": 0.5,
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "xtick.major.width": 0.6,
@@ -149,21 +147,56 @@ def map_range(*maps: np.ndarray) -> Normalize:
 
 def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
     """Draws the colour bar of `show_map` beside the axes."""
-    mappable = ScalarMappable(norm, MAP)
-    where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
-    bar = figure.colorbar(mappable, label=label, alpha=OPACITY, **where)
+    where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both", alpha=OPACITY)
+    bar = color_bar(figure, ScalarMappable(norm, MAP), label, **where)
     bar.ax.set_facecolor("#AAAAAA")  # as over skin
-    bar.outline.set_visible(False)
     if bar.solids is not None:
         bar.solids.set_edgecolor("none")
+
+
+def color_bar(
+    figure: Figure, mappable: ScalarMappable, label: str, **options: Any
+) -> Colorbar:
+    """Draws a colour bar without a frame; for options see `Figure.colorbar`."""
+    bar = figure.colorbar(mappable, label=label, **options)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def show_number(
+    axes: Axes, row: int, column: int, percent: float, below: str, bold: bool = False
+) -> None:
+    """Writes a percentage and a small text below it into a cell of `COUNTS`."""
+    color = "white" if percent > 55 else "black"
+    weight = "bold" if bold else "normal"
+    look: Any = dict(ha="center", va="center", color=color)
+    axes.text(column, row - 0.12, f"{percent:.1f}", fontweight=weight, **look)
+    axes.text(column, row + 0.22, below, fontsize=5.5, **look)
+
+
+def label_cells(
+    axes: Axes, rows: Sequence[str], columns: Sequence[str], rotation: float
+) -> None:
+    """Names the rows and columns of a matrix, which gets no frame."""
+    slanted: Any = dict(rotation=rotation, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(columns)), labels=columns, **slanted)
+    axes.set_yticks(range(len(rows)), labels=rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Returns a colour and a marker for each of several classes or variants.
+
+    Those beyond the number of colours differ by their marker.
+    """
+    k = len(COLORS)
+    return [
+        dict(color=COLORS[i % k], marker=MARKERS[(i + i // k) % len(MARKERS)])
+        for i in range(count)
+    ]
 
 
 def wrapped(name: str, width: int = 16) -> str:
     """Returns a class name in lines of at most `width` characters."""
     return textwrap.fill(name.replace("_", " "), width) or name
-
-
-def label_size(names: Sequence[str], inches: float) -> float:
-    """Returns the font size in points at which all wrapped names fit the width."""
-    longest = max(len(line) for name in names for line in wrapped(name).split("\n"))
-    return min(7.0, inches * 72 / (0.62 * max(longest, 1)))

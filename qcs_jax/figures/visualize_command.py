@@ -15,15 +15,10 @@ from qcs_jax.system.errors import UserError
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    args = _parse(argv)
-    return command.run(lambda: _draw(args))
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
     names = "\n".join(f"  {name:<14}{what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="qcs-jax visualize",
-        description="Draws the paper's figures from a checkpoint and images.",
+        description=__doc__.partition("\n")[0],
         epilog=f"figures:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -31,23 +26,19 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="RUN", help="workdir, or one step of it")
     add("--figures", type=_names, metavar="NAME,...", help="default: all")
-    add(
-        "--images",
-        default="",
-        metavar="FOLDER",
-        help="CLASS/*.jpg; default: the test split of the run's data set",
-    )
+    images = "CLASS/*.jpg; default: the test split of the run's data set"
+    add("--images", default="", metavar="FOLDER", help=images)
     add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
     add("--out", metavar="DIR", help="folder to write; default: RUN/figures")
     add("--seed", default=0, type=int, help="chooses the faces that are shown")
     args = parser.parse_args(argv)
     if args.seed < 0:
         parser.error(f"--seed={args.seed}: give 0 or more")
-    return args
+    return command.run(lambda: _draw(args))
 
 
 def _names(text: str) -> list[str] | None:
-    """Figures that were asked for by name; None for all."""
+    """Names of figures; None for all."""
     if text == "all":
         return None
     names = [name.strip() for name in text.split(",")]
@@ -60,8 +51,7 @@ def _names(text: str) -> list[str] | None:
 
 
 def _draw(args: argparse.Namespace) -> None:
-    from qcs_jax.figures import paper as figures
-    from qcs_jax.figures import style  # matplotlib takes a second
+    from qcs_jax.figures import paper, style  # matplotlib takes a second
     from qcs_jax.figures.scene import Scene
 
     scene = Scene(
@@ -69,10 +59,10 @@ def _draw(args: argparse.Namespace) -> None:
     )
     print(f"{args.checkpoint}, step {scene.trained.step}:")
     out = args.out or scene.trained.workdir / "figures"
-    written = 0
+    written = False
     for name in args.figures or FIGURES:
         try:
-            figure = figures.DRAW[name](scene)
+            figure = paper.DRAW[name](scene)
         except Unavailable as reason:
             if args.figures:
                 raise UserError(f"{name}: {reason}") from reason
@@ -80,6 +70,6 @@ def _draw(args: argparse.Namespace) -> None:
             continue
         for file in style.save(figure, out, name):
             print(f"wrote {file}")
-            written += 1
+        written = True
     if not written:
         raise UserError("no figure could be drawn: see above")

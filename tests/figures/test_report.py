@@ -14,35 +14,73 @@ import toy
 from qcs_jax import main
 from qcs_jax.evaluate import groups, predictions, results
 from qcs_jax.evaluate.group_file import Grouping
-from qcs_jax.figures import page, pictures
+from qcs_jax.figures import page
 from qcs_jax.figures import report_command as command
-from qcs_jax.figures.gallery import Gallery
+from qcs_jax.figures.scene import Gallery
 from qcs_jax.images.corruptions import CORRUPTIONS
-from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 
 CONFIG = {"model.name": "dcs", "data.val_fraction": 0.2}
 VOID = {"meta", "img", "br"}
+HOSTILE = "<script>alert(1)</script>"
 
 
-@pytest.fixture(autouse=True)
-def toy_world(monkeypatch):
-    toy.install(monkeypatch)
+@pytest.fixture(scope="module", autouse=True)
+def toy_world():
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
-def evaluated_once(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        toy.install(patch)
-        folder = tmp_path_factory.mktemp("run")
-        loop.train_and_evaluate(toy.config(**CONFIG), folder)
-        assert main.run("eval", toy.config(**CONFIG), folder, "command") == 0
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    loop.train_and_evaluate(toy.config(**CONFIG), folder)
+    assert main.run("eval", toy.config(**CONFIG), folder, "command") == 0
     return folder
 
 
 @pytest.fixture
-def run(evaluated_once, tmp_path):
-    return shutil.copytree(evaluated_once, tmp_path / "run")
+def run(evaluated, tmp_path):
+    return shutil.copytree(evaluated, tmp_path / "run")
+
+
+@pytest.fixture(scope="module")
+def complete(evaluated, tmp_path_factory):
+    """The run with all that can be measured, and its page."""
+    folder = tmp_path_factory.mktemp("complete") / "run"
+    shutil.copytree(evaluated, folder)
+    measured = json.loads((folder / "metrics.json").read_text())
+    for name, accuracy, network in (("b", 0.25, 0), ("a", 0.5, 0), ("c", 0.5, "x")):
+        other = json.loads(json.dumps(measured))
+        note = ["left out: <b>"] * (name == "b")
+        other |= {"dataset": name, "examples": 8, "notes": note}
+        other["metrics"] |= {"accuracy": accuracy, "mean_class_accuracy": 0.125}
+        other["metrics"] |= {"most_frequent": 0.4, "chance": 0.3}
+        other["intervals"]["accuracy"] = [0.1, 0.9]
+        other["per_class"][0]["examples"] = 0
+        if network:
+            other["fingerprint"]["network"] = network
+        (folder / f"on_{name}_test").mkdir()
+        (folder / f"on_{name}_test" / "metrics.json").write_text(json.dumps(other))
+    (folder / "on_broken").mkdir()
+    (folder / "on_broken" / "metrics.json").write_text("{}")
+    accuracy = {name: [0.5, 0.4, 0.3, 0.2, 0.1] for name in CORRUPTIONS}
+    measured["robustness"] = results.robustness(accuracy, 0.6)
+    number = np.arange(200)
+    columns = [
+        Grouping("age $x$", ("young", HOSTILE), np.repeat([0, 1, -1], [177, 20, 3])),
+        Grouping("glasses", ("old", "young"), (number < 100).astype(int)),
+        Grouping("nothing", (), np.full(200, -1)),
+    ]
+    logits = 4.0 * np.eye(3)[np.where(number < 180, number % 3, 0)]
+    measured["groups"] = groups.summary(
+        columns, logits, number % 3, toy.CLASSES, ["a note"]
+    )
+    measured["per_class"][0]["class"] = HOSTILE
+    (folder / "metrics.json").write_text(json.dumps(measured))
+    page.write_page(folder)
+    return folder
 
 
 class Reader(html.parser.HTMLParser):
@@ -70,33 +108,37 @@ class Reader(html.parser.HTMLParser):
 
 
 def read(run):
+    """A page, its text, and the numbers that it is about."""
     reader = Reader((run / "report" / "index.html").read_text(encoding="utf-8"))
-    return reader, " ".join(" ".join(reader.text).split())
+    measured = json.loads((run / "metrics.json").read_text())
+    return reader, " ".join(" ".join(reader.text).split()), measured
 
 
-def test_evaluation_writes_a_page_that_needs_nothing_else(run):
-    reader, text = read(run)
+@pytest.mark.parametrize("folder", ["evaluated", "complete"])
+def test_a_page_needs_nothing_else(folder, request):
+    run = request.getfixturevalue(folder)
+    reader, *_ = read(run)
     assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
-    assert len(reader.links) > 5
     here = [link[1:] for link in reader.links if link.startswith("#")]
     assert "metrics" in here and set(here) <= set(reader.ids)
     pictures = [link for link in reader.links if not link.startswith("#")]
+    assert len(pictures) > 5
     assert all(link.startswith("data:image/") for link in pictures)
     assert not {"script", "link", "iframe"} & set(reader.tags)
     source = (run / "report" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import", re.sub(r'"data:[^"]*"', "", source))
 
 
-def test_every_number_is_on_the_page(run):
-    measured = json.loads((run / "metrics.json").read_text())
-    _, text = read(run)
+def test_every_number_is_on_the_page(evaluated):
+    _, text, measured = read(evaluated)
     assert len(measured["scores"]) == 3
     for title, score in measured["scores"].items():
         assert f"{title} {100 * score['accuracy']:.2f} %" in text
     low, high = measured["intervals"]["accuracy"]
     assert f"{100 * low:.2f} – {100 * high:.2f} %" in text
-    temperature = measured["calibrated"]["temperature"]
-    assert f"Temperature {temperature:.3f}, fitted on held-out images" in text
+    calibrated = measured["calibrated"]
+    assert f"temperature {calibrated['temperature']:.3f}, fitted on held-out" in text
+    assert f"the calibration error is {100 * calibrated['ece']:.2f} %" in text
     for row in measured["per_class"]:
         assert f"{row['class']} {row['examples']} {100 * row['recall']:.2f}" in text
     wrong = len(toy.source("test")) - round(21 * measured["metrics"]["accuracy"])
@@ -104,6 +146,50 @@ def test_every_number_is_on_the_page(run):
     for part in ("Grey squares.", "data.val_fraction 0.2", "jaxlib 0.10.2"):
         assert part in text
     assert "negatives: " in text  # a figure that pairs cannot have, and why
+    for section in ("Robustness", "Groups of people", "On other data sets"):
+        assert section not in text
+
+
+def test_robustness(complete):
+    _, text, _ = read(complete)
+    share = "60.00 % on the images as they are, 30.00 % are left on average over 10"
+    assert share in text
+    for caption in ("robustness", "corruptions"):
+        assert page.CAPTIONS[caption] in text.lower()
+
+
+def test_groups(evaluated, complete):
+    reader, text, measured = read(complete)
+    charts, before = (
+        [x for x in some.links if x.startswith("data:image/svg")]
+        for some in (reader, read(evaluated)[0])
+    )
+    assert len(charts) == len(before) + 3  # robustness; "nothing" has no groups
+    for part in ("A note.", "age $x$ * Fewer than 50 images", f"{HOSTILE} * 20 "):
+        assert part in text
+    assert "3 images belong to no known group." in text
+    assert text.count("There are no two groups of 50 images or more") == 2
+    columns = measured["groups"]["columns"]
+    sentence = columns[1]["gap"]["sentence"]
+    assert "young above old" in sentence and "more than chance" in sentence
+    assert sentence in text
+    for group in (group for column in columns for group in column["groups"]):
+        low, high = group["intervals"]["accuracy"]
+        cells = f"{group['examples']} {100 * group['accuracy']:.1f}"
+        assert f"{cells} {100 * low:.1f} to {100 * high:.1f}" in text
+        for row in group["per_class"]:
+            assert f"{100 * row['recall']:.1f} ({row['examples']})" in text
+
+
+def test_evaluations_of_this_network_on_other_data_sets(complete):
+    _, text, _ = read(complete)
+    rows = [
+        f"{name} test 8 2 of 3 {accuracy} 10.00 – 90.00 12.50 40.00 30.00"
+        for name, accuracy in (("a", "50.00"), ("b", "25.00"))
+    ]
+    assert " ".join(rows) in text
+    assert "b, test: left out: <b>." in text
+    assert "c test 8" not in text  # of another network
 
 
 def test_what_is_shown_as_mistakes():
@@ -113,59 +199,36 @@ def test_what_is_shown_as_mistakes():
     ids = tuple(f"image {i}" for i in range(60))
     predicted = predictions.Predictions(ids, labels, probabilities, toy.CLASSES)
     png = toy.source("test").encoded([0])[0]
-    gallery = Gallery("toy", labels, toy.CLASSES, 36, lambda some: [png] * len(some))
-    shown = pictures.mistakes(predicted, gallery)
-    assert len(shown) == pictures.MISTAKES
-    confidences = [mistake.confidence for mistake in shown]
+    gallery = Gallery("toy", labels, 36, lambda some: [png] * len(some))
+    shown = page.mistakes(predicted, gallery)
+    assert len(shown) == page.MISTAKES
+    confidences = [mistake["confidence"] for mistake in shown]
     assert confidences == sorted(confidences, reverse=True)
     wrong = probabilities.argmax(axis=1) != labels
     assert confidences[0] == probabilities.max(axis=1)[wrong].max()
     for mistake in shown:
-        i = ids.index(mistake.name)
-        assert mistake.label == toy.CLASSES[labels[i]] != mistake.prediction
-    perfect = predictions.Predictions(
-        ids, labels, np.eye(3, dtype=np.float32)[labels], toy.CLASSES
-    )
-    assert pictures.mistakes(perfect, gallery) == []
+        i = ids.index(mistake["name"])
+        assert mistake["label"] == toy.CLASSES[labels[i]] != mistake["prediction"]
+    one_hot = np.eye(3, dtype=np.float32)[labels]
+    perfect = predictions.Predictions(ids, labels, one_hot, toy.CLASSES)
+    assert page.mistakes(perfect, gallery) == []
 
 
-def test_names_are_text_and_nothing_else(run):
-    file = run / "metrics.json"
-    hostile = "<script>alert(1)</script>"
-    measured = json.loads(file.read_text())
-    measured["per_class"][0]["class"] = hostile
-    file.write_text(json.dumps(measured))
-    page.write(run)
-    reader, text = read(run)
-    assert "script" not in reader.tags and hostile in text
+def test_a_run_must_be_evaluated_by_this_version_on_these_images(run, capsys):
+    def error():
+        assert command.main([str(run)]) == 1
+        return capsys.readouterr().err
 
-
-def test_a_run_that_was_not_evaluated(run, capsys):
-    (run / "metrics.json").unlink()
-    assert command.main([str(run)]) == 1
-    message = capsys.readouterr().err
-    assert message.startswith("error: ") and "--mode=eval with its" in message
-
-
-def test_an_evaluation_of_another_version(run):
+    predicted = run / "predictions.csv"
+    lines = predicted.read_text().splitlines(keepends=True)
+    predicted.write_text("".join(lines[:-1]))
+    assert "not of the same images: evaluate the run again" in error()
     measured = json.loads((run / "metrics.json").read_text())
     del measured["flip"], measured["seed"]
     (run / "metrics.json").write_text(json.dumps(measured))
-    with pytest.raises(UserError, match="has no flip, seed: evaluate the run again"):
-        page.write(run)
-
-
-def test_predictions_of_other_images(run):
-    predicted = predictions.read(run / "predictions.csv")
-    predictions.write(
-        run / "predictions.csv",
-        predicted.ids[1:],
-        predicted.labels[1:],
-        predicted.probabilities[1:],
-        toy.CLASSES,
-    )
-    with pytest.raises(UserError, match="not of the same images"):
-        page.write(run)
+    assert "has no flip, seed: evaluate the run again" in error()
+    (run / "metrics.json").unlink()
+    assert "run qcs-jax evaluate with its configuration" in error()
 
 
 def test_without_the_extra_the_evaluation_is_there_and_says_so(
@@ -186,101 +249,3 @@ def test_without_the_extra_the_evaluation_is_there_and_says_so(
     printed = capsys.readouterr().out
     assert "there is no report: figures and the report need jinja2: pip" in printed
     assert (run / "metrics.json").exists() and not (run / "report").exists()
-
-
-def test_robustness_if_it_was_measured(run):
-    assert "Robustness" not in read(run)[1]
-    file = run / "metrics.json"
-    measured = json.loads(file.read_text())
-    accuracy = {name: [0.5, 0.4, 0.3, 0.2, 0.1] for name in CORRUPTIONS}
-    measured["robustness"] = results.robustness(accuracy, 0.6)
-    file.write_text(json.dumps(measured))
-    page.write(run)
-    reader, text = read(run)
-    assert (
-        "60.00 % on the images as they are, 30.00 % are left on average over 10" in text
-    )
-    assert "accuracy on worse images, by what was done to them" in text.lower()
-    assert "the first test image as it is, and at every severity" in text.lower()
-
-
-def test_groups_if_they_were_measured(run):
-    assert "Groups of people" not in read(run)[1]
-    file = run / "metrics.json"
-    measured = json.loads(file.read_text())
-    hostile = "<b onclick=x>old</b>"
-    columns = [
-        Grouping("age $x$", ("young", hostile), np.repeat([0, 1, -1], [60, 20, 3])),
-        Grouping("glasses", ("yes", "no"), np.arange(83) % 2),
-        Grouping("nothing", (), np.full(83, -1)),
-    ]
-    logits = np.random.default_rng(0).normal(size=(83, 3))
-    found = groups.summary(columns, logits, np.arange(83) % 3, toy.CLASSES, ["a note"])
-    measured["groups"] = found
-    file.write_text(json.dumps(measured))
-    page.write(run)
-    reader, text = read(run)
-    assert hostile in text and "onclick" not in "".join(reader.tags)
-    charts = [x for x in reader.links if x.startswith("data:image/svg")]
-    del measured["groups"]
-    file.write_text(json.dumps(measured))
-    page.write(run)
-    without = [x for x in read(run)[0].links if x.startswith("data:image/svg")]
-    assert len(charts) == len(without) + 2  # "nothing" has no groups to draw
-    for part in ("A note.", "age $x$ * Fewer than 50 images", f"{hostile} * 20 "):
-        assert part in text
-    assert "3 images belong to no known group." in text
-    assert text.count("There are no two groups of 50 images or more") == 3
-    for column in found["columns"]:
-        for group in column["groups"]:
-            low, high = group["intervals"]["accuracy"]
-            cells = f"{group['examples']} {100 * group['accuracy']:.1f} "
-            assert f"{cells} {100 * low:.1f} to {100 * high:.1f}".replace(
-                "  ", " "
-            ) in (text)
-            for row in group["per_class"]:
-                assert f"{100 * row['recall']:.1f} ({row['examples']})" in text
-
-
-def test_a_gap_is_told_in_words(run):
-    file = run / "metrics.json"
-    measured = json.loads(file.read_text())
-    labels = np.arange(200) % 3
-    logits = 4.0 * np.eye(3)[np.where(np.arange(200) < 180, labels, 0)]
-    column = Grouping("age", ("old", "young"), (np.arange(200) < 100).astype(int))
-    found = groups.summary([column], logits, labels, toy.CLASSES)
-    measured["groups"] = found
-    file.write_text(json.dumps(measured))
-    page.write(run)
-    sentence = found["columns"][0]["gap"]["sentence"]
-    assert "young above old" in sentence and "more than chance" in sentence
-    assert sentence in read(run)[1]
-
-
-def test_other_data_sets_are_listed_if_there_are_any(run):
-    assert "On other data sets" not in read(run)[1]
-    measured = json.loads((run / "metrics.json").read_text())
-    for name, accuracy, note in (("b", 0.25, "left out: <b>"), ("a", 0.5, "")):
-        other = json.loads(json.dumps(measured))
-        other |= {"dataset": name, "examples": 8, "notes": [note] * bool(note)}
-        other["metrics"] |= {"accuracy": accuracy, "mean_class_accuracy": 0.125}
-        other["metrics"] |= {"most_frequent": 0.4, "chance": 0.3}
-        other["intervals"]["accuracy"] = [0.1, 0.9]
-        other["per_class"][0]["examples"] = 0
-        (run / f"on_{name}_test").mkdir()
-        (run / f"on_{name}_test" / "metrics.json").write_text(json.dumps(other))
-    (run / "on_broken").mkdir()
-    (run / "on_broken" / "metrics.json").write_text("{}")
-    page.write(run)
-    _, text = read(run)
-    section = text[text.index("On other data sets") :]
-    rows = [
-        f"{name} test 8 2 of 3 {accuracy} 10.00 – 90.00 12.50 40.00 30.00"
-        for name, accuracy in (("a", "50.00"), ("b", "25.00"))
-    ]
-    assert " ".join(rows) in section
-    assert "b, test: left out: <b>." in section
-    other["fingerprint"]["network"] = "of another network"
-    (run / "on_a_test" / "metrics.json").write_text(json.dumps(other))
-    page.write(run)
-    assert "b test 8" in read(run)[1] and "a test 8" not in read(run)[1]

@@ -84,13 +84,13 @@ def csv_text(rows: Rows) -> str:
 
 def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
-    from qcs_jax.figures import style, transfer  # matplotlib, once all is measured
+    from qcs_jax.figures import experiments, style  # matplotlib, once all is measured
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
     files.write_text(paths[0], f"# Transfer\n\n{markdown(rows)}")
     files.write_text(paths[1], csv_text(rows))
-    figure = transfer.matrix(
+    figure = experiments.transfer(
         _values(rows, "accuracy"),
         _values(rows, "mean_class_accuracy"),
         [row[0].network for row in rows],

@@ -118,7 +118,7 @@ def test_another_network_of_the_same_step_has_none_of_the_numbers(tmp_path):
     assert trained.step == measured["step"] and trained.evaluation is None
     assert not read_run(folder).evaluated and not read_run(folder).predictions()
     with pytest.raises(UserError, match="about other weights.*evaluate again"):
-        page.write(folder)
+        page.write_page(folder)
     evaluate_run(toy.config(seed=1, **network), folder)
     assert read_run(folder).evaluated and Trained.load(folder).evaluation
-    assert page.write(folder).exists()
+    assert page.write_page(folder).exists()
