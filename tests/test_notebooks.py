@@ -13,7 +13,7 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config.network import create_model
+from qcs_jax.config import create_model
 from qcs_jax.train.run import create_optimizer
 from qcs_jax.train.step import TrainState
 

@@ -21,7 +21,7 @@ from qcs_jax.benchmark.programs import (
     programs_of,
 )
 from qcs_jax.benchmark.timing import Limits, speed
-from qcs_jax.config.network import create_model
+from qcs_jax.config import create_model
 from qcs_jax.models.qcs import QCS
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate

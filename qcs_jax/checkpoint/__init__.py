@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qcs_jax.checkpoint.errors import CheckpointError, NotSavedError
+from qcs_jax.checkpoint.description import CheckpointError, NotSavedError
 from qcs_jax.checkpoint.trained import (
     AS_NAMED,
     FOLDER,

@@ -11,7 +11,7 @@ import os
 import pathlib
 import re
 
-from qcs_jax.checkpoint.errors import CheckpointError
+from qcs_jax.checkpoint.description import CheckpointError
 from qcs_jax.system import extras
 
 _PREFIX = "hf:"

@@ -11,7 +11,7 @@ import logging
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -19,23 +19,32 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
-from qcs_jax.checkpoint.description import check_same_network
-from qcs_jax.checkpoint.errors import CheckpointError, DamagedError, NotSavedError
-from qcs_jax.checkpoint.finite import not_finite
+from qcs_jax.checkpoint.description import (
+    CheckpointError,
+    DamagedError,
+    NotSavedError,
+    check_same_network,
+    not_finite,
+)
 from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
+    first_line,
     late_answers_left_out,
     open_manager,
+    open_read_only,
     read_description,
     read_items,
 )
-from qcs_jax.checkpoint.together import together
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
+from qcs_jax.system.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
+_DONE, _NOT_SAVED, _FAILED = range(3)
 
 _Restored = tuple[int, dict[str, Any], dict]  # step, items and description
 
@@ -87,9 +96,9 @@ class Checkpoints:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         if kind is None:  # after an error the others need not come here
-            self.wait()
+            self._by_first(self._wait)
         if self._first:
-            with self._told():
+            with self._errors_in_one_line():
                 self._manager.close()
         if kind is None:
             self._quiet.close()
@@ -115,7 +124,7 @@ class Checkpoints:
           FloatingPointError: if a number in `items` is not finite.
           CheckpointError: if there is a checkpoint of this step or a later one.
         """
-        self._write(lambda: self._save(step, items, description, metrics))
+        self._by_first(lambda: self._save(step, items, description, metrics))
 
     def finish(self, step: int, items: dict[str, Any], description: dict) -> None:
         """Returns when this step is on disk, saving it unless that has begun.
@@ -128,10 +137,10 @@ class Checkpoints:
                 self._save(step, items, description)
             self._wait()
 
-        self._write(work)
+        self._by_first(work)
 
-    def _write(self, work: Callable[[], None]) -> None:
-        together(work if self._first else lambda: None)
+    def _by_first(self, work: Callable[[], None]) -> None:
+        _together(work if self._first else lambda: None)
 
     def _save(
         self,
@@ -148,36 +157,24 @@ class Checkpoints:
         if wrong := not_finite(items):
             raise FloatingPointError(f"{wrong}; they are not saved")
         self._check_space(step, items)
-        trees = {name: ocp.args.PyTreeSave(items[name]) for name in ITEMS}
         hashed = {**items, "config": description}
         if metrics is not None:
             hashed["metrics"] = metrics = {k: float(x) for k, x in metrics.items()}
-        with self._told():
-            saved = self._manager.save(
-                step,
-                args=ocp.args.Composite(
-                    **trees,
-                    config=ocp.args.JsonSave(description),
-                    digests=ocp.args.JsonSave(digests_of(hashed)),
-                ),
-                metrics=metrics,
-            )
+        args = ocp.args.Composite(
+            **{name: ocp.args.PyTreeSave(items[name]) for name in ITEMS},
+            config=ocp.args.JsonSave(description),
+            digests=ocp.args.JsonSave(digests_of(hashed)),
+        )
+        with self._errors_in_one_line():
+            saved = self._manager.save(step, args=args, metrics=metrics)
         if not saved:
             raise CheckpointError(
                 f"step {step} was not saved: {self.directory} already has step "
                 f"{self._manager.latest_step()}"
             )
 
-    def wait(self) -> None:
-        """Returns when everything is on disk.
-
-        Raises:
-          NotSavedError: if it could not be written.
-        """
-        self._write(self._wait)
-
     def _wait(self) -> None:
-        with self._told():
+        with self._errors_in_one_line():
             self._manager.wait_until_finished()
 
     def latest_step(self) -> int | None:
@@ -189,7 +186,7 @@ class Checkpoints:
     def _check_space(self, step: int, items: dict[str, Any]) -> None:
         # Orbax would fail in the background, half-way.
         needed = sum(x.nbytes for x in jax.tree.leaves(items)) + _BESIDES
-        with self._told():
+        with self._errors_in_one_line():
             free = shutil.disk_usage(self.directory).free
         if free < needed:
             raise NotSavedError(
@@ -198,16 +195,15 @@ class Checkpoints:
             )
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Tells in one line why a checkpoint could not be written."""
+    def _errors_in_one_line(self) -> Iterator[None]:
+        """Raises NotSavedError for whatever Orbax and TensorStore raise."""
         try:
             yield
-        except Exception as error:  # Orbax and TensorStore raise many kinds
+        except Exception as error:
             self._open()  # else Orbax would raise it again and again
-            first = str(error).strip().partition("\n")[0][:200]
             raise NotSavedError(
-                f"a checkpoint could not be written to {self.directory}: {first}. "
-                f"{self._newest()}"
+                f"a checkpoint could not be written to {self.directory}: "
+                f"{first_line(error)}. {self._newest()}"
             ) from error
 
     def _newest(self) -> str:
@@ -236,17 +232,17 @@ class Checkpoints:
           CheckpointError: if the checkpoints are of another network, or all damaged; in
             several processes, if not all of them can read the same one.
         """
-        found = together(
+        restored = _together(
             lambda: self._newest_whole(template, description) if self._first else None
         )
         if jax.process_count() > 1:
-            mine = np.int32(-1 if found is None else found[0])
+            mine = np.int32(-1 if restored is None else restored[0])
             step = int(multihost_utils.broadcast_one_to_all(mine))
             if step >= 0:
-                found = together(
-                    lambda: found if self._first else self._same(step, template)
+                restored = _together(
+                    lambda: restored if self._first else self._same(step, template)
                 )
-        return None if found is None else found[1:]
+        return None if restored is None else restored[1:]
 
     def _newest_whole(
         self, template: dict[str, Any], description: dict
@@ -254,9 +250,9 @@ class Checkpoints:
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                found, _ = read_description(self._manager, step)
+                theirs, _ = read_description(self._manager, step)
                 fix = "Give this run a --workdir of its own."
-                check_same_network(self.directory, found, description, fix=fix)
+                check_same_network(self.directory, theirs, description, fix=fix)
                 items = read_items(self._manager, step, template)
                 if wrong := not_finite(items):
                     raise DamagedError(f"checkpoint {self.directory}/{step}: {wrong}")
@@ -265,7 +261,7 @@ class Checkpoints:
                 damaged.append(step)
                 continue
             self._set_aside(damaged)
-            return step, items, found
+            return step, items, theirs
         if damaged:
             raise CheckpointError(
                 f"every checkpoint in {self.directory} is damaged (steps {damaged}). "
@@ -274,12 +270,11 @@ class Checkpoints:
         return None
 
     def _same(self, step: int, template: dict[str, Any]) -> _Restored:
-        """Reads what the first process has found to be whole."""
-        options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+        """Reads in another process the checkpoint that the first one has read."""
         try:
-            with open_manager(self.directory, options) as manager:
-                found, _ = read_description(manager, step)
-                return step, read_items(manager, step, template), found
+            with open_read_only(self.directory) as manager:
+                description, _ = read_description(manager, step)
+                return step, read_items(manager, step, template), description
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{error}. Process 0 can read it: give all processes one --workdir, in "
@@ -296,3 +291,37 @@ class Checkpoints:
             logger.warning("moved damaged checkpoint %d to %s", step, target)
         if steps:
             self._manager.reload()
+
+
+def _together(work: Callable[[], T]) -> T:
+    """Does something in every process, and raises in all if it fails in one.
+
+    One that went on alone would wait for the others for ever.
+
+    Args:
+      work: May do nothing in some processes; asks nothing of others.
+
+    Returns:
+      What `work` returns in this process.
+
+    Raises:
+      NotSavedError: if it fails so, in this process or in another.
+      CheckpointError: if it fails otherwise in another process, which says why.
+    """
+    if jax.process_count() == 1:
+        return work()
+    failure: Exception | None = None
+    try:
+        result = work()
+    except (UserError, OSError, FloatingPointError) as error:
+        failure = error
+    mine = _DONE if failure is None else _FAILED
+    if isinstance(failure, NotSavedError):
+        mine = _NOT_SAVED
+    ended = multihost_utils.process_allgather(np.int32(mine))
+    if failure is not None:
+        raise failure
+    if ended.any():
+        message = f"process {ended.argmax()} cannot use the checkpoints, and says why"
+        raise (NotSavedError if ended.max() == _NOT_SAVED else CheckpointError)(message)
+    return result

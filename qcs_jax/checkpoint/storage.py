@@ -1,4 +1,4 @@
-"""How a checkpoint lies on disk, and what may go wrong when it is read."""
+"""How a checkpoint of Orbax lies on disk, and how it is read and verified."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ import flax.traverse_util
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import logging as absl_logging
 
-from qcs_jax.checkpoint.description import check_known
-from qcs_jax.checkpoint.errors import DamagedError
+from qcs_jax.checkpoint.description import DamagedError, check_known
 
-ITEMS = ("params", "batch_stats", "train")
+VARIABLES = ("params", "batch_stats")
+ITEMS = (*VARIABLES, "train")
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ class _Manager(ocp.CheckpointManager):
     def metrics(self, step: int) -> Any:
         where = f"metrics of checkpoint {self.directory}/{step}"
         try:
-            found = super().metrics(step)
+            metrics = super().metrics(step)
             text = (self.directory / str(step) / "digests" / "metadata").read_text()
             recorded = json.loads(text)
         except (ValueError, OSError):
@@ -45,16 +46,16 @@ class _Manager(ocp.CheckpointManager):
             return None
         # Checkpoints of earlier versions have no digest of their metrics.
         digest = recorded.get("metrics") if isinstance(recorded, dict) else None
-        if found is not None and digest not in (None, _digest_of_json(found)):
+        if metrics is not None and digest not in (None, _digest_of_json(metrics)):
             logger.warning("%s are damaged: it counts as one without", where)
             return None
-        return found
+        return metrics
 
 
 def open_manager(
     directory: pathlib.Path, options: ocp.CheckpointManagerOptions
 ) -> ocp.CheckpointManager:
-    """Opens the checkpoints in a folder, which exists unless they are only read.
+    """Opens the checkpoints in a folder that exists.
 
     Each process has them to itself: as Orbax does it, one whose disk fails leaves the
     others waiting.
@@ -67,6 +68,21 @@ def open_manager(
     return _Manager(directory, options=options, item_handlers=handlers)
 
 
+@contextlib.contextmanager
+def open_read_only(directory: pathlib.Path) -> Iterator[ocp.CheckpointManager]:
+    """Opens checkpoints that are only read, of which Orbax would warn."""
+    options = ocp.CheckpointManagerOptions(
+        read_only=True, create=False, save_interval_steps=0
+    )
+    before = absl_logging.get_verbosity()
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    try:
+        with open_manager(directory, options) as manager:
+            yield manager
+    finally:
+        absl_logging.set_verbosity(before)
+
+
 def read_description(
     manager: ocp.CheckpointManager, step: int
 ) -> tuple[dict, dict[str, dict]]:
@@ -76,14 +92,36 @@ def read_description(
       DamagedError: if it cannot be read as it was saved.
       UserError: if this version does not know all that is in it.
     """
-    found = _restore(manager, step, {"config": ocp.args.JsonRestore()})["config"]
-    shapes = _shapes_of_variables(manager, step)
-    names = flax.traverse_util.flatten_dict(shapes, sep="/")
-    check_known(f"checkpoint {manager.directory}/{step}", found, names)
-    return found, shapes
+    description = _restore(manager, step, {"config": ocp.args.JsonRestore()})["config"]
+    folder, handler = manager.directory / str(step), ocp.PyTreeCheckpointHandler()
+    where = f"checkpoint {folder}"
+    try:
+        # manager.item_metadata reads the metrics, too, which may be damaged.
+        with late_answers_left_out():
+            shapes = {x: handler.metadata(folder / x).tree for x in VARIABLES}
+    except Exception as error:
+        raise DamagedError(
+            f"{where} cannot be read: its metadata is missing or damaged"
+        ) from error
+    check_known(where, description, flax.traverse_util.flatten_dict(shapes, sep="/"))
+    return description, shapes
+
+
+def read_variables(
+    manager: ocp.CheckpointManager, step: int, branch: str
+) -> tuple[dict, dict]:
+    """Reads variables, or those of a branch unless it is "", and the description.
+
+    For errors see `read_description`.
+    """
+    description, shapes = read_description(manager, step)
+    if branch:
+        shapes = {name: {branch: tree[branch]} for name, tree in shapes.items()}
+    return read_items(manager, step, shapes), description
 
 
 def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dict:
+    """Reads items as NumPy arrays, in the structure of `template`."""
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     trees = {
         name: ocp.args.PyTreeRestore(
@@ -99,17 +137,16 @@ def _restore(
 ) -> dict[str, Any]:
     """Reads items; raises DamagedError unless they are those that were hashed."""
     where = f"checkpoint {manager.directory}/{step}"
-    wanted = ocp.args.Composite(**args, digests=ocp.args.JsonRestore())
+    composite = ocp.args.Composite(**args, digests=ocp.args.JsonRestore())
     try:
         with late_answers_left_out():
-            read = manager.restore(step, args=wanted)
+            restored = manager.restore(step, args=composite)
     except Exception as error:  # Orbax and TensorStore raise many kinds for bad files
-        first_line = str(error).strip().partition("\n")[0][:200]
         raise DamagedError(
-            f"{where} cannot be read ({type(error).__name__}: {first_line})"
+            f"{where} cannot be read ({type(error).__name__}: {first_line(error)})"
         ) from error
-    items = {name: read[name] for name in args}
-    recorded = read["digests"] if isinstance(read["digests"], dict) else {}
+    items = {name: restored[name] for name in args}
+    recorded = restored["digests"] if isinstance(restored["digests"], dict) else {}
     wrong = [x for x, digest in digests_of(items).items() if recorded.get(x) != digest]
     if wrong:
         raise DamagedError(
@@ -119,18 +156,9 @@ def _restore(
     return items
 
 
-def _shapes_of_variables(manager: ocp.CheckpointManager, step: int) -> dict:
-    folder, handler = manager.directory / str(step), ocp.PyTreeCheckpointHandler()
-    try:
-        # manager.item_metadata reads the metrics, too, which may be damaged.
-        names = ("params", "batch_stats")
-        with late_answers_left_out():
-            return {name: handler.metadata(folder / name).tree for name in names}
-    except Exception as error:
-        raise DamagedError(
-            f"checkpoint {manager.directory}/{step} cannot be read: its metadata is "
-            f"missing or damaged"
-        ) from error
+def first_line(error: Exception) -> str:
+    """What an error of Orbax says, which may be very long."""
+    return str(error).strip().partition("\n")[0][:200]
 
 
 @contextlib.contextmanager

@@ -9,17 +9,13 @@ import json
 import logging
 import os
 import pathlib
-from collections.abc import Iterator
 
 import flax.traverse_util
 import ml_collections
-from absl import logging as absl_logging
 
 from qcs_jax.checkpoint import weights
-from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
-from qcs_jax.checkpoint.finite import not_finite
-from qcs_jax.config import Role, fields_with, written
-from qcs_jax.config.network import create_model
+from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
+from qcs_jax.config import Role, create_model, fields_with, written
 from qcs_jax.evaluate.run_log import (
     BEST_ON_HELD_OUT,
     LAST,
@@ -64,15 +60,33 @@ class Trained:
     def load(
         cls, path: str | os.PathLike, *, step: int | None = None, branch: str = ""
     ) -> Trained:
-        """Reads a checkpoint; for arguments and errors see `load_variables`."""
-        if weights.find(path):
-            read = load_variables(path, step=step, branch=branch)
+        """Reads a checkpoint, verified.
+
+        Args:
+          path: A run's workdir, its `checkpoints` folder, or one step's folder; or a
+            file of weights, its folder, the name of one that comes with the package, or
+            "hf:owner/name", see `weights`.
+          step: Which step of a run; default what `choose_step` chooses, or the newest
+            one that is whole if that is damaged, with a warning.
+          branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
+            inference needs. Default: all.
+
+        Raises:
+          CheckpointError: if there is none, it is damaged, or a number is not finite.
+          UserError: if it is one of Orbax, which is not installed.
+        """
+        if file := weights.find(path):
             workdir = pathlib.Path("runs") / weights.name_of(path)
-            return cls(*read, workdir, in_file=True)
-        wanted, chosen = choose_step(path) if step is None else (step, AS_NAMED)
-        read = load_variables(path, step=step, branch=branch)
-        workdir = _locate(pathlib.Path(path))[0].parent
-        return cls(*read, workdir, chosen if read[2] == wanted else WHOLE)
+            trained = cls(*weights.load(file, branch=branch), workdir, in_file=True)
+        else:
+            directory, named = _locate(path)
+            trained = _load_orbax(directory, named if step is None else step, branch)
+        if wrong := not_finite(trained.variables):
+            raise CheckpointError(
+                f"{path}, step {trained.step}, is no network: {wrong}. Give an earlier "
+                f"checkpoint of the run, or train again"
+            )
+        return trained
 
     @functools.cached_property
     def config(self) -> ml_collections.ConfigDict:
@@ -110,23 +124,24 @@ class Trained:
         """
         fields = written.complete(self.description["config"])
         names = (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
-        seen = {name: fields[name] for name in names}
+        values = {name: fields[name] for name in names}
         base = {kind: {"base": tree["base"]} for kind, tree in self.variables.items()}
         arrays = flax.traverse_util.flatten_dict(base, sep="/")
-        text = json.dumps([seen, self.class_names], sort_keys=True)
+        text = json.dumps([values, self.class_names], sort_keys=True)
         return weights.digest(arrays, text)
 
     @functools.cached_property
     def evaluation(self) -> dict | None:
-        """What an evaluation of this network found, see `metrics.results`; or None."""
-        if found := self.description.get("evaluation"):
-            return found
-        metrics, told = self._metrics, None
+        """What an evaluation of this network measured, see `evaluate.results`."""
+        if measured := self.description.get("evaluation"):
+            return measured
+        metrics, network = self._metrics, None
         with contextlib.suppress(KeyError, TypeError):
-            told = metrics["fingerprint"]["network"]
+            network = metrics["fingerprint"]["network"]
         # Nothing is hashed where the step tells, or an earlier version has not told.
-        same = metrics.get("step") == self.step and told and told == self.digest
-        return metrics if same else None
+        if metrics.get("step") == self.step and network and network == self.digest:
+            return metrics
+        return None
 
     @property
     def doubt(self) -> str:
@@ -140,15 +155,15 @@ class Trained:
 
     @functools.cached_property
     def _metrics(self) -> dict:
-        """What is in the file of the run's last evaluation, whatever it is about."""
+        """The content of the file of the run's last evaluation, of any network."""
         if self.in_file:
             return {}
         try:
             text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
-            found = json.loads(text)
+            metrics = json.loads(text)
         except (OSError, ValueError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return metrics if isinstance(metrics, dict) else {}
 
     @property
     def drawn(self) -> bool:
@@ -164,99 +179,57 @@ class Trained:
 def load_variables(
     path: str | os.PathLike, *, step: int | None = None, branch: str = ""
 ) -> tuple[dict, dict, int]:
-    """Reads parameters and running statistics, verified, as NumPy arrays.
-
-    Args:
-      path: A run's workdir, its `checkpoints` folder, or one step's folder; or a file
-        of weights, its folder, the name of one that comes with the package, or
-        "hf:owner/name", see `weights`.
-      step: Which step of a run; default what `choose_step` chooses, or the newest one
-        that is whole if that is damaged, with a warning.
-      branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
-        inference needs. Default: all.
-
-    Returns:
-      `{"params": ..., "batch_stats": ...}`, the description, and the step.
-
-    Raises:
-      CheckpointError: if there is none, it is damaged, or a number is not finite.
-      UserError: if it is one of Orbax, which is not installed.
-    """
-    if file := weights.find(path):
-        found = weights.load(file, branch=branch)
-    else:
-        found = _load_orbax(pathlib.Path(path), step, branch)
-    if wrong := not_finite(found[0]):
-        raise CheckpointError(
-            f"{path}, step {found[2]}, is no network: {wrong}. Give an earlier "
-            f"checkpoint of the run, or train again"
-        )
-    return found
+    """Returns variables, description and step of a checkpoint, see `Trained.load`."""
+    trained = Trained.load(path, step=step, branch=branch)
+    return trained.variables, trained.description, trained.step
 
 
-def _load_orbax(
-    path: pathlib.Path, step: int | None, branch: str
-) -> tuple[dict, dict, int]:
-    with extras.named():
-        import orbax.checkpoint as ocp  # a second, which files of weights do not cost
+def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Trained:
+    """Reads one step; unless it is named the chosen one, else the newest whole one."""
+    with extras.named():  # a second to import, which files of weights do not cost
+        from qcs_jax.checkpoint.storage import open_read_only, read_variables
 
-        from qcs_jax.checkpoint.storage import (
-            open_manager,
-            read_description,
-            read_items,
-        )
-
-    def read(manager: ocp.CheckpointManager, step: int) -> tuple[dict, dict, int]:
-        description, template = read_description(manager, step)
-        if branch:
-            template = {name: {branch: tree[branch]} for name, tree in template.items()}
-        return read_items(manager, step, template), description, step
-
-    directory, named = _locate(path)
-    wanted = choose_step(path)[0] if step is None else step
-    options = ocp.CheckpointManagerOptions(
-        read_only=True, create=False, save_interval_steps=0
-    )
-    with _quiet(), open_manager(directory, options) as manager:
+    wanted, chosen = _choose(directory) if step is None else (step, AS_NAMED)
+    with open_read_only(directory) as manager:
         steps = sorted(manager.all_steps())
         if wanted not in steps:
             raise CheckpointError(
                 f"{directory} has no checkpoint of step {wanted}: it has {steps}"
             )
-        if step is not None or named is not None:
-            return read(manager, wanted)
-        # As a run resumes: from the newest that is whole.
-        others = [x for x in reversed(steps) if x != wanted]
-        for other in [wanted, *others]:
+        others = [x for x in reversed(steps) if x != wanted and step is None]
+        for candidate in [wanted, *others]:
             try:
-                found = read(manager, other)
+                variables, description = read_variables(manager, candidate, branch)
             except DamagedError as error:
+                if step is not None:
+                    raise
                 logger.warning("%s", error)
                 continue
-            if other != wanted:
-                logger.warning("step %d is used in place of step %d", other, wanted)
-            return found
-        raise DamagedError(
-            f"every checkpoint in {directory} is damaged (steps {steps}): restore it "
-            f"from a backup"
-        )
+            if candidate != wanted:
+                logger.warning("step %d is used in place of step %d", candidate, wanted)
+                chosen = WHOLE
+            return Trained(variables, description, candidate, directory.parent, chosen)
+    raise DamagedError(
+        f"every checkpoint in {directory} is damaged (steps {steps}): restore it from "
+        f"a backup"
+    )
 
 
 def choose_step(path: str | os.PathLike) -> tuple[int, str]:
-    """Says which checkpoint a path means, wherever a run is used, and why.
+    """Says which checkpoint the path of a run means, wherever it is used, and why.
 
-    That of one step's folder or of a file of weights is "as named". Of a run it is the
-    one that was best on held-out images, where there were any and it is still there;
-    else the newest, which is that of the last epoch once a run is finished.
+    That of one step's folder is "as named". Of a run it is the one that was best on
+    held-out images, where there were any and it is still there; else the newest, which
+    is that of the last epoch once a run is finished.
 
     Raises:
       CheckpointError: if there is none.
     """
-    if file := weights.find(path):
-        return weights.load(file)[2], AS_NAMED
-    directory, named = _locate(pathlib.Path(path))
-    if named is not None:
-        return named, AS_NAMED
+    directory, named = _locate(path)
+    return _choose(directory) if named is None else (named, AS_NAMED)
+
+
+def _choose(directory: pathlib.Path) -> tuple[int, str]:
     steps = _steps_in(directory)
     if not steps:
         raise CheckpointError(f"{directory} has no checkpoint")
@@ -279,25 +252,14 @@ def _steps_in(directory: pathlib.Path) -> list[int]:
     return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Orbax warns of every directory that it is told only to read."""
-    before = absl_logging.get_verbosity()
-    absl_logging.set_verbosity(absl_logging.ERROR)
-    try:
-        yield
-    finally:
-        absl_logging.set_verbosity(before)
-
-
-def _locate(path: pathlib.Path) -> tuple[pathlib.Path, int | None]:
+def _locate(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
     """Returns the folder of a run's checkpoints, and the step if one is named."""
-    path = path.resolve()
+    path = pathlib.Path(path).resolve()
     if (path / FOLDER).is_dir():
         return path / FOLDER, None
     if path.name.isdecimal() and (path / "params").is_dir():
         return path.parent, int(path.name)
-    if path.is_dir() and any(child.name.isdecimal() for child in path.iterdir()):
+    if path.is_dir() and _steps_in(path):
         return path, None
     names = " or ".join(weights.pretrained())
     raise CheckpointError(

@@ -24,8 +24,11 @@ import safetensors
 import safetensors.numpy
 
 from qcs_jax.checkpoint import hub
-from qcs_jax.checkpoint.description import check_known
-from qcs_jax.checkpoint.errors import CheckpointError, DamagedError
+from qcs_jax.checkpoint.description import (
+    CheckpointError,
+    DamagedError,
+    check_known,
+)
 from qcs_jax.config import written
 from qcs_jax.models import torch_layout
 from qcs_jax.system.files import replacing

@@ -5,6 +5,7 @@ from qcs_jax.config.base import (
     Field,
     Role,
     base_config,
+    create_model,
     fields_with,
     flatten,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "Field",
     "Role",
     "base_config",
+    "create_model",
     "fields_with",
     "flatten",
     "validate",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ml_collections
 
 from qcs_jax import models
+
+if TYPE_CHECKING:
+    from qcs_jax.models.qcs import QCS
 
 
 class Role(enum.Flag):
@@ -194,3 +197,18 @@ def flatten(config: Any) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
+
+
+def create_model(config: Any, num_classes: int) -> QCS:
+    """Makes the network of `config.model`.
+
+    Args:
+      config: A configuration, see `base_config`.
+      num_classes: Width of the logits.
+    """
+    import jax.numpy as jnp  # nothing else of a configuration needs JAX
+
+    options = config.model.to_dict()
+    name, size = options.pop("name"), options.pop("size")
+    dtype = jnp.dtype(config.dtype)
+    return models.create(name, size, num_classes=num_classes, dtype=dtype, **options)

@@ -11,8 +11,7 @@ import jax
 import ml_collections
 
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import validate
-from qcs_jax.config.network import create_model
+from qcs_jax.config import create_model, validate
 from qcs_jax.images.augment import Augmentation, augment
 from qcs_jax.input import pipeline
 from qcs_jax.input.pipeline import Topology, steps_per_epoch

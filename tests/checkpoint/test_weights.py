@@ -15,7 +15,6 @@ import qcs_jax
 from qcs_jax.checkpoint import (
     CheckpointError,
     Trained,
-    choose_step,
     load_variables,
     weights,
 )
@@ -37,7 +36,6 @@ def test_a_file_is_the_checkpoint_that_it_was_made_of(network):
     found, told, step = load_variables(file)
     random_weights.assert_equal(found, wanted)
     assert step == 5 and told == description | {"step": 5}
-    assert choose_step(file) == (5, "as named")
     trained = Trained.load(file, branch="base")
     assert trained.workdir == pathlib.Path("runs/x")
     assert trained.model == Trained.load(run).model
@@ -107,7 +105,7 @@ def change(file, damage):
 def test_damage_is_one_error(network, damage, message):
     _, file = network
     change(file, damage)
-    for read in (load_variables, qcs_jax.load, choose_step):
+    for read in (load_variables, qcs_jax.load):
         with pytest.raises(CheckpointError, match=message) as error:
             read(file)
         assert str(file) in str(error.value)

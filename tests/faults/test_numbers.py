@@ -11,7 +11,7 @@ import small
 import toy
 
 from qcs_jax import models
-from qcs_jax.config.network import create_model
+from qcs_jax.config import create_model
 from qcs_jax.input import pipeline, sources
 from qcs_jax.input.pipeline import Topology
 from qcs_jax.input.sampling import Draw, LabelIndex

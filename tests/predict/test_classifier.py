@@ -234,13 +234,13 @@ def test_steps(run, classifier, pictures):
 
 def test_loading_reads_the_base_branch_alone(run, monkeypatch):
     branches = []
-    original = trained.load_variables
+    original = trained.Trained.load
 
     def spy(*args, **kwargs):
         branches.append(kwargs["branch"])
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(trained, "load_variables", spy)
+    monkeypatch.setattr(trained.Trained, "load", spy)
     qcs_jax.load(run)
     assert branches == ["base"]
 

@@ -15,7 +15,7 @@ import small
 from PIL import Image
 
 import qcs_jax
-from qcs_jax.checkpoint.errors import CheckpointError
+from qcs_jax.checkpoint import CheckpointError
 from qcs_jax.predict import align, yunet
 from qcs_jax.system.errors import UserError
 

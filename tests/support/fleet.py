@@ -14,7 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint.storage import ITEMS, open_manager, read_items
+from qcs_jax.checkpoint.storage import ITEMS, open_read_only, read_items
 from qcs_jax.evaluate.run_log import read_log
 
 SUPPORT = pathlib.Path(__file__).parent
@@ -126,8 +126,7 @@ def newest_items(workdir):
 def items_of(workdir, step):
     """All arrays of a checkpoint."""
     directory = workdir / checkpoint.FOLDER
-    options = ocp.CheckpointManagerOptions(read_only=True, create=False)
-    with open_manager(directory, options) as manager:
+    with open_read_only(directory) as manager:
         handler = ocp.PyTreeCheckpointHandler()
         shapes = {x: handler.metadata(directory / str(step) / x).tree for x in ITEMS}
         return read_items(manager, step, shapes)

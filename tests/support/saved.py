@@ -8,8 +8,7 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints, Trained
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import base_config
-from qcs_jax.config.network import create_model
+from qcs_jax.config import base_config, create_model
 
 CLASS_NAMES = ("anger", "joy", "neutral")
 
