@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
     from qcs_jax.train.evaluate import Evaluation
 
-_OF_EVALUATION = ("corruptions", "groups")  # flags that training does not have
+# Mode that the name of the command says -> that name, and what it does.
+_COMMANDS = {
+    None: ("python -m qcs_jax.main", "Trains or evaluates a configuration."),
+    "train": ("qcs-jax train", "Trains a configuration, or goes on with its run."),
+    "eval": ("qcs-jax evaluate", "Evaluates a run, and writes the page about it."),
+}
 
 
 def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
@@ -33,20 +38,38 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
     Where the name of the command says the mode, "train" or "eval", there is no flag for
     it.
     """
-    parser = argparse.ArgumentParser(
-        prog={
-            None: "python -m qcs_jax.main",
-            "train": "qcs-jax train",
-            "eval": "qcs-jax evaluate",
-        }[mode],
-        description={
-            None: "Trains or evaluates a configuration.",
-            "train": "Trains a configuration, or goes on with its run.",
-            "eval": "Evaluates a run, and writes the page about it.",
-        }[mode],
-        epilog=flags.EPILOG,
-        allow_abbrev=False,
+    parser = _parser(mode)
+    args, overrides = parser.parse_known_args(argv)
+    try:
+        config = flags.read_config(args.config, overrides)
+        meeting = _meeting(args)
+        for flag in ("corruptions", "groups"):
+            if getattr(args, flag) and args.mode == "train":
+                raise UserError(f"--{flag} is for --mode=eval")
+        if args.groups == "":
+            raise UserError("--groups= names no file: give a CSV file")
+    except UserError as error:
+        parser.error(str(error))
+    same = [f"--config={args.config}", *overrides]
+    if args.workdir:
+        same.append(f"--workdir={args.workdir}")
+    return run(
+        args.mode,
+        config,
+        args.workdir or f"runs/{config.name}",
+        f"qcs-jax evaluate {shlex.join(same)}",
+        meeting,
+        corruptions=args.corruptions,
+        grouped=args.groups or "",
     )
+
+
+def _parser(mode: str | None) -> argparse.ArgumentParser:
+    prog, description = _COMMANDS[mode]
+    parser = argparse.ArgumentParser(
+        prog=prog, description=description, epilog=flags.EPILOG, allow_abbrev=False
+    )
+    parser.set_defaults(mode=mode, corruptions=False, groups=None)
     add = parser.add_argument
     add("--config", required=True, metavar="FILE", help=flags.HELP)
     add("--workdir", metavar="DIR", help="default: runs/<name>")
@@ -63,40 +86,9 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
             metavar="CSV",
             help="evaluate groups of people, too; the first line is id,COLUMN,...",
         )
-    _add_meeting(parser)
-    args, overrides = parser.parse_known_args(argv)
-    try:
-        config = flags.read_config(args.config, overrides)
-        meeting = _meeting(args)
-        options = {flag: getattr(args, flag, None) for flag in _OF_EVALUATION}
-        for flag, value in options.items():
-            if value and (mode or args.mode) == "train":
-                raise UserError(f"--{flag} is for --mode=eval")
-        if options["groups"] == "":
-            raise UserError("--groups= names no file: give a CSV file")
-    except UserError as error:
-        parser.error(str(error))
-    workdir = args.workdir or f"runs/{config.name}"
-    same = [f"--config={args.config}", *overrides]
-    if args.workdir:
-        same.append(f"--workdir={args.workdir}")
-    evaluate = f"qcs-jax evaluate {shlex.join(same)}"
-    return run(
-        mode or args.mode,
-        config,
-        workdir,
-        evaluate,
-        meeting,
-        corruptions=bool(options["corruptions"]),
-        grouped=options["groups"] or "",
-    )
-
-
-def _add_meeting(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group(
+    add = parser.add_argument_group(
         "several processes", "Each is started with the same command, but for --process."
-    )
-    add = group.add_argument
+    ).add_argument
     add("--multihost", action="store_true", help="this is one; the cluster says which")
     add("--coordinator", metavar="HOST:PORT", help="where process 0 is reached")
     add("--processes", type=int, metavar="N", help="how many there are")
@@ -108,15 +100,15 @@ def _add_meeting(parser: argparse.ArgumentParser) -> None:
         help=f"without a sign of life after which one is lost; default: "
         f"{Meeting.patience}",
     )
+    return parser
 
 
 def _meeting(args: argparse.Namespace) -> Meeting | None:
     """How this process meets others; None if it is alone."""
-    given = args.coordinator, args.processes, args.process
-    by_hand = [value is not None for value in given]
-    if any(by_hand) and not all(by_hand):
+    by_hand = args.coordinator, args.processes, args.process
+    if None in by_hand and any(value is not None for value in by_hand):
         raise UserError("--coordinator, --processes and --process belong together")
-    if not any(by_hand) and not args.multihost:
+    if None in by_hand and not args.multihost:
         if args.patience is not None:
             raise UserError("--patience is for several processes: add --multihost")
         return None
@@ -131,7 +123,7 @@ def _meeting(args: argparse.Namespace) -> Meeting | None:
             )
     if args.patience is not None and args.patience < 1:
         raise UserError(f"--patience={args.patience}: give 1 or more seconds")
-    return Meeting(*given, args.patience or Meeting.patience)
+    return Meeting(*by_hand, args.patience or Meeting.patience)
 
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
@@ -152,6 +144,10 @@ def run(
     `grouped` are of `evaluate_run`.
     """
 
+    def work() -> None:
+        with meeting.together(after_loss) if meeting else contextlib.nullcontext():
+            evaluate() if mode == "eval" else train()
+
     def train() -> None:
         from qcs_jax.train.loop import train_and_evaluate
 
@@ -166,11 +162,8 @@ def run(
                 config, workdir, corruptions=corruptions, grouped=grouped
             )
             print(evaluation)
-            _report(evaluation, config.data.dir)
-
-    def work() -> None:
-        with meeting.together(after_loss) if meeting else contextlib.nullcontext():
-            evaluate() if mode == "eval" else train()
+            if evaluation.own:
+                _report(evaluation, config.data.dir)
 
     def after_loss() -> str:
         from qcs_jax.checkpoint import newest_step
@@ -188,8 +181,6 @@ def _report(evaluation: Evaluation, data_dir: str) -> None:
 
     from qcs_jax.figures import PAGE
 
-    if not evaluation.own:
-        return
     old = evaluation.folder / PAGE  # of other numbers, unless it is replaced
     if jax.process_count() > 1:  # it loads the run again, for which all would be needed
         old.unlink(missing_ok=True)

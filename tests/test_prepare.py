@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from qcs_jax.system import folders
+from qcs_jax.system import files
 
-SCRIPT = str(folders.find("data") / "prepare.py")
+SCRIPT = str(files.packaged("data") / "prepare.py")
 
 
 @pytest.mark.parametrize(

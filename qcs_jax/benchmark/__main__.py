@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from qcs_jax.config import flags
-from qcs_jax.system import arguments, command
+from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
 MODES = ("train", "infer", "input", "count")
@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--json", action="store_true", help="print one JSON object and nothing else")
     add(
         "--steps",
-        type=arguments.count,
+        type=command.count,
         default=10,
         metavar="N",
         help="at most; default: 10",
     )
     add(
         "--seconds",
-        type=arguments.positive,
+        type=command.positive,
         default=60.0,
         metavar="S",
         help="no further step after so many in each precision; default: 60",

@@ -13,7 +13,7 @@ import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
-from qcs_jax.system import folders
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 HELP = "a recipe such as raf, or a file of your own; with a variant, raf:dcs"
@@ -37,14 +37,14 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
         exist or a value of another type, or for any other argument.
     """
     values, argv = flags.FlagValues(), ["", *overrides]
-    recipe = _run(config)
+    recipe = _evaluate_recipe(config)
     try:
         config_flags.DEFINE_config_dict(
             "config", recipe, flag_values=values, sys_argv=argv
         )
         _, *rest = values(argv)
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(_told(error)) from error
+        raise UserError(_message(error)) from error
     if rest:
         raise UserError(
             f"unknown argument {rest[0]}; fields are set with --config.FIELD=VALUE"
@@ -52,12 +52,11 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
     return values.config
 
 
-def _run(config: str) -> ml_collections.ConfigDict:
+def _evaluate_recipe(config: str) -> ml_collections.ConfigDict:
     """Returns what `get_config` of a recipe returns."""
-    given, colon, variant = config.partition(":")
-    arguments = [variant] if colon else []
+    name, colon, variant = config.partition(":")
     try:
-        spec = importlib.util.spec_from_file_location("recipe", _file(given))
+        spec = importlib.util.spec_from_file_location("recipe", _file(name))
         if spec is None or spec.loader is None:
             raise UserError("give a Python file, whose name ends in .py")
         module = importlib.util.module_from_spec(spec)
@@ -71,41 +70,41 @@ def _run(config: str) -> ml_collections.ConfigDict:
                 f"this file takes no variant: leave out :{variant}, or define "
                 f"get_config(variant) in it"
             )
-        recipe = get_config(*arguments)
+        recipe = get_config(variant) if colon else get_config()
         if not isinstance(recipe, ml_collections.ConfigDict):
             raise UserError(f"get_config() returns {recipe!r}, not a configuration")
         return recipe
     except UserError as error:
         raise UserError(f"--config={config}: {error}") from error
     except Exception as error:  # a user's file may raise anything
-        told = _one_line(f"{type(error).__name__}: {error}")
-        raise UserError(f"--config={config}: {told}") from error
+        message = _one_line(f"{type(error).__name__}: {error}")
+        raise UserError(f"--config={config}: {message}") from error
 
 
-def _file(given: str) -> pathlib.Path:
+def _file(name: str) -> pathlib.Path:
     """The file of a recipe that comes along, for its name; else the file of that path.
 
     A name has no ending, without which a file would not be taken.
     """
-    recipes = {path.stem: path for path in folders.find("configs").glob("*.py")}
-    path = recipes.get(given, pathlib.Path(given))
+    recipes = {path.stem: path for path in files.packaged("configs").glob("*.py")}
+    path = recipes.get(name, pathlib.Path(name))
     if not path.is_file():
-        kind = "recipe" if given.isidentifier() else "file"
-        names = ", ".join(sorted(recipes))
+        kind = "recipe" if name.isidentifier() else "file"
         raise UserError(
-            f"there is no {kind} {given}: give a file, or the name of a recipe: {names}"
+            f"there is no {kind} {name}: give a file, or the name of a recipe: "
+            f"{', '.join(sorted(recipes))}"
         )
     return path
 
 
-def _told(error: Exception) -> str:
-    """Returns what absl and ml_collections say, who wrap one error into another."""
+def _message(error: Exception) -> str:
+    """What absl and ml_collections say, who wrap one error into another."""
     while error.args and isinstance(error.args[0], Exception):
         error = error.args[0]
-    told = _one_line(error.args[0] if error.args else repr(error))
-    if told.strip("'").isidentifier():  # all that is said of a field without a like
-        return f"there is no field {told} to set"
-    return told
+    message = _one_line(error.args[0] if error.args else repr(error))
+    if message.strip("'").isidentifier():  # all that is said of a field without a like
+        return f"there is no field {message} to set"
+    return message
 
 
 def _one_line(text: object) -> str:

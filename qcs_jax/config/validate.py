@@ -70,50 +70,55 @@ def _not_allowed(field: Field, value: Any) -> str:
 
 
 def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
-    wrong = []
-    size = models.SIZES[c.model.size]["image_size"]
-    if c.data.resize < size:
-        wrong.append(
-            f"data.resize={c.data.resize}: the {c.model.size} network sees crops of "
-            f"{size}x{size}, give at least {size}"
-        )
-    if c.model.interaction == "sdpa" and c.model.name != "dcs":
-        wrong.append(
-            f"model.interaction='sdpa': needs two branches, set model.name=dcs (it is "
-            f"{c.model.name})"
-        )
-    if c.loss.distillation != "none" and c.model.name == "baseline":
-        wrong.append(
-            "loss.distillation: the baseline has no cross branch to learn from"
-        )
+    problems = []
+
+    def refuse(when: Any, problem: str) -> None:
+        if when:
+            problems.append(problem)
+
+    crop = models.SIZES[c.model.size]["image_size"]
+    refuse(
+        c.data.resize < crop,
+        f"data.resize={c.data.resize}: the {c.model.size} network sees crops of "
+        f"{crop}x{crop}, give at least {crop}",
+    )
+    refuse(
+        c.model.interaction == "sdpa" and c.model.name != "dcs",
+        f"model.interaction='sdpa': needs two branches, set model.name=dcs (it is "
+        f"{c.model.name})",
+    )
+    refuse(
+        c.loss.distillation != "none" and c.model.name == "baseline",
+        "loss.distillation: the baseline has no cross branch to learn from",
+    )
     area = tuple(c.augment.erase_area or ())
-    if len(area) != 2 or not 0 < area[0] <= area[1] <= 1:
-        wrong.append(f"augment.erase_area={area}: give 0 < low <= high <= 1")
+    refuse(
+        len(area) != 2 or not 0 < area[0] <= area[1] <= 1,
+        f"augment.erase_area={area}: give 0 < low <= high <= 1",
+    )
     try:
         parse_extra(c.data.extra)
     except ValueError as error:
-        wrong.append(f"data.extra: {error}; write DATASET:CLASS,CLASS+DATASET:CLASS")
-    if training and c.data.label_map:
-        wrong.append(
-            f"data.label_map={c.data.label_map!r}: is for evaluation, where a trained "
-            f"network meets other classes; leave it out"
-        )
-    if c.data.val_split and c.data.val_fraction:
-        wrong.append(
-            f"data.val_split={c.data.val_split}: data.val_fraction holds out images, "
-            f"too; give one of them"
-        )
-    if c.data.val_split and c.data.val_split == c.data.train_split:
-        wrong.append(
-            f"data.val_split={c.data.val_split}: is trained on; give another split"
-        )
-    if c.optimizer.warmup >= c.train.epochs:
-        wrong.append(
-            f"optimizer.warmup={c.optimizer.warmup}: leaves nothing of "
-            f"train.epochs={c.train.epochs}; give fewer epochs"
-        )
-    if not c.data.name:
-        wrong.append("data.name: give the name that qcs-jax prepare printed")
-    if not c.name:
-        wrong.append("name: give the run a name")
-    return wrong
+        refuse(True, f"data.extra: {error}; write DATASET:CLASS,CLASS+DATASET:CLASS")
+    refuse(
+        training and c.data.label_map,
+        f"data.label_map={c.data.label_map!r}: is for evaluation, where a trained "
+        f"network meets other classes; leave it out",
+    )
+    refuse(
+        c.data.val_split and c.data.val_fraction,
+        f"data.val_split={c.data.val_split}: data.val_fraction holds out images, too; "
+        f"give one of them",
+    )
+    refuse(
+        c.data.val_split and c.data.val_split == c.data.train_split,
+        f"data.val_split={c.data.val_split}: is trained on; give another split",
+    )
+    refuse(
+        c.optimizer.warmup >= c.train.epochs,
+        f"optimizer.warmup={c.optimizer.warmup}: leaves nothing of "
+        f"train.epochs={c.train.epochs}; give fewer epochs",
+    )
+    refuse(not c.data.name, "data.name: give the name that qcs-jax prepare printed")
+    refuse(not c.name, "name: give the run a name")
+    return problems

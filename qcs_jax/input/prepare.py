@@ -10,7 +10,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from qcs_jax.system import command, folders
+from qcs_jax.system import command, files
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def prepare() -> int:
         # The builders import each other by bare names, as Python lets them where
         # data/prepare.py is started.
-        sys.path.insert(0, str(folders.find("data")))
+        sys.path.insert(0, str(files.packaged("data")))
         return importlib.import_module("prepare").main(argv)
 
     return command.run(prepare)

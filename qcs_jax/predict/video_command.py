@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from qcs_jax.predict.__main__ import add_network, load_network
-from qcs_jax.system import arguments, command, extras, files, signals
+from qcs_jax.system import command, extras, files, signals
 from qcs_jax.system.errors import UserError
 
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     add(
         "--every",
         metavar="N",
-        type=arguments.count,
+        type=command.count,
         default=1,
         help="take each n-th frame",
     )

@@ -1,7 +1,8 @@
-"""How every command of this package starts, and how it ends whatever happens."""
+"""How every command starts, kinds of arguments, and how it ends whatever happens."""
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import platform
@@ -95,3 +96,21 @@ def _report(error: Exception) -> str:
         traceback.print_exception(error)
         return f"{told}. This is a bug of qcs_jax: please report it"
     return f"{told}. This is a bug of qcs_jax: please report it, with {file.name}"
+
+
+def count(text: str) -> int:
+    """A `type` of argparse: a number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number, 1 or more")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    """A `type` of argparse: a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number above 0")
+    return value

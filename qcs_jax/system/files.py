@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and folders that one process has to itself."""
+"""Files that are whole or not there, folders of one process, and of the package."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from qcs_jax.system.errors import UserError
+
+_PACKAGE = pathlib.Path(__file__).parents[1]
 
 try:
     import fcntl
@@ -142,3 +144,9 @@ def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
             except OSError:  # a file system that has no locks
                 pass
         yield
+
+
+def packaged(name: str) -> pathlib.Path:
+    """Returns the folder `configs` or `data`: in a wheel, or beside the package."""
+    inside = _PACKAGE / name
+    return inside if inside.is_dir() else _PACKAGE.parent / name

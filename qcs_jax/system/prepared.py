@@ -10,7 +10,7 @@ import pathlib
 import re
 import shlex
 
-from qcs_jax.system import folders
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 _LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # on terms to agree to
@@ -78,7 +78,7 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     where = f" --data_dir={shlex.quote(str(place))}" if place != root() else ""
     known = f" (prepared there: {', '.join(others)})" if others else ""
     dataset = name.partition("/")[0]
-    manuals = folders.find("data")
+    manuals = files.packaged("data")
     folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
     steps = [f"qcs-jax prepare {name}{folder}{where}"]
     if dataset in _LICENSED:

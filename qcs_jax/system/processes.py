@@ -171,6 +171,7 @@ class _Watch:
     def __init__(self, patience: int, after_loss: Callable[[], str]):
         self._patience, self._after_loss = patience, after_loss
         self._done, self._until = threading.Event(), 0.0
+        self._ending = threading.Lock()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def start(self) -> None:
@@ -222,7 +223,7 @@ class _Watch:
 
     def end(self, lost: list[int]) -> None:
         """Says which processes are lost, and ends this one, unless all are done."""
-        if self._done.is_set():
+        if self._done.is_set() or not self._ending.acquire(blocking=False):
             return
         names = ", ".join(map(str, lost))
         who = f"process {names} is" if len(lost) == 1 else f"processes {names} are"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from qcs_jax.system.errors import Interrupted
@@ -29,16 +29,20 @@ def ending() -> Iterator[None]:
     def end(signum: int, frame: object) -> None:
         raise Interrupted(signum, f"stopped by signal {signum}")
 
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for signum in STOPPING:
-            if signal.getsignal(signum) is signal.SIG_DFL:
-                before[signum] = signal.signal(signum, end)
+    with _handled(end, [x for x in STOPPING if signal.getsignal(x) is signal.SIG_DFL]):
+        yield
+
+
+@contextlib.contextmanager
+def _handled(handler: Callable, signums: Iterable[int]) -> Iterator[None]:
+    """Handles signals while the block runs; Python can in the main thread alone."""
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {x: signal.signal(x, handler) for x in signums if in_main}
     try:
         yield
     finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
+        for signum, previous in before.items():
+            signal.signal(signum, previous)
 
 
 class Interrupt:
@@ -61,20 +65,16 @@ class Interrupt:
         """
         self.signum: int | None = None
         self._on_signal = on_signal or _stop_at_once
-        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
-        if threading.current_thread() is threading.main_thread():
-            for signum in self.signals:
-                ignored = signal.getsignal(signum) is signal.SIG_IGN
-                if ignored and signum != signal.SIGINT:
-                    continue  # as nohup asks for
-                self._previous[signum] = signal.signal(signum, self._note)
+        ignored = {x for x in self.signals if signal.getsignal(x) is signal.SIG_IGN}
+        ignored.discard(signal.SIGINT)  # what else is ignored, nohup asked for
+        self._handled = _handled(self._note, [*{*self.signals} - ignored])
+        self._handled.__enter__()
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        for signum, handler in self._previous.items():
-            signal.signal(signum, handler)
+    def __exit__(self, *exception: Any) -> None:
+        self._handled.__exit__(*exception)
 
     def due(self, step: int) -> bool:
         """Whether to stop before `step`."""

@@ -1,7 +1,8 @@
-"""Starts training from the weights of another checkpoint."""
+"""How training starts: from weights of another checkpoint, and what it measures."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -10,10 +11,14 @@ from typing import Any
 import flax.traverse_util
 import ml_collections
 import numpy as np
+from PIL import Image
 
 from qcs_jax import checkpoint, convert
 from qcs_jax.checkpoint import weights
+from qcs_jax.images.decode import decode
+from qcs_jax.predict.align import template_of
 from qcs_jax.system.errors import UserError
+from qcs_jax.train.run import Run
 
 _CSA = tuple(f"cross/csa{level}" for level in (1, 2, 3))
 # What a network of other classes has in another shape.
@@ -26,6 +31,7 @@ PARTS = (
 )
 
 _SHOWN = 20  # misfits of a kind in a message
+_MEASURED = 300  # training images in which landmarks are looked for
 
 # Above all learning rates of the paper, which are for a backbone that knows faces.
 _FOR_PRETRAINED = 1e-5
@@ -158,3 +164,43 @@ def _listed(parts: set[str]) -> str:
     """Sorted, without what is inside of another part that is listed."""
     outer = {p for p in parts if not any(p.startswith(f"{o}/") for o in parts)}
     return ", ".join(sorted(outer))
+
+
+def described(run: Run, started_from: dict[str, Any] | None) -> dict:
+    """Returns the description of a run that begins, as JSON gives it back.
+
+    Beside what `describe` says it has "landmarks" under "preprocessing": where they are
+    in the training images, see `align.template_of`, or None where too few of these show
+    a face. Every process measures the same.
+
+    Args:
+      run: The run.
+      started_from: What `config.init_from` is, see `initialize`; None if it is empty.
+    """
+    description = run.description
+    preprocessing = description["preprocessing"] | {"landmarks": _landmarks(run)}
+    return description | {"preprocessing": preprocessing, "started_from": started_from}
+
+
+def kept(run: Run, before: dict) -> dict:
+    """Returns the description of a run that goes on.
+
+    Args:
+      run: The run.
+      before: The description of the checkpoint that it goes on from. What that does not
+        say, since it is of an earlier version, is not said now.
+    """
+    keys = ("preprocessing", "started_from")
+    return run.description | {key: before[key] for key in keys if key in before}
+
+
+def _landmarks(run: Run) -> list | None:
+    train, side = run.splits.whole_train, run.config.data.resize
+    count = min(_MEASURED, len(train))
+    some = np.random.default_rng(0).choice(len(train), count, replace=False)
+    faces = []
+    for data in train.encoded(some.tolist()):
+        with contextlib.suppress(OSError):  # training names what it cannot decode
+            faces.append(Image.fromarray(decode(data, side)))
+    template = template_of(faces)
+    return None if template is None else template.round(4).tolist()

@@ -8,13 +8,12 @@ import functools
 import os
 import pathlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import flax.traverse_util
 import jax
 import ml_collections
-import numpy as np
 
 from qcs_jax import models
 from qcs_jax.checkpoint import (
@@ -32,24 +31,17 @@ from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.train.fingerprint import check_same_everywhere
-from qcs_jax.train.initialize import initialize, warnings_of
+from qcs_jax.train.initialize import described, initialize, kept, warnings_of
 from qcs_jax.train.logits import EvalStep, predict_split
-from qcs_jax.train.origin import described, kept
-from qcs_jax.train.run import (
-    Run,
-    create_optimizer,
-    create_train_step,
-    open_batches,
+from qcs_jax.train.run import Run, create_train_step, open_batches
+from qcs_jax.train.step import TrainState, TrainStep, make_eval_step, replicate
+from qcs_jax.train.writer import (
+    Summary,
+    Writer,
+    check_finite,
+    progress_line,
+    scalars_of,
 )
-from qcs_jax.train.sam import SAM
-from qcs_jax.train.step import (
-    TrainState,
-    TrainStep,
-    make_eval_step,
-    replicate,
-)
-from qcs_jax.train.summary import Summary, check_finite, progress_line, scalars_of
-from qcs_jax.train.writer import Writer
 
 _COMPILING = "compiling the train step, about a minute the first time"
 
@@ -75,24 +67,24 @@ def train_and_evaluate(
     began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
     splits, keep = run.splits, config.train.keep_checkpoints
     total = run.total_steps  # reads the data set: a run without one leaves nothing
-    optimizer = create_optimizer(config)
-    fresh = functools.cache(lambda: _fresh(run, optimizer))
+    fresh = functools.cache(lambda: _fresh(run))
     if newest_step(workdir) is None:
         fresh()  # before anything is made: weights to start from may not fit
     with (
         _alone_in(workdir),
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
     ):
-        state, description = _start(run, optimizer, checkpoints, fresh)
+        state, description = _restored(run, checkpoints) or fresh()
         if jax.process_count() > 1:
-            check_same_everywhere({"weights": _digest(state.variables)})
+            host = jax.device_get(state.variables)
+            digest = weights.digest(flax.traverse_util.flatten_dict(host, sep="/"), "")
+            check_same_everywhere({"weights": digest})
         for split in filter(None, (splits.held_out, splits.train, splits.test)):
-            _tell(split.notes)
+            _print_notes(split.notes)
         if not jax.process_index():
             write_json(workdir / CONFIG_FILE, description)
         with _open_writer(run, workdir, int(state.step)) as writer:
-            loop = _Loop(run, description, optimizer, checkpoints, writer)
-            loop.take_steps(state)
+            _Loop(run, description, checkpoints, writer).take_steps(state)
     scores = Scores.of(read_log(workdir))
     assert scores is not None, "a finished run was evaluated"
     chosen = workdir / FOLDER / str(choose_step(workdir)[0])
@@ -111,47 +103,37 @@ def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
     )
 
 
-def _start(
-    run: Run,
-    optimizer: SAM,
-    checkpoints: Checkpoints,
-    fresh: Callable[[], tuple[TrainState, dict]],
-) -> tuple[TrainState, dict]:
-    """The state of the newest whole checkpoint, else a fresh one; its description."""
+def _restored(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, dict] | None:
+    """The state of the newest whole checkpoint, and the run's description from now."""
     ours = run.description
-    template = jax.eval_shape(lambda: _random_state(run, optimizer))
+    template = jax.eval_shape(lambda: _random_state(run))
     restored = checkpoints.restore(_items(template), ours)
-    if restored is not None:
-        items, theirs = restored
-        check_same_data(checkpoints.directory, theirs, ours)
-        changed = differences(theirs, ours)
-        _tell(f"{field} was {old!r}, is now {new!r}" for field, old, new in changed)
-        train = items.pop("train")
-        print(f"resuming after step {int(train['step'])} of {run.total_steps}")
-        return TrainState(**items, **train), kept(run, theirs)
-    return fresh()
+    if restored is None:
+        return None
+    items, theirs = restored
+    check_same_data(checkpoints.directory, theirs, ours)
+    changed = differences(theirs, ours)
+    _print_notes(f"{field} was {old!r}, is now {new!r}" for field, old, new in changed)
+    train = items.pop("train")
+    print(f"resuming after step {int(train['step'])} of {run.total_steps}")
+    return TrainState(**items, **train), kept(run, theirs)
 
 
-def _random_state(run: Run, optimizer: SAM) -> TrainState:
+def _random_state(run: Run) -> TrainState:
     variables = models.init(run.model, jax.random.key(run.config.seed))
-    return TrainState.create(variables, optimizer)
+    return TrainState.create(variables, run.optimizer)
 
 
-def _fresh(run: Run, optimizer: SAM) -> tuple[TrainState, dict]:
+def _fresh(run: Run) -> tuple[TrainState, dict]:
     """A random state, or one with the weights that `config.init_from` names."""
-    _tell(warnings_of(run.config), "warning")
-    state, source = _random_state(run, optimizer), None
+    _print_notes(warnings_of(run.config), "warning")
+    state, source = _random_state(run), None
     if run.config.init_from:
         path, names = run.config.init_from, run.splits.class_names
         variables, notes, source = initialize(state.variables, path, names)
-        _tell(notes)
+        _print_notes(notes)
         state = state.replace(**variables)
     return state, described(run, source)
-
-
-def _digest(variables: dict) -> str:
-    host = jax.tree.map(np.asarray, jax.device_get(variables))
-    return weights.digest(flax.traverse_util.flatten_dict(host, sep="/"), "")
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -160,7 +142,7 @@ def _items(state: TrainState) -> dict[str, Any]:
     return {**state.variables, "train": train}
 
 
-def _tell(notes: Iterable[str], kind: str = "note") -> None:
+def _print_notes(notes: Iterable[str], kind: str = "note") -> None:
     for note in notes:
         print(f"{kind}: {note}", flush=True)
 
@@ -183,7 +165,6 @@ class _Loop:
 
     run: Run
     description: dict
-    optimizer: SAM
     checkpoints: Checkpoints
     writer: Writer
 
@@ -220,8 +201,7 @@ class _Loop:
 
     @functools.cached_property
     def _train_step(self) -> TrainStep:
-        run = self.run
-        return create_train_step(run.config, run.model, self.optimizer)
+        return create_train_step(self.run.config, self.run.model, self.run.optimizer)
 
     @functools.cached_property
     def _eval_step(self) -> EvalStep:

@@ -1,9 +1,10 @@
-"""A configured run: its data, its network, and what trains it."""
+"""A configured run: its data, its network, its learning rate, and what trains it."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Sequence
 
 import grain
@@ -21,7 +22,6 @@ from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.sam import SAM, adam
-from qcs_jax.train.schedule import learning_rate
 from qcs_jax.train.step import TrainStep, make_train_step
 
 
@@ -71,6 +71,11 @@ class Run:
         """The network."""
         return create_model(self.config, len(self.splits.class_names))
 
+    @functools.cached_property
+    def optimizer(self) -> SAM:
+        """What trains it."""
+        return create_optimizer(self.config)
+
     @property
     def description(self) -> dict:
         """What its checkpoints say about themselves."""
@@ -79,10 +84,8 @@ class Run:
     @functools.cached_property
     def epoch_steps(self) -> int:
         """Number of steps in an epoch."""
-        c = self.config
-        return steps_per_epoch(
-            len(self.splits.train), c.train.batch_size, c.data.epoch_fraction
-        )
+        c, images = self.config, len(self.splits.train)
+        return steps_per_epoch(images, c.train.batch_size, c.data.epoch_fraction)
 
     @property
     def total_steps(self) -> int:
@@ -91,16 +94,53 @@ class Run:
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step."""
-        optimizer = self.config.optimizer
+        c, optimizer = self.config, self.config.optimizer
         return learning_rate(
             step,
             optimizer.learning_rate,
             epoch_steps=self.epoch_steps,
-            epochs=self.config.train.epochs,
+            epochs=c.train.epochs,
             schedule=optimizer.schedule,
             decay=optimizer.decay,
             warmup=optimizer.warmup,
         )
+
+
+def learning_rate(
+    step: int,
+    largest: float,
+    *,
+    epoch_steps: int,
+    epochs: int,
+    schedule: str,
+    decay: float,
+    warmup: float,
+) -> float:
+    """The learning rate of a step, computed on the host: no run compiles its own.
+
+    Args:
+      step: Number of the step, from 0.
+      largest: Learning rate at the end of the warm-up.
+      epoch_steps: Number of steps in an epoch.
+      epochs: Number of epochs of the run.
+      schedule: "exponential": by a factor from epoch to epoch, as the paper does.
+        "cosine": half a wave from the end of the warm-up to 0 (Loshchilov and Hutter,
+        2017).
+      decay: That factor.
+      warmup: Epochs, or a part of one, in which it rises in equal steps.
+
+    Raises:
+      ValueError: for another schedule.
+    """
+    rising = warmup * epoch_steps
+    if step + 1 < rising:
+        return largest * (step + 1) / rising
+    if schedule == "exponential":
+        return largest * decay ** (step // epoch_steps)
+    if schedule == "cosine":
+        part = max(step - rising, 0) / (epochs * epoch_steps - rising)
+        return largest * (1 + math.cos(math.pi * part)) / 2
+    raise ValueError(f"no schedule {schedule!r}: choose exponential or cosine")
 
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:

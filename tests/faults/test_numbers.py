@@ -17,7 +17,7 @@ from qcs_jax.input.pipeline import Topology
 from qcs_jax.input.sampling import Draw, LabelIndex
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState
-from qcs_jax.train.summary import check_finite, scalars_of
+from qcs_jax.train.writer import check_finite, scalars_of
 
 STEPS = 3
 EVEN = [0, 1, 2] * 4

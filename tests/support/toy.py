@@ -7,7 +7,7 @@ from PIL import Image
 from qcs_jax import models
 from qcs_jax.config import base_config
 from qcs_jax.input import sources
-from qcs_jax.train import origin
+from qcs_jax.train import initialize
 
 CLASSES = ("calm", "glad", "sad")
 SIZES = {"train": 50, "test": 21}
@@ -42,7 +42,7 @@ def install(monkeypatch):
     told = {"name": "toy", "version": "1.0.0", "description": "Grey squares."}
     monkeypatch.setattr(sources, "card", lambda name, dir: told)
     monkeypatch.setitem(models.SIZES, "tiny", small.SIZES)
-    monkeypatch.setattr(origin, "template_of", lambda faces: None)
+    monkeypatch.setattr(initialize, "template_of", lambda faces: None)
 
 
 def config(**overrides):
