@@ -7,11 +7,8 @@ from qcs_jax.system.errors import UserError
 
 FILES = {
     "zero.py": "def get_config():\n    return 1 / 0\n",
-    "syntax.py": "def get_config(:\n",
     "imports.py": "import nothing_here\n",
     "lines.py": "raise ValueError('one\\ntwo')\n",
-    "none.py": "def get_config():\n    pass\n",
-    "empty.py": "",
     "plain.py": "from qcs_jax.config import base_config as get_config\n",
     "text.txt": "",
 }
@@ -27,45 +24,34 @@ def read(tmp_path, config, *overrides):
     return read_config(config, overrides)
 
 
+# Others are in tests/faults/test_command_lines.py.
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ("configs/raf.py:foo", "no variant 'foo': give baseline, dcs, qcs, alone or"),
-        ("configs/folder.py:foo", "no variant 'foo': give baseline, dcs, qcs"),
-        ("configs/demo.py:qcs,tiny", "no variant 'qcs,tiny': give baseline, dcs, qcs"),
         ("configs/demo.py --config.workdir=3", "there is no field 'workdir' to set"),
-        (
-            "configs/demo.py --config.train.epoch=3",
-            """'epoch' Did you mean "epochs" instead of "epoch"?""",
-        ),
-        (
-            "configs/demo.py --config.train.epochs=three",
-            "flag --config.train.epochs=three: invalid literal",
-        ),
         ("configs/demo.py --config.train.epochs", "Missing value for flag"),
         ("configs/demo.py --epochs=3", "Unknown command line flag 'epochs'"),
         ("configs/demo.py stray --config.seed=3", "unknown argument stray; fields are"),
-        ("configs/nothing.py", "there is no file configs/nothing.py"),
         ("configs/nothing.py:qcs", "there is no file configs/nothing.py"),
-        ("raff", f"there is no recipe raff: give a file, or the name of a {RECIPES}"),
-        ("raff:dcs", "there is no recipe raff: give a file"),
+        (
+            "raff:dcs",
+            f"there is no recipe raff: give a file, or the name of a {RECIPES}",
+        ),
         ("raf:foo", "no variant 'foo': give baseline, dcs, qcs, alone or"),
         ("text.txt", "give a Python file, whose name ends in .py"),
         ("zero.py", "ZeroDivisionError: division by zero"),
-        ("syntax.py", "SyntaxError: invalid syntax (syntax.py, line 1)"),
         ("imports.py", "ModuleNotFoundError: No module named"),
         ("lines.py", "ValueError: one two"),
-        ("none.py", "get_config() returns None, not a configuration"),
-        ("empty.py", "this file defines no get_config()"),
         ("plain.py:dcs", "this file takes no variant: leave out :dcs"),
     ],
 )
 def test_one_line(arguments, expected, tmp_path):
     with pytest.raises(UserError) as raised:
         read(tmp_path, *arguments.split())
-    told = str(raised.value)
-    cause = told.partition(": ")[2] if told.startswith("--config=") else told
-    assert cause.startswith(expected) and "\n" not in told and "Traceback" not in told
+    message = str(raised.value)
+    cause = message.removeprefix(f"--config={tmp_path}/")
+    cause = cause.partition(": ")[2] if message.startswith("--config=") else message
+    assert cause.startswith(expected) and "\n" not in message
 
 
 def test_fields_are_overridden_with_values_of_their_type(tmp_path):
@@ -74,12 +60,6 @@ def test_fields_are_overridden_with_values_of_their_type(tmp_path):
     assert (c.train.epochs, c.train.tensorboard) == (3, False)
     assert c.optimizer.decay == 1.0 and type(c.optimizer.decay) is float
     assert c.train.batch_size == 24
-
-
-def test_the_variant_goes_to_the_recipe():
-    assert read_config("configs/demo.py", []).name == "demo"
-    assert read_config("configs/demo.py:dcs", []).name == "demo_dcs"
-    assert read_config("configs/raf.py:qcs,tiny", []).name == "raf_qcs_tiny"
 
 
 @pytest.mark.parametrize("text", ["raf", "raf:dcs", "fer2013:qcs,finetune"])
