@@ -1,4 +1,4 @@
-"""Files and folders: whole, or what they were before."""
+"""Files and folders: whole, or what they were before; and those of the package."""
 
 import errno
 import pathlib
@@ -6,6 +6,8 @@ import pathlib
 import pytest
 
 from qcs_jax.system import files
+
+CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def names(folder):
@@ -37,14 +39,7 @@ def fill(folder, text):
         (unfinished / "x").write_text(text)
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
-    for text in ("old", "new"):
-        fill(tmp_path / "out", text)
-    assert (tmp_path / "out" / "x").read_text() == "new"
-    assert names(tmp_path) == ["out"]
-
-
-def test_a_folder_stays_where_somebody_is(tmp_path, monkeypatch):
+def test_a_folder_is_replaced_and_stays_where_somebody_is(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.chdir(tmp_path / "out")
     for text in ("old", "new"):
@@ -81,3 +76,15 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         fill(tmp_path / "out", "new")
     assert (tmp_path / "out" / "x").read_text() == "old"
     assert names(tmp_path) == ["out"]
+
+
+def test_recipes_and_builders_are_in_a_wheel_or_beside_the_package(
+    tmp_path, monkeypatch
+):
+    for name, file in (("configs", "raf.py"), ("data", "prepare.py")):
+        assert files.packaged(name) == CHECKOUT / name
+        assert (CHECKOUT / name / file).is_file()
+    for folder in ("qcs_jax/configs", "configs"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "qcs_jax")
+    assert files.packaged("configs") == tmp_path / "qcs_jax/configs"
