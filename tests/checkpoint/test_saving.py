@@ -1,12 +1,13 @@
 """Checkpoints: what was saved is what is read, or an error says why not."""
 
+import functools
+import shutil
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import pytest
-import saved
 import small
 from saved import damage
 
@@ -30,14 +31,16 @@ def described(name="dcs", class_names=tuple("abcdefg")):
 DESCRIPTION = described()
 
 
+@functools.cache
 def items(seed=0):
     optimizer = sam.SAM(sam.adam())
     state = TrainState.create(small.variables(MODEL, seed), optimizer)
-    return {
+    items = {
         "params": state.params,
         "batch_stats": state.batch_stats,
         "train": {"step": np.int32(seed), "opt_state": state.opt_state},
     }
+    return jax.device_get(items)
 
 
 def save(workdir, *steps, keep=2, accuracies=None):
@@ -56,96 +59,100 @@ def assert_equal(tree, expected):
     jax.tree.map(np.testing.assert_array_equal, tree, expected)
 
 
-def test_round_trip(tmp_path):
-    save(tmp_path, 5)
-    read, description = restore(tmp_path)
-    assert_equal(read, items(5))
+def steps_in(folder):
+    return {path.name for path in folder.iterdir() if path.name.isdecimal()}
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("template") / "run"
+    save(workdir, 1, 2, accuracies=[0.6, 0.7])
+    return workdir
+
+
+@pytest.fixture
+def run(template, tmp_path):
+    """A run with checkpoints of steps 1 and 2."""
+    return shutil.copytree(template, tmp_path / "run")
+
+
+def test_round_trip(run, tmp_path):
+    read, description = restore(run)
+    assert_equal(read, items(2))
     assert description == DESCRIPTION
     assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(read["params"]))
-
-
-def test_empty_directory_has_nothing_to_restore(tmp_path):
-    assert restore(tmp_path) is None
+    assert restore(tmp_path / "empty") is None
 
 
 def test_newest_and_best_are_kept_and_remembered(tmp_path):
-    save(tmp_path, 1, 2, 3, 4, 5, accuracies=[0.1, 0.9, 0.2, 0.3, 0.4])
+    save(tmp_path, 1, 2, 3, accuracies=[0.1, 0.9, 0.2])
+    save(tmp_path, 4, 5, accuracies=[0.3, 0.4])  # also when it was opened again
     with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
         assert checkpoints.latest_step() == 5
-    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdecimal()}
-    assert kept == {"2", "4", "5"}
+    assert steps_in(tmp_path / "checkpoints") == {"2", "4", "5"}
 
 
-def test_best_survives_reopening(tmp_path):
-    save(tmp_path, 1, accuracies=[0.9])
-    save(tmp_path, 2, 3, 4, accuracies=[0.1, 0.1, 0.1])
-    kept = {p.name for p in (tmp_path / "checkpoints").iterdir() if p.name.isdecimal()}
-    assert kept == {"1", "3", "4"}
+def test_saving_an_old_step_is_an_error(run):
+    for step in (1, 2):
+        with pytest.raises(CheckpointError, match=f"step {step} was not.* has step 2"):
+            save(run, step)
 
 
-def test_saving_an_old_step_is_an_error(tmp_path):
-    save(tmp_path, 5)
-    with pytest.raises(CheckpointError, match="step 5 was not saved"):
-        save(tmp_path, 5)
-    with pytest.raises(CheckpointError, match="already has step 5"):
-        save(tmp_path, 3)
-
-
-def test_flipped_bit_falls_back_and_loses_nothing(tmp_path, caplog):
-    save(tmp_path, 1, 2)
-    damage(tmp_path / "checkpoints" / "2" / "params")
-    read, _ = restore(tmp_path)
-    assert_equal(read, items(1))
-    assert "trying an older one" in caplog.text
-    assert (tmp_path / "damaged" / "2" / "params").is_dir()
-    save(tmp_path, 2)  # the step can be saved again
-    assert_equal(restore(tmp_path)[0], items(2))
+def test_flipped_bit_falls_back_and_loses_nothing(run, caplog):
+    damage(run / "checkpoints" / "2" / "params")
+    leftover = run / "checkpoints" / "3.orbax-checkpoint-tmp"  # of an unfinished save
+    leftover.mkdir()
+    assert_equal(restore(run)[0], items(1))
+    assert "trying an older one" in caplog.text and not leftover.exists()
+    assert (run / "damaged" / "2" / "params").is_dir()
+    save(run, 2)  # the step can be saved again
+    assert_equal(restore(run)[0], items(2))
+    for step in (1, 2):
+        damage(run / "checkpoints" / str(step) / "params")
+    with pytest.raises(
+        CheckpointError, match=r"every checkpoint .* damaged .*\[2, 1\]"
+    ):
+        restore(run)
+    assert steps_in(run / "checkpoints") == {"1", "2"}  # nothing is deleted
 
 
 @pytest.mark.parametrize(
     "item", ["params", "batch_stats", "train", "config", "digests"]
 )
-def test_missing_item_is_damage(tmp_path, item):
-    save(tmp_path, 1, 2)
-    for path in (tmp_path / "checkpoints" / "2" / item).rglob("*"):
+def test_missing_item_is_damage(run, item):
+    for path in (run / "checkpoints" / "2" / item).rglob("*"):
         if path.is_file():
             path.unlink()
-    assert_equal(restore(tmp_path)[0], items(1))
+    assert_equal(restore(run)[0], items(1))
 
 
-@pytest.mark.parametrize("text", ["", '{"accu', "[3", '{"accuracy": 0.1}', "7", None])
-def test_damaged_metrics_cost_the_metrics_alone(tmp_path, text, caplog):
-    save(tmp_path, 1, 2, accuracies=[0.6, 0.7])
-    metrics = tmp_path / "checkpoints" / "2" / "metrics" / "metrics"
+@pytest.mark.parametrize("text", ["", "[3", '{"accuracy": 0.1}', None])
+def test_damaged_metrics_cost_the_metrics_alone(run, text, caplog):
+    metrics = run / "checkpoints" / "2" / "metrics" / "metrics"
     if text is None:
         metrics.unlink()
     else:
         metrics.write_text(text)
-    assert checkpoint.load_variables(tmp_path)[2] == 2
-    assert_equal(restore(tmp_path)[0], items(2))
+    assert checkpoint.load_variables(run)[2] == 2
+    assert_equal(restore(run)[0], items(2))
     assert text is None or "it counts as one without" in caplog.text
-    assert not (tmp_path / "damaged").exists()
-    save(tmp_path, 3, 4, accuracies=[0.3, 0.4])  # the best that is known stays
-    steps = {x.name for x in (tmp_path / "checkpoints").iterdir()}
-    assert steps == {"1", "3", "4"}
+    assert not (run / "damaged").exists()
+    save(run, 3, 4, accuracies=[0.3, 0.4])  # the best that is known stays
+    assert steps_in(run / "checkpoints") == {"1", "3", "4"}
 
 
-def test_metadata_that_is_missing_is_damage_for_all(tmp_path):
-    save(tmp_path, 1, 2)
-    (tmp_path / "checkpoints" / "2" / "params" / "_METADATA").unlink()
-    assert checkpoint.load_variables(tmp_path)[2] == 1
-    assert_equal(restore(tmp_path)[0], items(1))
-
-
-def test_many_missing_arrays_are_told_once(tmp_path):
-    """TensorStore still reads others when Orbax has given up."""
-    saved.run(tmp_path, 1, 2)
+def test_missing_metadata_and_arrays_are_damage_that_is_told_once(run):
+    """TensorStore still reads other arrays when Orbax has given up."""
+    (run / "checkpoints" / "2" / "params" / "_METADATA").unlink()
+    assert checkpoint.load_variables(run)[2] == 1
+    assert_equal(restore(run)[0], items(1))
+    save(run, 2)
     for item in ("params", "batch_stats"):
-        for file in (tmp_path / "checkpoints" / "2" / item / "d").iterdir():
+        for file in (run / "checkpoints" / "2" / item / "d").iterdir():
             file.unlink()
-    code = f"import qcs_jax; print(qcs_jax.load({str(tmp_path)!r}))"
+    code = f"from qcs_jax import checkpoint; checkpoint.load_variables({str(run)!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "step 1 on toy" in done.stdout
+    assert "step 1 is used in place of step 2" in done.stderr
     assert "Event loop is closed" not in done.stderr
     assert done.stderr.count("\n") == 2 and "cannot be read" in done.stderr
 
@@ -166,49 +173,31 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_what_is_not_finite_is_not_saved(path, tmp_path):
-    save(tmp_path, 1)
-    spoiled = jax.tree.map(np.array, items(2))
-    name = spoil(spoiled, *path)
-    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
-        with pytest.raises(FloatingPointError, match=f"^{name}.* not finite"):
-            checkpoints.save(2, spoiled, DESCRIPTION)
-        assert checkpoints.latest_step() == 1
-        checkpoints.save(2, items(2), DESCRIPTION)
-    assert_equal(restore(tmp_path)[0], items(2))
+def test_what_is_not_finite_is_not_saved(run):
+    with Checkpoints(run, keep=2, metric="accuracy") as checkpoints:
+        for path in PATHS:
+            spoiled = jax.tree.map(np.array, items(3))
+            name = spoil(spoiled, *path)
+            with pytest.raises(FloatingPointError, match=f"^{name}.* not finite"):
+                checkpoints.save(3, spoiled, DESCRIPTION)
+            assert checkpoints.latest_step() == 2
+        checkpoints.save(3, items(3), DESCRIPTION)
+    assert_equal(restore(run)[0], items(3))
 
 
-def test_what_an_earlier_version_saved_so_is_left_out(tmp_path, monkeypatch, caplog):
-    save(tmp_path, 1)
-    spoiled = jax.tree.map(np.array, items(2))
+def test_what_an_earlier_version_saved_so_is_left_out(run, monkeypatch, caplog):
+    spoiled = jax.tree.map(np.array, items(3))
     name = spoil(spoiled, *PATHS[0])
     with monkeypatch.context() as patch:
         patch.setattr(saving, "not_finite", lambda trees: "")
-        with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
-            checkpoints.save(2, spoiled, DESCRIPTION)
-    with pytest.raises(CheckpointError, match=f"step 2, is no network: {name} has"):
-        checkpoint.load_variables(tmp_path)
-    assert checkpoint.load_variables(tmp_path, branch="base")[2] == 2  # without cross
-    assert_equal(restore(tmp_path)[0], items(1))
-    assert f"2: {name} has numbers that are not finite; trying" in caplog.text
-    assert (tmp_path / "damaged" / "2").is_dir()
-
-
-def test_all_damaged_is_an_error_that_deletes_nothing(tmp_path):
-    save(tmp_path, 1)
-    damage(tmp_path / "checkpoints" / "1" / "params")
-    with pytest.raises(CheckpointError, match=r"every checkpoint .* damaged .*\[1\]"):
-        restore(tmp_path)
-    assert (tmp_path / "checkpoints" / "1").is_dir()
-
-
-def test_unfinished_save_is_removed(tmp_path):
-    save(tmp_path, 1)
-    leftover = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
-    leftover.mkdir()
-    assert_equal(restore(tmp_path)[0], items(1))
-    assert not leftover.exists()
+        with Checkpoints(run, keep=2, metric="accuracy") as checkpoints:
+            checkpoints.save(3, spoiled, DESCRIPTION)
+    with pytest.raises(CheckpointError, match=f"step 3, is no network: {name} has"):
+        checkpoint.load_variables(run)
+    assert checkpoint.load_variables(run, branch="base")[2] == 3  # without cross
+    assert_equal(restore(run)[0], items(2))
+    assert f"3: {name} has numbers that are not finite; trying" in caplog.text
+    assert (run / "damaged" / "3").is_dir()
 
 
 @pytest.mark.parametrize(
@@ -218,74 +207,56 @@ def test_unfinished_save_is_removed(tmp_path):
         (described(class_names=tuple("gf")), "classes are a, .* there, g, f here"),
     ],
 )
-def test_checkpoints_of_another_network_are_refused(tmp_path, other, message):
-    save(tmp_path, 1)
+def test_checkpoints_of_another_network_are_refused(run, other, message):
     with pytest.raises(UserError, match=message):
-        restore(tmp_path, other)
-    assert_equal(restore(tmp_path)[0], items(1))
+        restore(run, other)
+    assert_equal(restore(run)[0], items(2))
 
 
-def test_another_version_is_no_damage(tmp_path):
+def test_another_version_is_no_damage(run):
     """The checkpoint stays where it is, and no older one takes its place."""
-    save(tmp_path, 1)
-    newer = described()
-    newer["config"]["model"]["wings"] = 2
-    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
-        checkpoints.save(2, items(2), newer)
-    for read in (restore, checkpoint.load_variables):
-        with pytest.raises(UserError, match="does not know the field model.wings"):
-            read(tmp_path)
-    assert (tmp_path / "checkpoints" / "2").is_dir()
+    description, arrays = described(), jax.tree.map(np.array, items(3))
+    description["config"]["model"]["wings"] = 2
+    arrays["params"]["base"]["vit"]["crown"] = {"kernel": np.ones(3, np.float32)}
+    newer = {
+        3: (items(3), description, "the field model.wings"),
+        4: (arrays, DESCRIPTION, "the array params/base/vit/crown/"),
+    }
+    for step, (saved, said, unknown) in newer.items():
+        with Checkpoints(run, keep=2, metric="accuracy") as checkpoints:
+            checkpoints.save(step, saved, said)
+        for read in (restore, checkpoint.load_variables):
+            with pytest.raises(UserError, match=f"does not know {unknown}"):
+                read(run)
+        assert (run / "checkpoints" / str(step)).is_dir()
 
 
-def test_arrays_of_another_version(tmp_path):
-    newer = items(1)
-    newer["params"]["base"]["vit"]["crown"] = {"kernel": np.ones(3, np.float32)}
-    with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
-        checkpoints.save(1, newer, DESCRIPTION)
-    for read in (restore, checkpoint.load_variables):
-        with pytest.raises(UserError, match="know the array params/base/vit/crown/"):
-            read(tmp_path)
-    assert (tmp_path / "checkpoints" / "1").is_dir()
+def test_load_variables(run, tmp_path):
+    variables, description, step = checkpoint.load_variables(run, branch="base")
+    assert step == 2 and description == DESCRIPTION
+    for name in ("params", "batch_stats"):
+        assert_equal(variables[name], {"base": items(2)[name]["base"]})
+    folder = run / "checkpoints"
+    for path, step in [(run, 2), (folder, 2), (folder / "1", 1)]:
+        assert checkpoint.load_variables(path)[2] == step
+    assert checkpoint.load_variables(run, step=1)[2] == 1
+    with pytest.raises(CheckpointError, match="no checkpoint of step 7"):
+        checkpoint.load_variables(run, step=7)
+    with pytest.raises(CheckpointError, match="no checkpoint at"):
+        checkpoint.load_variables(tmp_path / "nowhere")
 
 
-class TestLoadVariables:
-    def test_base_branch_alone(self, tmp_path):
-        save(tmp_path, 3)
-        variables, description, step = checkpoint.load_variables(
-            tmp_path, branch="base"
-        )
-        expected = items(3)
-        assert step == 3 and description == DESCRIPTION
-        for name in ("params", "batch_stats"):
-            assert_equal(variables[name], {"base": expected[name]["base"]})
-
-    def test_finds_runs_folders_and_steps(self, tmp_path):
-        save(tmp_path, 1, 2)
-        folder = tmp_path / "checkpoints"
-        for path, step in [(tmp_path, 2), (folder, 2), (folder / "1", 1)]:
-            assert checkpoint.load_variables(path)[2] == step
-        assert checkpoint.load_variables(tmp_path, step=1)[2] == 1
-
-    def test_damage_falls_back_unless_a_step_is_named(self, tmp_path, caplog):
-        save(tmp_path, 1, 2)
-        folder = tmp_path / "checkpoints" / "2"
-        damage(folder / "params")
-        variables, _, step = checkpoint.load_variables(tmp_path)
-        assert step == 1
-        assert_equal(variables["params"], items(1)["params"])
-        assert "step 1 is used in place of step 2" in caplog.text
-        for path, given in ((tmp_path, 2), (folder, None)):
-            with pytest.raises(CheckpointError, match="2 (is damaged|cannot be read)"):
-                checkpoint.load_variables(path, step=given)
-        damage(tmp_path / "checkpoints" / "1" / "params")
-        with pytest.raises(CheckpointError, match="every checkpoint .* is damaged"):
-            checkpoint.load_variables(tmp_path)
-        assert folder.is_dir()
-
-    def test_missing_step_and_missing_checkpoint(self, tmp_path):
-        with pytest.raises(CheckpointError, match="no checkpoint at"):
-            checkpoint.load_variables(tmp_path / "nowhere")
-        save(tmp_path, 1)
-        with pytest.raises(CheckpointError, match="no checkpoint of step 7"):
-            checkpoint.load_variables(tmp_path, step=7)
+def test_damage_falls_back_unless_a_step_is_named(run, caplog):
+    folder = run / "checkpoints" / "2"
+    damage(folder / "params")
+    trained = checkpoint.Trained.load(run)
+    assert (trained.step, trained.chosen) == (1, "newest that is whole")
+    assert_equal(trained.variables["params"], items(1)["params"])
+    assert "step 1 is used in place of step 2" in caplog.text
+    for path, named in ((run, 2), (folder, None)):
+        with pytest.raises(CheckpointError, match="2 (is damaged|cannot be read)"):
+            checkpoint.load_variables(path, step=named)
+    damage(run / "checkpoints" / "1" / "params")
+    with pytest.raises(CheckpointError, match="every checkpoint .* is damaged"):
+        checkpoint.load_variables(run)
+    assert folder.is_dir()
