@@ -8,7 +8,6 @@ Each process asks it who is alive, so that none waits for one that is gone.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import dataclasses
 import multiprocessing
 import os
@@ -98,7 +97,6 @@ class Meeting:
 
         # Else the loss of any process aborts the others before they can say so.
         jax.config.update("jax_enable_recoverability", True)
-        _delay_aborts()
         try:
             jax.distributed.initialize(
                 self.coordinator,
@@ -241,15 +239,3 @@ def _exit(status: int, message: str) -> None:
     for child in multiprocessing.active_children():  # that decode images
         child.kill()
     os._exit(status)
-
-
-def _delay_aborts() -> None:
-    """Leaves this process some seconds to say why JAX's runtime aborts it.
-
-    The runtime does when process 0 is lost, and takes no other way. The handler of the
-    signal is called with its number: `sleep(6)`, after which the abort goes on.
-    """
-    libc = ctypes.CDLL(None)
-    libc.signal.argtypes = ctypes.c_int, ctypes.c_void_p
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal(signal.SIGABRT, ctypes.cast(libc.sleep, ctypes.c_void_p))

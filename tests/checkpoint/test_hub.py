@@ -1,32 +1,26 @@
 """Networks of the Hub, from a stand-in for its server on this machine."""
 
 import http.server
-import json
 import os
 import pathlib
 import subprocess
 import sys
 import threading
 
+import huggingface_hub.constants
 import pytest
 import saved
 
-import qcs_jax
-from qcs_jax.checkpoint import CheckpointError, hub
-from qcs_jax.export import __main__ as export
+from qcs_jax.checkpoint import CheckpointError, Trained, hub, load_variables, weights
+from qcs_jax.system.errors import UserError
 
-ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SCRIPT = """
 import sys
 from qcs_jax.checkpoint import Trained
-from qcs_jax.system import command
 
-def load():
-    trained = Trained.load(sys.argv[1], branch="base")
-    print(trained.step, *trained.class_names, trained.workdir)
-
-sys.exit(command.run(load))
+trained = Trained.load(sys.argv[1], branch="base")
+print(trained.step, *trained.class_names, trained.workdir)
 """
 
 
@@ -65,9 +59,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def folder(tmp_path_factory):
     """A network as it was exported."""
     root = tmp_path_factory.mktemp("network")
-    argv = [f"--checkpoint={saved.run(root / 'run', 3)}", f"--out={root / 'out'}"]
-    assert export.main(["--format=safetensors", *argv]) == 0
-    return root / "out"
+    variables, description, step = load_variables(saved.run(root / "run", 3))
+    weights.save(root / weights.FILE, variables, description | {"step": step})
+    return root
 
 
 @pytest.fixture
@@ -80,34 +74,34 @@ def server(folder):
 
 
 @pytest.fixture
-def load(tmp_path):
-    """Loads a network in a process of its own, with a cache of its own."""
+def here(server, tmp_path, monkeypatch):
+    """Sends this process to the server, with a cache of its own."""
+    constants = huggingface_hub.constants
+    endpoint = f"http://127.0.0.1:{server.server_port}"
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE
+    template = template.replace(constants.ENDPOINT, endpoint)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    hub.fetch.cache_clear()
+    yield constants
+    hub.fetch.cache_clear()
 
-    def load(path, server=None, **environment):
-        port = server.server_port if server else 9  # nobody answers there
-        environment = {
-            **os.environ,
-            "PYTHONPATH": str(ROOT),
-            "HF_ENDPOINT": f"http://127.0.0.1:{port}",
-            "HF_HOME": str(tmp_path / "cache"),
-            **environment,
-        }
+
+def test_downloaded_once_and_then_without_a_connection(server, tmp_path):
+    """In processes, which read the settings of the Hub when they begin."""
+
+    def load(path, port=server.server_port, **settings):
+        settings |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}"}
+        settings |= {"HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
         argv = [sys.executable, "-c", SCRIPT, path]
-        return subprocess.run(argv, env=environment, capture_output=True, text=True)
+        return subprocess.check_output(argv, env=os.environ | settings, text=True)
 
-    return load
-
-
-def test_downloaded_once_and_then_without_a_connection(server, load):
     expected = f"3 anger joy neutral {pathlib.Path('runs/me_faces')}\n"
-    done = load("hf:me/faces", server)
-    assert (done.returncode, done.stdout) == (0, expected), done.stderr
+    assert load("hf:me/faces") == expected
     asked = [path for path in server.asked if "/resolve/" in path]
     assert {path.rpartition("/")[2] for path in asked} == {"model.safetensors"}
-    for again in (load("hf:me/faces"), load("hf:me/faces", HF_HUB_OFFLINE="1")):
-        assert (again.returncode, again.stdout) == (0, expected), again.stderr
-    assert load("hf:me/faces@v1", server).returncode == 0
-    assert "/me/faces/resolve/v1/model.safetensors" in server.asked
+    assert load("hf:me/faces", port=9) == expected  # nobody answers there
 
 
 @pytest.mark.parametrize(
@@ -120,44 +114,42 @@ def test_downloaded_once_and_then_without_a_connection(server, load):
         ("hf:me/../x", "hf:me/../x: give hf:OWNER/NAME"),
     ],
 )
-def test_what_is_not_there(server, load, path, words):
-    done = load(path, server)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {words}") and done.stderr.count("\n") == 1
+def test_what_is_not_there(here, path, words):
+    with pytest.raises(CheckpointError) as raised:
+        Trained.load(path)
+    assert str(raised.value).startswith(words) and "\n" not in str(raised.value)
 
 
-def test_a_repository_of_something_else(server, load, folder, tmp_path):
+def test_a_revision(here, server):
+    assert Trained.load("hf:me/faces@v1").step == 3
+    assert "/me/faces/resolve/v1/model.safetensors" in server.asked
+
+
+def test_a_repository_of_something_else(here, server, tmp_path):
     server.folder = tmp_path
-    done = load("hf:me/faces", server)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: the Hub's me/faces has no file model.safe")
-    data = bytearray((folder / "model.safetensors").read_bytes())
-    data[-1] ^= 1
-    (tmp_path / "model.safetensors").write_bytes(data)
-    done = load("hf:me/faces", server)
-    assert (
-        done.returncode == 1 and "is damaged: it is not what was saved" in done.stderr
-    )
+    with pytest.raises(
+        CheckpointError, match="^the Hub's me/faces has no file model.s"
+    ):
+        Trained.load("hf:me/faces")
     # What is downloaded is weights and JSON; a pickle is not even tried.
-    (tmp_path / "model.safetensors").write_bytes(b"\x80\x04cos\nsystem\n(S'id'\ntR.")
-    done = load("hf:me/faces", server, HF_HOME=str(tmp_path / "another"))
-    assert done.returncode == 1 and "is no whole safetensors file" in done.stderr
+    (tmp_path / weights.FILE).write_bytes(b"\x80\x04cos\nsystem\n(S'id'\ntR.")
+    with pytest.raises(CheckpointError, match="is no whole safetensors file"):
+        Trained.load("hf:me/faces")
 
 
-def test_no_connection(load):
-    done = load("hf:me/faces", HF_HUB_OFFLINE="1")  # or it tries for half a minute
-    assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: the Hub cannot be reached, and me/faces is")
+def test_no_connection(here, monkeypatch):
+    monkeypatch.setattr(here, "HF_HUB_OFFLINE", True)  # or it tries for half a minute
+    with pytest.raises(
+        CheckpointError, match="^the Hub cannot be reached, and me/face"
+    ):
+        Trained.load("hf:me/faces")
 
 
-def test_the_package_is_an_extra(monkeypatch):
+def test_the_package_is_an_extra(here, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    hub.fetch.cache_clear()
-    with pytest.raises(Exception, match=r"pip install 'qcs_jax\[hub\]'"):
-        hub.fetch("hf:me/faces", "model.safetensors")
+    with pytest.raises(UserError, match=r"pip install 'qcs_jax\[hub\]'"):
+        Trained.load("hf:me/faces")
 
 
 def test_other_names_are_none_of_the_hub():
     assert hub.names("hf:me/faces") and not hub.names(pathlib.Path("runs/hf"))
-    with pytest.raises(CheckpointError, match="give hf:OWNER/NAME"):
-        hub.fetch(json.dumps("hf:"), "x")

@@ -21,10 +21,11 @@ from qcs_jax.checkpoint import (
 from qcs_jax.system.errors import UserError
 
 
-@pytest.fixture
-def network(tmp_path):
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
     """A run with a step 5, and the same as a file: workdir, file."""
-    run, file = saved.run(tmp_path / "run", 5), tmp_path / "x.safetensors"
+    folder = tmp_path_factory.mktemp("network")
+    run, file = saved.run(folder / "run", 5), folder / "x.safetensors"
     variables, description, step = load_variables(run)
     weights.save(file, variables, description | {"step": step})
     return run, file
@@ -84,42 +85,34 @@ def test_what_pytorchs_code_has_no_place_for_is_refused(tmp_path):
         weights.save(tmp_path / "x.safetensors", variables, {"step": 0})
 
 
-def change(file, damage):
-    data = bytearray(file.read_bytes())
-    file.write_bytes(damage(data))
+NOT_WHOLE = "is no whole safetensors file"
+NOT_SAVED = "is damaged: it is not what was saved"
 
 
 @pytest.mark.parametrize(
     "damage, message",
     [
-        (lambda data: data[:-1], "is no whole safetensors file"),
-        (lambda data: data[: len(data) // 2], "is no whole safetensors file"),
-        (lambda data: data[:5], "is no whole safetensors file"),
-        (lambda data: b"", "is no whole safetensors file"),
-        (lambda data: b"\xff" * 1000, "is no whole safetensors file"),
-        (lambda data: data + b"\0", "is no whole safetensors file"),
-        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "is damaged: it is not what"),
-        (lambda data: data.replace(b"anger", b"angry"), "is damaged: it is not what"),
+        (lambda data: data[:-1], NOT_WHOLE),
+        (lambda data: data[: len(data) // 2], NOT_WHOLE),
+        (lambda data: data[:5], NOT_WHOLE),
+        (lambda data: b"", NOT_WHOLE),
+        (lambda data: b"\xff" * 1000, NOT_WHOLE),
+        (lambda data: data + b"\0", NOT_WHOLE),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), NOT_SAVED),
+        (lambda data: data.replace(b"anger", b"angry"), NOT_SAVED),
     ],
 )
-def test_damage_is_one_error(network, damage, message):
-    _, file = network
-    change(file, damage)
+def test_damage_is_one_error(network, tmp_path, damage, message):
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(damage(network[1].read_bytes()))
     for read in (load_variables, qcs_jax.load):
         with pytest.raises(CheckpointError, match=message) as error:
             read(file)
         assert str(file) in str(error.value)
 
 
-def test_a_file_of_another_origin_is_refused(tmp_path):
-    path = tmp_path / "x.safetensors"
-    safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, path)
-    with pytest.raises(CheckpointError, match="does not say which network it is of"):
-        load_variables(path)
-
-
-def whole(path, keys, description):
-    """A file whose digest is right, with whatever arrays and description."""
+def with_digest(path, keys, description):
+    """A file whose digest is right, with any arrays and description."""
     arrays = {key: np.zeros(3, np.float32) for key in keys}
     text = json.dumps(description)
     digest = weights.digest(arrays, text)
@@ -127,31 +120,25 @@ def whole(path, keys, description):
     return path
 
 
-def test_a_file_of_another_version_is_refused(network, tmp_path):
+def test_a_file_of_another_version_or_origin_is_refused(network, tmp_path):
     _, description, _ = load_variables(network[0])
     description["step"] = 1
-    path = whole(tmp_path / "x.safetensors", ["VIT_base.crown"], description)
+    path = with_digest(tmp_path / "x.safetensors", ["VIT_base.crown"], description)
     for branch in ("", "base"):
         with pytest.raises(UserError, match="does not know the array VIT_base.crown"):
             load_variables(path, branch=branch)
-    description["config"]["news"] = 1
-    path = whole(tmp_path / "x.safetensors", ["VIT_base.norm.bias"], description)
+    key, newer = ["VIT_base.norm.bias"], description["config"] | {"news": 1}
     with pytest.raises(UserError, match="does not know the field news"):
-        qcs_jax.load(path)
-
-
-@pytest.mark.parametrize("missing", ["step", "config", "class_names"])
-def test_a_file_that_does_not_say_enough_is_refused(network, tmp_path, missing):
-    description = load_variables(network[0])[1] | {"step": 1}
-    del description[missing]
-    path = whole(tmp_path / "x.safetensors", ["VIT_base.norm.bias"], description)
-    with pytest.raises(UserError, match=f"it has no (config.seed|{missing})"):
-        qcs_jax.load(path)
-
-
-def test_a_file_that_is_not_there(tmp_path):
+        load_variables(with_digest(path, key, description | {"config": newer}))
+    for missing in ("step", "config", "class_names"):
+        less = {name: x for name, x in description.items() if name != missing}
+        with pytest.raises(UserError, match=f"it has no (config.seed|{missing})"):
+            load_variables(with_digest(path, key, less))
+    safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, path)
+    with pytest.raises(CheckpointError, match="does not say which network it is of"):
+        load_variables(path)
     with pytest.raises(CheckpointError, match="there is no file .*none.safetensors"):
-        qcs_jax.load(tmp_path / "none.safetensors")
+        load_variables(tmp_path / "none.safetensors")
 
 
 def test_what_exists_goes_before_a_name(tmp_path, monkeypatch):

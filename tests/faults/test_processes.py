@@ -75,31 +75,24 @@ def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
     assert measured[0] == measured[1] and measured[0]["groups"]
 
 
-@pytest.mark.parametrize(
-    "signals",
-    [{1: signal.SIGTERM}, {0: signal.SIGINT, 1: signal.SIGINT}],
-    ids=["one", "all"],
-)
-def test_all_stop_at_the_same_step_and_one_goes_on(signals, tmp_path):
-    with Fleet(tmp_path / "run", LONG) as run:
-        run.wait_for_step(20)
-        for process, signum in signals.items():
-            run.processes[process].send_signal(signum)
-        ended = run.ends(60)
-    [signum] = set(signals.values())
-    steps = set()
-    for status, _, err in ended:
-        assert status == 128 + signum
-        said = re.fullmatch(
-            rf"stopped by signal {signum} after step (\d+) of .*\n", err
-        )
-        steps.add(int(said[1]))
-    [step] = steps
-    assert checkpoint.newest_step(tmp_path / "run") == step
+def test_all_stop_at_the_same_step_and_one_goes_on(tmp_path):
+    """After a signal to one of them, then after one to all."""
+    workdir, step = tmp_path / "run", 0
+    for signals in ({1: signal.SIGTERM}, {0: signal.SIGINT, 1: signal.SIGINT}):
+        [signum] = set(signals.values())
+        with Fleet(workdir, LONG) as run:
+            run.wait_for_step(step + 20)
+            for process in signals:
+                run.processes[process].send_signal(signum)
+            ended = run.ends(60)
+        assert [status for status, _, _ in ended] == [128 + signum] * 2
+        pattern = rf"stopped by signal {signum} after step (\d+) of .*\n"
+        [step] = {int(re.fullmatch(pattern, err)[1]) for _, _, err in ended}
+        assert checkpoint.newest_step(workdir) == step
     epochs = f"--config.train.epochs={step // 6 + 2}"
-    for workdir in (tmp_path / "run", tmp_path / "uninterrupted"):
-        train(workdir, epochs, count=1, devices=2)
-    assert_same(tmp_path / "run", tmp_path / "uninterrupted")
+    for folder in (workdir, tmp_path / "uninterrupted"):
+        train(folder, epochs, count=1, devices=2)
+    assert_same(workdir, tmp_path / "uninterrupted")
 
 
 def test_all_leave_the_damaged_checkpoint(pair, tmp_path):
@@ -155,32 +148,25 @@ def is_read(fifo):
 
 
 @pytest.mark.parametrize(
-    "signals",
-    [{0: signal.SIGTERM}, {1: signal.SIGINT}, {0: signal.SIGINT, 1: signal.SIGINT}],
-    ids=["first", "second", "all"],
+    "stopped, signum, said",
+    [(0, signal.SIGTERM, "stopped by signal 15\n"), (1, signal.SIGINT, "stopped\n")],
 )
-def test_a_signal_ends_the_evaluation_of_all(signals, pair, tmp_path):
+def test_a_signal_ends_the_evaluation_of_all(stopped, signum, said, pair, tmp_path):
     workdir = shutil.copytree(pair[0], tmp_path / "run")
     before = {path.name for path in workdir.iterdir()}
-    groups = {i: tmp_path / f"groups{i}.csv" for i in signals}
-    for path in groups.values():
-        os.mkfifo(path)
-    own = {i: f"--groups={path}" for i, path in groups.items()}
+    os.mkfifo(groups := tmp_path / "groups.csv")
+    own = {stopped: f"--groups={groups}"}
     with Fleet(workdir, "--mode=eval", variant="qcs", own=own) as run:
-        while not all(map(is_read, groups.values())):
+        while not is_read(groups):
             assert all(process.poll() is None for process in run.processes)
             time.sleep(0.05)
-        for process, signum in signals.items():
-            run.processes[process].send_signal(signum)
+        run.processes[stopped].send_signal(signum)
         ended = run.ends(60)
-    for i, (status, _, err) in enumerate(ended):
-        if i in signals:
-            said = f"stopped by signal {signals[i]}"
-            said = "stopped" if signals[i] == signal.SIGINT else said
-            assert (status, err) == (128 + signals[i], f"{said}\n")
-        else:
-            assert status == GONE and err.count("\n") == 1
-            assert err.startswith(f"error: process {1 - i} is gone")
+    status, _, err = ended[stopped]
+    assert (status, err) == (128 + signum, said)
+    status, _, err = ended[1 - stopped]
+    assert status == GONE and err.count("\n") == 1
+    assert err.startswith(f"error: process {stopped} is gone")
     assert {path.name for path in workdir.iterdir()} == before
 
 

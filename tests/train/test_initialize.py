@@ -1,7 +1,5 @@
 """Training that starts from another checkpoint."""
 
-import functools
-import pathlib
 import types
 
 import jax
@@ -10,7 +8,6 @@ import pytest
 import small
 import weights
 
-import qcs_jax
 from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints, load_variables
 from qcs_jax.checkpoint import weights as weights_file
@@ -18,12 +15,12 @@ from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config, flags
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError
-from qcs_jax.train import loop, origin
+from qcs_jax.train import initialize as module
+from qcs_jax.train import loop
 from qcs_jax.train.initialize import PARTS, initialize, warnings_of
 from qcs_jax.train.run import create_optimizer
 
 FRESH, SAVED = 1, 2  # seeds
-ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 
 
 def names(k=7):
@@ -184,27 +181,22 @@ def test_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "changed", "warned"),
+    "warned, recipe",
     [
-        ("raf.py", {}, True),
-        ("raf.py:dcs", {}, True),
-        ("affectnet7.py", {}, True),
-        ("affectnet8.py:dcs", {}, True),
-        ("ferplus.py", {}, True),
-        ("raf.py", {"init_from": "ir50.pth"}, False),
-        ("raf.py", {"optimizer.learning_rate": 1e-4}, False),
-        ("raf.py:qcs,finetune", {}, False),
-        ("raf.py:qcs,small", {}, False),
-        ("fer2013.py", {}, False),
-        ("demo.py", {}, False),
-        ("folder.py", {}, False),
-        ("folder.py", {"optimizer.learning_rate": 4e-6}, False),
+        (True, "raf"),
+        (True, "affectnet8:dcs"),
+        (True, "ferplus"),
+        (False, "raf --config.init_from=ir50.pth"),
+        (False, "raf --config.optimizer.learning_rate=1e-4"),
+        (False, "raf:qcs,finetune"),
+        (False, "raf:qcs,small"),
+        (False, "demo"),
+        (False, "folder --config.optimizer.learning_rate=4e-6"),
     ],
 )
-def test_full_size_from_random_weights(recipe, changed, warned):
-    overrides = [f"--config.{name}={value}" for name, value in changed.items()]
-    config = flags.read_config(f"{ROOT}/configs/{recipe}", overrides)
-    assert len(warnings_of(config)) == warned
+def test_full_size_from_random_weights(warned, recipe):
+    recipe, *overrides = recipe.split()
+    assert len(warnings_of(flags.read_config(recipe, overrides))) == warned
 
 
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
@@ -213,7 +205,7 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     initial = weights.of(model, FRESH)
     # Compiling the real initialisation takes far longer than all else here.
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
-    monkeypatch.setattr(origin, "_landmarks", lambda run: None)
+    monkeypatch.setattr(module, "_landmarks", lambda run: None)
     config = base_config()
     optimizer = create_optimizer(config)
     class_names = names(model.num_classes)
@@ -223,13 +215,13 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
         run = types.SimpleNamespace(
             config=config,
             model=model,
+            optimizer=optimizer,
             splits=types.SimpleNamespace(class_names=class_names),
             description=describe(config, class_names, model.image_size),
             total_steps=9,
         )
         with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
-            fresh = functools.partial(loop._fresh, run, optimizer)
-            return loop._start(run, optimizer, checkpoints, fresh)
+            return loop._restored(run, checkpoints) or loop._fresh(run)
 
     saved = pth(path, model)
     fresh, described = start(tmp_path / "a")

@@ -14,8 +14,8 @@ from qcs_jax import checkpoint, main
 from qcs_jax.evaluate.run_log import read_log
 from qcs_jax.input import pipeline
 from qcs_jax.system import files
-from qcs_jax.system.errors import Interrupted, UserError
-from qcs_jax.train import loop, summary
+from qcs_jax.system.errors import Interrupted
+from qcs_jax.train import loop, writer
 from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
 
@@ -41,16 +41,13 @@ def told(workdir):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
-    return tmp_path_factory.mktemp("uninterrupted")
-
-
-@pytest.fixture
-def reference(uninterrupted):
-    """A run that nothing stopped, made once."""
-    if not (uninterrupted / "log.jsonl").exists():
-        loop.train_and_evaluate(config(), uninterrupted)
-    return uninterrupted
+def reference(tmp_path_factory):
+    """A run that nothing stopped."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        loop.train_and_evaluate(config(), workdir)
+    return workdir
 
 
 def test_a_run_leaves_what_it_promises(reference):
@@ -83,15 +80,20 @@ def test_held_out_images_choose_the_checkpoint(tmp_path):
 
 
 def stop_at(monkeypatch, step, action):
-    advance, taken = Writer.advance, []
+    """Acts when the train step of this number was dispatched."""
+    advance, steps = Writer.advance, []
 
     def stopping(self):
         advance(self)
-        taken.append(step)
-        if len(taken) == step:
+        steps.append(step)
+        if self._start + len(steps) == step:
             action()
 
     monkeypatch.setattr(Writer, "advance", stopping)
+
+
+def terminate():
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def assert_same_run(workdir, reference):
@@ -105,31 +107,53 @@ class Killed(BaseException):
     """Nothing in the program expects or handles it."""
 
 
-@pytest.mark.parametrize("step", [3, 9])
-def test_killed_run_resumes_to_the_same_end(step, tmp_path, monkeypatch, reference):
+def test_killed_run_resumes_to_the_same_end(tmp_path, monkeypatch, reference):
     def kill():
         raise Killed
 
-    with monkeypatch.context() as patch:
-        stop_at(patch, step, kill)
-        with pytest.raises(Killed):
-            loop.train_and_evaluate(config(), tmp_path)
+    for step in (3, 9):  # before the first checkpoint, and after it
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, kill)
+            with pytest.raises(Killed):
+                loop.train_and_evaluate(config(), tmp_path)
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"step": 10, "ki')  # a line that was being written
     loop.train_and_evaluate(config(), tmp_path)
     assert_same_run(tmp_path, reference)
 
 
-@pytest.mark.parametrize("step", [4, 6])
-def test_signal_saves_and_the_same_command_resumes(
-    step, tmp_path, monkeypatch, reference
-):
+def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, reference):
+    for step in (4, 6):  # within an epoch, and after it
+        with monkeypatch.context() as patch:
+            stop_at(patch, step, terminate)
+            with pytest.raises(
+                Interrupted, match=f"after step {step} of 12"
+            ) as stopped:
+                loop.train_and_evaluate(config(), tmp_path)
+        assert stopped.value.signum == signal.SIGTERM
+        assert final(tmp_path)[0] == step
     with monkeypatch.context() as patch:
-        stop_at(patch, step, lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(Interrupted, match=f"after step {step} of 12") as stopped:
+        iterate = pipeline.iterate
+
+        class Dying:
+            """As when a terminal signals the decoding processes as well."""
+
+            def __init__(self, *arguments, **options):
+                self._batches, self._read = iterate(*arguments, **options), 0
+
+            def __next__(self):
+                self._read += 1
+                if self._read == 3:
+                    terminate()
+                    raise RuntimeError("Worker process was terminated unexpectedly")
+                return next(self._batches)
+
+            def close(self):
+                self._batches.close()
+
+        patch.setattr(pipeline, "iterate", Dying)
+        with pytest.raises(Interrupted, match="after step 8 of 12"):
             loop.train_and_evaluate(config(), tmp_path)
-    assert stopped.value.signum == signal.SIGTERM
-    assert final(tmp_path)[0] == step
     loop.train_and_evaluate(config(), tmp_path)
     assert_same_run(tmp_path, reference)
 
@@ -157,15 +181,23 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "field, value",
-    [("seed", 1), ("data.val_fraction", 0.2), ("train.batch_size", 16)],
+    "field, value, message",
+    [
+        ("seed", 1, "was trained on other data"),
+        # Held-out images could have been trained on.
+        ("data.val_fraction", 0.2, "was trained on other data"),
+        # Epochs would change their length.
+        ("train.batch_size", 16, "was trained on other data"),
+        ("model.name", "dcs", "Give this run a --workdir of its own"),
+    ],
 )
-def test_a_run_does_not_go_on_with_other_data(field, value, reference, capsys):
-    """Held-out images could have been trained on; epochs would change their length."""
+def test_a_run_does_not_go_on_with_other_data_or_another_network(
+    field, value, message, reference, capsys
+):
     longer = config(**{field: value, "train.epochs": 3})
     assert main.run("train", longer, reference, "command") == 1
-    message = capsys.readouterr().err
-    assert "was trained on other data" in message and f"{field} was" in message
+    error = capsys.readouterr().err
+    assert message in error and f"\n  {field} " in error
     assert final(reference)[0] == 12
 
 
@@ -187,50 +219,22 @@ def test_one_process_at_a_time(tmp_path, capsys):
         pass  # it is free again
 
 
-def test_a_signal_that_ends_the_input_saves_too(tmp_path, monkeypatch, reference):
-    """As when a terminal or a scheduler signals the decoding processes as well."""
-    with monkeypatch.context() as patch:
-        iterate = pipeline.iterate
-
-        class Dying:
-            def __init__(self, *arguments, **options):
-                self._batches, self._read = iterate(*arguments, **options), 0
-
-            def __next__(self):
-                self._read += 1
-                if self._read == 5:
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    raise RuntimeError("Worker process was terminated unexpectedly")
-                return next(self._batches)
-
-            def close(self):
-                self._batches.close()
-
-        patch.setattr(pipeline, "iterate", Dying)
-        with pytest.raises(Interrupted, match="after step 4 of 12"):
-            loop.train_and_evaluate(config(), tmp_path)
-    loop.train_and_evaluate(config(), tmp_path)
-    assert_same_run(tmp_path, reference)
-
-
-def test_workdir_of_another_network_is_refused(reference, capsys):
-    before = final(reference)[0]
-    status = main.run("train", config(**{"model.name": "dcs"}), reference, "command")
-    message = capsys.readouterr().err
-    assert status == 1 and message.startswith("error: ")
-    assert "model.name is 'baseline' there, 'dcs' here" in message
-    assert "Give this run a --workdir of its own" in message
-    assert final(reference)[0] == before
-
-
 @pytest.mark.parametrize("name", ["base_loss", "grad_norm", "climbed_grad_norm"])
-def test_what_is_not_finite_stops_the_run(name, tmp_path, monkeypatch, capsys):
-    honest = summary.scalars_of
-    monkeypatch.setattr(loop, "scalars_of", lambda told: honest(told) | {name: np.nan})
+def test_what_is_not_finite_is_named(name):
+    honest = {"loss": 1.0, "accuracy": np.nan, "base_loss": 1.0, "grad_norm": 1.0}
+    writer.check_finite(honest)
+    with pytest.raises(FloatingPointError, match=f"loss 1, .*{name} nan"):
+        writer.check_finite(honest | {name: np.nan})
+
+
+def test_what_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
+    honest = writer.scalars_of
+    spoiled = {"climbed_grad_norm": np.nan}
+    monkeypatch.setattr(loop, "scalars_of", lambda reports: honest(reports) | spoiled)
     assert main.run("train", config(), tmp_path, "command") == 1
     message = capsys.readouterr().err
     assert "training is not finite at step 1: " in message
-    assert f"{name} nan" in message and "checkpoint was not yet made" in message
+    assert "climbed_grad_norm nan" in message and "was not yet made" in message
 
 
 def spoil(monkeypatch, step, part):
@@ -248,31 +252,24 @@ def spoil(monkeypatch, step, part):
     monkeypatch.setattr(TrainStep, "__call__", spoiled)
 
 
-@pytest.mark.parametrize(
-    "step, part, signum, told",
-    [
-        (12, "params", None, "what the network says of 21 of 21 images is not finite"),
-        (12, "opt_state", None, "train/opt_state/0/nu/"),
-        (10, "batch_stats", signal.SIGTERM, "batch_stats/base/"),
-        (9, "params", signal.SIGTERM, "params/base/"),
-    ],
-)
 def test_a_state_that_is_not_finite_is_never_saved(
-    step, part, signum, told, tmp_path, monkeypatch, capsys, reference
+    tmp_path, monkeypatch, capsys, reference
 ):
-    with monkeypatch.context() as patch:
-        spoil(patch, step, part)
-        if signum is not None:
-            stop_at(patch, step, lambda: os.kill(os.getpid(), signum))
-        assert main.run("train", config(), tmp_path, "command") == 1
-    message = capsys.readouterr().err
-    assert f"training is not finite at step {step}: " in message and told in message
-    assert f"The last good checkpoint is {tmp_path / 'checkpoints' / '6'}." in message
-    assert checkpoint.newest_step(tmp_path) == 6
+    for step, part, stop, named in (
+        (12, "params", False, "what the network says of 21 of 21 images is not finite"),
+        (12, "opt_state", False, "train/opt_state/0/nu/"),
+        (10, "batch_stats", True, "batch_stats/base/"),
+        (9, "params", True, "params/base/"),
+    ):
+        with monkeypatch.context() as patch:
+            spoil(patch, step, part)
+            if stop:
+                stop_at(patch, step, terminate)
+            assert main.run("train", config(), tmp_path, "command") == 1
+        message = capsys.readouterr().err
+        assert f"training is not finite at step {step}: " in message
+        last = tmp_path / "checkpoints" / "6"
+        assert named in message and f"The last good checkpoint is {last}." in message
+        assert checkpoint.newest_step(tmp_path) == 6
     loop.train_and_evaluate(config(), tmp_path)
     assert_same_run(tmp_path, reference)
-
-
-def test_batch_that_cannot_be_split_is_an_error():
-    with pytest.raises(UserError, match="batch_size=12 .* 8 devices"):
-        loop.train_and_evaluate(config(**{"train.batch_size": 12}), "unused")

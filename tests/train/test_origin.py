@@ -9,7 +9,7 @@ import saved
 import toy
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.train import loop, origin
+from qcs_jax.train import initialize, loop
 from qcs_jax.train.evaluate import evaluate_run
 
 FOUND = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.60001), (0.5, 0.8)])
@@ -32,7 +32,7 @@ def test_landmarks_are_measured_once(tmp_path, monkeypatch):
         seen.extend(faces)
         return FOUND
 
-    monkeypatch.setattr(origin, "template_of", measure)
+    monkeypatch.setattr(initialize, "template_of", measure)
     loop.train_and_evaluate(one_epoch(), tmp_path)
     assert len(seen) == toy.SIZES["train"]
     assert {face.size for face in seen} == {(toy.config().data.resize,) * 2}
@@ -40,7 +40,7 @@ def test_landmarks_are_measured_once(tmp_path, monkeypatch):
     assert Trained.load(tmp_path).landmarks == wanted
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["preprocessing"]["landmarks"] == wanted
-    monkeypatch.setattr(origin, "template_of", None)  # it would fail
+    monkeypatch.setattr(initialize, "template_of", None)  # it would fail
     assert evaluate_run(one_epoch(), tmp_path).measured["landmarks"] == wanted
     loop.train_and_evaluate(toy.config(), tmp_path)
     assert [Trained.load(tmp_path, step=n).landmarks for n in (6, 12)] == [wanted] * 2
@@ -51,7 +51,7 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_is(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(loop, "described", lambda run, source: run.description)
         loop.train_and_evaluate(one_epoch(), tmp_path)
-    monkeypatch.setattr(origin, "template_of", lambda faces: FOUND)
+    monkeypatch.setattr(initialize, "template_of", lambda faces: FOUND)
     assert evaluate_run(one_epoch(), tmp_path).measured["landmarks"] is None
     saved.evaluated(tmp_path, landmarks=FOUND.tolist())  # as that version measured
     assert Trained.load(tmp_path).landmarks == FOUND.tolist()
@@ -59,4 +59,4 @@ def test_a_run_of_an_earlier_version_goes_on_as_it_is(tmp_path, monkeypatch):
     assert again["landmarks"] == FOUND.tolist()
     before = Trained.load(tmp_path).description
     going_on = types.SimpleNamespace(description=before | {"command": "another"})
-    assert origin.kept(going_on, before) == going_on.description
+    assert initialize.kept(going_on, before) == going_on.description
