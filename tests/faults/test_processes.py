@@ -34,9 +34,9 @@ def said_nothing(out):
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
-    """A run of QCS in one process with two devices."""
+    """A run of DCS in one process with two devices."""
     workdir = tmp_path_factory.mktemp("alone") / "run"
-    train(workdir, variant="qcs", count=1, devices=2)
+    train(workdir, variant="dcs", count=1, devices=2)
     return workdir
 
 
@@ -44,7 +44,7 @@ def alone(tmp_path_factory):
 def pair(tmp_path_factory):
     """The same run in two processes with a device each; and what it printed."""
     workdir = tmp_path_factory.mktemp("pair") / "run"
-    return workdir, train(workdir, variant="qcs")
+    return workdir, train(workdir, variant="dcs")
 
 
 def test_two_processes_equal_two_devices(alone, pair):
@@ -67,7 +67,7 @@ def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
         page = workdir / "report" / "index.html"
         page.parent.mkdir()
         page.write_text("of other numbers")
-        train(workdir, *flags, variant="qcs", count=count, devices=3 - count)
+        train(workdir, *flags, variant="dcs", count=count, devices=3 - count)
         assert count == 2 or "of other numbers" not in page.read_text("utf-8")
         assert page.exists() == (count == 1)  # a single process has written its own
         found = json.loads((workdir / "metrics.json").read_text())
@@ -98,7 +98,7 @@ def test_all_stop_at_the_same_step_and_one_goes_on(tmp_path):
 def test_all_leave_the_damaged_checkpoint(pair, tmp_path):
     workdir = shutil.copytree(pair[0], tmp_path / "run")
     (workdir / "checkpoints" / "12" / "config" / "metadata").unlink()
-    with Fleet(workdir, variant="qcs") as run:
+    with Fleet(workdir, variant="dcs") as run:
         (status, out, told), (other, _, silent) = run.ends()
     assert (status, other, silent) == (0, 0, "")
     assert "resuming after step 6 of 12" in out and "trying an older one" in told
@@ -110,7 +110,7 @@ def test_one_that_cannot_read_the_checkpoints_stops_all(pair, tmp_path):
     """As with a disk of its own, or one that fails."""
     workdir = shutil.copytree(pair[0], tmp_path / "run")
     own = {1: f"--workdir={tmp_path / 'elsewhere'}"}
-    with Fleet(workdir, "--config.train.epochs=3", variant="qcs", own=own) as run:
+    with Fleet(workdir, "--config.train.epochs=3", variant="dcs", own=own) as run:
         ended = run.ends(100)
     assert [(status, err.count("\n")) for status, _, err in ended] == [(1, 1)] * 2
     assert "process 1 cannot use the checkpoints" in ended[0][2]
@@ -123,7 +123,7 @@ def test_two_networks_are_not_evaluated_as_one(pair, tmp_path):
     workdir, other = (shutil.copytree(pair[0], tmp_path / x) for x in ("run", "other"))
     shutil.rmtree(other / "checkpoints" / "12")
     own = {1: f"--workdir={other}"}
-    with Fleet(workdir, "--mode=eval", variant="qcs", own=own) as run:
+    with Fleet(workdir, "--mode=eval", variant="dcs", own=own) as run:
         ended = run.ends(100)
     assert [(status, err.count("\n")) for status, _, err in ended] == [(1, 1)] * 2
     assert all("do not see the same network" in err for _, _, err in ended)
@@ -156,7 +156,7 @@ def test_a_signal_ends_the_evaluation_of_all(stopped, signum, said, pair, tmp_pa
     before = {path.name for path in workdir.iterdir()}
     os.mkfifo(groups := tmp_path / "groups.csv")
     own = {stopped: f"--groups={groups}"}
-    with Fleet(workdir, "--mode=eval", variant="qcs", own=own) as run:
+    with Fleet(workdir, "--mode=eval", variant="dcs", own=own) as run:
         while not is_read(groups):
             assert all(process.poll() is None for process in run.processes)
             time.sleep(0.05)
