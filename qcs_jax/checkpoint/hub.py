@@ -51,7 +51,8 @@ def fetch(path: str, file: str) -> pathlib.Path:
     # It tells of every attempt; what is said below says it once.
     huggingface_hub.logging.set_verbosity_error()
     try:
-        found = huggingface_hub.hf_hub_download(repository, file, revision=revision)
+        path = huggingface_hub.hf_hub_download(repository, file, revision=revision)
+        return pathlib.Path(path)
     except errors.RevisionNotFoundError:
         problem = f"the Hub's {repository} has no revision {revision}"
     except errors.GatedRepoError:
@@ -69,6 +70,4 @@ def fetch(path: str, file: str) -> pathlib.Path:
     except Exception as error:  # of names, of transport: it has no common kind
         first = str(error).strip().partition("\n")[0]
         problem = f"the Hub's {repository} cannot be downloaded: {first}"
-    else:
-        return pathlib.Path(found)
     raise CheckpointError(problem) from None

@@ -48,17 +48,17 @@ class Variant:
         """
         words = text.split(",")
         networks = [word for word in words if word in models.BRANCHES]
-        given = [word for word in words if word in flags]
-        known = len(networks) + len(given) == len(words)
-        if not known or len(networks) != 1 or len(given) > 1:
+        chosen = [word for word in words if word in flags]
+        known = len(networks) + len(chosen) == len(words)
+        if not known or len(networks) != 1 or len(chosen) > 1:
             alone = f", alone or with one of {', '.join(flags)}, such as qcs,tiny"
             raise UserError(
                 f"no variant {text!r}: give {', '.join(models.BRANCHES)}"
                 f"{alone if flags else ''}"
             )
-        if given == ["finetune"] and networks != ["qcs"]:
+        if chosen == ["finetune"] and networks != ["qcs"]:
             raise UserError(f"no variant {text!r}: the paper fine-tunes qcs alone")
-        return cls(networks[0], *given)
+        return cls(networks[0], *chosen)
 
     def config(self, name: str) -> ml_collections.ConfigDict:
         """Returns `base_config()` with this network, called "raf_qcs_tiny" or so."""

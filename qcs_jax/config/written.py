@@ -62,17 +62,17 @@ def foreign(where: object, missing: str) -> UserError:
 
 def of_another_version(where: object, description: Any, unknown: str) -> UserError:
     """The error for what only the version that wrote it knows."""
-    theirs, ours = _named(description.get("versions")), _named(versions())
     return UserError(
-        f"{where} was written by {theirs}; this is {ours}, which does not know "
-        f"{unknown}: update qcs_jax, or use the version that wrote it"
+        f"{where} was written by {_named(description.get('versions'))}; this is "
+        f"{_named(versions())}, which does not know {unknown}: update qcs_jax, or use "
+        f"the version that wrote it"
     )
 
 
-def _named(found: Any) -> str:
+def _named(numbers: Any) -> str:
     """`qcs_jax 0.1.0, commit 1a2b3c4d5e6f`."""
-    if not isinstance(found, Mapping) or "qcs_jax" not in found:
+    if not isinstance(numbers, Mapping) or "qcs_jax" not in numbers:
         return "another version of qcs_jax"
-    commit = found.get("commit", "unknown")
+    commit = numbers.get("commit", "unknown")
     at = "" if commit == "unknown" else f", commit {commit[:12]}"
-    return f"qcs_jax {found['qcs_jax']}{at}"
+    return f"qcs_jax {numbers['qcs_jax']}{at}"

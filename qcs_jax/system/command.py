@@ -85,7 +85,7 @@ def start(main: Callable[[], int]) -> None:
 def _report(error: Exception) -> str:
     """Writes the traceback into a file, and says what happened in one line."""
     kind, first = type(error).__name__, str(error).strip().partition("\n")[0]
-    told = f"error: {kind}: {first}" if first else f"error: {kind}"
+    message = f"error: {kind}: {first}" if first else f"error: {kind}"
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="qcs_jax-", suffix=".txt", delete=False, errors="replace"
@@ -94,8 +94,8 @@ def _report(error: Exception) -> str:
             traceback.print_exception(error, file=file)
     except OSError:  # no space for it
         traceback.print_exception(error)
-        return f"{told}. This is a bug of qcs_jax: please report it"
-    return f"{told}. This is a bug of qcs_jax: please report it, with {file.name}"
+        return f"{message}. This is a bug of qcs_jax: please report it"
+    return f"{message}. This is a bug of qcs_jax: please report it, with {file.name}"
 
 
 def count(text: str) -> int:

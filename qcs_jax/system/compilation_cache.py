@@ -55,7 +55,7 @@ def _processor() -> str:
         lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         lines = [f"flags : {platform.processor()}"]
-    wanted = ("flags", "Features")  # as x86 and ARM call it
-    features = {line for line in lines if line.startswith(wanted)}
+    names = ("flags", "Features")  # as x86 and ARM call it
+    features = {line for line in lines if line.startswith(names)}
     digest = hashlib.sha256("\n".join(sorted(features)).encode()).hexdigest()
     return f"{platform.machine()}-{digest[:12]}"

@@ -42,14 +42,14 @@ def version(name: str, directory: str) -> pathlib.Path:
         )
     place = root(directory)
     base = place / name
-    configs = sorted({found.parent for found in _versions(base, "*/*")})
+    configs = sorted({version.parent for version in _versions(base, "*/*")})
     if len(configs) == 1:  # DATASET stands for its only prepared CONFIG
         base = configs[0]
     elif configs:
-        found = ", ".join(f"{name}/{c.name}" for c in configs)
+        names = ", ".join(f"{name}/{c.name}" for c in configs)
         raise UserError(
             f"several data sets {name!r} are prepared: set --config.data.name to one "
-            f"of {found}"
+            f"of {names}"
         )
     versions = _versions(base, "*")
     if not versions:
@@ -68,8 +68,8 @@ def missing(name: str, directory: str = "") -> str:
 
 def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
     """Complete versions; TFDS renames `incomplete.*` when it has written all."""
-    found = [path.parent for path in folder.glob(f"{pattern}/dataset_info.json")]
-    return [path for path in found if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    paths = [path.parent for path in folder.glob(f"{pattern}/dataset_info.json")]
+    return [path for path in paths if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
 
 
 def _how_to_prepare(name: str, place: pathlib.Path) -> str:

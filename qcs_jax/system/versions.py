@@ -17,13 +17,13 @@ def versions() -> dict[str, str]:
 
     Those of a checkout also say its commit.
     """
-    found = {"python": platform.python_version(), "commit": _commit()}
+    numbers = {"python": platform.python_version(), "commit": _commit()}
     for package in _PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            numbers[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:  # run from a bare checkout
-            found[package] = "unknown"
-    return found
+            numbers[package] = "unknown"
+    return numbers
 
 
 @functools.cache

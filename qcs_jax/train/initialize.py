@@ -94,24 +94,26 @@ def initialize(
     theirs = flax.traverse_util.flatten_dict(read, sep="/")
     here, there = set(map(_part, ours)), set(map(_part, theirs))
     same_classes = sorted(their_names) == sorted(class_names)
-    heads = {
+    biases = {head: f"params/{head}/bias" for head in {*HEADS} & here & there}
+    heads = {  # of other classes, by their names or number
         head
-        for head in HEADS
-        if head in here & there and _other_classes(head, ours, theirs, same_classes)
+        for head, bias in biases.items()
+        if not same_classes or len(ours[bias]) != len(theirs[bias])
     }
-    if same_classes:
+    if same_classes:  # kernels [C, k] and biases [k] in our order
         order = [their_names.index(name) for name in class_names]
-        theirs |= _reordered(_within(set(HEADS) - heads, theirs), order)
+        same = _within(set(HEADS) - heads, theirs)
+        theirs |= {name: np.asarray(value)[..., order] for name, value in same.items()}
     shared = (here & there) - heads
     _check_fit(path, _within(shared, ours), _within(shared, theirs))
     merged = {**ours, **_within(shared, theirs)}
-    told = {
+    parts_of = {
         f"weights of {os.fspath(path)}": shared,
         "fresh, the checkpoint has other classes": heads,
         "fresh, the checkpoint has none": here - there,
         "not used, this network has none": there - here,
     }
-    notes = [f"{_listed(parts)}: {note}" for note, parts in told.items() if parts]
+    notes = [f"{_listed(parts)}: {note}" for note, parts in parts_of.items() if parts]
     return flax.traverse_util.unflatten_dict(merged, sep="/"), notes, source
 
 
@@ -125,17 +127,6 @@ def _within(parts: set[str], flat: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if _part(name) in parts}
 
 
-def _other_classes(head: str, ours: Mapping, theirs: Mapping, same: bool) -> bool:
-    """Whether a head of both is of different classes, by their names or number."""
-    bias = f"params/{head}/bias"
-    return not same or len(ours[bias]) != len(theirs[bias])
-
-
-def _reordered(heads: Mapping[str, Any], order: list[int]) -> dict[str, Any]:
-    """The classes of kernels `[C, k]` and biases `[k]` in another order."""
-    return {name: np.asarray(value)[..., order] for name, value in heads.items()}
-
-
 def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
     """Raises UserError unless both have the same arrays, in name and shape."""
     kinds = {
@@ -147,16 +138,16 @@ def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
             if theirs[name].shape != ours[name].shape
         ],
     }
-    told = [
+    misfits = [
         f"{len(names)} arrays {kind}: {', '.join(names[:_SHOWN])}"
         + " ..." * (len(names) > _SHOWN)
         for kind, names in kinds.items()
         if names
     ]
-    if told:
+    if misfits:
         raise UserError(
             f"{path} is of a network of another size, check config.model:\n  "
-            + "\n  ".join(told)
+            + "\n  ".join(misfits)
         )
 
 

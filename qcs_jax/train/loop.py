@@ -83,7 +83,15 @@ def train_and_evaluate(
             _print_notes(split.notes)
         if not jax.process_index():
             write_json(workdir / CONFIG_FILE, description)
-        with _open_writer(run, workdir, int(state.step)) as writer:
+        with Writer(
+            workdir,
+            start=int(state.step),
+            total=total,
+            images_per_step=config.train.batch_size * run.model.branches,
+            log_every=config.train.log_every,
+            tensorboard=config.train.tensorboard,
+            quiet=jax.process_index() > 0,
+        ) as writer:
             _Loop(run, description, checkpoints, writer).take_steps(state)
     scores = Scores.of(read_log(workdir))
     assert scores is not None, "a finished run was evaluated"
@@ -145,18 +153,6 @@ def _items(state: TrainState) -> dict[str, Any]:
 def _print_notes(notes: Iterable[str], kind: str = "note") -> None:
     for note in notes:
         print(f"{kind}: {note}", flush=True)
-
-
-def _open_writer(run: Run, workdir: pathlib.Path, start: int) -> Writer:
-    return Writer(
-        workdir,
-        start=start,
-        total=run.total_steps,
-        images_per_step=run.config.train.batch_size * run.model.branches,
-        log_every=run.config.train.log_every,
-        tensorboard=run.config.train.tensorboard,
-        quiet=jax.process_index() > 0,
-    )
 
 
 @dataclasses.dataclass(frozen=True)
