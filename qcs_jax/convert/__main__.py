@@ -110,7 +110,6 @@ def _write_orbax(args: argparse.Namespace) -> None:
         Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
     ):
         checkpoints.save(0, {**conversion.variables, "train": train}, description)
-        checkpoints.wait()
     train_from = f"--config.init_from={shlex.quote(str(args.out))}"
     _, recipe, assumed, _ = ASSUMED.get(len(class_names), ("", "", (), 0))
     if class_names == assumed:
