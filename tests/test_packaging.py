@@ -11,11 +11,12 @@ import zipfile
 import matplotlib
 import pytest
 
-from qcs_jax.images.datasets import CLASS_NAMES
+from qcs_jax.system.datasets import DATASETS
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folder -> its name once installed.
 FOLDERS = {"qcs_jax": "qcs_jax", "configs": "qcs_jax/configs", "data": "qcs_jax/data"}
+FER2013 = DATASETS["fer2013"].class_names
 METADATA = "dist-info/"
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
@@ -128,7 +129,7 @@ def test_prediction_does_without_extras(run, run_light):
     for module in (["qcs_jax.predict"], ["qcs_jax", "predict"]):
         ended = run_light(*module, str(PORTRAIT))
         assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout.splitlines()[-1].split()[1] in CLASS_NAMES["fer2013"]
+        assert ended.stdout.splitlines()[-1].split()[1] in FER2013
     code = "import light, sys; light.hide(); import qcs_jax; c = qcs_jax.load(); "
     code += (
         "print(c.predict(sys.argv[1]).label, len(c.predict_photo(sys.argv[1]).faces))"
@@ -136,7 +137,7 @@ def test_prediction_does_without_extras(run, run_light):
     ended = run("-c", code, str(PORTRAIT))
     assert (ended.returncode, ended.stderr) == (0, "")
     label, faces = ended.stdout.split()
-    assert label in CLASS_NAMES["fer2013"] and faces == "1"
+    assert label in FER2013 and faces == "1"
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,12 @@ import io
 import pathlib
 from collections.abc import Iterator
 
-import integrity
 import tqdm
-from integrity import Unreadable
-from official import Example, csv_lines
 
-from affectnet import labels
+from .. import integrity
+from ..integrity import Unreadable
+from ..official import Example, csv_lines
+from . import labels
 
 SPLITS = {"train": "training.csv", "test": "validation.csv"}
 COLUMNS = (

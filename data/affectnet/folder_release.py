@@ -5,13 +5,13 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-import integrity
 import numpy as np
 import tqdm
-from integrity import Unreadable
-from official import Example, stored
 
-from affectnet import labels
+from .. import integrity
+from ..integrity import Unreadable
+from ..official import Example, stored
+from . import labels
 
 SPLITS = {"train": "train_set", "test": "val_set"}
 _FOLDERS = ("images", "annotations")

@@ -4,12 +4,12 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from official import csv_lines
-
-from qcs_jax.images import datasets
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
-CLASS_NAMES = datasets.CLASS_NAMES["ferplus"]
+from ..official import csv_lines
+
+CLASS_NAMES = DATASETS["ferplus"].class_names
 HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
 
 

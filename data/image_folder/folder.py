@@ -9,11 +9,11 @@ import pathlib
 import re
 import shlex
 
-from integrity import Unreadable
-
-from image_folder.dividing import Division, divide
 from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
 from qcs_jax.system.errors import UserError
+
+from ..integrity import Unreadable
+from .dividing import Division, divide
 
 SPLITS = ("train", "test")
 

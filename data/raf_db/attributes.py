@@ -4,10 +4,10 @@ import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import integrity
-from official import Example, Groups
-
 from qcs_jax.evaluate.group_file import GROUPS_FILE
+
+from .. import integrity
+from ..official import Example, Groups
 
 # What the numbers in a file mean, after five lines of coordinates. Words, because
 # spreadsheets take 4-19 for a date.

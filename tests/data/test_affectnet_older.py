@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 import pytest
-from affectnet import csv_release
 from PIL import Image, ImageDraw
+from qcs_jax.data.affectnet import csv_release
 
 HEADER = ",".join(csv_release.COLUMNS)
 FACE, OUTSIDE = (200, 40, 90), (10, 220, 10)

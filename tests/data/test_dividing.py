@@ -5,8 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from image_folder.dividing import divide
-from image_folder.persons import persons
+from qcs_jax.data.image_folder.dividing import divide, persons
 
 CLASSES = 7
 SETS = [0] * 10 + [1] * 10

@@ -4,8 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from fer2013 import original
 from PIL import Image
+from qcs_jax.data.fer2013 import table as original
+
+from qcs_jax.system.datasets import DATASETS
 
 USAGES = tuple(original.SPLITS)
 FOLDERS = {
@@ -39,7 +41,7 @@ def write_table(root, rows, name="fer2013.csv"):
 def write_folders(root, rows, names="kaggle"):
     """As Kaggle's release is; or a folder for each split, and names that say less."""
     for number, (usage, label, image) in enumerate(rows):
-        name = original.CLASS_NAMES[label]
+        name = DATASETS["fer2013"].class_names[label]
         if names == "kaggle":
             split = "train" if usage == "Training" else "test"
             path = root / split / FOLDERS.get(name, name) / f"{usage}_{number}.png"
@@ -68,7 +70,9 @@ def decoded(examples):
 
 
 def test_the_published_counts_add_up():
-    totals = {split: sum(counts) for split, counts in original.PUBLISHED.items()}
+    totals = {
+        split: sum(counts) for split, counts in DATASETS["fer2013"].published.items()
+    }
     assert totals == {"train": 28_709, "validation": 3_589, "test": 3_589}
 
 
@@ -80,10 +84,10 @@ def test_every_form_gives_the_same_images(run, stored, tmp_path, form):
     assert (code, error) == (0, "")
     assert "0 training images are in the split test, too" in out
     assert "warning: train has 14 images, the published set 28,709 (anger" in out
-    assert "Next: python -m qcs_jax.main --config=fer2013\n" in out
+    assert "Next: qcs-jax train --config=fer2013\n" in out
     for usage, split in original.SPLITS.items():
         source, examples = stored("fer2013", split)
-        assert source.class_names == original.CLASS_NAMES
+        assert source.class_names == DATASETS["fer2013"].class_names
         wanted = {(label, x.tobytes()) for u, label, x in rows if u == usage}
         assert decoded(examples) == wanted
 

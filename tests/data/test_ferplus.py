@@ -8,9 +8,11 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from ferplus import listing, votes
 from PIL import Image
+from qcs_jax.data.ferplus import ferplus_dataset_builder as listing
+from qcs_jax.data.ferplus import votes
 
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
 PATTERNS = pathlib.Path(__file__).parent / "ferplus_votes/patterns.csv.gz"
@@ -56,7 +58,9 @@ def test_majority_gives_the_published_counts(patterns):
             for usage, images in zip(USAGES, row[10:13], strict=True):
                 counts[listing.SPLITS[usage]][label] += images
     assert [c.sum() for c in counts.values()] == [25_060, 3_199, 3_153]
-    assert {s: tuple(c.tolist()) for s, c in counts.items()} == listing.PUBLISHED
+    assert {s: tuple(c.tolist()) for s, c in counts.items()} == DATASETS[
+        "ferplus"
+    ].published
 
 
 @pytest.mark.parametrize(
@@ -130,7 +134,7 @@ def test_joins_by_position_and_stores_grey_png(run, stored, tmp_path):
     root = write(tmp_path / "fer", rows)
     code, out, error = run("ferplus", f"--manual_dir={root}")
     assert (code, error) == (0, "")
-    assert "Next: python -m qcs_jax.main --config=ferplus\n" in out
+    assert "Next: qcs-jax train --config=ferplus\n" in out
     assert "1 images without a majority for one expression, 2 without a name" in out
     assert "have the same class" not in out
     # Miniature as it is, it differs from what is published.

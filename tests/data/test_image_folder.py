@@ -3,13 +3,13 @@
 import io
 import os
 
-import integrity
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
-from image_folder import folder as image_folder
-from image_folder import image_folder_dataset_builder
 from PIL import Image
+from qcs_jax.data import integrity
+from qcs_jax.data.image_folder import folder as image_folder
+from qcs_jax.data.image_folder import image_folder_dataset_builder
 
 from qcs_jax.system.errors import UserError
 

@@ -10,17 +10,18 @@ import subprocess
 import sys
 import tempfile
 
-import prepare
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+from qcs_jax.data.synthetic_faces import (
+    synthetic_faces_dataset_builder as faces_builder,
+)
 
 from qcs_jax.config import flags
 from qcs_jax.evaluate import group_file
 from qcs_jax.input import sources
 
-CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
+CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -56,7 +57,7 @@ def finished(root):
 def test_synthetic_faces(run, tmp_path):
     code, out, errors = run("synthetic_faces")
     assert (code, errors) == (0, "")
-    assert "python -m qcs_jax.main --config=demo\n" in out
+    assert "qcs-jax train --config=demo\n" in out
     assert [line.split() for line in out.splitlines() if "surprise" in line] == [
         ["surprise", "2", "1"]
     ]
@@ -120,8 +121,8 @@ def test_next_step_works_where_it_is_pasted(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, out, _ = run("synthetic_faces", "--data_dir=my data")
     _, command = out.splitlines()[-1].split("Next: ")
-    _, _, entry, recipe, *overrides = shlex.split(command)
-    assert entry == "qcs_jax.main"
+    program, entry, recipe, *overrides = shlex.split(command)
+    assert (program, entry) == ("qcs-jax", "train")
     config = flags.read_config(recipe.removeprefix("--config="), overrides)
     opened = sources.open_split(config.data.name, "test", config.data.dir)
     assert len(opened.labels) == 7
@@ -158,8 +159,7 @@ def test_an_undivided_folder(run, tmp_path, stored):
         "'S00': 2 of 10 persons, 4 of 20 images are for testing"
     )
     assert out.splitlines()[-1] == (
-        "Next: python -m qcs_jax.main --config=folder "
-        "--config.data.name=image_folder/moods"
+        "Next: qcs-jax train --config=folder --config.data.name=image_folder/moods"
     )
     people = [
         {name.split("/")[1][:3] for name in stored("image_folder/moods", split)[1]}

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from synthetic_faces import expression, nuisance, renderer
-from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+from qcs_jax.data.synthetic_faces import expression, nuisance, renderer
+from qcs_jax.data.synthetic_faces import (
+    synthetic_faces_dataset_builder as faces_builder,
+)
 
 CLASSES = len(expression.CLASS_NAMES)
 

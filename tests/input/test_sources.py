@@ -2,17 +2,15 @@
 
 import io
 import os
-import pathlib
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from qcs_jax.input import sources
+from qcs_jax.input import prepare, sources
 from qcs_jax.system.errors import UserError
 
-CHECKOUT = pathlib.Path(sources.__file__).parents[2]
 # Path -> what is written; class names are sorted, so "angry" is 0.
 IMAGES = {
     "train/happy/a.png": 10,
@@ -34,12 +32,8 @@ def prepared_once(tmp_path_factory):
     for path, grey in IMAGES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (6, 5), (grey, grey, grey)).save(folder / path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CHECKOUT / "data")
-        import prepare
-
-        arguments = ["image_folder/faces", f"--manual_dir={folder}"]
-        assert prepare.main([*arguments, f"--data_dir={root}"]) == 0
+    arguments = ["image_folder/faces", f"--manual_dir={folder}"]
+    assert prepare.main([*arguments, f"--data_dir={root}"]) == 0
     return root
 
 

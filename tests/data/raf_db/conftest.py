@@ -2,15 +2,12 @@
 
 import pytest
 import raf_db_tree
-from raf_db import listing
+from qcs_jax.data.raf_db import raf_db_dataset_builder as listing
 
 
 @pytest.fixture(autouse=True)
 def small_published_set(monkeypatch):
-    monkeypatch.setattr(listing, "PUBLISHED", raf_db_tree.COUNTS)
-    monkeypatch.setattr(
-        "raf_db.raf_db_dataset_builder.Builder.published", raf_db_tree.COUNTS
-    )
+    monkeypatch.setattr(listing.Builder, "published", raf_db_tree.COUNTS)
 
 
 @pytest.fixture

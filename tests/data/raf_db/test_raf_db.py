@@ -3,12 +3,13 @@
 import io
 import pathlib
 
-import generation
-import integrity
 import pytest
 from PIL import Image
-from raf_db import listing
+from qcs_jax.data import generation, integrity
+from qcs_jax.data.raf_db import raf_db_dataset_builder as listing
 from raf_db_tree import COUNTS, color, list_file, write, write_attributes
+
+from qcs_jax.system.datasets import DATASETS
 
 
 def test_names_and_numbers_are_those_of_the_original():
@@ -25,16 +26,16 @@ def test_names_and_numbers_are_those_of_the_original():
 
 def test_published_counts_add_up(monkeypatch):
     monkeypatch.undo()
-    assert sum(listing.PUBLISHED["train"]) == 12_271
-    assert listing.PUBLISHED["test"] == (329, 74, 160, 1185, 478, 162, 680)
-    assert sum(listing.PUBLISHED["test"]) == 3_068
+    assert sum(DATASETS["raf_db"].published["train"]) == 12_271
+    assert DATASETS["raf_db"].published["test"] == (329, 74, 160, 1185, 478, 162, 680)
+    assert sum(DATASETS["raf_db"].published["test"]) == 3_068
 
 
 def test_prepares_the_official_tree(run, stored, copy, monkeypatch):
     monkeypatch.setattr(generation, "_READ_AT_ONCE", 9)  # 28 are 3 blocks and one more
     code, out, error = run("raf_db", f"--manual_dir={copy}")
     assert (code, error) == (0, "")
-    assert "Next: python -m qcs_jax.main --config=raf\n" in out
+    assert "Next: qcs-jax train --config=raf\n" in out
     assert "warning" not in out and "skipped" not in out
     table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line}
     assert table["anger"] == ["4", "4", "5", "5"]
@@ -208,7 +209,7 @@ def test_an_interrupted_preparation_leaves_nothing(run, copy, tmp_path, monkeypa
     ("args", "message"),
     [
         (["raf_db/7"], "raf_db has no configs: leave out /7"),
-        (["raf_db", "--name=mine"], "keeps its name: leave out --name"),
+        (["raf_db", "--name=mine"], "--name is for image_folder: leave it out"),
     ],
 )
 def test_options_of_other_data_sets_are_refused(run, args, message):
