@@ -21,7 +21,7 @@ BY_NAME = "by_name"
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """Some records of others, in a given order."""
+    """Some records of others, in an order of its own."""
 
     records: Any
     chosen: np.ndarray
@@ -43,13 +43,13 @@ class _Joined:
         return sum(map(len, self.parts))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        begins = np.cumsum([0, *map(len, self.parts)])
-        part_of = np.searchsorted(begins, indices, side="right") - 1
         read: dict[int, dict] = {}
-        for number in np.unique(part_of):
-            mine = np.asarray(indices)[part_of == number]
-            there = (mine - begins[number]).tolist()
-            read |= zip(mine, self.parts[number].__getitems__(there), strict=True)
+        begin = 0
+        for part in self.parts:
+            if mine := [i for i in indices if begin <= i < begin + len(part)]:
+                records = part.__getitems__([i - begin for i in mine])
+                read |= zip(mine, records, strict=True)
+            begin += len(part)
         return [read[index] for index in indices]
 
 
@@ -141,16 +141,9 @@ def listed_in(source: Source, path: str) -> Source:
 def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
     """Gives a split the classes of a network that was trained on another data set.
 
-    Args:
-      source: Split with classes of its own.
-      class_names: Classes of the network.
-      mapping: "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
-        class of the network for each that is kept. Images of other classes are left
-        out.
-
-    Returns:
-      The split; its `notes` say which classes are called otherwise, which are left out,
-      and which of the network have no image.
+    `mapping` "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
+    class of the network for each that is kept. Images of other classes are left out.
+    The `notes` of the split say what became of its classes.
 
     Raises:
       UserError: for a class that does not exist, or if nothing is left.
@@ -166,17 +159,17 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
             f"{', '.join(source.class_names)}; the network has {', '.join(class_names)}"
         )
     labels, names = target[chosen.labels], tuple(class_names)
-    notes = tuple(_told(source, pairs, class_names, labels))
+    notes = tuple(_mapping_notes(source, pairs, class_names, labels))
     return dataclasses.replace(chosen, labels=labels, class_names=names, notes=notes)
 
 
-def _told(
+def _mapping_notes(
     source: Source,
     pairs: dict[str, str],
     class_names: Sequence[str],
     labels: np.ndarray,
 ) -> Iterator[str]:
-    """Says what `mapped_to` did; `labels` are those that are left."""
+    """Says what `mapped_to` did; `labels` are those of the images that it kept."""
     renamed = [f"{a} counts as {b}" for a, b in pairs.items() if a != b]
     if renamed:
         yield ", ".join(renamed)

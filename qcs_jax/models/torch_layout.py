@@ -199,12 +199,7 @@ def is_dead(key: str) -> bool:
 
 
 def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
-    """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances.
-
-    Args:
-      sizes: The network's.
-      cross: Whether it has a cross branch.
-    """
+    """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances."""
     depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})
     blocks = [(v, i) for v, depth in depths.items() for i in range(depth)]
     arrays = {}
