@@ -1,5 +1,7 @@
 """Networks: what they share, what inference leaves out, and their options."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +93,11 @@ def test_training_statistics_are_those_of_each_branch():
         np.testing.assert_allclose(alone, logits, atol=5e-6)
 
 
+@functools.cache
+def full_variables(name):
+    return flatten_dict(small.variables(small.create(name)))
+
+
 @pytest.mark.parametrize(
     "name, options",
     [
@@ -109,9 +116,8 @@ def test_every_ablation_changes_the_cross_logits_alone(name, options):
     images = small.images(models.BRANCHES[name], 2, 32, 32, 3)
 
     def logits(**options):
-        model = small.create(name, **options)
-        full = flatten_dict(small.variables(small.create(name)))
-        own = flatten_dict(small.variables(model))
+        model, full = small.create(name, **options), full_variables(name)
+        own = flatten_dict(small.variables(model)) if options else full
         weights = {
             path: full[path] if path in full and full[path].shape == x.shape else x
             for path, x in own.items()
