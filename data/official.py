@@ -286,15 +286,15 @@ def _differences(
 ) -> Iterator[str]:
     """Compares what was stored with the original, one warning per split."""
     for split in builder.published.keys() & counts.keys():
-        published, found = builder.published[split], counts[split]
+        published, stored = builder.published[split], counts[split]
         names = builder.class_names
         odd = [
-            f"{name} {found[label]:,} instead of {published[label]:,}"
+            f"{name} {stored[label]:,} instead of {published[label]:,}"
             for label, name in enumerate(names)
-            if found[label] != published[label]
+            if stored[label] != published[label]
         ]
         if odd:
             yield (
-                f"warning: {split} has {found.total():,} images, the published set "
+                f"warning: {split} has {stored.total():,} images, the published set "
                 f"{sum(published):,} ({', '.join(odd)})"
             )

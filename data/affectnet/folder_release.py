@@ -25,8 +25,8 @@ def is_in(root: pathlib.Path) -> bool:
 
 def lacking(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders that should be there and are not."""
-    wanted = [root / s / folder for s in SPLITS.values() for folder in _FOLDERS]
-    return [path for path in wanted if not path.is_dir()]
+    required = [root / s / folder for s in SPLITS.values() for folder in _FOLDERS]
+    return [path for path in required if not path.is_dir()]
 
 
 def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:

@@ -38,9 +38,9 @@ class Builder(OfficialBuilder):
         return "without duplicates" if self.drop_duplicates else ""
 
     def scan(self, root: pathlib.Path) -> Copy:
-        found = table.find(root)
-        if found:
-            rows = table.read(found)
+        path = table.find(root)
+        if path:
+            rows = table.read(path)
         elif folders.is_in(root):
             rows = folders.read(root)
         else:
@@ -93,12 +93,12 @@ def _duplicates(examples: dict[str, list[Example]]) -> dict[str, list[Example]]:
     What cannot be decoded is equal to nothing.
     """
     train = _digests("train", examples["train"])
-    found = {}
+    doubled = {}
     for split in examples.keys() - {"train"}:
         seen = set(_digests(split, examples[split])) - {None}
         pairs = zip(examples["train"], train, strict=True)
-        found[split] = [example for example, digest in pairs if digest in seen]
-    return found
+        doubled[split] = [example for example, digest in pairs if digest in seen]
+    return doubled
 
 
 def _digests(split: str, examples: Sequence[Example]) -> list[bytes | None]:

@@ -62,11 +62,11 @@ def read(path: pathlib.Path) -> list[Row]:
 
 
 def check_header(
-    path: pathlib.Path, found: Sequence[str], expected: Sequence[str]
+    path: pathlib.Path, header: Sequence[str], expected: Sequence[str]
 ) -> None:
     """Refuses another file under the same name."""
-    if tuple(found) != tuple(expected):
-        start = ",".join(found)[:60]
+    if tuple(header) != tuple(expected):
+        start = ",".join(header)[:60]
         raise UserError(
             f"{path} begins with {start!r} instead of {','.join(expected)!r}: "
             f"use the original file"

@@ -82,9 +82,9 @@ def divide(names: Sequence[str], labels: Sequence[int], fraction: float) -> Divi
     counts = np.zeros((len(unique), classes.max() + 1), int)
     np.add.at(counts, (group, classes), 1)
     total = counts.sum(axis=0)
-    wanted = np.clip(np.floor(fraction * total + 0.5).astype(int), 1, total - 1)
-    test = _choose(counts, wanted)[group]
-    for label, count in enumerate(wanted):
+    quota = np.clip(np.floor(fraction * total + 0.5).astype(int), 1, total - 1)
+    test = _choose(counts, quota)[group]
+    for label, count in enumerate(quota):
         (images,) = np.nonzero(classes == label)
         if test[images].all() or not test[images].any():
             order = np.lexsort((digests[images], keys[images]))
@@ -96,12 +96,12 @@ def _digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _choose(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Chooses groups whose images come near to the wanted number of every class.
+def _choose(counts: np.ndarray, quota: np.ndarray) -> np.ndarray:
+    """Chooses groups whose images come near to the quota of every class.
 
     Args:
       counts: Images of every class in every group, int `[g, k]`.
-      wanted: Images of every class to choose, int `[k]`.
+      quota: Images of every class to choose, int `[k]`.
 
     Returns:
       bool `[g]`.
@@ -110,7 +110,7 @@ def _choose(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
     def distance(test: np.ndarray) -> np.ndarray:
         missing = (test == 0) | (test == total)
-        return ((test - wanted) ** 2 / total + _MISSING * missing).sum(axis=-1)
+        return ((test - quota) ** 2 / total + _MISSING * missing).sum(axis=-1)
 
     chosen, test = np.zeros(len(counts), bool), np.zeros_like(total)
     for group, count in enumerate(counts):
@@ -142,15 +142,15 @@ def persons(names: Sequence[str], labels: Sequence[int]) -> list[str] | None:
       The person in each image, or None if the names do not show persons.
     """
     stems = [name.rpartition(".")[0] for name in names]
-    found = [re.split("[_.-]", stem, maxsplit=1)[0] for stem in stems]
+    people = [re.split("[_.-]", stem, maxsplit=1)[0] for stem in stems]
     images: dict[str, set[tuple[str, int]]] = collections.defaultdict(set)
-    for person, stem, label in zip(found, stems, labels, strict=True):
+    for person, stem, label in zip(people, stems, labels, strict=True):
         images[person].add((stem, label))
-    largest = max(collections.Counter(found).values(), default=0)
+    largest = max(collections.Counter(people).values(), default=0)
     if len(images) < _FEWEST or largest > _LARGEST_SHARE * len(names):
         return None
     likely = sum(_is_person(name, seen) for name, seen in images.items())
-    return found if 2 * likely > len(images) else None
+    return people if 2 * likely > len(images) else None
 
 
 def _is_person(name: str, images: set[tuple[str, int]]) -> bool:

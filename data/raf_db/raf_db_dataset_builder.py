@@ -108,10 +108,10 @@ def _permuted(copy: Copy, original: Mapping[str, Sequence[int]]) -> list[str]:
     """Warns when the classes have each other's published sizes."""
     for split, published in original.items():
         count = copy.counts(split)
-        found = tuple(count[label] for label in range(len(CLASS_NAMES)))
-        if found == published or sorted(found) != sorted(published):
+        stored = tuple(count[label] for label in range(len(CLASS_NAMES)))
+        if stored == published or sorted(stored) != sorted(published):
             continue
-        owners = [CLASS_NAMES[published.index(n)] for n in found]
+        owners = [CLASS_NAMES[published.index(n)] for n in stored]
         how = "alphabetically" if owners == sorted(CLASS_NAMES) else "in another order"
         sizes = ", ".join(f"{k} that of {o}" for k, o in enumerate(owners, start=1))
         order = ", ".join(f"{k} = {n}" for k, n in enumerate(CLASS_NAMES, start=1))

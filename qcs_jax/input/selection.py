@@ -126,16 +126,16 @@ def listed_in(source: Source, path: str) -> Source:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"data.test_list={path!r} cannot be read: {error}") from error
-    wanted = {line.strip() for line in text.splitlines()} - {""}
+    listed = {line.strip() for line in text.splitlines()} - {""}
     names = source.ids(range(len(source)))
-    missing = sorted(wanted.difference(names))
-    if missing or not wanted:
+    missing = sorted(listed.difference(names))
+    if missing or not listed:
         raise UserError(
-            f"data.test_list={path!r}: {len(missing)} of {len(wanted)} names, such as "
+            f"data.test_list={path!r}: {len(missing)} of {len(listed)} names, such as "
             f"{(missing or [''])[0]!r}, are not in split {source.split!r} of "
             f"{source.name}, whose names are like {names[0]!r}"
         )
-    return keep(source, [i for i, name in enumerate(names) if name in wanted])
+    return keep(source, [i for i, name in enumerate(names) if name in listed])
 
 
 def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
@@ -150,8 +150,8 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
     """
     pairs = _pairs(source, class_names, mapping)
     target = np.full(len(source.class_names), -1, np.int32)
-    for theirs, ours in pairs.items():
-        target[source.class_names.index(theirs)] = class_names.index(ours)
+    for name, renamed in pairs.items():
+        target[source.class_names.index(name)] = class_names.index(renamed)
     chosen = keep(source, np.flatnonzero(target[source.labels] >= 0))
     if not len(chosen):
         raise UserError(
@@ -192,16 +192,19 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
         return {name: name for name in source.class_names if name in class_names}
     pairs = {}
     for pair in mapping.split(","):
-        theirs, _, ours = (part.strip() for part in pair.partition("="))
-        for name, known in ((theirs, source.class_names), (ours, class_names)):
+        source_name, _, target_name = (part.strip() for part in pair.partition("="))
+        for name, known in (
+            (source_name, source.class_names),
+            (target_name, class_names),
+        ):
             if name not in known:
                 raise UserError(
                     f"data.label_map: {name!r} in {pair!r} is none of "
                     f"{', '.join(known)}; write THEIRS=OURS,... or {BY_NAME}"
                 )
-        if theirs in pairs:
-            raise UserError(f"data.label_map: {theirs!r} is mapped twice")
-        pairs[theirs] = ours
+        if before in pairs:
+            raise UserError(f"data.label_map: {before!r} is mapped twice")
+        pairs[before] = after
     return pairs
 
 

@@ -135,14 +135,14 @@ def _verified(name: str, split: str) -> Iterator[None]:
 
 
 def _check_features(name: str, features: Any) -> None:
-    wanted = {
+    required = {
         "image": tfds.features.Image,
         "label": tfds.features.ClassLabel,
         "id": tfds.features.Text,
     }
     wrong = [
         f"{feature!r} ({kind.__name__})"
-        for feature, kind in wanted.items()
+        for feature, kind in required.items()
         if feature not in features or not isinstance(features[feature], kind)
     ]
     if wrong:

@@ -82,15 +82,15 @@ class Splits:
     def test(self) -> Source:
         """The test split, or the part of it that counts."""
         data = self._data
-        source = whole = self._open(data.name, data.test_split)
+        source = complete = self._open(data.name, data.test_split)
         if data.test_list:
             source = selection.listed_in(source, data.test_list)
         if data.label_map:
             names = self._trained_on or self.train.class_names
             source = selection.mapped_to(source, names, data.label_map)
         notes = source.notes
-        if len(source) < len(whole):
-            notes = (f"testing on {len(source)} of {len(whole)} images", *notes)
+        if len(source) < len(complete):
+            notes = (f"testing on {len(source)} of {len(complete)} images", *notes)
         return dataclasses.replace(source, notes=notes)
 
     @functools.cached_property

@@ -186,7 +186,7 @@ def test_an_image_does_not_depend_on_the_rest_of_the_batch():
     )
     assert not np.array_equal(augmented()(random_keys(6, seed=1), images), result)
     some = np.asarray([4, 1])
-    alone = augment(keys[some], images[some], FULL)  # without jit
+    alone = augmented()(keys[some], images[some])
     assert_same_picture(alone, result[some], unit=1 / 255 / min(augment_lib.STD))
 
 
