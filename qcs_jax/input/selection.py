@@ -192,11 +192,8 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
         return {name: name for name in source.class_names if name in class_names}
     pairs = {}
     for pair in mapping.split(","):
-        source_name, _, target_name = (part.strip() for part in pair.partition("="))
-        for name, known in (
-            (source_name, source.class_names),
-            (target_name, class_names),
-        ):
+        before, _, after = (part.strip() for part in pair.partition("="))
+        for name, known in ((before, source.class_names), (after, class_names)):
             if name not in known:
                 raise UserError(
                     f"data.label_map: {name!r} in {pair!r} is none of "
