@@ -52,14 +52,6 @@ def by_class(label):
     return {i: 1 / len(present) / SIZES[k] for k in present for i in members(k)}
 
 
-def test_index_lists_every_example_under_its_class(index):
-    assert sorted(index.order.tolist()) == list(range(len(LABELS)))
-    np.testing.assert_array_equal(index.order[index.rank], np.arange(len(LABELS)))
-    assert index.present.tolist() == [0, 1, 3, 4]
-    for label, (start, count) in enumerate(zip(index.start, index.count, strict=True)):
-        assert set(index.order[start : start + count].tolist()) == members(label)
-
-
 @pytest.mark.parametrize("anchor", [i for i in range(0, len(LABELS), 3) if i != ALONE])
 def test_positive_is_any_other_of_the_class(index, anchor):
     rng = np.random.default_rng(anchor)

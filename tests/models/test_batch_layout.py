@@ -45,10 +45,6 @@ def deal_values(x, devices):
     return np.stack(np.split(x, devices, axis=1))
 
 
-def undeal_values(x):
-    return np.concatenate(list(np.asarray(x)), axis=1)
-
-
 def test_split_and_merge_are_inverse_and_branch_major():
     x = np.arange(N * B * 3).reshape(N * B, 3)
     split = BatchLayout(N).split(x)
@@ -128,16 +124,3 @@ def test_gradient_through_the_extremes_equals_that_of_one_device(devices):
     # Were the extremes constants, it would be another gradient.
     constant = gradient(BatchLayout(N), x, target, jax.lax.stop_gradient)
     assert np.abs(constant / expected - 1).min() > 0.01
-
-
-@pytest.mark.parametrize("kind", ["minimum", "maximum"])
-def test_only_the_global_extreme_receives_the_gradient(kind):
-    x, devices = values(), 4
-
-    derivative = jax.grad(lambda x: getattr(LAYOUT, kind)(x).sum())
-    found = undeal_values(on(devices, derivative, deal_values(x, devices)))
-    place = getattr(x.reshape(3, -1), f"arg{kind[:3]}")(axis=1)
-    hot = np.zeros((3, x[0].size), np.float32)
-    # Each device's loss contains the extreme; `pmean` later divides by their number.
-    hot[np.arange(3), place] = devices
-    np.testing.assert_array_equal(found.reshape(3, -1), hot)

@@ -118,23 +118,6 @@ def test_gradient_agrees_with_finite_differences():
             np.testing.assert_allclose(gradient[index], slope, rtol=1e-5, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", MAPS)
-def test_attention_of_a_branch_sums_to_one(name):
-    n, information = MAPS[name]
-    attention = csa.csa_maps(random_tokens(n, 3, 7, 8), ONE, information=information)
-    np.testing.assert_allclose(attention.sum(-1), 1, rtol=1e-6)
-
-
-def test_quadruplet_is_centrally_symmetric():
-    """Exchanging the classes, or the images within both, exchanges the maps."""
-    x = random_tokens(4, 2, 6, 8)
-    attention = csa.csa_maps(x, ONE)
-    for order in ([2, 3, 0, 1], [1, 0, 3, 2], [3, 2, 1, 0]):
-        np.testing.assert_allclose(
-            csa.csa_maps(x[np.array(order)], ONE), attention[np.array(order)], rtol=1e-5
-        )
-
-
 def test_sharing_a_matrix_equals_computing_it_for_each_image():
     """The definition, written once per branch, in float64."""
     x = random_tokens(4, 3, 5, 8)

@@ -98,14 +98,6 @@ def test_a_bias_instead_of_the_shift_is_seen(monkeypatch):
     assert min(difference(model, small.variables(model), images)) > 1e-2
 
 
-def test_a_channel_that_its_norm_switches_off():
-    model = small.create("baseline")
-    variables = small.variables(model)
-    norm = variables["params"]["base"]["backbone"]["stage2_unit0"]["norm1"]
-    norm["scale"] = np.zeros_like(norm["scale"])
-    assert max(difference(model, variables, small.images(2, 32, 32, 3))) < 2e-5
-
-
 def test_what_is_folded():
     model = small.create("qcs")
     variables = base(small.variables(model))

@@ -69,19 +69,6 @@ def test_batch_norm_survives_a_large_mean():
     np.testing.assert_allclose(np.std(y, axis=(0, 1, 2)), 1, rtol=1e-3)
 
 
-def test_batch_norm_at_inference_uses_running_averages():
-    layer = layers.BatchNorm(BatchLayout(), train=False)
-    data = x(2, 3, 3, 4)
-    variables = {
-        "params": {"scale": x(4, seed=1), "bias": x(4, seed=2)},
-        "batch_stats": {"mean": x(4, seed=3), "var": np.exp(x(4, seed=4))},
-    }
-    stats, params = variables["batch_stats"], variables["params"]
-    expected = (data - stats["mean"]) / np.sqrt(stats["var"] + 1e-5)
-    expected = expected * params["scale"] + params["bias"]
-    np.testing.assert_allclose(layer.apply(variables, data), expected, atol=1e-5)
-
-
 def test_prelu_and_its_gradient():
     data, slope, weights = x(2, 3, 3, 4), x(4, seed=1), x(2, 3, 3, 4, seed=2)
 
