@@ -16,16 +16,16 @@ import tqdm
 from etils import epath
 
 from qcs_jax.evaluate.group_file import GROUPS_FILE
-from qcs_jax.system import files
+from qcs_jax.system import datasets, files
+from qcs_jax.system.datasets import DataSet
 
 _READ_AT_ONCE = 1024
 
 
-class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class ImageBuilder(tfds.core.GeneratorBasedBuilder):
     """What builders of labelled images have in common; the docstring describes them.
 
     Attributes:
-      class_names: Names of the classes, in the order of the labels.
       image_feature: How images are stored.
       more_features: Features beside image, label and id.
       group_columns: What is known of the people in the images, see `groups_of`.
@@ -34,7 +34,6 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     VERSION = tfds.core.Version("1.0.0")
     # TFDS would look this up through a package that it does not depend on.
     code_path = epath.Path(__file__)
-    class_names: Sequence[str]
     image_feature = tfds.features.Image(shape=(None, None, 3))
     more_features: Mapping[str, Any] = {}
     group_columns: Sequence[str] = ()
@@ -44,6 +43,18 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         """Name of the dataset, and of its config if it has one."""
         config = self.builder_config
         return f"{self.name}/{config.name}" if config else self.name
+
+    @property
+    def known(self) -> DataSet:
+        """What is known of the dataset before any copy of it is seen."""
+        known = datasets.find(self.title)
+        assert known, f"{self.title} is not in the table of data sets"
+        return known
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of the classes, in the order of the labels."""
+        return self.known.class_names
 
     @property
     def folder(self) -> pathlib.Path:
@@ -189,7 +200,7 @@ def _count(builder: tfds.core.DatasetBuilder, split: str) -> collections.Counter
     progress = tqdm.tqdm(
         total=len(records), desc=f"Counting {split}", unit=" images", delay=2
     )
-    count = collections.Counter()
+    count: collections.Counter[int] = collections.Counter()
     with progress:
         for begin in range(0, len(records), _READ_AT_ONCE):
             block = range(begin, min(begin + _READ_AT_ONCE, len(records)))

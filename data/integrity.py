@@ -38,7 +38,7 @@ def decode(data: bytes, more_formats: tuple[str, ...] = ()) -> Image.Image:
       The decoded image (the first frame of an animation).
 
     Raises:
-      ValueError: if the data is not a whole image; says why in a few words.
+      ValueError: if the data is not a complete image; says why in a few words.
     """
     try:
         with warnings.catch_warnings():
@@ -105,7 +105,7 @@ def report_unreadable(
     """Writes the list of unreadable images and stops when there are too many.
 
     Args:
-      unreadable: What `find_unreadable` found; an empty list removes an old report.
+      unreadable: Images that `find_unreadable` yields; none removes an old report.
       limit: How many are tolerated.
       report: Text file to write, one `path<TAB>reason` per line.
 

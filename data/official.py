@@ -14,12 +14,12 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import generation
-import integrity
 import tqdm
-from integrity import Unreadable
 
 from qcs_jax.system.errors import UserError
+
+from . import generation, integrity
+from .integrity import Unreadable
 
 _ORIGIN_FILE = "origin.txt"
 
@@ -81,22 +81,25 @@ class Copy:
         return collections.Counter(example.label for example in self.examples[split])
 
 
-class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
+class OfficialBuilder(generation.ImageBuilder):
     """Stores a copy of an official distribution.
 
     Attributes:
       copy: What to store; set it before the builder generates.
       max_unreadable: How many unreadable images are tolerated.
-      published: Per split, the number of images of each class in the original.
       how_to_obtain: The tree that is expected, and where to request it.
       knows_people: Whether a complete copy knows groups of people.
     """
 
     knows_people: bool = False
-    copy: Copy | None = None
+    copy: Copy
     max_unreadable: int = 0
-    published: Mapping[str, Sequence[int]]
     how_to_obtain: str
+
+    @property
+    def published(self) -> Mapping[str, Sequence[int]]:
+        """Per split, the number of images of each class in the original."""
+        return self.known.published
 
     @property
     def choices(self) -> str:
@@ -122,22 +125,21 @@ class OfficialBuilder(generation.ImageBuilder, skip_registration=True):
         # Written among the data, it appears and disappears together with them.
         origin = f"{self.copy.root}\n{self.choices}\n"
         (self.data_path / _ORIGIN_FILE).write_text(origin)
+        if self.copy.groups:
+            self.group_columns = self.copy.groups.columns
         self.unreadable = list(self.copy.unreadable)
         self._stored: dict[str, collections.Counter[int]] = {}
         splits = {split: self._generate_examples(split) for split in self.copy.examples}
         return self.with_groups(splits)
 
-    @property
-    def group_columns(self) -> Sequence[str]:
-        return self.copy.groups.columns if self.copy and self.copy.groups else ()
-
     def groups_of(self, example: Mapping[str, Any]) -> Sequence[str]:
-        unknown = ("",) * len(self.group_columns)
-        return self.copy.groups.of.get(example["id"], unknown)
+        groups = self.copy.groups
+        assert groups, "there are no columns without groups"
+        return groups.of.get(example["id"], ("",) * len(groups.columns))
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         examples = self.copy.examples[split]
-        stored = collections.Counter()
+        stored: collections.Counter[int] = collections.Counter()
         progress = tqdm.tqdm(examples, desc=f"Storing {split}", unit=" images")
         for index, example in enumerate(progress):
             try:
@@ -284,15 +286,15 @@ def _differences(
 ) -> Iterator[str]:
     """Compares what was stored with the original, one warning per split."""
     for split in builder.published.keys() & counts.keys():
-        published, found = builder.published[split], counts[split]
+        published, stored = builder.published[split], counts[split]
         names = builder.class_names
         odd = [
-            f"{name} {found[label]:,} instead of {published[label]:,}"
+            f"{name} {stored[label]:,} instead of {published[label]:,}"
             for label, name in enumerate(names)
-            if found[label] != published[label]
+            if stored[label] != published[label]
         ]
         if odd:
             yield (
-                f"warning: {split} has {found.total():,} images, the published set "
+                f"warning: {split} has {stored.total():,} images, the published set "
                 f"{sum(published):,} ({', '.join(odd)})"
             )

@@ -14,21 +14,14 @@ import small
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import create_model
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.train.run import create_optimizer
 from qcs_jax.train.step import TrainState
 
 ROOT = execute_notebooks.ROOT
 FILES = sorted(execute_notebooks.FOLDER.glob("*.ipynb"))
 NAMES = [path.stem for path in FILES]
-CLASS_NAMES = (
-    "neutral",
-    "happiness",
-    "surprise",
-    "sadness",
-    "anger",
-    "disgust",
-    "fear",
-)
+CLASS_NAMES = DATASETS["synthetic_faces"].class_names
 
 
 def read(name):

@@ -11,11 +11,12 @@ import zipfile
 import matplotlib
 import pytest
 
-from qcs_jax.images.datasets import CLASS_NAMES
+from qcs_jax.system.datasets import DATASETS
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folder -> its name once installed.
 FOLDERS = {"qcs_jax": "qcs_jax", "configs": "qcs_jax/configs", "data": "qcs_jax/data"}
+FER2013 = DATASETS["fer2013"].class_names
 METADATA = "dist-info/"
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
@@ -112,48 +113,39 @@ def test_a_recipe_is_found_and_a_preparation_starts(run):
     assert ended.stderr.startswith("error: ") and "nowhere" in ended.stderr
 
 
-@pytest.fixture
-def run_light(run):
-    """Runs a module as a program, without what extras bring."""
-
-    def call(module, *arguments):
-        code = "import light, runpy, sys; light.hide(); module = sys.argv.pop(1); "
-        code += "runpy.run_module(module, run_name='__main__', alter_sys=True)"
-        return run("-c", code, module, *arguments)
-
-    return call
+HIDDEN = "import light, sys; light.hide(); "  # what extras bring
 
 
-def test_prediction_does_without_extras(run, run_light):
-    for module in (["qcs_jax.predict"], ["qcs_jax", "predict"]):
-        ended = run_light(*module, str(PORTRAIT))
-        assert (ended.returncode, ended.stderr) == (0, "")
-        assert ended.stdout.splitlines()[-1].split()[1] in CLASS_NAMES["fer2013"]
-    code = "import light, sys; light.hide(); import qcs_jax; c = qcs_jax.load(); "
-    code += (
-        "print(c.predict(sys.argv[1]).label, len(c.predict_photo(sys.argv[1]).faces))"
-    )
+def test_prediction_does_without_extras(run):
+    code = HIDDEN + "from qcs_jax.__main__ import entry; entry()"
+    ended = run("-c", code, "predict", str(PORTRAIT))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.splitlines()[-1].split()[1] in FER2013
+    code = HIDDEN + "import qcs_jax; c = qcs_jax.load(); "
+    code += "faces = c.predict_photo(sys.argv[1]).faces; "
+    code += "print(c.predict(sys.argv[1]).label, len(faces))"
     ended = run("-c", code, str(PORTRAIT))
     assert (ended.returncode, ended.stderr) == (0, "")
     label, faces = ended.stdout.split()
-    assert label in CLASS_NAMES["fer2013"] and faces == "1"
+    assert label in FER2013 and faces == "1"
 
 
-@pytest.mark.parametrize(
-    "extra, arguments",
-    [
-        ("train", "main --config=raf"),
-        ("train", "main --config=raf --mode=eval"),
-        ("train", "prepare synthetic_faces"),
-        ("train", "benchmark --config=demo"),
-        ("train", "experiment --config=demo --table=1 --seeds=0 --workdir=runs"),
-        ("train", "transfer fer2013 --data=ferplus"),
-        ("report", "visualize --checkpoint=fer2013 --images=faces"),
-    ],
-)
-def test_other_commands_name_the_extra_in_one_line(extra, arguments, run_light):
-    module, *others = arguments.split()
-    ended = run_light(f"qcs_jax.{module}", *others)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert ended.stderr.startswith("error: ") and ended.stderr.count("\n") == 1
-    assert ended.stderr.endswith(f": pip install 'qcs_jax[{extra}]'\n")
+COMMANDS = {
+    "train --config=raf": "train",
+    "evaluate --config=raf": "train",
+    "prepare synthetic_faces": "train",
+    "benchmark --config=demo": "train",
+    "experiment --config=demo --table=1 --seeds=0 --workdir=runs": "train",
+    "transfer fer2013 --data=ferplus": "train",
+    "visualize --checkpoint=fer2013 --images=faces": "report",
+}
+
+
+def test_other_commands_name_the_extra_in_one_line(run):
+    code = HIDDEN + "from qcs_jax.__main__ import main; "
+    code += "print([main(command.split()) for command in sys.argv[1:]])"
+    ended = run("-c", code, *COMMANDS)
+    assert ended.stdout == f"{[1] * len(COMMANDS)}\n"
+    for extra, line in zip(COMMANDS.values(), ended.stderr.splitlines(), strict=True):
+        assert line.startswith("error: ")
+        assert line.endswith(f": pip install 'qcs_jax[{extra}]'")

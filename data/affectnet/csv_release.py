@@ -5,12 +5,12 @@ import io
 import pathlib
 from collections.abc import Iterator
 
-import integrity
 import tqdm
-from integrity import Unreadable
-from official import Example, csv_lines
 
-from affectnet import labels
+from .. import integrity
+from ..integrity import Unreadable
+from ..official import Example, csv_lines
+from . import labels
 
 SPLITS = {"train": "training.csv", "test": "validation.csv"}
 COLUMNS = (
@@ -40,9 +40,9 @@ def is_in(root: pathlib.Path) -> bool:
 
 def lacking(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the files and folders that should be there and are not."""
-    wanted = [_find(root, name, _LIST_FOLDERS) for name in SPLITS.values()]
-    wanted.append(_images(root))
-    return [path for path in wanted if not path.exists()]
+    required = [_find(root, name, _LIST_FOLDERS) for name in SPLITS.values()]
+    required.append(_images(root))
+    return [path for path in required if not path.exists()]
 
 
 def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:

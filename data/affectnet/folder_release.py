@@ -5,13 +5,13 @@ import os
 import pathlib
 from collections.abc import Iterator
 
-import integrity
 import numpy as np
 import tqdm
-from integrity import Unreadable
-from official import Example, stored
 
-from affectnet import labels
+from .. import integrity
+from ..integrity import Unreadable
+from ..official import Example, stored
+from . import labels
 
 SPLITS = {"train": "train_set", "test": "val_set"}
 _FOLDERS = ("images", "annotations")
@@ -25,8 +25,8 @@ def is_in(root: pathlib.Path) -> bool:
 
 def lacking(root: pathlib.Path) -> list[pathlib.Path]:
     """Returns the folders that should be there and are not."""
-    wanted = [root / s / folder for s in SPLITS.values() for folder in _FOLDERS]
-    return [path for path in wanted if not path.is_dir()]
+    required = [root / s / folder for s in SPLITS.values() for folder in _FOLDERS]
+    return [path for path in required if not path.is_dir()]
 
 
 def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:

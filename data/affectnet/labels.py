@@ -1,8 +1,8 @@
 """What the numbers of AffectNet stand for."""
 
-from qcs_jax.images import datasets
+from qcs_jax.system.datasets import DATASETS
 
-CLASS_NAMES = datasets.CLASS_NAMES["affectnet/8"]
+CLASS_NAMES = DATASETS["affectnet/8"].class_names
 # Images with these are no examples of an expression; most have no usable face box.
 NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}
 

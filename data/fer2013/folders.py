@@ -3,22 +3,17 @@
 import pathlib
 from collections.abc import Iterator
 
-from official import Example, stored
-
-from fer2013 import original
 from qcs_jax.images.folder import class_folders, images_in
+from qcs_jax.system.datasets import ALIASES, DATASETS
 from qcs_jax.system.errors import UserError
+
+from ..official import Example, stored
+from .table import SPLITS
+
+_CLASS_NAMES = DATASETS["fer2013"].class_names
 
 # A folder `test` may hold both test sets, which the names of the images tell apart.
 _FOLDERS = {"train": "train", "validation": "validation", "test": "test"}
-_OTHER_NAMES = {
-    "angry": "anger",
-    "disgusted": "disgust",
-    "fearful": "fear",
-    "happy": "happiness",
-    "sad": "sadness",
-    "surprised": "surprise",
-}
 
 
 def is_in(root: pathlib.Path) -> bool:
@@ -46,19 +41,19 @@ def read(root: pathlib.Path) -> Iterator[tuple[str, Example]]:
 
 def _label(folder: pathlib.Path) -> int:
     name = folder.name.lower()
-    name = _OTHER_NAMES.get(name, name)
-    if name not in original.CLASS_NAMES:
+    name = ALIASES.get(name, name)
+    if name not in _CLASS_NAMES:
         raise UserError(
             f"{folder} is no class of FER2013, which has "
-            f"{', '.join(sorted(original.CLASS_NAMES))}: use the original folders"
+            f"{', '.join(sorted(_CLASS_NAMES))}: use the original folders"
         )
-    return original.CLASS_NAMES.index(name)
+    return _CLASS_NAMES.index(name)
 
 
 def _split(folder: str, path: pathlib.Path) -> str:
     """The split of an image: what its name says, else that of the folder."""
     usage = path.name.partition("_")[0]
-    named = original.SPLITS.get(usage)
+    named = SPLITS.get(usage)
     if named and named != folder and not (folder, named) == ("test", "validation"):
         raise UserError(
             f"{path} is one of {usage} by its name, but lies in {folder}: use the "

@@ -1,20 +1,31 @@
-"""FER2013 as a table: a row of pixels for each image."""
+"""FER2013 as it was published, a table with a row of pixels for each image."""
 
 import functools
+import io
 import pathlib
 from collections.abc import Iterator
 
 import tqdm
-from integrity import Unreadable
-from official import Example, csv_lines
+from PIL import Image
 
-from fer2013 import original
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
+
+from ..integrity import Unreadable
+from ..official import Example, csv_lines
+
+SPLITS = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+KAGGLE = (
+    "https://www.kaggle.com/c/"
+    "challenges-in-representation-learning-facial-expression-recognition-challenge"
+)
 
 # One table under two names, with columns in two orders.
 NAMES = ("fer2013.csv", "icml_face_data.csv")
 _COLUMNS = ("emotion", "pixels", "usage")
-_ROWS = sum(map(sum, original.PUBLISHED.values()))
+_SIDE = 48
+_ORIGINAL = DATASETS["fer2013"]
+_ROWS = sum(map(sum, _ORIGINAL.published.values()))
 
 
 def find(root: pathlib.Path) -> pathlib.Path | None:
@@ -46,20 +57,40 @@ def read(path: pathlib.Path) -> Iterator[tuple[str, Example | Unreadable]]:
         if len(row) != len(_COLUMNS):
             raise UserError(f"{where}: has {len(row)} fields: use the original file")
         label, part = row[emotion].strip(), row[usage].strip()
-        if label not in map(str, range(len(original.CLASS_NAMES))):
+        if label not in map(str, range(len(_ORIGINAL.class_names))):
             raise UserError(
                 f"{where}: the emotion {label!r} is not in 0..6: use the original file"
             )
-        if part not in original.SPLITS:
+        if part not in SPLITS:
             raise UserError(
-                f"{where}: the usage {part!r} is none of {', '.join(original.SPLITS)}: "
+                f"{where}: the usage {part!r} is none of {', '.join(SPLITS)}: "
                 f"use the original file"
             )
         try:
-            image = original.png(row[pixels])
+            image = png(row[pixels])
         except ValueError as error:
-            yield original.SPLITS[part], Unreadable(where, str(error))
+            yield SPLITS[part], Unreadable(where, str(error))
             continue
         load = functools.partial(bytes, image)
         id_ = f"{part}/{number:05d}"
-        yield original.SPLITS[part], Example(id_, int(label), where, load)
+        yield SPLITS[part], Example(id_, int(label), where, load)
+
+
+def png(text: str) -> bytes:
+    """Turns the pixels of a row into a PNG.
+
+    Args:
+      text: 48 x 48 numbers from 0 to 255, row by row.
+
+    Raises:
+      ValueError: if it is something else.
+    """
+    try:
+        pixels = bytes(map(int, text.split()))
+    except ValueError:
+        raise ValueError("pixels that are not numbers in 0..255") from None
+    if len(pixels) != _SIDE * _SIDE:
+        raise ValueError(f"{len(pixels):,} pixels instead of {_SIDE * _SIDE:,}")
+    buffer = io.BytesIO()
+    Image.frombytes("L", (_SIDE, _SIDE), pixels).save(buffer, "PNG")
+    return buffer.getvalue()

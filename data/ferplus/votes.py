@@ -4,12 +4,12 @@ import dataclasses
 import pathlib
 from collections.abc import Sequence
 
-from official import csv_lines
-
-from qcs_jax.images import datasets
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
-CLASS_NAMES = datasets.CLASS_NAMES["ferplus"]
+from ..official import csv_lines
+
+CLASS_NAMES = DATASETS["ferplus"].class_names
 HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
 
 
@@ -62,11 +62,11 @@ def read(path: pathlib.Path) -> list[Row]:
 
 
 def check_header(
-    path: pathlib.Path, found: Sequence[str], expected: Sequence[str]
+    path: pathlib.Path, header: Sequence[str], expected: Sequence[str]
 ) -> None:
     """Refuses another file under the same name."""
-    if tuple(found) != tuple(expected):
-        start = ",".join(found)[:60]
+    if tuple(header) != tuple(expected):
+        start = ",".join(header)[:60]
         raise UserError(
             f"{path} begins with {start!r} instead of {','.join(expected)!r}: "
             f"use the original file"

@@ -1,13 +1,20 @@
-"""Divides images into training and test images, class by class, person by person."""
+"""Divides images into training and test images, class by class, person by person.
 
+Who is in an image, the names of the files may show.
+"""
+
+import collections
 import dataclasses
 import hashlib
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from image_folder.persons import persons
-
+# JAFFE, the smallest of the usual sets, has ten persons.
+_FEWEST = 8
+# A name that more images than this begin with is a camera's, or a data set's.
+_LARGEST_SHARE = 0.25
 # Outweighs any distance: a class that one of the splits would lack.
 _MISSING = 1e9
 
@@ -66,35 +73,35 @@ def divide(names: Sequence[str], labels: Sequence[int], fraction: float) -> Divi
       The division; both splits have an image of every class.
     """
     classes = np.asarray(labels)
-    found = persons([name.rpartition("/")[2] for name in names], labels)
+    people = persons([name.rpartition("/")[2] for name in names], labels)
     # Whoever comes first by these digests is for testing: as good as drawn at random,
     # and another image changes little for the others.
     digests = np.array([_digest(name) for name in names])
-    keys = digests if found is None else np.array([_digest(name) for name in found])
+    keys = digests if people is None else np.array([_digest(name) for name in people])
     unique, group = np.unique(keys, return_inverse=True)
     counts = np.zeros((len(unique), classes.max() + 1), int)
     np.add.at(counts, (group, classes), 1)
     total = counts.sum(axis=0)
-    wanted = np.clip(np.floor(fraction * total + 0.5).astype(int), 1, total - 1)
-    test = _choose(counts, wanted)[group]
-    for label, count in enumerate(wanted):
+    quota = np.clip(np.floor(fraction * total + 0.5).astype(int), 1, total - 1)
+    test = _choose(counts, quota)[group]
+    for label, count in enumerate(quota):
         (images,) = np.nonzero(classes == label)
         if test[images].all() or not test[images].any():
             order = np.lexsort((digests[images], keys[images]))
             test[images[order]] = np.arange(len(images)) < count
-    return Division(test, None if found is None else tuple(found))
+    return Division(test, None if people is None else tuple(people))
 
 
 def _digest(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _choose(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Chooses groups whose images come near to the wanted number of every class.
+def _choose(counts: np.ndarray, quota: np.ndarray) -> np.ndarray:
+    """Chooses groups whose images come near to the quota of every class.
 
     Args:
       counts: Images of every class in every group, int `[g, k]`.
-      wanted: Images of every class to choose, int `[k]`.
+      quota: Images of every class to choose, int `[k]`.
 
     Returns:
       bool `[g]`.
@@ -103,7 +110,7 @@ def _choose(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
     def distance(test: np.ndarray) -> np.ndarray:
         missing = (test == 0) | (test == total)
-        return ((test - wanted) ** 2 / total + _MISSING * missing).sum(axis=-1)
+        return ((test - quota) ** 2 / total + _MISSING * missing).sum(axis=-1)
 
     chosen, test = np.zeros(len(counts), bool), np.zeros_like(total)
     for group, count in enumerate(counts):
@@ -116,3 +123,40 @@ def _choose(counts: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         if distances[best] >= distance(test):
             return chosen
         chosen[best], test = not chosen[best], moved[best]
+
+
+def persons(names: Sequence[str], labels: Sequence[int]) -> list[str] | None:
+    """Reads persons from file names such as `S005_001.png` and `KA.AN1.39.jpg`.
+
+    A name may begin with a person up to the first `_`, `-` or `.`. Whether such
+    beginnings are persons is decided by all names together: there must be at least
+    eight, none of them in more than a quarter of the images, and most must have several
+    images and several classes. Numbers that start anew in each class, as in `1.jpg`
+    and `1_happy.jpg`, are none.
+
+    Args:
+      names: File names of n images, without folders.
+      labels: Their classes.
+
+    Returns:
+      The person in each image, or None if the names do not show persons.
+    """
+    stems = [name.rpartition(".")[0] for name in names]
+    people = [re.split("[_.-]", stem, maxsplit=1)[0] for stem in stems]
+    images: dict[str, set[tuple[str, int]]] = collections.defaultdict(set)
+    for person, stem, label in zip(people, stems, labels, strict=True):
+        images[person].add((stem, label))
+    largest = max(collections.Counter(people).values(), default=0)
+    if len(images) < _FEWEST or largest > _LARGEST_SHARE * len(names):
+        return None
+    likely = sum(_is_person(name, seen) for name, seen in images.items())
+    return people if 2 * likely > len(images) else None
+
+
+def _is_person(name: str, images: set[tuple[str, int]]) -> bool:
+    """Whether the images that begin with a name may well be of one person."""
+    classes = {label for _, label in images}
+    if not name or len(classes) < 2 or len({stem for stem, _ in images}) < 2:
+        return False
+    # A bare number with one image in each class is more often that image's own.
+    return not name.isdecimal() or len(images) > len(classes)

@@ -9,11 +9,11 @@ import pathlib
 import re
 import shlex
 
-from integrity import Unreadable
-
-from image_folder.dividing import Division, divide
 from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
 from qcs_jax.system.errors import UserError
+
+from ..integrity import Unreadable
+from .dividing import Division, divide
 
 SPLITS = ("train", "test")
 
@@ -56,7 +56,7 @@ class Folder:
 
     def count(self, split: str, label: int) -> int:
         """Returns how many images of a class there are."""
-        return sum(found == label for _, found in self.images[split])
+        return sum(other == label for _, other in self.images[split])
 
     def without(self, unreadable: list[Unreadable]) -> "Folder":
         """Leaves out some images.
@@ -71,7 +71,7 @@ class Folder:
         Raises:
           UserError: if a class has no image left, or a single one to divide.
         """
-        bad = {found.path for found in unreadable}
+        bad = {image.path for image in unreadable}
         images = {
             split: tuple(pair for pair in pairs if self.root / pair[0] not in bad)
             for split, pairs in self.images.items()
@@ -148,7 +148,7 @@ def scan(root: pathlib.Path, test_fraction: float | None = None) -> Folder:
         parents, names = [f"{split}/" for split in SPLITS], _common_classes(root)
     else:
         parents, names = [""], _undivided_classes(root, test_fraction)
-    found: dict[str, list[_Pair]] = {parent: [] for parent in parents}
+    images: dict[str, list[_Pair]] = {parent: [] for parent in parents}
     ignored: list[str] = []
     digest = hashlib.sha256(os.fsencode(root))
     if test_fraction is not None:
@@ -161,14 +161,14 @@ def scan(root: pathlib.Path, test_fraction: float | None = None) -> Folder:
         ignored += [f"{parent}{name}/{x}" for x in sorted(others) if x[0] != "."]
         for file in files:
             relative = f"{parent}{name}/{file.name}"
-            found[parent].append((relative, label))
+            images[parent].append((relative, label))
             # A dangling link has no size; opening it will report it.
             size = file.stat().st_size if file.exists() else -1
             digest.update(os.fsencode(f"\0{relative}\0{size}"))
     listed = Folder(
         root=root,
         class_names=names,
-        images={parent[:-1]: tuple(pairs) for parent, pairs in found.items()},
+        images={parent[:-1]: tuple(pairs) for parent, pairs in images.items()},
         ignored=tuple(ignored),
         fingerprint=digest.hexdigest(),
         test_fraction=test_fraction,

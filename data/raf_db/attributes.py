@@ -4,10 +4,10 @@ import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
 
-import integrity
-from official import Example, Groups
-
 from qcs_jax.evaluate.group_file import GROUPS_FILE
+
+from .. import integrity
+from ..official import Example, Groups
 
 # What the numbers in a file mean, after five lines of coordinates. Words, because
 # spreadsheets take 4-19 for a date.
@@ -61,15 +61,15 @@ def _parse(text: str) -> tuple[str, ...]:
       ValueError: if the file is damaged.
     """
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    wanted = _LANDMARKS + len(COLUMNS)
-    if len(lines) != wanted:
-        raise ValueError(f"{len(lines)} lines, not {wanted}")
+    count = _LANDMARKS + len(COLUMNS)
+    if len(lines) != count:
+        raise ValueError(f"{len(lines)} lines, not {count}")
     for line in lines[:_LANDMARKS]:
         if len([float(number) for number in line.split()]) != 2:
             raise ValueError(f"{line!r} is no point")
-    found = []
+    values = []
     for (column, groups), line in zip(COLUMNS.items(), lines[_LANDMARKS:], strict=True):
         if not line.isdecimal() or int(line) >= len(groups):
             raise ValueError(f"{column} is {line!r}, not in 0..{len(groups) - 1}")
-        found.append(groups[int(line)])
-    return tuple(found)
+        values.append(groups[int(line)])
+    return tuple(values)

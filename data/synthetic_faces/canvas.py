@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
-from synthetic_faces.nuisance import Color
+from .nuisance import Color
 
 SUPERSAMPLING = 3
 _UNIT = 0.37  # half the face height, as a fraction of the image side
@@ -140,9 +140,11 @@ def curve(*knots: tuple[float, float], n: int = 12) -> np.ndarray:
 
 def mix(a: Color, b: Color, share: float) -> Color:
     """Blends two colours: 0 gives `a`, 1 gives `b`."""
-    return tuple(round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+    red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+    return red, green, blue
 
 
 def shade(color: Color, factor: float) -> Color:
     """Darkens (factor < 1) or brightens a colour."""
-    return tuple(min(255, max(0, round(c * factor))) for c in color)
+    red, green, blue = (min(255, max(0, round(c * factor))) for c in color)
+    return red, green, blue

@@ -1,6 +1,6 @@
 """Draws what the synthetic faces can look like, for a person to judge.
 
-    python data/synthetic_faces/contact_sheet.py faces.png
+    python -m data.synthetic_faces.contact_sheet faces.png
 
 The first seven rows are the classes: one face at growing intensity, then random faces.
 Below, one row per nuisance, with everything else held still.
@@ -8,17 +8,14 @@ Below, one row per nuisance, with everything else held still.
 
 import argparse
 import pathlib
-import sys
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-# Run as a script, Python looks for modules beside this file, not beside the package.
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from qcs_jax.system import command
 
-from qcs_jax.system import command  # noqa: E402
-from synthetic_faces import expression, nuisance, renderer  # noqa: E402
-from synthetic_faces.nuisance import Nuisances  # noqa: E402
+from . import expression, nuisance, renderer
+from .nuisance import Nuisances
 
 _COLUMNS = 14
 _LABEL_WIDTH = 84

@@ -9,6 +9,8 @@ import dataclasses
 
 import numpy as np
 
+from qcs_jax.system.datasets import DATASETS
+
 
 @dataclasses.dataclass(frozen=True)
 class ActionUnits:
@@ -103,7 +105,7 @@ PROTOTYPES: dict[str, tuple[ActionUnits, ...]] = {
     ),
 }
 
-CLASS_NAMES = tuple(PROTOTYPES)  # in the order of the labels
+CLASS_NAMES = DATASETS["synthetic_faces"].class_names
 
 _INTENSITY = (0.6, 1.0)
 _RESTING_TONE = 0.04  # nobody's face is perfectly at rest

@@ -6,9 +6,9 @@ front. The numbers are lengths in face units, chosen by eye.
 
 import numpy as np
 
-from synthetic_faces.canvas import CIRCLE, Canvas, curve, mix, shade
-from synthetic_faces.expression import ActionUnits
-from synthetic_faces.nuisance import Color, Nuisances
+from .canvas import CIRCLE, Canvas, curve, mix, shade
+from .expression import ActionUnits
+from .nuisance import Color, Nuisances
 
 EYE_Y = -0.14
 _EYE_X = 0.36

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from synthetic_faces import nuisance
-from synthetic_faces.canvas import CIRCLE, Canvas, curve, mix, shade
-from synthetic_faces.expression import ActionUnits
-from synthetic_faces.face import EYE_Y, eye_x
-from synthetic_faces.nuisance import Color, Nuisances
+from . import nuisance
+from .canvas import CIRCLE, Canvas, curve, mix, shade
+from .expression import ActionUnits
+from .face import EYE_Y, eye_x
+from .nuisance import Color, Nuisances
 
 _HALF_WIDTH = 0.78
 _OCCLUDERS: tuple[Color, ...] = ((240, 240, 240), (60, 66, 80))

@@ -7,10 +7,10 @@ import math
 import numpy as np
 from PIL import Image, ImageFilter
 
-from synthetic_faces import expression, face, head, nuisance
-from synthetic_faces.canvas import Canvas, mix, shade
-from synthetic_faces.expression import ActionUnits
-from synthetic_faces.nuisance import Nuisances
+from . import expression, face, head, nuisance
+from .canvas import Canvas, mix, shade
+from .expression import ActionUnits
+from .nuisance import Nuisances
 
 IMAGE_SIZE = 80  # pixels; training resizes them to what its recipe says
 SPLITS = ("train", "test")

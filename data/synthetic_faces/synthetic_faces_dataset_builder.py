@@ -4,13 +4,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import generation
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from synthetic_faces import nuisance, renderer
-from synthetic_faces.expression import CLASS_NAMES
+from ..generation import ImageBuilder
+from . import nuisance, renderer
 
 _SEED = 0
 _RHO = 0.9  # of the config that is called just "biased"
@@ -55,7 +54,7 @@ def _biased(name: str, rho: float) -> SyntheticFacesConfig:
     )
 
 
-class Builder(generation.ImageBuilder):
+class Builder(ImageBuilder):
     """Drawn faces whose expression is the label."""
 
     BUILDER_CONFIGS = [
@@ -66,7 +65,6 @@ class Builder(generation.ImageBuilder):
         _biased("biased", _RHO),
         *(_biased(f"biased_{rho:g}", rho) for rho in _RHOS),
     ]
-    class_names = CLASS_NAMES
     image_feature = tfds.features.Image(
         shape=(renderer.IMAGE_SIZE, renderer.IMAGE_SIZE, 3), encoding_format="png"
     )

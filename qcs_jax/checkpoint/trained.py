@@ -23,9 +23,8 @@ from qcs_jax.evaluate.run_log import (
     Scores,
     read_log,
 )
-from qcs_jax.images.datasets import DRAWN
 from qcs_jax.models.qcs import QCS
-from qcs_jax.system import extras
+from qcs_jax.system import datasets, extras
 
 logger = logging.getLogger(__name__)
 
@@ -168,7 +167,8 @@ class Trained:
     @property
     def drawn(self) -> bool:
         """Whether it was trained on drawings, not on photographs."""
-        return self.config.data.name.partition("/")[0] in DRAWN
+        data_set = datasets.find(self.config.data.name)
+        return data_set is not None and data_set.drawn
 
     @functools.cached_property
     def model(self) -> QCS:

@@ -25,15 +25,15 @@ from qcs_jax.config import FIELDS, base_config
 from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.convert.reader import shorten
-from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.system import command, files
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
 # Number of classes -> the data set that a published checkpoint is assumed to be of, its
 # recipe, its classes, and the size of its images before the centre crop.
 ASSUMED: dict[int, tuple[str, str, tuple[str, ...], int]] = {
-    7: ("RAF-DB", "raf", CLASS_NAMES["raf_db"], 224),
-    8: ("AffectNet", "affectnet8", CLASS_NAMES["affectnet/8"], 236),
+    7: ("RAF-DB", "raf", DATASETS["raf_db"].class_names, 224),
+    8: ("AffectNet", "affectnet8", DATASETS["affectnet/8"].class_names, 236),
 }
 
 

@@ -9,9 +9,10 @@ import dataclasses
 from typing import Any
 
 from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.system.datasets import DATASETS
 
 _HELD_OUT = 0.1  # at most; what is left is still the paper's training set
-_DATASETS = ("raf_db", "ferplus", "affectnet/7", "affectnet/8")
+_DATASETS = [name for name, data_set in DATASETS.items() if data_set.in_paper]
 
 
 @dataclasses.dataclass(frozen=True)

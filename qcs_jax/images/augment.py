@@ -73,7 +73,8 @@ def augment(
     are always cropped at random.
 
     Args:
-      keys: `[m]` typed PRNG keys, one per image, of the threefry implementation.
+      keys: `[m]` typed PRNG keys, one per image, of the threefry implementation: with
+        others the numbers of a batch would depend on its size.
       images: `[m, H, W, 3]` uint8.
       augmentation: What to draw; static under `jit`.
 
@@ -81,11 +82,9 @@ def augment(
       `[m, size, size, 3]` float32, normalised.
 
     Raises:
-      ValueError: Images are smaller than the crop, or not uint8 RGB; keys are of
-        another shape or kind.
+      ValueError: Images are smaller than the crop.
     """
-    _check_images(images, augmentation.size)
-    _check_keys(keys, len(images))
+    _check_size(images, augmentation.size)
     images = _random_geometry(keys, images, augmentation)
     images = _random_colors(keys, jnp.asarray(images, jnp.float32), augmentation)
     images = _standardize(images)
@@ -106,9 +105,9 @@ def preprocess(images: jax.Array, size: int) -> jax.Array:
       `[m, size, size, 3]` float32, normalised.
 
     Raises:
-      ValueError: Images are smaller than the crop, or not uint8 RGB.
+      ValueError: Images are smaller than the crop.
     """
-    _check_images(images, size)
+    _check_size(images, size)
     return _standardize(center_crop(images, size))
 
 
@@ -119,24 +118,16 @@ def center_crop(images: Any, size: int) -> Any:
     return images[:, top : top + size, left : left + size]
 
 
-def draw_corner(key: jax.Array, h: int, w: int, size: int) -> jax.Array:
+def _draw_corner(key: jax.Array, h: int, w: int, size: int) -> jax.Array:
     """Upper left corner of a random crop: `[2]` int32, both ends included."""
     limits = jnp.asarray([h - size + 1, w - size + 1], jnp.int32)
     return jax.random.randint(key, (2,), 0, limits, jnp.int32)
 
 
-def draw_jitter(
+def _draw_jitter(
     key: jax.Array, ranges: tuple[tuple[float, float], ...]
 ) -> tuple[jax.Array, jax.Array]:
-    """A random order of n colour operations and a uniform amount of each.
-
-    Args:
-      key: One key.
-      ranges: n pairs: smallest and largest amount.
-
-    Returns:
-      order `[n]` int32, amounts `[n]` float32; see `ops.color_jitter`.
-    """
+    """A random order of n colour operations, and an amount in the range of each."""
     order_key, amount_key = jax.random.split(key)
     order = jax.random.permutation(order_key, jnp.arange(len(ranges), dtype=jnp.int32))
     low, high = np.asarray(ranges, np.float32).T
@@ -152,12 +143,6 @@ def draw_box(
     Area and aspect ratio are tried up to ten times until a rectangle is smaller than
     the image; if none is, nothing is erased. All tries are drawn at once and the first
     that fits is taken, which has the same distribution.
-
-    Args:
-      key: One key.
-      size: Side of the image in pixels.
-      probability: Probability of erasing at all.
-      area: Smallest and largest fraction of the image.
 
     Returns:
       `[4]` int32: top, left, height, width; all 0 to erase nothing.
@@ -189,7 +174,7 @@ def _random_geometry(
         degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
         images = ops.rotate(images, degrees)
     if (h, w) != (augmentation.size, augmentation.size):
-        top, left = _draw(keys, _CROP, draw_corner, h, w, augmentation.size).T
+        top, left = _draw(keys, _CROP, _draw_corner, h, w, augmentation.size).T
         images = ops.crop(images, top, left, augmentation.size)
     return images
 
@@ -207,7 +192,7 @@ def _random_colors(
         ranges["hue"] = (-augmentation.hue, augmentation.hue)
     if not ranges:
         return images
-    order, amounts = _draw(keys, _JITTER, draw_jitter, tuple(ranges.values()))
+    order, amounts = _draw(keys, _JITTER, _draw_jitter, tuple(ranges.values()))
     return ops.color_jitter(images, order, amounts, tuple(ranges))
 
 
@@ -226,29 +211,10 @@ def _draw(keys: jax.Array, stage: int, sampler: Callable[..., Any], *args: Any) 
     return jax.vmap(lambda key: sampler(jax.random.fold_in(key, stage), *args))(keys)
 
 
-def _check_images(images: jax.Array, size: int) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != jnp.uint8:
-        raise ValueError(
-            f"Images are {images.dtype}{list(images.shape)}; "
-            "pass decoded RGB, uint8[m, H, W, 3]."
-        )
+def _check_size(images: jax.Array, size: int) -> None:
     h, w = images.shape[1:3]
     if min(h, w) < size:
         raise ValueError(
             f"Images of {h}x{w} are smaller than the crop of {size}x{size}; "
             f"resize them to at least {size}x{size} while decoding, or lower the size."
-        )
-
-
-def _check_keys(keys: jax.Array, m: int) -> None:
-    if not jnp.issubdtype(keys.dtype, jax.dtypes.prng_key) or keys.shape != (m,):
-        raise ValueError(
-            f"Keys are {keys.dtype}{list(keys.shape)} for {m} images; pass one typed "
-            f"key per image, such as jax.random.split(jax.random.key(seed), {m})."
-        )
-    # Other implementations give a batch of keys numbers that depend on the batch.
-    if (impl := str(jax.random.key_impl(keys))) != "threefry2x32":
-        raise ValueError(
-            f"Keys are of the {impl!r} implementation, whose numbers would change with "
-            "the batch; make them with jax.random.key(seed, impl='threefry2x32')."
         )

@@ -146,12 +146,12 @@ def _shift(x: np.ndarray, i: int, rng: Any, _: np.ndarray) -> np.ndarray:
 def _moved(x: np.ndarray, right: float, down: float) -> np.ndarray:
     """Moved by pixels, or parts of one; black follows."""
     for axis, by in ((1, right), (0, down)):
-        whole = int(np.floor(by))
-        part, reach = by - whole, abs(whole) + 1
+        pixels = int(np.floor(by))
+        part, reach = by - pixels, abs(pixels) + 1
         pad = [(reach, reach) if a == axis else (0, 0) for a in range(3)]
         padded, count = np.pad(x, pad, mode="constant"), x.shape[axis]
-        near = padded.take(np.arange(count) + reach - whole, axis)
-        far = padded.take(np.arange(count) + reach - whole - 1, axis)
+        near = padded.take(np.arange(count) + reach - pixels, axis)
+        far = padded.take(np.arange(count) + reach - pixels - 1, axis)
         x = (1 - part) * near + part * far
     return x
 

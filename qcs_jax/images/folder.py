@@ -30,8 +30,8 @@ def images_below(folder: str | os.PathLike[str]) -> Iterator[str]:
 
 def class_folders(folder: str | os.PathLike[str]) -> list[str]:
     """Returns the names of the visible folders in a folder, sorted."""
-    found = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
-    return sorted(path.name for path in found if not path.name.startswith("."))
+    folders = (path for path in pathlib.Path(folder).iterdir() if path.is_dir())
+    return sorted(path.name for path in folders if not path.name.startswith("."))
 
 
 def labelled_images(
@@ -52,13 +52,13 @@ def labelled_images(
       UserError: if a class folder is unknown or missing, or there are no images.
     """
     folder = pathlib.Path(folder).expanduser()
-    wanted = f"it needs one folder for each class: {', '.join(class_names)}"
+    layout = f"it needs one folder for each class: {', '.join(class_names)}"
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder: {wanted}")
+        raise UserError(f"{folder} is not a folder: {layout}")
     images = {name: images_in(folder / name) for name in class_folders(folder)}
-    found = {name for name in images if every_class or images[name]}
-    missing = set(class_names) - found if every_class else set()
-    wrong = {"lacks": missing, "has unknown": found - set(class_names)}
+    present = {name for name in images if every_class or images[name]}
+    missing = set(class_names) - present if every_class else set()
+    wrong = {"lacks": missing, "has unknown": present - set(class_names)}
     faults = [
         f"{what} {', '.join(map(repr, sorted(names)))}"
         for what, names in wrong.items()
@@ -67,7 +67,7 @@ def labelled_images(
     if not faults and not any(images.values()):
         faults = [f"has no images ({', '.join(EXTENSIONS)})"]
     if faults:
-        raise UserError(f"{folder} {' and '.join(faults)}: {wanted}")
+        raise UserError(f"{folder} {' and '.join(faults)}: {layout}")
     by_class = [images.get(name, []) for name in class_names]
     labels = np.repeat(np.arange(len(by_class), dtype=np.int32), [*map(len, by_class)])
     return [path for paths in by_class for path in paths], labels

@@ -1,7 +1,8 @@
 """Batched image operations with explicit parameters, equal to torchvision's on PIL.
 
 Every function takes `images [m, h, w, 3]` and one parameter per image, `[m]`, and is
-traceable. Nothing here is random: `qcs_jax.images.augment` draws the parameters.
+traceable; shape and dtype of the result are those of the images, but for `crop`.
+Nothing here is random: `qcs_jax.images.augment` draws the parameters.
 
 Geometry (`flip`, `rotate`, `crop`, `erase`) moves pixels without mixing them, so it
 keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. Colour
@@ -14,8 +15,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-# ITU-R 601 luma, the weights of PIL's mode "L".
-_LUMA = (0.299, 0.587, 0.114)
+from qcs_jax.models.pixels import LUMA
 
 # PIL stores the affine map of a rotation in 16.16 fixed point.
 _FIXED = 16
@@ -31,13 +31,6 @@ def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
 
     The source position of each pixel is computed in the fixed-point arithmetic of
     PIL's `Image.rotate`, so that ties between two pixels fall on the same side.
-
-    Args:
-      images: `[m, h, w, 3]`, any dtype.
-      degrees: `[m]` float32.
-
-    Returns:
-      The same shape and dtype.
     """
     m, h, w, _ = images.shape
     rows, columns = _rotated_grid(degrees, h, w)  # [m, h, w] each
@@ -49,17 +42,7 @@ def rotate(images: jax.Array, degrees: jax.Array) -> jax.Array:
 
 
 def crop(images: jax.Array, top: jax.Array, left: jax.Array, size: int) -> jax.Array:
-    """Cuts the square of side `size` whose upper left corner is (`top`, `left`).
-
-    Args:
-      images: `[m, h, w, 3]`, any dtype.
-      top: `[m]` int32, in [0, h - size].
-      left: `[m]` int32, in [0, w - size].
-      size: Pixels.
-
-    Returns:
-      `[m, size, size, 3]` of the same dtype.
-    """
+    """Cuts the square `[m, size, size, 3]` whose corner (`top`, `left`) is int32."""
 
     def cut(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
         start = (row, column, jnp.zeros_like(row))
@@ -71,12 +54,7 @@ def crop(images: jax.Array, top: jax.Array, left: jax.Array, size: int) -> jax.A
 def erase(images: jax.Array, box: jax.Array) -> jax.Array:
     """Sets a rectangle of each image to 0.
 
-    Args:
-      images: `[m, h, w, 3]`, any dtype.
-      box: `[m, 4]` int32: top, left, height, width. Height 0 erases nothing.
-
-    Returns:
-      The same shape and dtype.
+    `box [m, 4]` is int32: top, left, height, width. Height 0 erases nothing.
     """
     _, h, w, _ = images.shape
     top, left, height, width = (side[:, None] for side in box.T)  # [m, 1] each
@@ -112,9 +90,6 @@ def color_jitter(
       operations: n different names out of "brightness" (factor 0 is black), "contrast"
         (0 is the image's mean luma), "saturation" (0 is gray), "hue" (shift in turns,
         in [-0.5, 0.5]). Factor 1 changes nothing.
-
-    Returns:
-      The same shape and dtype as `images`.
     """
     n = len(operations)
     factors = jnp.take_along_axis(amounts, order, axis=1)
@@ -166,7 +141,7 @@ def _luma(images: jax.Array) -> jax.Array:
     """`[m, h, w, 3]` -> `[m, h, w, 1]`."""
     # Spelt out: a dot product may run in reduced precision on an accelerator.
     red, green, blue = (images[..., c] for c in range(3))
-    return (_LUMA[0] * red + _LUMA[1] * green + _LUMA[2] * blue)[..., None]
+    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[..., None]
 
 
 def _mean_level(luma: jax.Array) -> jax.Array:

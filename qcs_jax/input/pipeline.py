@@ -58,13 +58,7 @@ class Topology:
 
 @dataclasses.dataclass(frozen=True)
 class Decode:
-    """Reads the drawn examples and lays them out for the devices.
-
-    Attributes:
-      source: Split that is read.
-      side: Images are resized to `[side, side]`.
-      devices: Devices of this host.
-    """
+    """Reads the drawn examples, resizes them and lays them out for the devices."""
 
     source: Source
     side: int
@@ -151,10 +145,7 @@ def iterate(
 ) -> grain.DatasetIterator:
     """Iterates from a batch on; the caller closes the iterator.
 
-    Args:
-      batches: From `train_batches`.
-      start: First batch, the number of steps already taken.
-      workers: Processes that decode; 0 uses threads of this process.
+    `workers` is the number of processes that decode; 0 uses threads of this process.
     """
     dataset = batches[start:].to_iter_dataset(_READ_AHEAD)
     if workers:
@@ -172,16 +163,15 @@ def _start_tracker() -> None:
     After an error in a worker there is some, of batches that nobody takes any more. It
     would warn of them as of a mistake.
     """
-    name = "PYTHONWARNINGS"
-    before = os.environ.get(name)
+    before = os.environ.get("PYTHONWARNINGS")
     quiet = f"ignore::UserWarning:{resource_tracker.__name__}"
-    os.environ[name] = f"{before},{quiet}" if before else quiet
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
     try:
-        resource_tracker.ensure_running()  # unless it runs
+        resource_tracker.ensure_running()
     finally:
-        del os.environ[name]
+        del os.environ["PYTHONWARNINGS"]
         if before is not None:
-            os.environ[name] = before
+            os.environ["PYTHONWARNINGS"] = before
 
 
 def _depend_on_parent(*_: int) -> None:

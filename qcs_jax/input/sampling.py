@@ -16,16 +16,7 @@ from qcs_jax.system.errors import UserError
 
 
 class LabelIndex:
-    """Examples listed class by class.
-
-    Attributes:
-      labels: int `[N]`, class of each example.
-      order: int64 `[N]`, examples sorted by class.
-      rank: int64 `[N]`, where each example stands in `order`.
-      start: int64 `[k]`, where each class begins in `order`.
-      count: int64 `[k]`, examples of each class.
-      present: int64 `[<= k]`, classes that have examples.
-    """
+    """Examples listed class by class."""
 
     def __init__(self, labels: np.ndarray, num_classes: int):
         """Builds the index in O(N log N).
@@ -33,13 +24,13 @@ class LabelIndex:
         Raises:
           UserError: if fewer than two classes have examples.
         """
-        self.labels = np.asarray(labels)
-        self.order = np.argsort(self.labels, kind="stable")
-        self.rank = np.empty_like(self.order)
+        self.labels = np.asarray(labels)  # [N], class of each example
+        self.order = np.argsort(self.labels, kind="stable")  # [N], sorted by class
+        self.rank = np.empty_like(self.order)  # [N], where each example is in `order`
         self.rank[self.order] = np.arange(len(self.order))
-        self.count = np.bincount(self.labels, minlength=num_classes)
-        self.start = np.cumsum(self.count) - self.count
-        self.present = np.flatnonzero(self.count)
+        self.count = np.bincount(self.labels, minlength=num_classes)  # [k], examples
+        self.start = np.cumsum(self.count) - self.count  # [k], where each class begins
+        self.present = np.flatnonzero(self.count)  # [<= k], classes with examples
         if len(self.present) < 2:
             raise UserError(
                 f"images of at least two classes are needed to compare, but only "

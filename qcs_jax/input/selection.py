@@ -21,7 +21,7 @@ BY_NAME = "by_name"
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-    """Some records of others, in a given order."""
+    """Some records of others, in an order of its own."""
 
     records: Any
     chosen: np.ndarray
@@ -43,13 +43,13 @@ class _Joined:
         return sum(map(len, self.parts))
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        begins = np.cumsum([0, *map(len, self.parts)])
-        part_of = np.searchsorted(begins, indices, side="right") - 1
         read: dict[int, dict] = {}
-        for number in np.unique(part_of):
-            mine = np.asarray(indices)[part_of == number]
-            there = (mine - begins[number]).tolist()
-            read |= zip(mine, self.parts[number].__getitems__(there), strict=True)
+        begin = 0
+        for part in self.parts:
+            if mine := [i for i in indices if begin <= i < begin + len(part)]:
+                records = part.__getitems__([i - begin for i in mine])
+                read |= zip(mine, records, strict=True)
+            begin += len(part)
         return [read[index] for index in indices]
 
 
@@ -126,39 +126,32 @@ def listed_in(source: Source, path: str) -> Source:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"data.test_list={path!r} cannot be read: {error}") from error
-    wanted = {line.strip() for line in text.splitlines()} - {""}
+    listed = {line.strip() for line in text.splitlines()} - {""}
     names = source.ids(range(len(source)))
-    missing = sorted(wanted.difference(names))
-    if missing or not wanted:
+    missing = sorted(listed.difference(names))
+    if missing or not listed:
         raise UserError(
-            f"data.test_list={path!r}: {len(missing)} of {len(wanted)} names, such as "
+            f"data.test_list={path!r}: {len(missing)} of {len(listed)} names, such as "
             f"{(missing or [''])[0]!r}, are not in split {source.split!r} of "
             f"{source.name}, whose names are like {names[0]!r}"
         )
-    return keep(source, [i for i, name in enumerate(names) if name in wanted])
+    return keep(source, [i for i, name in enumerate(names) if name in listed])
 
 
 def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Source:
     """Gives a split the classes of a network that was trained on another data set.
 
-    Args:
-      source: Split with classes of its own.
-      class_names: Classes of the network.
-      mapping: "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
-        class of the network for each that is kept. Images of other classes are left
-        out.
-
-    Returns:
-      The split; its `notes` say which classes are called otherwise, which are left out,
-      and which of the network have no image.
+    `mapping` "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
+    class of the network for each that is kept. Images of other classes are left out.
+    The `notes` of the split say what became of its classes.
 
     Raises:
       UserError: for a class that does not exist, or if nothing is left.
     """
     pairs = _pairs(source, class_names, mapping)
     target = np.full(len(source.class_names), -1, np.int32)
-    for theirs, ours in pairs.items():
-        target[source.class_names.index(theirs)] = class_names.index(ours)
+    for name, renamed in pairs.items():
+        target[source.class_names.index(name)] = class_names.index(renamed)
     chosen = keep(source, np.flatnonzero(target[source.labels] >= 0))
     if not len(chosen):
         raise UserError(
@@ -166,17 +159,17 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
             f"{', '.join(source.class_names)}; the network has {', '.join(class_names)}"
         )
     labels, names = target[chosen.labels], tuple(class_names)
-    notes = tuple(_told(source, pairs, class_names, labels))
+    notes = tuple(_mapping_notes(source, pairs, class_names, labels))
     return dataclasses.replace(chosen, labels=labels, class_names=names, notes=notes)
 
 
-def _told(
+def _mapping_notes(
     source: Source,
     pairs: dict[str, str],
     class_names: Sequence[str],
     labels: np.ndarray,
 ) -> Iterator[str]:
-    """Says what `mapped_to` did; `labels` are those that are left."""
+    """Says what `mapped_to` did; `labels` are those of the images that it kept."""
     renamed = [f"{a} counts as {b}" for a, b in pairs.items() if a != b]
     if renamed:
         yield ", ".join(renamed)
@@ -199,16 +192,16 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
         return {name: name for name in source.class_names if name in class_names}
     pairs = {}
     for pair in mapping.split(","):
-        theirs, _, ours = (part.strip() for part in pair.partition("="))
-        for name, known in ((theirs, source.class_names), (ours, class_names)):
+        before, _, after = (part.strip() for part in pair.partition("="))
+        for name, known in ((before, source.class_names), (after, class_names)):
             if name not in known:
                 raise UserError(
                     f"data.label_map: {name!r} in {pair!r} is none of "
                     f"{', '.join(known)}; write THEIRS=OURS,... or {BY_NAME}"
                 )
-        if theirs in pairs:
-            raise UserError(f"data.label_map: {theirs!r} is mapped twice")
-        pairs[theirs] = ours
+        if before in pairs:
+            raise UserError(f"data.label_map: {before!r} is mapped twice")
+        pairs[before] = after
     return pairs
 
 

@@ -1,4 +1,4 @@
-"""Opens data sets that `qcs_jax.prepare` has written, without TensorFlow."""
+"""Opens data sets that `qcs-jax prepare` has written, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Source:
         return [x.decode() if isinstance(x, bytes) else x for x in names]
 
     def _read(self, examples: Sequence[int]) -> list[dict]:
-        with _whole(self.name, self.split):
+        with _verified(self.name, self.split):
             return self.records.__getitems__([int(example) for example in examples])
 
 
@@ -79,7 +79,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
         )
     encoded = {"image": tfds.decode.SkipDecoding()}
     names = tuple(builder.info.features["label"].names)
-    with _whole(name, split):
+    with _verified(name, split):
         records = builder.as_data_source(split, decoders=encoded)
         if not len(records):
             raise UserError(
@@ -123,8 +123,8 @@ def _builder(version: pathlib.Path, name: str) -> Any:
 
 
 @contextlib.contextmanager
-def _whole(name: str, split: str) -> Iterator[None]:
-    """Inside, records are read, whose hashes tell when a file is not as it was."""
+def _verified(name: str, split: str) -> Iterator[None]:
+    """Raises UserError where the hashes of records say that a file is damaged."""
     try:
         yield
     except RuntimeError as error:  # array_record knows no other
@@ -135,20 +135,20 @@ def _whole(name: str, split: str) -> Iterator[None]:
 
 
 def _check_features(name: str, features: Any) -> None:
-    wanted = {
+    required = {
         "image": tfds.features.Image,
         "label": tfds.features.ClassLabel,
         "id": tfds.features.Text,
     }
     wrong = [
         f"{feature!r} ({kind.__name__})"
-        for feature, kind in wanted.items()
+        for feature, kind in required.items()
         if feature not in features or not isinstance(features[feature], kind)
     ]
     if wrong:
         raise UserError(
             f"data set {name} has no feature {', '.join(wrong)}: prepare one with "
-            f"qcs_jax.prepare, or give it these features"
+            f"qcs-jax prepare, or give it these features"
         )
 
 

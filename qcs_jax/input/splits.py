@@ -11,9 +11,8 @@ import ml_collections
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.input import selection, sources
 from qcs_jax.input.sources import Source
+from qcs_jax.system.datasets import share_images
 from qcs_jax.system.errors import UserError
-
-_ORIGINAL = {"ferplus": "fer2013"}  # data set -> the one whose images it has
 
 
 class Splits:
@@ -83,15 +82,15 @@ class Splits:
     def test(self) -> Source:
         """The test split, or the part of it that counts."""
         data = self._data
-        source = whole = self._open(data.name, data.test_split)
+        source = complete = self._open(data.name, data.test_split)
         if data.test_list:
             source = selection.listed_in(source, data.test_list)
         if data.label_map:
             names = self._trained_on or self.train.class_names
             source = selection.mapped_to(source, names, data.label_map)
         notes = source.notes
-        if len(source) < len(whole):
-            notes = (f"testing on {len(source)} of {len(whole)} images", *notes)
+        if len(source) < len(complete):
+            notes = (f"testing on {len(source)} of {len(complete)} images", *notes)
         return dataclasses.replace(source, notes=notes)
 
     @functools.cached_property
@@ -116,18 +115,3 @@ class Splits:
 
     def _open(self, name: str, split: str) -> Source:
         return sources.open_split(name, split, self._data_dir)
-
-
-def share_images(name: str, other: str) -> bool:
-    """Whether two data sets have images in common.
-
-    The configurations of a data set are views of the same images, but for folders,
-    each of which is a data set of its own. What has other labels for the same images
-    has the splits of the original, by the same names.
-    """
-    first, second = (_ORIGINAL.get(x, x) for x in (_dataset(name), _dataset(other)))
-    return name == other or first == second != "image_folder"
-
-
-def _dataset(name: str) -> str:
-    return name.partition("/")[0]

@@ -65,15 +65,7 @@ def _halving(x, kernel, strides, padding, **options):
 
 @jax.custom_vjp
 def halve(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolves with stride 2 and padding 1.
-
-    Args:
-      x: `[m, 2h, 2w, c]`.
-      kernel: `[3, 3, c, d]`.
-
-    Returns:
-      `[m, h, w, d]`.
-    """
+    """`[m, 2h, 2w, c]` and `[3, 3, c, d]` -> `[m, h, w, d]`: stride 2, padding 1."""
     return _convolve(x, kernel, 2, ((1, 1), (1, 1)))
 
 
@@ -81,7 +73,7 @@ def _backward(saved, dy):
     x, kernel = saved
     _, derived = jax.vjp(lambda x, k: _convolve(x, k, 2, ((1, 1), (1, 1))), x, kernel)
     dx = lax.platform_dependent(
-        dy, kernel, cpu=double, default=lambda dy, kernel: derived(dy)[0]
+        dy, kernel, cpu=_double, default=lambda dy, kernel: derived(dy)[0]
     )
     return dx, derived(dy)[1]
 
@@ -89,20 +81,13 @@ def _backward(saved, dy):
 halve.defvjp(lambda x, kernel: (halve(x, kernel), (x, kernel)), _backward)
 
 
-def double(dy: jax.Array, kernel: jax.Array) -> jax.Array:
-    """The gradient of `halve` with respect to its input.
+def _double(dy: jax.Array, kernel: jax.Array) -> jax.Array:
+    """The gradient of `halve` by its input, `[m, h, w, d]` -> `[m, 2h, 2w, c]`.
 
     Textbooks put zeros between the elements of `dy` and convolve, and so does XLA on
     CPUs: three of four products are with zero. But rows (columns) 2i of the input met
     the middle of the kernel alone, rows 2i + 1 the last tap at output i and the first
     at i + 1: four small convolutions, for even and odd rows and columns.
-
-    Args:
-      dy: `[m, h, w, d]`.
-      kernel: `[3, 3, c, d]`.
-
-    Returns:
-      `[m, 2h, 2w, c]`.
     """
     even, odd = slice(1, 2), slice(None, None, -2)  # tap 1; taps 2 and 0
     transposed = kernel.swapaxes(2, 3)

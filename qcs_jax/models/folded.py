@@ -19,8 +19,6 @@ from qcs_jax.models import convolution, layers
 from qcs_jax.models.ir50 import IR50
 from qcs_jax.models.qcs import QCS
 
-_EPSILON = layers.BatchNorm.epsilon
-
 
 def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
     """Folds the base branch of a trained network; what is folded stays as it is.
@@ -57,14 +55,9 @@ class FoldedIR50(IR50):
 
 
 class FoldedUnit(nn.Module):
-    """Conv, shift, PReLU, strided conv with bias, plus the shortcut.
+    """Conv, shift, PReLU, strided conv with bias, plus the shortcut; see `Unit`.
 
-    The shortcut is plain sub-sampling where the width stays, else a 1x1 conv, whose
-    bias is part of the other one.
-
-    Attributes:
-      features: Output channels c.
-      stride: Stride of the second convolution and of the shortcut.
+    The bias of a 1x1 conv in the shortcut is part of the other one.
     """
 
     features: int
@@ -155,5 +148,5 @@ def _after(conv: dict, norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]
 
 def _affine(norm: dict, stats: dict) -> tuple[np.ndarray, np.ndarray]:
     """a and d of `a x + d`, float64 `[c]`: what a norm does at inference."""
-    a = np.float64(norm["scale"]) / np.sqrt(np.float64(stats["var"]) + _EPSILON)
+    a = np.float64(norm["scale"]) / np.sqrt(np.float64(stats["var"]) + layers.EPSILON)
     return a, np.float64(norm["bias"]) - a * np.float64(stats["mean"])

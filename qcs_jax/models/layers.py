@@ -76,6 +76,10 @@ def _prelu_backward(saved, dy):
 _prelu.defvjp(lambda x, slope: (_prelu(x, slope), (x, slope)), _prelu_backward)
 
 
+EPSILON = 1e-5  # added to the variances of batch normalisation
+_MOMENTUM = 0.1  # weight of new statistics in the running averages
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation with separate statistics for each branch.
 
@@ -87,14 +91,10 @@ class BatchNorm(nn.Module):
     Attributes:
       layout: Branches and devices of the batch `[n * b, h, w, c]`.
       train: Use and record batch statistics; otherwise use the running averages.
-      momentum: Weight of the new statistics in the running averages.
-      epsilon: Added to the variance.
     """
 
     layout: BatchLayout
     train: bool
-    momentum: float = 0.1
-    epsilon: float = 1e-5
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -104,65 +104,48 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if not self.train:
-            return _affine_norm(x, mean.value, var.value, scale, bias, self.epsilon)
+            return _affine_norm(x, mean.value, var.value, scale, bias)
 
         xs = self.layout.split(x)  # [n, b, h, w, c]
-        y, batch_mean, batch_var = _normalize(
-            self.layout, self.epsilon, xs, scale, bias
-        )
+        y, batch_mean, batch_var = _normalize(self.layout, xs, scale, bias)
         if not self.is_initializing():
             count = xs[0, ..., 0].size * self.layout.device_count()
             unbiased = batch_var * (count / max(count - 1, 1))
-            mean.value = self._advance(mean.value, batch_mean)
-            var.value = self._advance(var.value, unbiased)
+            mean.value = _advance(mean.value, batch_mean)
+            var.value = _advance(var.value, unbiased)
         return self.layout.merge(y)
 
-    def _advance(self, running: jax.Array, new: jax.Array) -> jax.Array:
-        """`(1 - momentum) running + momentum new[i]`, for each branch i in turn."""
-        n, keep = len(new), 1 - self.momentum
-        weights = self.momentum * keep ** np.arange(n - 1, -1, -1)
-        weighted = weights.astype(new.dtype)[:, None] * new
-        advanced = keep**n * running + jnp.sum(weighted, axis=0)
-        return lax.stop_gradient(advanced)
+
+def _advance(running: jax.Array, new: jax.Array) -> jax.Array:
+    """`0.9 running + 0.1 new[i]`, for each branch i in turn."""
+    n, keep = len(new), 1 - _MOMENTUM
+    weights = _MOMENTUM * keep ** np.arange(n - 1, -1, -1)
+    weighted = weights.astype(new.dtype)[:, None] * new
+    advanced = keep**n * running + jnp.sum(weighted, axis=0)
+    return lax.stop_gradient(advanced)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _normalize(
-    layout: BatchLayout,
-    epsilon: float,
-    xs: jax.Array,
-    scale: jax.Array,
-    bias: jax.Array,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalises each branch with the statistics of the global batch.
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _normalize(layout: BatchLayout, xs: jax.Array, scale: jax.Array, bias: jax.Array):
+    """`xs [n, b, h, w, c]` by the statistics of the global batch, and these, `[n, c]`.
 
     The gradient is written out: it needs two sums where the one that JAX derives needs
     four, and keeps nothing but the input. None passes through the statistics returned.
-
-    Args:
-      layout: Branches and devices of the batch.
-      epsilon: Added to the variance.
-      xs: `[n, b, h, w, c]`.
-      scale: `[c]`.
-      bias: `[c]`.
-
-    Returns:
-      Normalised `xs`; mean and biased variance of each branch, `[n, c]`.
     """
-    return _normalize_forward(layout, epsilon, xs, scale, bias)[0]
+    return _normalize_forward(layout, xs, scale, bias)[0]
 
 
-def _normalize_forward(layout, epsilon, xs, scale, bias):
+def _normalize_forward(layout, xs, scale, bias):
     # Two passes, so that the variance of nearly constant channels survives float32.
     mean = _branch_mean(layout, full(xs))
     var = _branch_mean(layout, (full(xs) - _per_branch(mean)) ** 2)
-    y = _affine_norm(xs, _per_branch(mean), _per_branch(var), scale, bias, epsilon)
+    y = _affine_norm(xs, _per_branch(mean), _per_branch(var), scale, bias)
     return (y, mean, var), (xs, mean, var, scale)
 
 
-def _normalize_backward(layout, epsilon, saved, cotangents):
+def _normalize_backward(layout, saved, cotangents):
     xs, mean, var, scale = saved
-    dy, inverse = full(cotangents[0]), lax.rsqrt(var + epsilon)
+    dy, inverse = full(cotangents[0]), lax.rsqrt(var + EPSILON)
     centred = full(xs) - _per_branch(mean)
     # Sums over the images of this device, [n, c]; the caller averages over devices
     # what belongs to parameters, while that of the input is the global batch's.
@@ -198,9 +181,9 @@ def _per_branch(statistic: jax.Array) -> jax.Array:
     return lax.expand_dims(statistic, (1, 2, 3))
 
 
-def _affine_norm(x, mean, var, scale, bias, epsilon) -> jax.Array:
+def _affine_norm(x, mean, var, scale, bias) -> jax.Array:
     """Float32 inside, `x.dtype` outside."""
-    factor = lax.rsqrt(var + epsilon) * _like(scale, var)
+    factor = lax.rsqrt(var + EPSILON) * _like(scale, var)
     y = (full(x) - _like(mean, x)) * _like(factor, x)
     return (y + _like(bias, x)).astype(x.dtype)
 

@@ -8,8 +8,7 @@ import numpy as np
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, as Pillow has it
+LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: PIL's mode "L"
 
 
 def grey(images: jax.Array) -> jax.Array:
@@ -22,7 +21,7 @@ def grey(images: jax.Array) -> jax.Array:
       `[..., 3]`, what three equal levels give when they are normalised.
     """
     shape = (1,) * (images.ndim - 1) + (3,)
-    constants = (np.asarray(x, images.dtype) for x in (MEAN, STD, _LUMA))
+    constants = (np.asarray(x, images.dtype) for x in (MEAN, STD, LUMA))
     mean, std, luma = (jnp.reshape(x, shape) for x in constants)
     level = jnp.sum(luma * (images * std + mean), axis=-1, keepdims=True)
     return (level - mean) / std

@@ -39,8 +39,7 @@ class BaseBranch(nn.Module):
     """Backbone, pyramid tokens and ViT: all that inference needs.
 
     Attributes:
-      subsample: The backbone sees every `subsample`-th pixel.
-      grey: Whether it turns images into grey first.
+      subsample: See `QCS`; so is `grey`.
       backbone: Constructor of the backbone, called with `norm`.
       tokens: Constructor of what makes tokens of its feature maps.
       vit: Constructor of the ViT.
@@ -71,8 +70,7 @@ class CrossBranch(nn.Module):
     """Interaction of the branches at three levels, joined with the base tokens.
 
     Attributes:
-      num_classes: Width k of the logits.
-      connection: See `QCS`.
+      connection: See `QCS`; so is `num_classes`.
       attention: Constructor of the interaction at one level.
       vit: Constructor of the ViT, for the connection of that name.
     """
@@ -111,14 +109,8 @@ class CrossBranch(nn.Module):
 def bilinear_pool(tokens: jax.Array, refined: jax.Array) -> jax.Array:
     """Bilinear pooling of two token sets (Table 1, row 5).
 
-    `X = T^T A / N`, signed square root, L2 norm 100.
-
-    Args:
-      tokens: T, `[m, N, C]`.
-      refined: A, `[m, N, C]`.
-
-    Returns:
-      `[m, C * C]` in at least float32.
+    `X = T^T A / N` of T and A `[m, N, C]`, signed square root, L2 norm 100:
+    `[m, C * C]` in at least float32.
     """
     tokens, refined = layers.full(tokens), layers.full(refined)
     x = jnp.einsum("mnc,mnd->mcd", tokens, refined) / tokens.shape[1]
@@ -251,8 +243,8 @@ class QCS(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Base logits, and the features `[b, C]` that they are linear in, float32."""
         layout = BatchLayout(axis_name=self.axis_name)
-        found = self.base(images, layout, train=train, need_tokens=False)
-        return found.logits, found.features
+        base = self.base(images, layout, train=train, need_tokens=False)
+        return base.logits, base.features
 
     def interact(
         self, images: jax.Array, train: bool = False

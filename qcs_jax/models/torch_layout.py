@@ -152,21 +152,21 @@ def _pattern(template: str) -> re.Pattern[str]:
     return re.compile(template.replace(".", r"\.").format(**groups))
 
 
-def _row(theirs: str, ours: str, leaf: str, kind: str) -> tuple[str, str, Transform]:
+def _row(key: str, path_here: str, leaf: str, kind: str) -> tuple[str, str, Transform]:
     """PyTorch's name of an array, the path here, and how one becomes the other."""
     collection = "batch_stats" if leaf in _MOMENTS else "params"
     our_leaf, transform = KINDS[kind][leaf]
-    path = f"{collection}/{ours}/{our_leaf}".rstrip("/")
-    return f"{theirs}.{leaf}".rstrip("."), path, transform
+    path = f"{collection}/{path_here}/{our_leaf}".rstrip("/")
+    return f"{key}.{leaf}".rstrip("."), path, transform
 
 
 _ROWS = [
-    _row(theirs, ours, leaf, kind)
-    for theirs, ours, kind in MODULES
+    _row(key, path_here, leaf, kind)
+    for key, path_here, kind in MODULES
     for leaf in KINDS[kind]
 ]
-_TO_HERE = [(_pattern(theirs), ours, change) for theirs, ours, change in _ROWS]
-_TO_TORCH = [(_pattern(ours), theirs, change) for theirs, ours, change in _ROWS]
+_TO_HERE = [(_pattern(key), path_here, change) for key, path_here, change in _ROWS]
+_TO_TORCH = [(_pattern(path_here), key, change) for key, path_here, change in _ROWS]
 _DEAD = [_pattern(template) for template, _ in DEAD] + [re.compile(_STAGE4)]
 
 
@@ -199,12 +199,7 @@ def is_dead(key: str) -> bool:
 
 
 def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
-    """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances.
-
-    Args:
-      sizes: The network's.
-      cross: Whether it has a cross branch.
-    """
+    """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances."""
     depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})
     blocks = [(v, i) for v, depth in depths.items() for i in range(depth)]
     arrays = {}

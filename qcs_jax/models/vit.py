@@ -20,10 +20,7 @@ TOKEN_INIT = nn.initializers.normal(0.02)
 class Attention(nn.Module):
     """Multi-head self-attention with one matrix for query, key and value.
 
-    Attributes:
-      heads: Number of heads; must divide the width.
-      first_only: Query with the first token alone; the result has one token.
-      init_std: Deviation of the initial weights.
+    With `first_only`, the first token alone queries, and the result has one token.
     """
 
     heads: int
@@ -69,12 +66,10 @@ class Block(nn.Module):
     """Pre-norm transformer block.
 
     Attributes:
-      heads: Attention heads.
       first_only: Compute the first (class) token only. The others must be unread.
       drop: Constructor of a dropout layer, called with its rate.
       dropout: Rate after both layers of the MLP.
       proj_dropout: Rate after the output projection of the attention.
-      init_std: Deviation of the initial weights.
     """
 
     heads: int

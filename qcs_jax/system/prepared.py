@@ -10,10 +10,8 @@ import pathlib
 import re
 import shlex
 
-from qcs_jax.system import files
+from qcs_jax.system import datasets, files
 from qcs_jax.system.errors import UserError
-
-_LICENSED = ("affectnet", "fer2013", "ferplus", "raf_db")  # on terms to agree to
 
 
 def root(directory: str = "") -> pathlib.Path:
@@ -77,12 +75,11 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     others = sorted({v.parent.relative_to(place).as_posix() for v in versions})
     where = f" --data_dir={shlex.quote(str(place))}" if place != root() else ""
     known = f" (prepared there: {', '.join(others)})" if others else ""
-    dataset = name.partition("/")[0]
-    manuals = files.packaged("data")
-    folder = "" if dataset == "synthetic_faces" else " --manual_dir=FOLDER"
+    data_set, manuals = datasets.find(name), files.packaged("data")
+    folder = "" if data_set and data_set.drawn else " --manual_dir=FOLDER"
     steps = [f"qcs-jax prepare {name}{folder}{where}"]
-    if dataset in _LICENSED:
-        manual = manuals / dataset / "README.md"
+    if data_set and data_set.published:  # by owners with terms to agree to
+        manual = manuals / datasets.folder_of(name) / "README.md"
         steps = [
             f"request it from its authors: {manual} says where",
             "unpack what they send into a FOLDER",

@@ -1,11 +1,10 @@
-"""Makes the builders importable by bare names, as `qcs_jax.prepare` does."""
-
-import pathlib
-import sys
+"""Makes `qcs_jax.data` importable, and prepares data sets in the folder of a test."""
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "data"))
+from qcs_jax.input import prepare, sources
+
+prepare.builders("command")
 
 
 @pytest.fixture
@@ -14,15 +13,13 @@ def run(tmp_path, monkeypatch, capsys):
 
     Returns its exit code, what it printed, and its error message.
     """
-    import prepare
-
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
 
     def call(*args):
         code = prepare.main([str(arg) for arg in args])
         captured = capsys.readouterr()
-        _, found, error = captured.err.partition("error: ")
-        return code, captured.out, (found + error).strip()
+        _, mark, error = captured.err.partition("error: ")
+        return code, captured.out, (mark + error).strip()
 
     return call
 
@@ -33,14 +30,13 @@ def stored(tmp_path):
 
     Returns the source, and {id: (label, encoded image)}.
     """
-    from qcs_jax.input import sources
 
     def read(name, split):
         source = sources.open_split(name, split, tmp_path / "prepared")
         examples = range(len(source))
         pairs = zip(source.labels, source.encoded(examples), strict=True)
-        found = dict(zip(source.ids(examples), pairs, strict=True))
-        assert len(found) == len(source)
-        return source, found
+        by_id = dict(zip(source.ids(examples), pairs, strict=True))
+        assert len(by_id) == len(source)
+        return source, by_id
 
     return read

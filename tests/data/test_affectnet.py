@@ -1,14 +1,17 @@
-"""AffectNet: its classes, the newer release, labels that are no expressions."""
+"""AffectNet: both releases, and labels that are no expressions."""
 
 import io
 import os
-import pathlib
 
 import numpy as np
 import pytest
-from affectnet import folder_release, labels, release
-from integrity import Unreadable
-from PIL import Image
+from PIL import Image, ImageDraw
+from qcs_jax.data import integrity
+from qcs_jax.data.affectnet import csv_release, folder_release
+from qcs_jax.data.affectnet.affectnet_dataset_builder import Builder
+from qcs_jax.data.integrity import Unreadable
+
+from qcs_jax.system.datasets import DATASETS
 
 
 @pytest.fixture
@@ -40,38 +43,18 @@ def totals(out):
     return next(line.split() for line in out.splitlines() if line.startswith("total"))
 
 
-def test_classes_are_in_the_published_order():
-    assert labels.CLASS_NAMES == (
-        "neutral",
-        "happiness",
-        "sadness",
-        "surprise",
-        "fear",
-        "disgust",
-        "anger",
-        "contempt",
-    )
-
-
-def test_published_counts_add_up():
-    assert sum(release.PUBLISHED["train"]) == 287_651
-    assert sum(release.PUBLISHED["train"][:7]) == 283_901
-    assert sum(release.PUBLISHED["test"]) == 4_000
-    assert sum(release.PUBLISHED["test"][:7]) == 3_500
-
-
 @pytest.mark.parametrize("config", [7, 8])
 def test_newer_release(run, stored, newer, config):
     code, out, error = run(f"affectnet/{config}", f"--manual_dir={newer}")
     assert (code, error) == (0, "")
-    assert f"Next: python -m qcs_jax.main --config=affectnet{config}" in out
+    assert f"Next: qcs-jax train --config=affectnet{config}" in out
     contempt = "3 contempt, " if config == 7 else ""
     left_out = f"left out, by their label: {contempt}3 none, 3 uncertain, 3 no face"
     assert left_out in out.splitlines()
     assert totals(out)[1::2] == [str(2 * config), str(config)]
     for split, folder in (("train", "train_set"), ("test", "val_set")):
         source, examples = stored(f"affectnet/{config}", split)
-        assert source.class_names == labels.CLASS_NAMES[:config]
+        assert source.class_names == DATASETS[f"affectnet/{config}"].class_names
         assert set(source.labels) == set(range(config))
         for where, (label, data) in examples.items():
             assert where.startswith(f"{folder}/images/")
@@ -80,25 +63,25 @@ def test_newer_release(run, stored, newer, config):
             assert abs(red - 20 * label) < 5
 
 
-def test_both_configs_live_side_by_side(run, newer, tmp_path):
-    for config in (7, 8):
-        assert run(f"affectnet/{config}", f"--manual_dir={newer}")[0] == 0
-    found = sorted(p.parent.parent.name for p in tmp_path.rglob("dataset_info.json"))
-    assert found == ["7", "8"]
-
-
 def test_counts_that_differ_are_warned_about(run, newer, monkeypatch):
     """Copies with 3,999 images for testing exist and are accepted."""
     monkeypatch.setattr(
-        release, "PUBLISHED", {"train": (2,) * 8, "test": (2,) + (1,) * 7}
+        Builder, "published", {"train": (2,) * 8, "test": (2,) + (1,) * 7}
     )
     code, out, _ = run("affectnet/8", f"--manual_dir={newer}")
     assert code == 0
     assert [line for line in out.splitlines() if "warning" in line] == [
         "warning: test has 8 images, the published set 9 (neutral 1 instead of 2)"
     ]
-    _, out, _ = run("affectnet/7", f"--manual_dir={newer}")
-    assert "the published set 8 (neutral" in out
+
+
+def header(shape):
+    """The beginning of a file of numbers, without them."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "<f8", "fortran_order": False, "shape": shape}
+    )
+    return buffer.getvalue()
 
 
 class Bomb:
@@ -123,37 +106,25 @@ class Bomb:
         (np.array(["1", "2"]), "2 labels instead of one"),
         (np.array([]), "0 labels instead of one"),
         (np.array(Bomb(), dtype=object), "not a plain array"),
+        (b"", "not a plain array"),
+        (b"hello", "not a plain array"),
+        (b"\x93NUMPY\x01\x00", "not a plain array"),
+        (header((1,)), "not a plain array"),
+        (header((10**15,)), "not a plain array"),
     ],
 )
 def test_annotations(tmp_path, array, label):
     path, annotation = add(tmp_path / "train_set", 0)
-    np.save(annotation, array, allow_pickle=True)
+    if isinstance(array, bytes):
+        annotation.write_bytes(array)
+    else:
+        np.save(annotation, array, allow_pickle=True)
     [entry] = folder_release.read(tmp_path, "train_set")
     if isinstance(label, int):
         assert (entry.label, entry.source) == (label, path)
     else:
         assert isinstance(entry, Unreadable) and entry.path == annotation
         assert label in entry.reason
-
-
-def header(shape):
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f8", "fortran_order": False, "shape": shape}
-    )
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [b"", b"hello", b"\x93NUMPY\x01\x00", header((1,)), header((10**15,))],
-    ids=["empty", "text", "cut header", "no data", "huge"],
-)
-def test_files_that_are_no_annotations(tmp_path, data):
-    _, annotation = add(tmp_path / "train_set", 0)
-    annotation.write_bytes(data)
-    [entry] = folder_release.read(tmp_path, "train_set")
-    assert isinstance(entry, Unreadable) and "not a plain array" in entry.reason
 
 
 def test_images_without_labels_and_labels_without_images(run, newer, tmp_path):
@@ -169,8 +140,6 @@ def test_images_without_labels_and_labels_without_images(run, newer, tmp_path):
 
 
 def test_images_are_decoded_once(run, newer, monkeypatch):
-    import integrity
-
     decoded = []
     decode = integrity.decode
     monkeypatch.setattr(
@@ -221,7 +190,157 @@ def test_configs(run, name, message):
     assert code == 1 and message in error
 
 
-def test_commands_are_in_the_read_me():
-    text = (pathlib.Path(release.__file__).parent / "README.md").read_text()
-    assert "python data/prepare.py affectnet/8 --manual_dir=" in text
-    assert "http://mohammadmahoor.com/pages/databases/affectnet/" in text
+# The older release: lists, and the faces cut out of photographs.
+
+HEADER = ",".join(csv_release.COLUMNS)
+FACE, OUTSIDE = (200, 40, 90), (10, 220, 10)
+
+
+@pytest.fixture
+def older(tmp_path):
+    """Two images of each class in one list, one in the other, and others."""
+    root = tmp_path / "older"
+    for name, repeats in (("training.csv", 2), ("validation.csv", 1)):
+        append(root, name, HEADER)
+        for k, label in enumerate([*range(11)] * repeats):
+            image = photograph(root, f"{name[0]}{k}.jpg")
+            # Where there is no face, there is no box either.
+            box = (20, 10, 30, 40) if label < 8 else ("NULL",) * 4
+            append(root, name, row(image, box, label))
+    return root
+
+
+def photograph(root, name, box=(20, 10, 50, 50), size=(100, 80)):
+    """Writes a picture with a face; returns its name in the lists."""
+    image = Image.new("RGB", size, OUTSIDE)
+    ImageDraw.Draw(image).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=FACE)
+    path = root / "Manually_Annotated_Images/12" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, quality=95, subsampling=0)
+    return f"12/{name}"
+
+
+def row(image, box, label):
+    return ",".join([image, *map(str, box), "1.5;2.5;3.5", str(label), "0.1", "-0.2"])
+
+
+def append(root, name, line):
+    root.mkdir(exist_ok=True)
+    with open(root / name, "a") as file:
+        file.write(f"{line}\n")
+
+
+@pytest.mark.parametrize("config", [7, 8])
+def test_older_release(run, stored, older, config):
+    code, out, error = run(f"affectnet/{config}", f"--manual_dir={older}")
+    assert (code, error) == (0, "")
+    assert "3 none, 3 uncertain, 3 no face" in out and "skipped" not in out
+    assert totals(out)[1::2] == [str(2 * config), str(config)]
+    for split, prefix in (("train", "t"), ("test", "v")):
+        _, examples = stored(f"affectnet/{config}", split)
+        for where, (label, data) in examples.items():
+            assert where.startswith(f"12/{prefix}")
+            assert label == int(where[4:-4]) % 11
+            image = Image.open(io.BytesIO(data))
+            assert image.format == "JPEG" and image.size == (30, 40)
+            np.testing.assert_allclose(
+                np.asarray(image), np.broadcast_to(FACE, (40, 30, 3)), atol=12
+            )
+
+
+def test_lists_without_a_header_where_the_archives_put_them(run, older):
+    inside = older / "Manually_Annotated"
+    lists = inside / "Manually_Annotated_file_lists"
+    lists.mkdir(parents=True)
+    for name in ("training.csv", "validation.csv"):
+        text = (older / name).read_text().removeprefix(HEADER + "\n")
+        (lists / name).write_text(text)
+        (older / name).unlink()
+    (older / "Manually_Annotated_Images").rename(inside / "Manually_Annotated_Images")
+    code, out, _ = run("affectnet/8", f"--manual_dir={older}")
+    assert code == 0 and totals(out)[1::2] == ["16", "8"]
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ((20, 10, 30, 40), (30, 40)),
+        ((20.4, "10.0", 29.6, 40), (30, 40)),
+        ((-5, -7, 30, 40), (25, 33)),
+        ((90, 70, 30, 40), (10, 10)),
+        ((-5, -5, 500, 500), (100, 80)),
+        ((20, 10, 0, 40), "has no part of the image, 100x80"),
+        ((20, 10, 30, -4), "has no part of the image"),
+        ((100, 10, 30, 40), "has no part of the image"),
+        ((-40, 10, 30, 40), "has no part of the image"),
+        (("NULL", 10, 30, 40), "is not four numbers"),
+        (("nan", 10, 30, 40), "is not four numbers"),
+        (("inf", 10, 30, 40), "is not four numbers"),
+    ],
+)
+def test_boxes_are_clipped_to_the_image(tmp_path, box, size):
+    line = row(photograph(tmp_path, "a.jpg"), box, 1)
+    if isinstance(size, tuple):
+        assert face(tmp_path, line).size == size
+    else:
+        with pytest.raises(ValueError, match=size):
+            face(tmp_path, line)
+
+
+def face(root, line):
+    """Loads the face of one row."""
+    (root / "training.csv").write_text(f"{HEADER}\n{line}\n")
+    [example] = csv_release.read(root, "training.csv")
+    return Image.open(io.BytesIO(example.load()))
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [(f"a.{x}", "RGB") for x in ("tif", "BMP", "png", "jpeg")]
+    + [("a.tif", x) for x in ("L", "P", "RGBA", "CMYK", "I;16")],
+)
+def test_photographs_of_other_formats_and_modes(tmp_path, name, mode):
+    path = tmp_path / "Manually_Annotated_Images" / name
+    path.parent.mkdir()
+    Image.new(mode, (100, 80)).save(path)
+    cut = face(tmp_path, row(name, (1, 2, 30, 40), 1))
+    assert cut.format == "JPEG" and cut.mode in ("L", "RGB")
+
+
+def test_damaged_rows_count_as_unreadable(run, older, tmp_path):
+    good = photograph(older, "good.jpg")
+    photograph(older, "../../../secret.jpg")
+    box = (20, 10, 30, 40)
+    bad = {
+        "12/t0.jpg,1,2,3": "4 columns instead of 9",
+        row(good, box, "happy"): "label 'happy' is not in 0..10",
+        row(good, box, 11): "label '11' is not in 0..10",
+        row(good, box, 1.5): "label '1.5' is not in 0..10",
+        row("../../secret.jpg", box, 1): "leads elsewhere",
+        row("/etc/passwd", box, 1): "leads elsewhere",
+        row("", box, 1): "leads elsewhere",
+        row("12/gone.jpg", box, 1): "No such file or directory",
+        row(good, (500, 10, 30, 40), 1): "has no part of the image",
+    }
+    for line in bad:
+        append(older, "training.csv", line)
+    command = ("affectnet/8", f"--manual_dir={older}")
+    code, _, error = run(*command, f"--max_unreadable={len(bad) - 1}")
+    assert code == 1 and f"{len(bad)} images are unreadable" in error
+    assert not list(tmp_path.rglob("dataset_info.json"))
+    assert not list(tmp_path.rglob("incomplete*"))
+    code, out, _ = run(*command, f"--max_unreadable={len(bad)}")
+    assert code == 0 and f"skipped {len(bad)} unreadable images" in out
+    assert totals(out)[1::2] == ["16", "8"]
+    report = (tmp_path / "prepared/affectnet/8/unreadable.txt").read_text()
+    for reason in bad.values():
+        assert report.count(reason) == list(bad.values()).count(reason)
+    assert "training.csv, line 24\t4 columns" in report
+
+
+def test_many_damaged_rows_stop_before_the_images_are_read(run, older, monkeypatch):
+    monkeypatch.setattr(csv_release, "_face", lambda *args: pytest.fail("was read"))
+    for _ in range(11):
+        append(older, "training.csv", "x")
+    code, _, error = run("affectnet/8", f"--manual_dir={older}")
+    assert code == 1 and "11 images are unreadable" in error

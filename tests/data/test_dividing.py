@@ -5,8 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from image_folder.dividing import divide
-from image_folder.persons import persons
+from qcs_jax.data.image_folder.dividing import divide, persons
 
 CLASSES = 7
 SETS = [0] * 10 + [1] * 10
@@ -74,12 +73,16 @@ def read(names, labels):
 @pytest.mark.parametrize(
     ("made", "count"), [(jaffe(), 10), (cohn_kanade(), 117), (yale(), 15)]
 )
-def test_persons_are_read_from_names(made, count):
+def test_persons_are_read_from_names_and_stay_in_one_split(made, count):
     names, labels = made
-    found = read(names, labels)
-    assert len(set(found)) == count
-    for name, person in zip(names, found, strict=True):
+    people = read(names, labels)
+    assert len(set(people)) == count
+    for name, person in zip(names, people, strict=True):
         assert name.split("/")[1].startswith(person)
+    division = divide(names, labels, 0.2)
+    tested = set(np.array(people)[division.test])
+    trained = set(np.array(people)[~division.test])
+    assert tested and trained and not tested & trained and not division.divided
 
 
 @pytest.mark.parametrize(
@@ -87,13 +90,10 @@ def test_persons_are_read_from_names(made, count):
     [
         numbered("{n:04}.jpg"),
         numbered("{n:04}.jpg", anew=True),
-        numbered("{n:04}_aligned.jpg", anew=True),
         numbered("{n}_class{label}.jpg", anew=True),
         numbered("img_{n:03}.jpg"),
         numbered("class{label}_{n:03}.jpg"),
-        numbered("Training_{n}.jpg"),
         numbered("face-{n}_crop.png", anew=True),
-        numbered("photo{n}.jpg", anew=True),
         uuids(),
         cameras(),
         numbered("class{label}_{n:03}.jpg", classes=12),
@@ -109,15 +109,6 @@ def test_other_names_show_no_persons(made):
 def fractions(test, labels):
     labels = np.asarray(labels)
     return np.array([test[labels == label].mean() for label in np.unique(labels)])
-
-
-@pytest.mark.parametrize("made", [jaffe(), cohn_kanade(), yale()])
-def test_no_person_is_in_both_splits(made):
-    division = divide(*made, 0.2)
-    found = read(*made)
-    tested = set(np.array(found)[division.test])
-    trained = set(np.array(found)[~division.test])
-    assert tested and trained and not tested & trained and not division.divided
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.7])
@@ -136,10 +127,10 @@ def test_images_are_divided_up_to_rounding(images, fraction, tested):
     division = divide(names, labels, fraction)
     counts = [division.test[k * images :][:images].sum() for k in range(CLASSES)]
     assert counts == [tested] * CLASSES
-    assert "file names show no persons: " in str(division)
-    assert f"{tested * CLASSES} of {images * CLASSES} images are for tes" in str(
-        division
+    said = (
+        f"no persons: {tested * CLASSES} of {images * CLASSES} images are for testing"
     )
+    assert said in str(division)
 
 
 @pytest.mark.parametrize("made", [cohn_kanade(), numbered("{n}.jpg")])

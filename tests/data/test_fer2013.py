@@ -4,25 +4,21 @@ import io
 
 import numpy as np
 import pytest
-from fer2013 import original
 from PIL import Image
+from qcs_jax.data.fer2013.table import SPLITS
 
-USAGES = tuple(original.SPLITS)
-FOLDERS = {
-    "anger": "angry",
-    "happiness": "happy",
-    "sadness": "sad",
-}
+from qcs_jax.system.datasets import DATASETS
 
-
-def pixels(seed):
-    return np.random.default_rng(seed).integers(0, 256, (48, 48), np.uint8)
-
-
-def ordinary_rows():
-    """Usage, label and pixels: two images a class and split, all different."""
-    keys = [(usage, label, k) for usage in USAGES for label in range(7) for k in (0, 1)]
-    return [(u, label, pixels(seed)) for seed, (u, label, _) in enumerate(keys)]
+CLASS_NAMES = DATASETS["fer2013"].class_names
+FOLDERS = {"anger": "angry", "happiness": "happy", "sadness": "sad"}
+_RNG = np.random.default_rng(0)
+# Usage, label and pixels: two images a class and split, all different.
+ROWS = [
+    (usage, label, _RNG.integers(0, 256, (48, 48), np.uint8))
+    for usage in SPLITS
+    for label in range(7)
+    for _ in range(2)
+]
 
 
 def write_table(root, rows, name="fer2013.csv"):
@@ -39,25 +35,15 @@ def write_table(root, rows, name="fer2013.csv"):
 def write_folders(root, rows, names="kaggle"):
     """As Kaggle's release is; or a folder for each split, and names that say less."""
     for number, (usage, label, image) in enumerate(rows):
-        name = original.CLASS_NAMES[label]
+        name = CLASS_NAMES[label]
         if names == "kaggle":
             split = "train" if usage == "Training" else "test"
             path = root / split / FOLDERS.get(name, name) / f"{usage}_{number}.png"
         else:
-            path = root / original.SPLITS[usage] / name / f"{number}.png"
+            path = root / SPLITS[usage] / name / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(path)
     return root
-
-
-FORMS = {
-    "fer2013.csv": write_table,
-    "icml_face_data.csv": lambda root, rows: write_table(
-        root, rows, "icml_face_data.csv"
-    ),
-    "folders": write_folders,
-    "validation": lambda root, rows: write_folders(root, rows, "plain"),
-}
 
 
 def decoded(examples):
@@ -67,29 +53,31 @@ def decoded(examples):
     }
 
 
-def test_the_published_counts_add_up():
-    totals = {split: sum(counts) for split, counts in original.PUBLISHED.items()}
-    assert totals == {"train": 28_709, "validation": 3_589, "test": 3_589}
-
-
-@pytest.mark.parametrize("form", FORMS)
-def test_every_form_gives_the_same_images(run, stored, tmp_path, form):
-    rows = ordinary_rows()
-    root = FORMS[form](tmp_path / "fer", rows)
+@pytest.mark.parametrize(
+    ("write", "form"),
+    [
+        (write_table, "fer2013.csv"),
+        (write_table, "icml_face_data.csv"),
+        (write_folders, "kaggle"),
+        (write_folders, "plain"),
+    ],
+)
+def test_every_form_gives_the_same_images(run, stored, tmp_path, write, form):
+    root = write(tmp_path / "fer", ROWS, form)
     code, out, error = run("fer2013", f"--manual_dir={root}")
     assert (code, error) == (0, "")
     assert "0 training images are in the split test, too" in out
     assert "warning: train has 14 images, the published set 28,709 (anger" in out
-    assert "Next: python -m qcs_jax.main --config=fer2013\n" in out
-    for usage, split in original.SPLITS.items():
+    assert "Next: qcs-jax train --config=fer2013\n" in out
+    for usage, split in SPLITS.items():
         source, examples = stored("fer2013", split)
-        assert source.class_names == original.CLASS_NAMES
-        wanted = {(label, x.tobytes()) for u, label, x in rows if u == usage}
-        assert decoded(examples) == wanted
+        assert source.class_names == CLASS_NAMES
+        expected = {(label, x.tobytes()) for u, label, x in ROWS if u == usage}
+        assert decoded(examples) == expected
 
 
 def test_images_in_two_splits_are_counted_and_left_out(run, stored, tmp_path):
-    rows = ordinary_rows()
+    rows = ROWS.copy()
     shared = [x for usage, _, x in rows if usage == "PrivateTest"][:2]
     # Whatever class they have in training: two of the test, one of them twice.
     rows[0] = ("Training", 0, shared[0])
@@ -114,45 +102,50 @@ def test_images_in_two_splits_are_counted_and_left_out(run, stored, tmp_path):
     assert code == 0 and f"from {root} without duplicates." in out
 
 
-def test_a_copy_without_the_private_test_is_told(run, stored, tmp_path):
-    rows = [row for row in ordinary_rows() if row[0] != "PrivateTest"]
+@pytest.mark.parametrize("usage", SPLITS)
+def test_a_copy_without_a_split(run, stored, tmp_path, usage):
+    """Training needs two; PrivateTest may be missing."""
+    rows = [row for row in ROWS if row[0] != usage]
     root = write_table(tmp_path / "fer", rows)
-    code, out, _ = run("fer2013", f"--manual_dir={root}")
-    assert code == 0 and "without the split test" in out
-    assert "--config.data.test_split=validation" in out
-    assert len(stored("fer2013", "validation")[0]) == 14
+    code, out, error = run("fer2013", f"--manual_dir={root}")
+    if usage == "PrivateTest":
+        assert code == 0 and "without the split test" in out
+        assert "--config.data.test_split=validation" in out
+        assert len(stored("fer2013", "validation")[0]) == 14
+    else:
+        assert code == 1
+        assert f"has no image of the split '{SPLITS[usage]}'" in error
+        assert "https://www.kaggle.com/c/" in error
 
 
-@pytest.mark.parametrize("usage", ["Training", "PublicTest"])
-def test_a_copy_without_another_split_is_refused(run, tmp_path, usage):
-    rows = [row for row in ordinary_rows() if row[0] != usage]
-    code, _, error = run("fer2013", f"--manual_dir={write_table(tmp_path / 'f', rows)}")
-    assert code == 1
-    assert f"has no image of the split '{original.SPLITS[usage]}'" in error
-    assert "https://www.kaggle.com/c/" in error
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no fer2013.csv or icml_face_data.csv, and no"),
+        ("id,label\n1,2\n", "has the columns id, label instead of emotion, pixels"),
+    ],
+)
+def test_no_table_or_another_one(run, tmp_path, text, message):
+    if text:
+        (tmp_path / "fer2013.csv").write_text(text)
+    code, _, error = run("fer2013", f"--manual_dir={tmp_path}")
+    assert code == 1 and message in error
+    assert text or "FOLDER/train/CLASS/*.jpg" in error
 
 
-def test_nothing_there_says_what_is_expected(run, tmp_path):
-    (tmp_path / "fer").mkdir()
-    code, _, error = run("fer2013", f"--manual_dir={tmp_path / 'fer'}")
-    assert code == 1 and "has no fer2013.csv or icml_face_data.csv, and no" in error
-    assert "FOLDER/train/CLASS/*.jpg" in error
-
-
-def replaced(index, usage=None, label=None, image=None):
-    rows = ordinary_rows()
-    old = rows[index]
-    rows[index] = (usage or old[0], old[1] if label is None else label, image or old[2])
-    return rows
+def replaced(usage="Training", label=1, image=None):
+    """The rows, with another one on line 5."""
+    row = (usage, label, ROWS[3][2] if image is None else image)
+    return [*ROWS[:3], row, *ROWS[4:]]
 
 
 @pytest.mark.parametrize(
     "rows, message",
     [
-        (replaced(3, label=7), "line 5: the emotion '7' is not in 0..6"),
-        (replaced(3, label="joy"), "the emotion 'joy' is not in 0..6"),
-        (replaced(3, usage="Test"), "the usage 'Test' is none of Training, PublicTest"),
-        (replaced(3, image="1,2"), "line 5: has 4 fields"),
+        (replaced(label=7), "line 5: the emotion '7' is not in 0..6"),
+        (replaced(label="joy"), "the emotion 'joy' is not in 0..6"),
+        (replaced(usage="Test"), "the usage 'Test' is none of Training, PublicTest"),
+        (replaced(image="1,2"), "line 5: has 4 fields"),
     ],
 )
 def test_rows_of_another_table_are_refused(run, tmp_path, rows, message):
@@ -161,29 +154,19 @@ def test_rows_of_another_table_are_refused(run, tmp_path, rows, message):
     assert not list(tmp_path.rglob("dataset_info.json"))
 
 
-def test_another_table_under_the_name_is_refused(run, tmp_path):
-    root = tmp_path / "fer"
-    root.mkdir()
-    (root / "fer2013.csv").write_text("id,label\n1,2\n")
-    code, _, error = run("fer2013", f"--manual_dir={root}")
-    assert code == 1 and "has the columns id, label instead of emotion, pixels" in error
-
-
-@pytest.mark.parametrize("damage", ["1 2 3", "1 2 x", "256 " * 2304])
-def test_damaged_pixels_are_listed(run, stored, tmp_path, damage):
-    root = write_table(tmp_path / "fer", replaced(3, image=damage))
+def test_damaged_pixels_are_listed(run, stored, tmp_path):
+    root = write_table(tmp_path / "fer", replaced(image="1 2 3"))
+    code, _, error = run("fer2013", f"--manual_dir={root}", "--max_unreadable=0")
+    assert code == 1 and "fer2013.csv, line 5 (3 pixels instead of 2,304)" in error
     code, out, _ = run("fer2013", f"--manual_dir={root}")
     assert code == 0 and "skipped 1 unreadable images" in out
-    listed = (tmp_path / "prepared/fer2013/unreadable.txt").read_text()
-    assert "fer2013.csv, line 5" in listed
+    report = tmp_path / "prepared/fer2013/unreadable.txt"
+    assert "fer2013.csv, line 5\t3 pixels" in report.read_text()
     assert len(stored("fer2013", "train")[0]) == 13
-    assert run("fer2013", f"--manual_dir={root}", "--max_unreadable=0", "--overwrite")[
-        0
-    ]
 
 
 def test_folders_of_other_classes_and_misplaced_images_are_refused(run, tmp_path):
-    root = write_folders(tmp_path / "fer", ordinary_rows())
+    root = write_folders(tmp_path / "fer", ROWS)
     (root / "train/joy").mkdir()
     code, _, error = run("fer2013", f"--manual_dir={root}")
     assert code == 1 and "joy is no class of FER2013, which has anger, disg" in error
@@ -195,14 +178,9 @@ def test_folders_of_other_classes_and_misplaced_images_are_refused(run, tmp_path
 
 
 def test_a_corrupt_image_is_listed_and_equals_nothing(run, stored, tmp_path):
-    root = write_folders(tmp_path / "fer", ordinary_rows())
+    root = write_folders(tmp_path / "fer", ROWS)
     for folder in ("train", "test"):
         next((root / folder / "fear").iterdir()).write_bytes(b"no image")
     code, out, _ = run("fer2013", f"--manual_dir={root}", "--drop_duplicates")
     assert code == 0 and "left out of training: 0 of them" in out
     assert len(stored("fer2013", "train")[0]) == 13
-
-
-def test_only_fer2013_has_duplicates(run):
-    code, _, error = run("synthetic_faces", "--drop_duplicates")
-    assert code == 1 and "--drop_duplicates is for fer2013" in error

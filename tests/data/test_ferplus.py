@@ -7,56 +7,32 @@ import pathlib
 
 import numpy as np
 import pytest
-import tensorflow_datasets as tfds
-from ferplus import listing, votes
 from PIL import Image
+from qcs_jax.data.fer2013.table import SPLITS
+from qcs_jax.data.ferplus import votes
 
+from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
 PATTERNS = pathlib.Path(__file__).parent / "ferplus_votes/patterns.csv.gz"
-USAGES = ("Training", "PublicTest", "PrivateTest")
 NF = (0,) * 9 + (10,)
 NO_MAJORITY = (4, 0, 0, 1, 3, 2, 0, 0, 0, 0)
 
 
-@pytest.fixture(scope="module")
-def patterns():
+def test_majority_on_every_pattern_of_the_real_votes():
     """Rows of votes [10], images per usage [3], expected label."""
     with gzip.open(PATTERNS, "rt", newline="") as file:
         header, *rows = csv.reader(file)
-    assert tuple(header[:10]) == votes.HEADER[2:]
-    assert tuple(header[10:]) == (*USAGES, "label")
-    return np.array(rows, dtype=int)
-
-
-def test_classes_are_in_the_published_order():
-    assert votes.CLASS_NAMES == (
-        "neutral",
-        "happiness",
-        "surprise",
-        "sadness",
-        "anger",
-        "disgust",
-        "fear",
-        "contempt",
-    )
-
-
-def test_majority_on_every_pattern_of_the_real_votes(patterns):
-    found = [votes.majority(row[:10].tolist()) for row in patterns]
-    expected = [None if label < 0 else label for label in patterns[:, -1]]
-    assert found == expected
-
-
-def test_majority_gives_the_published_counts(patterns):
-    counts = {split: np.zeros(8, int) for split in listing.SPLITS.values()}
-    for row in patterns:
-        label = votes.majority(row[:10].tolist())
+    assert header == [*votes.HEADER[2:], *SPLITS, "label"]
+    counts = {split: np.zeros(8, int) for split in SPLITS.values()}
+    for row in np.array(rows, dtype=int).tolist():
+        label = votes.majority(row[:10])
+        assert label == (None if row[-1] < 0 else row[-1])
         if label is not None:
-            for usage, images in zip(USAGES, row[10:13], strict=True):
-                counts[listing.SPLITS[usage]][label] += images
-    assert [c.sum() for c in counts.values()] == [25_060, 3_199, 3_153]
-    assert {s: tuple(c.tolist()) for s, c in counts.items()} == listing.PUBLISHED
+            for split, images in zip(counts, row[10:13], strict=True):
+                counts[split][label] += images
+    published = {split: tuple(n.tolist()) for split, n in counts.items()}
+    assert published == DATASETS["ferplus"].published
 
 
 @pytest.mark.parametrize(
@@ -82,9 +58,9 @@ def pixels(value):
     return " ".join([str(value)] * 48 * 48)
 
 
-def one(label, count=9):
+def one(label):
     """Nearly everybody votes for a class."""
-    return tuple(count if k == label else 0 for k in range(8)) + (0, 10 - count)
+    return tuple(9 * (k == label) for k in range(8)) + (0, 1)
 
 
 def ordinary_rows():
@@ -93,7 +69,7 @@ def ordinary_rows():
     The names count only rows that have one, as in the original, so they lag behind.
     """
     rows = [("Training", "", NF, 255), ("Training", "x", NO_MAJORITY, 254)]
-    for start, usage in enumerate(USAGES):
+    for start, usage in enumerate(SPLITS):
         for label in range(8):
             for repeat in range(1 + (label == 1)):
                 grey = 80 * start + 10 * label + repeat
@@ -106,18 +82,19 @@ def ordinary_rows():
     return rows
 
 
+ROWS = ordinary_rows()
 # FER2013's number of each class of FER+; it has no contempt.
 EMOTIONS = (6, 3, 5, 4, 0, 1, 2, 0)
 
 
-def write(root, rows, images=None, header="emotion,pixels,Usage", emotions=EMOTIONS):
+def write(root, rows=ROWS, images=None, emotions=EMOTIONS):
     root.mkdir(exist_ok=True)
     with open(root / "fer2013new.csv", "w") as file:
         file.write(",".join(votes.HEADER) + "\n")
         for usage, name, counts, _ in rows:
             file.write(",".join([usage, name, *map(str, counts)]) + "\n")
     with open(root / "fer2013.csv", "w") as file:
-        file.write(header + "\n")
+        file.write("emotion,pixels,Usage\n")
         for usage, _, counts, grey in rows if images is None else images:
             emotion = emotions[np.argmax(counts[:8])]
             text = grey if isinstance(grey, str) else pixels(grey)
@@ -126,21 +103,19 @@ def write(root, rows, images=None, header="emotion,pixels,Usage", emotions=EMOTI
 
 
 def test_joins_by_position_and_stores_grey_png(run, stored, tmp_path):
-    rows = ordinary_rows()
-    root = write(tmp_path / "fer", rows)
+    root = write(tmp_path / "fer")
     code, out, error = run("ferplus", f"--manual_dir={root}")
     assert (code, error) == (0, "")
-    assert "Next: python -m qcs_jax.main --config=ferplus\n" in out
+    assert "Next: qcs-jax train --config=ferplus\n" in out
     assert "1 images without a majority for one expression, 2 without a name" in out
     assert "have the same class" not in out
     # Miniature as it is, it differs from what is published.
     assert "warning: validation has 9 images, the published set 3,199 (neutral" in out
-    for usage, split in zip(USAGES, ("train", "validation", "test"), strict=True):
+    for usage, split in SPLITS.items():
         source, examples = stored("ferplus", split)
-        assert source.class_names == votes.CLASS_NAMES
         expected = {
             f"{usage}/{k:05d}": (counts, grey)
-            for k, (where, name, counts, grey) in enumerate(rows)
+            for k, (where, name, counts, grey) in enumerate(ROWS)
             if where == usage and name and counts != NO_MAJORITY
         }
         assert set(examples) == set(expected)
@@ -156,31 +131,25 @@ def test_joins_by_position_and_stores_grey_png(run, stored, tmp_path):
             np.testing.assert_array_equal(record["votes"], counts)
 
 
-def test_pixels_are_in_rows(run, tmp_path):
-    rows = ordinary_rows()
-    ramp = np.arange(48 * 48).reshape(48, 48) % 251
-    usage, name, counts, _ = rows[-1]
-    rows[-1] = (usage, name, counts, " ".join(map(str, ramp.ravel())))
-    root = write(tmp_path / "fer", rows)
-    assert run("ferplus", f"--manual_dir={root}")[0] == 0
-    read = tfds.builder_from_directory(tmp_path / "prepared/ferplus/1.0.0")
-    images = {r["id"].decode(): r["image"] for r in read.as_data_source("test")}
-    image = images[f"{usage}/{len(rows) - 1:05d}"]
-    np.testing.assert_array_equal(image, np.repeat(ramp[:, :, None], 3, axis=2))
-
-
 @pytest.mark.parametrize("folders", [("fer2013", "FERPlus"), (".", "FERPlus-master")])
-def test_folders_as_they_are_unpacked(run, tmp_path, folders):
-    root = write(tmp_path / "fer", ordinary_rows())
+def test_folders_as_they_are_unpacked_and_pixels_in_rows(
+    run, stored, tmp_path, folders
+):
+    ramp = np.arange(48 * 48).reshape(48, 48) % 251
+    text = " ".join(map(str, ramp.ravel()))
+    root = write(tmp_path / "fer", [*ROWS[:-1], (*ROWS[-1][:3], text)])
     for name, folder in zip(("fer2013.csv", "fer2013new.csv"), folders, strict=True):
         (root / folder).mkdir(exist_ok=True)
         (root / name).rename(root / folder / name)
     assert run("ferplus", f"--manual_dir={root}")[0] == 0
+    _, examples = stored("ferplus", "test")
+    _, data = examples[f"PrivateTest/{len(ROWS) - 1:05d}"]
+    np.testing.assert_array_equal(Image.open(io.BytesIO(data)), ramp)
 
 
 @pytest.mark.parametrize("name", ["fer2013.csv", "fer2013new.csv"])
 def test_a_missing_file_is_named_with_where_to_get_it(run, tmp_path, name):
-    root = write(tmp_path / "fer", ordinary_rows())
+    root = write(tmp_path / "fer")
     (root / name).unlink()
     code, _, error = run("ferplus", f"--manual_dir={root}")
     assert code == 1 and f"{root / name} is missing" in error
@@ -188,27 +157,23 @@ def test_a_missing_file_is_named_with_where_to_get_it(run, tmp_path, name):
     assert "https://github.com/microsoft/FERPlus" in error
 
 
-def test_different_numbers_of_rows_are_an_error(run, tmp_path):
-    rows = ordinary_rows()
-    for images in (rows[:-1], [*rows, rows[-1]], rows[1:]):
-        root = write(tmp_path / "fer", rows, images)
-        code, _, error = run("ferplus", f"--manual_dir={root}")
-        assert code == 1, error
-        assert f"has {len(images)} rows and fer2013new.csv {len(rows)}" in error
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (ROWS[:-1], f"has 29 rows and fer2013new.csv {len(ROWS)}"),
+        ([*ROWS, ROWS[-1]], f"has 31 rows and fer2013new.csv {len(ROWS)}"),
+        (ROWS[::-1], "not in the same order, line 2 is 'PrivateTest' and 'Training'"),
+    ],
+)
+def test_files_that_do_not_go_together(run, tmp_path, images, message):
+    root = write(tmp_path / "fer", images=images)
+    code, _, error = run("ferplus", f"--manual_dir={root}")
+    assert code == 1 and message in error
     assert not list(tmp_path.rglob("dataset_info.json"))
 
 
-def test_another_order_is_an_error(run, tmp_path):
-    rows = ordinary_rows()
-    root = write(tmp_path / "fer", rows, rows[::-1])
-    code, _, error = run("ferplus", f"--manual_dir={root}")
-    assert code == 1 and "are not in the same order" in error
-    assert "line 2 is 'PrivateTest' and 'Training'" in error
-
-
 def test_another_order_within_a_usage_is_suspected(run, tmp_path):
-    wrong = (*EMOTIONS[1:], EMOTIONS[0])
-    root = write(tmp_path / "fer", ordinary_rows(), emotions=wrong)
+    root = write(tmp_path / "fer", emotions=(*EMOTIONS[1:], EMOTIONS[0]))
     code, out, _ = run("ferplus", f"--manual_dir={root}")
     assert code == 0
     assert "warning: 0 of 27 images have the same class in fer2013.csv as" in out
@@ -216,30 +181,31 @@ def test_another_order_within_a_usage_is_suspected(run, tmp_path):
 
 @pytest.mark.parametrize("header", ["emotion, Usage, pixels", "0,1 2 3,Training"])
 def test_wrong_header_of_the_images_is_an_error(run, tmp_path, header):
-    root = write(tmp_path / "fer", ordinary_rows(), header=header)
-    code, _, error = run("ferplus", f"--manual_dir={root}")
+    path = write(tmp_path / "fer") / "fer2013.csv"
+    path.write_text(path.read_text().replace("emotion,pixels,Usage", header))
+    code, _, error = run("ferplus", f"--manual_dir={path.parent}")
     assert code == 1 and "instead of 'emotion,pixels,Usage'" in error
 
 
-def test_wrong_header_of_the_votes_is_an_error(tmp_path):
-    root = write(tmp_path / "fer", ordinary_rows())
-    path = root / "fer2013new.csv"
-    path.write_text(path.read_text().replace("anger,disgust", "disgust,anger"))
-    with pytest.raises(UserError, match="fer2013new.csv begins with 'Usage"):
-        votes.read(path)
-    path.write_text("")
-    with pytest.raises(UserError, match="begins with ''"):
-        votes.read(path)
+HEADER = ",".join(votes.HEADER)
+VOTES = f"{HEADER}\nTraining,a.png{',1' * 10}\n"
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["Training,a.png,1,2,3", "Training,a.png" + ",x" * 10, "", "x,y" + ",1" * 11],
+    ("text", "message"),
+    [
+        (HEADER.replace("anger,disgust", "disgust,anger"), "csv begins with 'Usage"),
+        ("", "begins with ''"),
+        (f"{VOTES}Training,a.png,1,2,3\n", "line 3: .* is not usage, image name"),
+        (f"{VOTES}Training,a.png{',x' * 10}\n", "line 3: .* is not usage"),
+        (f"{VOTES}\n", "line 3: .* is not usage"),
+        (f"{VOTES}x,y{',1' * 11}\n", "line 3: .* is not usage"),
+    ],
 )
-def test_damaged_votes_are_an_error(tmp_path, line):
+def test_damaged_votes_are_an_error(tmp_path, text, message):
     path = tmp_path / "fer2013new.csv"
-    path.write_text(",".join(votes.HEADER) + f"\nTraining,a.png{',1' * 10}\n{line}\n")
-    with pytest.raises(UserError, match="line 3: .* is not usage, image name"):
+    path.write_text(text)
+    with pytest.raises(UserError, match=message):
         votes.read(path)
 
 
@@ -255,14 +221,8 @@ def test_damaged_votes_are_an_error(tmp_path, line):
     ],
 )
 def test_damaged_pixels_count_as_unreadable(run, tmp_path, text, reason):
-    rows = ordinary_rows()
-    k = next(k for k, row in enumerate(rows) if row[2] == one(1))  # there are two
-    rows[k] = (*rows[k][:3], text)
+    k = next(k for k, row in enumerate(ROWS) if row[2] == one(1))  # there are two
+    rows = [*ROWS[:k], (*ROWS[k][:3], text), *ROWS[k + 1 :]]
     root = write(tmp_path / "fer", rows)
-    command = ("ferplus", f"--manual_dir={root}")
-    code, _, error = run(*command, "--max_unreadable=0")
+    code, _, error = run("ferplus", f"--manual_dir={root}", "--max_unreadable=0")
     assert code == 1 and f"fer2013.csv, line {k + 2} (" in error and reason in error
-    code, out, _ = run(*command)
-    assert code == 0 and "skipped 1 unreadable images" in out
-    report = tmp_path / "prepared/ferplus/unreadable.txt"
-    assert f"line {k + 2}\t" in report.read_text()

@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import pathlib
 import re
 import shlex
 import signal
@@ -10,36 +9,31 @@ import subprocess
 import sys
 import tempfile
 
-import prepare
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
-from synthetic_faces import synthetic_faces_dataset_builder as faces_builder
+from qcs_jax.data.synthetic_faces import synthetic_faces_dataset_builder as faces
 
 from qcs_jax.config import flags
 from qcs_jax.evaluate import group_file
 from qcs_jax.input import sources
+from qcs_jax.system import files
 
-CHECKOUT = pathlib.Path(prepare.__file__).parents[1]
+SCRIPT = str(files.packaged("data") / "prepare.py")
 
 
 @pytest.fixture(autouse=True)
 def few_faces(monkeypatch):
     """14 + 7 synthetic faces instead of thousands."""
-    for config in faces_builder.Builder.BUILDER_CONFIGS:
+    for config in faces.Builder.BUILDER_CONFIGS:
         monkeypatch.setattr(config, "sizes", {"train": 14, "test": 7})
 
 
 @pytest.fixture
 def pets(tmp_path):
     root = tmp_path / "pets"
-    for path in (
-        "train/cat/a",
-        "train/cat/b",
-        "train/dog/a",
-        "test/cat/a",
-        "test/dog/a",
-    ):
+    names = ("train/cat/a", "train/cat/b", "train/dog/a", "test/cat/a", "test/dog/a")
+    for path in names:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9)).save(f"{root / path}.jpg")
     return root
@@ -53,90 +47,88 @@ def finished(root):
     )
 
 
-def test_synthetic_faces(run, tmp_path):
+def test_synthetic_faces_and_what_is_known_of_them(run, tmp_path):
+    """The groups are those of the features that are stored with each face."""
     code, out, errors = run("synthetic_faces")
     assert (code, errors) == (0, "")
-    assert "python -m qcs_jax.main --config=demo\n" in out
+    assert "Next: qcs-jax train --config=demo\n" in out
     assert [line.split() for line in out.splitlines() if "surprise" in line] == [
         ["surprise", "2", "1"]
     ]
     assert finished(tmp_path / "prepared") == ["synthetic_faces/balanced/1.0.0"]
     assert not list(tmp_path.rglob("downloads"))
-    before = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
-    code, out, _ = run("synthetic_faces/balanced")
-    assert code == 0 and "already prepared" in out and "surprise" in out
-    after = (tmp_path / "prepared/synthetic_faces/balanced/1.0.0").stat().st_mtime_ns
-    assert after == before
-
-
-def test_nothing_is_left_in_the_temporary_folder(run, pets, tmp_path, monkeypatch):
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    assert run("image_folder", f"--manual_dir={pets}")[0] == 0
-    assert not list((tmp_path / "temporary").iterdir())
-
-
-def test_what_is_known_of_the_faces(run, stored, tmp_path):
-    """The groups are those of the features that are stored with each face."""
-    _, out, _ = run("synthetic_faces")
     path = tmp_path / "prepared/synthetic_faces/balanced/1.0.0/groups.csv"
     assert f"--groups={path}\n" in out
-    found = group_file.read(path)
-    assert found.columns == ("skin", "facial_hair", "glasses", "occlusion")
+    groups = group_file.read(path)
+    assert groups.columns == ("skin", "facial_hair", "glasses", "occlusion")
     builder = tfds.builder_from_directory(path.parent)
     records = []
     for split in ("train", "test"):
         skip = {"image": tfds.decode.SkipDecoding()}
         records += builder.as_data_source(split, decoders=skip)
-    assert found.rows == {
+    assert groups.rows == {
         record["id"].decode(): tuple(
             builder.info.features[column].int2str(int(record[column]))
-            for column in found.columns
+            for column in groups.columns
         )
         for record in records
     }
-    assert len({skin for skin, *_ in found.rows.values()}) > 2
+    assert len({skin for skin, *_ in groups.rows.values()}) > 2
+    before = path.parent.stat().st_mtime_ns
+    code, out, _ = run("synthetic_faces/balanced")
+    assert code == 0 and "already prepared" in out and "surprise" in out
+    assert path.parent.stat().st_mtime_ns == before
     path.unlink()  # as it was prepared before there were groups
     out = run("synthetic_faces")[1]
     assert "It has no groups.csv: add --overwrite to prepare it with one." in out
     assert "--groups=" not in out
     run("synthetic_faces", "--overwrite")
     assert path.exists()
-    assert "no groups.csv" not in run("synthetic_faces")[1]
-
-
-def test_next_step_names_config_and_place(run, tmp_path):
-    elsewhere = tmp_path / "elsewhere"
-    _, out, _ = run("synthetic_faces/biased", f"--data_dir={elsewhere}")
-    assert (
-        "--config=demo --config.data.name=synthetic_faces/biased "
-        f"--config.data.dir={elsewhere}\n"
-    ) in out
-    assert finished(elsewhere) == ["synthetic_faces/biased/1.0.0"]
 
 
 def test_next_step_works_where_it_is_pasted(run, tmp_path, monkeypatch):
     """With folders whose names have spaces, and from outside the checkout."""
     monkeypatch.chdir(tmp_path)
-    _, out, _ = run("synthetic_faces", "--data_dir=my data")
+    _, out, _ = run("synthetic_faces/biased", "--data_dir=my data")
+    assert finished(tmp_path / "my data") == ["synthetic_faces/biased/1.0.0"]
     _, command = out.splitlines()[-1].split("Next: ")
-    _, _, entry, recipe, *overrides = shlex.split(command)
-    assert entry == "qcs_jax.main"
+    program, entry, recipe, *overrides = shlex.split(command)
+    assert (program, entry) == ("qcs-jax", "train")
     config = flags.read_config(recipe.removeprefix("--config="), overrides)
     opened = sources.open_split(config.data.name, "test", config.data.dir)
-    assert len(opened.labels) == 7
+    assert opened.name == "synthetic_faces/biased" and len(opened.labels) == 7
 
 
-def test_image_folder(run, pets):
-    code, out, errors = run("image_folder", f"--manual_dir={pets}")
+def test_image_folder(run, pets, tmp_path, monkeypatch):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    command = ("image_folder", f"--manual_dir={pets}")
+    code, out, errors = run(*command)
     assert (code, errors) == (0, "")
+    assert not list((tmp_path / "temporary").iterdir())
     assert "--config=folder --config.data.name=image_folder/pets\n" in out
     assert "warning: class 'dog' has a single training image" in out
     assert [line.split() for line in out.splitlines() if line.startswith("total")] == [
         ["total", "3", "2"]
     ]
-    code, out, _ = run("image_folder", f"--manual_dir={pets}")
+    code, out, _ = run(*command)
     assert code == 0 and "already prepared" in out
+    assert run("image_folder/mine", command[1])[0] == 0
+    assert run(*command, "--name=yours")[0] == 0
+    assert finished(tmp_path / "prepared/image_folder") == [
+        "mine/1.0.0",
+        "pets/1.0.0",
+        "yours/1.0.0",
+    ]
+    Image.new("RGB", (9, 9)).save(pets / "train/dog/new.jpg")
+    code, _, error = run(*command)
+    assert code == 1 and "has changed since" in error and "--overwrite" in error
+    code, out, _ = run(*command, "--overwrite")
+    assert code == 0 and "warning" not in out
+    (tmp_path / "other").mkdir()
+    moved = pets.rename(tmp_path / "other" / "pets")
+    code, _, error = run("image_folder", f"--manual_dir={moved}")
+    assert code == 1 and "already prepared, from" in error and str(pets) in error
 
 
 def test_an_undivided_folder(run, tmp_path, stored):
@@ -149,58 +141,25 @@ def test_an_undivided_folder(run, tmp_path, stored):
     command = ("image_folder", f"--manual_dir={root}")
     code, _, error = run(*command)
     assert code == 1 and "add --test_fraction=0.2" in error
-    command += ("--test_fraction=0.2",)
-    code, out, _ = run(*command)
+    code, out, _ = run(*command, "--test_fraction=0.2")
     assert code == 0
     (line,) = [line for line in out.splitlines() if line.startswith("split by ")]
     assert line == (
         "split by person, since the file names seem to begin with persons, such as "
         "'S00': 2 of 10 persons, 4 of 20 images are for testing"
     )
-    assert out.splitlines()[-1] == (
-        "Next: python -m qcs_jax.main --config=folder "
-        "--config.data.name=image_folder/moods"
-    )
     people = [
         {name.split("/")[1][:3] for name in stored("image_folder/moods", split)[1]}
         for split in ("train", "test")
     ]
-    assert [len(found) for found in people] == [8, 2] and not set.intersection(*people)
-    code, out, _ = run(*command)
+    assert list(map(len, people)) == [8, 2] and not set.intersection(*people)
+    code, out, _ = run(*command, "--test_fraction=0.2")
     assert code == 0 and "already prepared" in out
-    code, _, error = run(*command[:-1], "--test_fraction=0.3")
+    code, _, error = run(*command, "--test_fraction=0.3")
     assert code == 1
     assert "image_folder/moods is already prepared, with --test_fraction=0.2" in error
-    code, out, _ = run(*command[:-1], "--test_fraction=0.3", "--overwrite")
+    code, out, _ = run(*command, "--test_fraction=0.3", "--overwrite")
     assert code == 0 and "3 of 10 persons, 6 of 20 images" in out
-
-
-def test_two_folders_live_side_by_side(run, pets, tmp_path):
-    assert run("image_folder/mine", f"--manual_dir={pets}")[0] == 0
-    assert run("image_folder", f"--manual_dir={pets}", "--name=yours")[0] == 0
-    assert finished(tmp_path / "prepared") == [
-        "image_folder/mine/1.0.0",
-        "image_folder/yours/1.0.0",
-    ]
-
-
-def test_changed_folder_asks_for_overwrite(run, pets):
-    command = ("image_folder", f"--manual_dir={pets}")
-    run(*command)
-    Image.new("RGB", (9, 9)).save(pets / "train/dog/new.jpg")
-    code, _, error = run(*command)
-    assert code == 1 and "has changed since" in error and "--overwrite" in error
-    code, out, _ = run(*command, "--overwrite")
-    assert code == 0 and "warning" not in out
-    assert run(*command)[0] == 0
-
-
-def test_another_folder_of_the_same_name_is_refused(run, pets, tmp_path):
-    run("image_folder", f"--manual_dir={pets}")
-    (tmp_path / "other").mkdir()
-    moved = pets.rename(tmp_path / "other" / "pets")
-    code, _, error = run("image_folder", f"--manual_dir={moved}")
-    assert code == 1 and "already prepared, from" in error and str(pets) in error
 
 
 def test_unreadable_images(run, pets, tmp_path):
@@ -217,12 +176,7 @@ def test_unreadable_images(run, pets, tmp_path):
     assert [line.split() for line in out.splitlines() if line.startswith("cat")] == [
         ["cat", "2", "1"]
     ]
-
-
-def test_failed_overwrite_keeps_what_was_prepared(run, pets, tmp_path):
-    command = ("image_folder", f"--manual_dir={pets}")
-    run(*command)
-    (pets / "train/cat/bad.jpg").write_text("not an image")
+    # What fails leaves what was prepared before.
     assert run(*command, "--overwrite", "--max_unreadable=0")[0] == 1
     assert finished(tmp_path / "prepared") == ["image_folder/pets/1.0.0"]
 
@@ -237,6 +191,11 @@ def test_failed_overwrite_keeps_what_was_prepared(run, pets, tmp_path):
         ),
         (["synthetic_faces", "--manual_dir=x"], "needs no --manual_dir"),
         (["synthetic_faces", "--test_fraction=0.2"], "is for image_folder: leave it"),
+        (["synthetic_faces", "--drop_duplicates"], "--drop_duplicates is for fer2013"),
+        (["raf_db", "--name=mine"], "--name is for image_folder: leave it out"),
+        (["raf_db/7"], "raf_db has no configs: leave out /7"),
+        (["affectnet"], "needs a config: choose one of affectnet/7, affectnet/8"),
+        (["affectnet/9"], "no config '9': choose one of affectnet/7, affectnet/8"),
         (["image_folder"], "needs --manual_dir=FOLDER"),
         (["image_folder", "--manual_dir=/no/such"], "/no/such is not a folder"),
         (["image_folder/a", "--manual_dir=x", "--name=b"], "give only one"),
@@ -262,9 +221,8 @@ def test_second_preparation_at_the_same_time_is_refused(run, tmp_path):
 def test_interrupted_preparation_leaves_nothing_finished(run, tmp_path, how):
     place = tmp_path / "prepared/synthetic_faces/balanced"
     process = subprocess.Popen(
-        [sys.executable, "data/prepare.py", "synthetic_faces"],
-        cwd=CHECKOUT,
-        env=os.environ,
+        [sys.executable, SCRIPT, "synthetic_faces"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -284,17 +242,19 @@ def test_interrupted_preparation_leaves_nothing_finished(run, tmp_path, how):
     assert [path.name for path in place.iterdir() if path.name != ".lock"] == ["1.0.0"]
 
 
-def test_screen_is_free_of_noise(pets, tmp_path):
-    """A fresh process prints its own lines and progress bars only."""
+@pytest.mark.parametrize(
+    "program", [["-m", "qcs_jax", "prepare"], [SCRIPT]], ids=["module", "script"]
+)
+def test_a_fresh_process_in_a_folder_with_files_of_the_same_names(
+    program, pets, tmp_path
+):
+    """It prints its own lines and progress bars only."""
+    for name in ("prepare.py", "generation.py", "fer2013.py", "data.py"):
+        (tmp_path / name).write_text("raise SystemExit('not this file')")
     done = subprocess.run(
-        [
-            sys.executable,
-            "data/prepare.py",
-            "image_folder",
-            f"--manual_dir={pets}",
-            f"--data_dir={tmp_path / 'prepared'}",
-        ],
-        cwd=CHECKOUT,
+        [sys.executable, *program, "image_folder", "--manual_dir=pets", "--data_dir=p"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
@@ -302,3 +262,15 @@ def test_screen_is_free_of_noise(pets, tmp_path):
     lines = [x for x in done.stderr.replace("\r", "\n").splitlines() if x.strip()]
     assert lines and all(x.startswith(("Checking: ", "Storing ")) for x in lines)
     assert done.stdout.startswith("warning: class 'dog'")
+
+
+def test_help_and_a_missing_extra(run, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run("--help")
+    assert capsys.readouterr().out.startswith("usage: qcs-jax prepare ")
+    for name in [x for x in sys.modules if x.startswith("qcs_jax.data")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
+    code, _, error = run("raf_db")
+    assert code == 1 and error.count("\n") == 0
+    assert error.startswith("error: training, its checkpoints and data sets need")

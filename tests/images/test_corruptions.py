@@ -46,9 +46,9 @@ def test_the_same_always_and_worse_with_severity(name):
 
 
 @pytest.mark.parametrize("name", CORRUPTIONS)
-@pytest.mark.parametrize("side", [8, 44, 225])
+@pytest.mark.parametrize("side", [8, 225])
 def test_any_size(name, side):
-    for severity in SEVERITIES:
+    for severity in (1, 5):
         assert worse(name, severity, pixels=face(side)).shape == (side, side, 3)
 
 

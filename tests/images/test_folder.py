@@ -28,22 +28,17 @@ def root(tmp_path):
     return tmp_path
 
 
-def test_images_in_a_folder(root):
+def test_names_of_images_and_classes(root):
     (root / "sad" / "gone.png").symlink_to(root / "nowhere")
-    found = folders.images_in(root / "sad")
-    assert [path.name for path in found] == ["a.JFIF", "b.jpg", "gone.png"]
+    images = folders.images_in(root / "sad")
+    assert [path.name for path in images] == ["a.JFIF", "b.jpg", "gone.png"]
     assert folders.images_in(str(root)) == [root / "top.bmp"]
     assert folders.images_in(root / "calm") == []
-
-
-def test_images_below_a_folder(root):
-    found = [path.removeprefix(f"{root}/") for path in folders.images_below(root)]
-    sad = ["sad/a.JFIF", "sad/b.jpg", "sad/folder.png/x.webp"]
-    assert found == ["top.bmp", ".cache/d.png", "glad/c.png", *sad]
-
-
-def test_class_folders(root):
     assert folders.class_folders(root) == ["calm", "glad", "sad"]
+    below = [path.removeprefix(f"{root}/") for path in folders.images_below(root)]
+    sad = ["a.JFIF", "b.jpg", "gone.png", "folder.png/x.webp"]
+    expected = ["top.bmp", ".cache/d.png", "glad/c.png", *(f"sad/{x}" for x in sad)]
+    assert below == expected
 
 
 @pytest.mark.parametrize("every_class", [True, False])

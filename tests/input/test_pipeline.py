@@ -58,8 +58,7 @@ def assert_same(batch, other):
         np.testing.assert_array_equal(value, other[key])
 
 
-@pytest.mark.parametrize("batch_size", [1, 4, 8, 40, 41])
-@pytest.mark.parametrize("epoch", [0, 1, 7])
+@pytest.mark.parametrize("batch_size, epoch", [(1, 0), (8, 1), (40, 7), (41, 0)])
 def test_an_epoch_visits_each_anchor_once(batch_size, epoch):
     steps = len(LABELS) // batch_size
     anchors = anchors_of_epoch(epoch, batch_size, steps)
@@ -83,7 +82,7 @@ def test_every_epoch_of_every_seed_has_its_own_order():
     assert len(orders) == 16
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
+@pytest.mark.parametrize("seed", [0, 2**32 - 1])
 def test_the_partners_of_an_anchor_change_with_the_epoch(seed):
     dataset = batches(seed=seed)
     epochs = [
@@ -98,8 +97,7 @@ def test_the_partners_of_an_anchor_change_with_the_epoch(seed):
         assert same.mean() < 0.4
 
 
-@pytest.mark.parametrize("branches", [1, 2, 4])
-@pytest.mark.parametrize("devices", [1, 2, 4])
+@pytest.mark.parametrize("branches, devices", [(1, 4), (2, 1), (4, 2)])
 def test_layout_and_labels(branches, devices):
     dataset = batches(Topology(1, 0, devices), branches=branches)
     for step in (0, 4, 5, 1000):
@@ -123,17 +121,8 @@ def test_branches_are_the_relations_of_a_quadruplet():
         assert (anchor != positive).all() and (negative != second).all()
 
 
-@pytest.mark.parametrize("devices", [2, 4, 8])
-def test_the_number_of_devices_changes_nothing(devices):
-    for step in (0, 3, 11):
-        one = drawn(batches()[step])
-        np.testing.assert_array_equal(
-            drawn(batches(Topology(1, 0, devices))[step]), one
-        )
-
-
-@pytest.mark.parametrize("hosts,devices", [(2, 1), (2, 2), (4, 1), (4, 2)])
-def test_hosts_share_the_global_batch_in_order(hosts, devices):
+@pytest.mark.parametrize("hosts,devices", [(1, 4), (1, 8), (2, 2), (4, 1)])
+def test_hosts_and_devices_share_the_global_batch_in_order(hosts, devices):
     for step in (0, 6):
         parts = [
             drawn(batches(Topology(hosts, host, devices))[step])
@@ -174,8 +163,7 @@ def test_a_resumed_run_does_not_read_what_it_skips():
 def test_a_run_with_batches_of_one():
     dataset = batches(batch_size=1)
     with contextlib.closing(pipeline.iterate(dataset, 50, workers=0)) as iterator:
-        for step in (50, 51):
-            assert_same(next(iterator), dataset[step])
+        assert_same(next(iterator), dataset[50])
 
 
 def test_worker_processes_change_nothing():
@@ -215,8 +203,8 @@ def test_shared_memory_that_is_left_goes_without_a_word():
         shared_memory.SharedMemory(left)
 
 
-@pytest.mark.parametrize("batch_size", [4, 8, 48])
-@pytest.mark.parametrize("hosts,devices", [(1, 1), (1, 4), (2, 1), (4, 1), (2, 2)])
+@pytest.mark.parametrize("batch_size", [4, 48])
+@pytest.mark.parametrize("hosts,devices", [(1, 1), (1, 4), (4, 1), (2, 2)])
 def test_evaluation_sees_every_example_once(batch_size, hosts, devices):
     seen = []
     for host in range(hosts):

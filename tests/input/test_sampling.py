@@ -1,7 +1,5 @@
 """Draws of pairs and quadruplets: never a forbidden image, and the right chances."""
 
-import warnings
-
 import numpy as np
 import pytest
 from scipy import stats
@@ -54,24 +52,12 @@ def by_class(label):
     return {i: 1 / len(present) / SIZES[k] for k in present for i in members(k)}
 
 
-def test_index_lists_every_example_under_its_class(index):
-    assert sorted(index.order.tolist()) == list(range(len(LABELS)))
-    np.testing.assert_array_equal(index.order[index.rank], np.arange(len(LABELS)))
-    assert index.present.tolist() == [0, 1, 3, 4]
-    for label, (start, count) in enumerate(zip(index.start, index.count, strict=True)):
-        assert set(index.order[start : start + count].tolist()) == members(label)
-
-
-@pytest.mark.parametrize("anchor", [i for i in range(len(LABELS)) if i != ALONE])
+@pytest.mark.parametrize("anchor", [i for i in range(0, len(LABELS), 3) if i != ALONE])
 def test_positive_is_any_other_of_the_class(index, anchor):
     rng = np.random.default_rng(anchor)
     drawn = [index.another_of_its_class(anchor, rng) for _ in range(DRAWS // 4)]
     assert_distribution(drawn, uniform(members(LABELS[anchor]) - {anchor}))
-
-
-def test_an_image_that_is_alone_pairs_with_itself(index):
-    rng = np.random.default_rng(0)
-    assert {index.another_of_its_class(ALONE, rng) for _ in range(20)} == {ALONE}
+    assert index.another_of_its_class(ALONE, rng) == ALONE
 
 
 @pytest.mark.parametrize("label", [0, 1, 3, 4])
@@ -135,10 +121,8 @@ def test_shuffled_anchors_stay_first(index, branches, negatives):
             assert LABELS[drawn[2]] == LABELS[drawn[3]] != LABELS[anchor]
 
 
-@pytest.mark.parametrize("anchors", ["shuffled", "balanced"])
-@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
-def test_draw_is_a_function_of_the_generator(index, anchors, negatives):
-    draw = Draw(index, 4, anchors, negatives)
+def test_draw_is_a_function_of_the_generator(index):
+    draw = Draw(index, 4, "balanced", "by_class")
 
     def run(seed):
         rng = np.random.default_rng(seed)
@@ -173,12 +157,6 @@ def test_warns_once_of_all_single_images():
         for _ in range(5):
             draw(0, rng)
     assert len(caught) == 1 and "[0, 3]" in str(caught[0].message)
-
-
-def test_no_warning_without_single_images():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        LabelIndex(np.array([0, 0, 2, 2]), 4)
 
 
 class Lookups(np.ndarray):

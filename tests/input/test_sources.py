@@ -2,17 +2,15 @@
 
 import io
 import os
-import pathlib
 import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from qcs_jax.input import sources
+from qcs_jax.input import prepare, sources
 from qcs_jax.system.errors import UserError
 
-CHECKOUT = pathlib.Path(sources.__file__).parents[2]
 # Path -> what is written; class names are sorted, so "angry" is 0.
 IMAGES = {
     "train/happy/a.png": 10,
@@ -34,12 +32,8 @@ def prepared_once(tmp_path_factory):
     for path, grey in IMAGES.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (6, 5), (grey, grey, grey)).save(folder / path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(CHECKOUT / "data")
-        import prepare
-
-        arguments = ["image_folder/faces", f"--manual_dir={folder}"]
-        assert prepare.main([*arguments, f"--data_dir={root}"]) == 0
+    arguments = ["image_folder/faces", f"--manual_dir={folder}"]
+    assert prepare.main([*arguments, f"--data_dir={root}"]) == 0
     return root
 
 
@@ -65,29 +59,24 @@ def test_opens_a_split(root, split):
     assert source.class_names == ("angry", "happy", "sad")
     assert source.name == "image_folder/faces" and source.split == split
     assert source.labels.dtype == np.int32
-    ids = source.ids(everything)
+    ids, images = source.ids(everything), source.encoded(everything)
     assert sorted(ids) == sorted(expected)
     names = [source.class_names[label] for label in source.labels]
     assert names == [path.split("/")[1] for path in ids]
-    for path, data in zip(ids, source.encoded(everything), strict=True):
+    for path, data in zip(ids, images, strict=True):
         pixels = np.asarray(Image.open(io.BytesIO(data)))
         assert pixels.shape == (5, 6, 3) and (pixels == expected[path]).all()
-
-
-def test_reads_examples_in_any_order(root):
-    source = sources.open_split("image_folder/faces", "train")
-    order = np.array([4, 0, 4, 2])
-    ids, images = source.ids(range(5)), source.encoded(range(5))
+    order = np.array([2, 0, 2, 1])
     assert source.ids(order) == [ids[i] for i in order]
     assert source.encoded(order) == [images[i] for i in order]
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 5, 6])
+@pytest.mark.parametrize("at_once", [2, 5, 6])
 def test_labels_do_not_depend_on_how_they_are_read(root, monkeypatch, at_once):
-    expected = sources.open_split("image_folder/faces", "train").labels
     monkeypatch.setattr(sources, "_READ_AT_ONCE", at_once)
-    labels = sources.open_split("image_folder/faces", "train").labels
-    np.testing.assert_array_equal(labels, expected)
+    source = sources.open_split("image_folder/faces", "train")
+    names = [source.class_names[label] for label in source.labels]
+    assert names == [path.split("/")[1] for path in source.ids(range(5))]
 
 
 def test_a_dataset_stands_for_its_only_config(root):
@@ -96,8 +85,8 @@ def test_a_dataset_stands_for_its_only_config(root):
 
 
 def test_an_unknown_split_names_the_others(root):
-    text = message("image_folder/faces", "validation")
-    assert "no split 'validation'" in text and "train" in text and "test" in text
+    said = message("image_folder/faces", "validation")
+    assert "no split 'validation'" in said and "train" in said and "test" in said
 
 
 def test_labels_are_remembered_until_the_data_set_is_prepared_again(root):

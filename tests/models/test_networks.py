@@ -1,5 +1,7 @@
 """Networks: what they share, what inference leaves out, and their options."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,20 +27,6 @@ def test_shapes_and_base_branch(name, n):
     single = model.apply(variables, images.reshape(-1, 32, 32, 3))
     np.testing.assert_allclose(single.reshape(base.shape), base, atol=2e-6)
     assert ("cross" in variables["params"]) == (n > 1)
-
-
-def test_inference_does_not_depend_on_the_interaction():
-    model = small.create("qcs")
-    variables = small.variables(model)
-    images = small.images(2, 32, 32, 3)
-
-    def total(params):
-        logits = model.apply({**variables, "params": params}, images)
-        return jnp.sum(logits**2)
-
-    gradient = jax.grad(total)(variables["params"])
-    assert all((np.asarray(g) == 0).all() for g in jax.tree.leaves(gradient["cross"]))
-    assert any((np.asarray(g) != 0).any() for g in jax.tree.leaves(gradient["base"]))
 
 
 def test_inference_reads_and_traces_the_base_branch_alone():
@@ -91,6 +79,11 @@ def test_training_statistics_are_those_of_each_branch():
         np.testing.assert_allclose(alone, logits, atol=5e-6)
 
 
+@functools.cache
+def full_variables(name):
+    return flatten_dict(small.variables(small.create(name)))
+
+
 @pytest.mark.parametrize(
     "name, options",
     [
@@ -109,9 +102,8 @@ def test_every_ablation_changes_the_cross_logits_alone(name, options):
     images = small.images(models.BRANCHES[name], 2, 32, 32, 3)
 
     def logits(**options):
-        model = small.create(name, **options)
-        full = flatten_dict(small.variables(small.create(name)))
-        own = flatten_dict(small.variables(model))
+        model, full = small.create(name, **options), full_variables(name)
+        own = flatten_dict(small.variables(model)) if options else full
         weights = {
             path: full[path] if path in full and full[path].shape == x.shape else x
             for path, x in own.items()

@@ -22,41 +22,35 @@ from qcs_jax.train.losses import JointLoss
 from qcs_jax.train.step import TrainState, make_train_step
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize("name", ["qcs", "dcs"])
-def test_logits_in_float32(name):
-    golden = published.read(f"{name}_7")
-    model = models.create(name)
-    variables = published.variables(f"{name}_7")
-    images, _ = published.batch(golden["seed"], 0, golden["branches"], 7)
-    logits = jax.jit(model.apply)(variables, _one_by_one(images))
-    np.testing.assert_allclose(logits, golden["eval_base_logits"], atol=2e-5)
-    interact = jax.jit(lambda v, x: model.apply(v, x, method="interact"))
-    both = np.concatenate(interact(variables, images))
-    np.testing.assert_allclose(both, golden["eval_all_logits"], atol=2e-5)
+def test_float32(name):
+    _check(name, np.float32, losses=2e-5, statistics=2e-5, params=2e-6, logits=1e-3)
 
 
+@pytest.mark.full_size
 @pytest.mark.parametrize("name", ["qcs", "dcs"])
-def test_step_in_float32(name):
-    _check_step(
-        name, np.float32, losses=2e-5, statistics=2e-5, params=2e-6, logits=1e-3
-    )
-
-
-@pytest.mark.parametrize("name", ["qcs", "dcs"])
-def test_step_in_float64(name, monkeypatch):
+def test_float64(name, monkeypatch):
     monkeypatch.setattr(lax, "conv_general_dilated", _conv_of_products)
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
-        _check_step(
+        _check(
             name, np.float64, losses=1e-12, statistics=1e-12, params=1e-9, logits=2e-6
         )
 
 
-def _check_step(name, dtype, *, losses, statistics, params, logits):
-    """One step of SAM and Adam; the tolerances are those of its results."""
+def _check(name, dtype, *, losses, statistics, params, logits):
+    """Logits, one step of SAM and Adam, logits again; tolerances are of the step."""
     golden = published.read(f"{name}_7")
     model = models.create(name, dtype=dtype)
     variables = published.variables(f"{name}_7", dtype)
     images, labels = published.batch(golden["seed"], 0, golden["branches"], 7, dtype)
+    apply = jax.jit(model.apply)
+    if dtype == np.float32:
+        before = apply(variables, _one_by_one(images))
+        np.testing.assert_allclose(before, golden["eval_base_logits"], atol=2e-5)
+        interact = jax.jit(lambda v, x: model.apply(v, x, method="interact"))
+        both = np.concatenate(interact(variables, images))
+        np.testing.assert_allclose(both, golden["eval_all_logits"], atol=2e-5)
     optimizer = sam.SAM(sam.adam(), rho=0.05)
     step = make_train_step(
         model,
@@ -75,7 +69,7 @@ def _check_step(name, dtype, *, losses, statistics, params, logits):
     state = jax.device_get(state)
     _check_arrays(state.variables, expected["after"], rtol=statistics, atol=statistics)
     _check_arrays(state.variables, expected["params"], rtol=0, atol=params)
-    after = jax.jit(model.apply)(state.variables, _one_by_one(images))
+    after = apply(state.variables, _one_by_one(images))
     assert after.dtype == dtype
     np.testing.assert_allclose(after, golden["eval_base_logits_after"], atol=logits)
 

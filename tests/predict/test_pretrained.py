@@ -12,8 +12,8 @@ from PIL import Image
 import qcs_jax
 from qcs_jax import models
 from qcs_jax.checkpoint import Trained, weights
-from qcs_jax.images.datasets import CLASS_NAMES
 from qcs_jax.predict import __main__ as command
+from qcs_jax.system.datasets import DATASETS
 
 CARD = (weights.PRETRAINED / "README.md").read_text("utf-8")
 
@@ -31,7 +31,7 @@ def classifier():
 def test_it_is_small_and_says_what_it_is(trained):
     assert weights.pretrained().keys() == {"fer2013"}
     assert weights.pretrained()["fer2013"].stat().st_size < 12e6
-    assert trained.class_names == CLASS_NAMES["fer2013"] and not trained.drawn
+    assert trained.class_names == DATASETS["fer2013"].class_names and not trained.drawn
     base = {"params": {"base": trained.variables["params"]["base"]}}
     assert 4 * models.count(base) < 12e6  # of float32
     said = trained.description

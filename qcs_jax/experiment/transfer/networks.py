@@ -16,7 +16,7 @@ from qcs_jax.config import written
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate.run_log import CONFIG_FILE
 from qcs_jax.evaluate.runs import find_runs
-from qcs_jax.input.splits import share_images
+from qcs_jax.system.datasets import share_images
 from qcs_jax.system.errors import UserError
 
 

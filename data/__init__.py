@@ -1,0 +1,1 @@
+"""Builders of the data sets; in a wheel they are `qcs_jax.data`."""

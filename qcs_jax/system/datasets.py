@@ -1,0 +1,128 @@
+"""The data sets that `data/` can prepare: one table of what is known of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """What is known of a data set before any copy of it is seen.
+
+    Attributes:
+      recipe: Its configuration in `configs/`.
+      classes: Their names, in the order of the labels; empty where they are the user's.
+      published: Split -> images of each class in the original; empty where there is
+        no original, else the owners ask to agree to their terms.
+      images_of: Name of the data set whose images, with other labels, it has.
+      drawn: Whether its images are drawings, not photographs.
+      in_paper: Whether the paper reports accuracies on it.
+    """
+
+    recipe: str
+    classes: str = ""
+    published: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
+    images_of: str = ""
+    drawn: bool = False
+    in_paper: bool = False
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the labels."""
+        return tuple(self.classes.split())
+
+
+_AFFECTNET = "neutral happiness sadness surprise fear disgust anger contempt"
+_AFFECTNET_TRAIN = (74874, 134415, 25459, 14090, 6378, 3803, 24882, 3750)
+
+
+def _affectnet(classes: int) -> DataSet:
+    return DataSet(
+        recipe=f"affectnet{classes}",
+        classes=" ".join(_AFFECTNET.split()[:classes]),
+        published={"train": _AFFECTNET_TRAIN[:classes], "test": (500,) * classes},
+        in_paper=True,
+    )
+
+
+# `DATASET` or `DATASET/CONFIG` -> what is known of it.
+DATASETS = {
+    "synthetic_faces": DataSet(
+        recipe="demo",
+        classes="neutral happiness surprise sadness anger disgust fear",
+        drawn=True,
+    ),
+    "image_folder": DataSet(recipe="folder"),
+    "raf_db": DataSet(
+        recipe="raf",
+        classes="surprise fear disgust happiness sadness anger neutral",
+        published={
+            "train": (1290, 281, 717, 4772, 1982, 705, 2524),
+            "test": (329, 74, 160, 1185, 478, 162, 680),
+        },
+        in_paper=True,
+    ),
+    "fer2013": DataSet(
+        recipe="fer2013",
+        classes="anger disgust fear happiness sadness surprise neutral",
+        published={
+            "train": (3995, 436, 4097, 7215, 4830, 3171, 4965),
+            "validation": (467, 56, 496, 895, 653, 415, 607),
+            "test": (491, 55, 528, 879, 594, 416, 626),
+        },
+    ),
+    "ferplus": DataSet(
+        recipe="ferplus",
+        classes="neutral happiness surprise sadness anger disgust fear contempt",
+        published={
+            "train": (8740, 7287, 3149, 3014, 2100, 119, 532, 119),
+            "validation": (1182, 865, 415, 351, 287, 24, 62, 13),
+            "test": (1090, 893, 396, 384, 273, 18, 83, 16),
+        },
+        images_of="fer2013",
+        in_paper=True,
+    ),
+    "affectnet/7": _affectnet(7),
+    "affectnet/8": _affectnet(8),
+}
+# Other names of classes, in folders of FER2013.
+ALIASES = {
+    "angry": "anger",
+    "disgusted": "disgust",
+    "fearful": "fear",
+    "happy": "happiness",
+    "sad": "sadness",
+    "surprised": "surprise",
+}
+
+
+def find(name: str) -> DataSet | None:
+    """Looks up `DATASET` or `DATASET/CONFIG`; None for a data set of somebody's own.
+
+    A configuration that is not in the table is like the data set, or like its first
+    one: `synthetic_faces/biased`, `affectnet`.
+    """
+    same = {k: v for k, v in DATASETS.items() if folder_of(k) == folder_of(name)}
+    return same.get(name) or next(iter(same.values()), None)
+
+
+def folder_of(name: str) -> str:
+    """`DATASET/CONFIG` -> `DATASET`, its folder in `data/`."""
+    return name.partition("/")[0]
+
+
+def share_images(name: str, other: str) -> bool:
+    """Whether two data sets have images in common.
+
+    The configurations of a data set are views of the same images, but for folders,
+    each of which is a data set of its own. What has other labels for the same images
+    has the splits of the original, by the same names.
+    """
+    first, second = map(_original, (name, other))
+    return name == other or first == second != "image_folder"
+
+
+def _original(name: str) -> str:
+    known = find(name)
+    return known.images_of if known and known.images_of else folder_of(name)
