@@ -1,6 +1,7 @@
 # Commands for a machine with Python 3.11 or newer and nothing else.
 #   make demo   prepare the drawn faces, train a tiny QCS on them, evaluate it
 #   make test   lint and test
+#   make full_size  one step of the published networks in float64, with 9 GB of memory
 #   make faults the long campaign: kills, damaged checkpoints, broken files; half an hour
 # PYTHON=python3.12 make test   uses another interpreter.
 
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint faults clean
+.PHONY: demo test full_size lint faults clean
 
 # XLA's large buffers in large pages (glibc on Linux; ignored elsewhere): faster steps.
 demo: export GLIBC_TUNABLES = glibc.malloc.hugetlb=1
@@ -20,6 +21,10 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+	@echo "Not run: the published networks in float64 (make full_size)"
+
+full_size: $(READY)
+	$(BIN)/python -m pytest -m full_size
 
 # Before a release: what it prints goes into the notes about it.
 faults: $(READY)
