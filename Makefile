@@ -1,7 +1,7 @@
 # Commands for a machine with Python 3.11 or newer and nothing else.
 #   make demo   prepare the drawn faces, train a tiny QCS on them, evaluate it
 #   make test   lint and test
-#   make full_size  one step of the published networks in float64, with 9 GB of memory
+#   make full_size  one step of the published networks, in 14 GB of memory
 #   make faults the long campaign: kills, damaged checkpoints, broken files; half an hour
 # PYTHON=python3.12 make test   uses another interpreter.
 
@@ -21,7 +21,7 @@ demo: $(READY)
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist worksteal
-	@echo "Not run: the published networks in float64 (make full_size)"
+	@echo "Not run: a step of the published networks (make full_size)"
 
 full_size: $(READY)
 	$(BIN)/python -m pytest -m full_size
