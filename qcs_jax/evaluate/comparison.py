@@ -54,17 +54,12 @@ def show(
     table: int | None = None,
     against: str | None = None,
 ) -> pd.DataFrame:
-    """Prints the comparison of variants, in their order.
+    """Prints the comparison of variants, in their order, and writes it into `out`.
 
-    Args:
-      variants: Those of one data set and setting follow each other.
-      out: Folder for `comparison.md`, `.tex` and `.csv`, and `evidence.csv`; None: they
-        are not written.
-      table: Table of the paper to look for its numbers, see `published.find`.
-      against: Label of the variant that the others are compared with.
-
-    Returns:
-      What `evidence.gather` does, and `chance`, the accuracy of guessing in percent.
+    Those of one data set and setting follow each other. `table` is that of the paper to
+    look for its numbers, see `published.find`; `against` the label of the variant that
+    the others are compared with. Returns what `evidence.gather` does, and `chance`, the
+    accuracy of guessing in percent.
     """
     certain, uncompared = evidence.gather(variants, against)
     numbers = over_seeds(variants, table)
@@ -92,14 +87,9 @@ def show(
 def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.DataFrame:
     """Returns mean, spread and best of the accuracies of finished runs, in percent.
 
-    Args:
-      variants: What the rows are about; those without a finished run have none.
-      table: See `show`.
-
-    Returns:
-      A row of `COLUMNS` for each variant and number, `run_log.LAST` and so on. The
-      index is the position of the variant. `most_frequent` and `chance` come along, the
-      accuracies of always giving the most frequent class and a random one.
+    A row of `COLUMNS` for each variant with a finished run and number, by the variant's
+    position; `most_frequent` and `chance` come along, the accuracies of always giving
+    the most frequent class and a random one.
     """
     rows, positions = [], []
     for position, variant in enumerate(variants):
@@ -139,13 +129,7 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
 def markdown(
     numbers: pd.DataFrame, certain: pd.DataFrame, notes: Sequence[str] = ()
 ) -> str:
-    """Returns tables for every data set and setting, and what to know about them.
-
-    Args:
-      numbers: From `over_seeds`.
-      certain: From `evidence.gather`.
-      notes: What else to know, a line each.
-    """
+    """Returns tables for every data set and setting, and what to know about them."""
     parts = []
     for heading, rows in _by_heading(numbers):
         parts.append(f"## {heading}\n\n{_number_table(rows)}")

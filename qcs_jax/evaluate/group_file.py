@@ -45,10 +45,8 @@ class Grouping:
 class GroupFile:
     """What such a file says.
 
-    Attributes:
-      path: Where it is.
-      columns: Names of columns, without that of ids.
-      rows: Id of an image -> its groups, one for each column, "" where not known.
+    `rows` maps the id of an image to its groups, one for each of the `columns` (without
+    that of ids), "" where not known.
     """
 
     path: str
@@ -58,8 +56,7 @@ class GroupFile:
     def groupings(self, ids: Sequence[str]) -> list[Grouping]:
         """Returns every column, for images that are called `ids`.
 
-        Raises:
-          UserError: if the file has none of the images.
+        Raises UserError if the file has none of the images.
         """
         if self.rows.keys().isdisjoint(ids):
             raise UserError(
@@ -92,8 +89,7 @@ class GroupFile:
 def read(path: str | os.PathLike) -> GroupFile:
     """Reads a file, whose lines may be in any order.
 
-    Raises:
-      UserError: if it is missing or no such file; the message names the line.
+    Raises UserError if it is missing or no such file; the message names the line.
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:

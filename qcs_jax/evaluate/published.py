@@ -81,10 +81,8 @@ def find(
 ) -> Result | None:
     """Returns what the paper reports for a configuration, or None.
 
-    Args:
-      config: All fields by their dotted names, see `config.flatten`.
-      table: Look in this table alone; default: in Table 3, then in 1 and 2.
-      started_from: What the run has recorded of `config.init_from`; None: nothing.
+    `config` has all fields by their dotted names; `table` is the only one to look in,
+    default 3, then 1 and 2; `started_from` what the run has recorded of its start.
     """
     # A run with anything else is not what the paper measured.
     paper = {name: FIELDS[name].default for name in fields_with(Role.PAPER)}

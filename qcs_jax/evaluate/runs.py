@@ -87,11 +87,7 @@ def is_run(folder: pathlib.Path) -> bool:
 
 
 def read_run(workdir: pathlib.Path) -> RunFolder:
-    """Reads `config.json` and `log.jsonl`.
-
-    Raises:
-      UserError: if `config.json` is not that of a run, or of another version.
-    """
+    """Reads `config.json` and `log.jsonl`; raises UserError for another version's."""
     path = workdir / CONFIG_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
@@ -106,14 +102,10 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
 
 
 def find_runs(arguments: Sequence[str]) -> list[RunFolder]:
-    """Reads all runs that are named, or are in folders that are named.
+    """Reads all runs that are named, or are in folders that are named, at any depth.
 
-    Args:
-      arguments: Folders of runs, folders that contain some at any depth, or patterns
-        of either such as `runs/*`.
-
-    Raises:
-      UserError: for what does not exist, or if there is no run.
+    Patterns such as `runs/*` will do. Raises UserError for what does not exist, or if
+    there is no run.
     """
     workdirs: dict[pathlib.Path, pathlib.Path] = {}
     for argument in arguments:

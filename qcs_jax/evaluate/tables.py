@@ -18,9 +18,8 @@ _SPECIAL = {
 def aligned(rows: Sequence[Sequence[str]], *, names: int = 1) -> str:
     """Returns Markdown whose source lines up in a terminal.
 
-    Args:
-      rows: Texts, the first row those of the header.
-      names: So many columns at the left are aligned left, the others right.
+    Of rows of texts, the first of them the header's. So many `names` at the left are
+    aligned left, the other columns right.
     """
     columns = []
     for i, (title, *texts) in enumerate(zip(*rows, strict=True)):

@@ -151,11 +151,7 @@ class Scene:
 
 
 def _folder_gallery(folder: str, class_names: Sequence[str], side: int) -> Gallery:
-    """Images in folders named after their class; prints which cannot be read.
-
-    Raises:
-      UserError: if the classes are others, or a class has no readable image.
-    """
+    """Images in folders named after their class; prints which cannot be read."""
     root = pathlib.Path(folder).expanduser()
     paths, labels = labelled_images(root, class_names, every_class=True)
     readable = []
