@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from qcs_jax.evaluate import evidence, published, tables
+from qcs_jax.evaluate import evidence, published
 from qcs_jax.evaluate.resampling import LEVEL
 from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 from qcs_jax.evaluate.runs import Variant
 from qcs_jax.evaluate.significance import SIGNIFICANT
+from qcs_jax.evaluate.tables import aligned
 from qcs_jax.system import files
 
 NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
@@ -19,6 +21,12 @@ COLUMNS = [
     *("dataset", "setting", "variant", "number", "n", "mean", "std", "max"),
     *("mean_class_accuracy", "seeds", "paper", "paper_table"),
 ]
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -164,23 +172,34 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
         interval = "${:.2f}$--${:.2f}$"
         means = _texts(r"${:.2f} \pm {:.2f}$", rows["mean"], rows["std"])
         columns = {
-            "": [tables.escaped(label) for label in rows["variant"]],
+            "": [escaped(label) for label in rows["variant"]],
             "accuracy": [text.replace(r" \pm -", "") for text in means],
             "over images": _texts(interval, x["images_low"], x["images_high"]),
             "over seeds": _texts(interval, x["seeds_low"], x["seeds_high"]),
         }
-        caption = f"{tables.escaped(heading)}. {_CAPTION}"
+        caption = f"{escaped(heading)}. {_CAPTION}"
         for label in x["against"].dropna().unique():  # one at most
             marks = [
                 (x[f"p_{kind}_corrected"] < SIGNIFICANT).map({True: mark, False: ""})
                 for kind, mark in (("images", "{}^*"), ("seeds", r"{}^\dagger"))
             ]
             minus = _texts("${:+.2f}{}{}$", x["difference"], *marks)
-            columns[f"minus {tables.escaped(label)}"] = minus
+            columns[f"minus {escaped(label)}"] = minus
             caption += _CAPTION_STARS
         frame = pd.DataFrame(columns).replace("-", "--")
-        parts.append(tables.latex(frame, caption))
+        text = frame.style.hide(axis="index").to_latex(
+            hrules=True,
+            position_float="centering",
+            column_format="l" + "r" * (len(columns) - 1),
+            caption=caption,
+        )
+        parts.append(text)
     return "\n".join(parts)
+
+
+def escaped(text: str) -> str:
+    """Returns text that LaTeX sets as it is."""
+    return re.sub(r"[\\~^&%$#_{}]", lambda match: _LATEX[match[0]], text)
 
 
 def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -229,7 +248,7 @@ def _evidence_table(x: pd.DataFrame) -> str:
 
 def _markdown_table(columns: list[tuple[str, list[str]]]) -> str:
     titles, texts = zip(*columns, strict=True)
-    return tables.aligned([titles, *zip(*texts, strict=True)])
+    return aligned([titles, *zip(*texts, strict=True)])
 
 
 def _texts(template: str, *columns: pd.Series) -> list[str]:

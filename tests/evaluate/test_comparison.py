@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from qcs_jax.evaluate import compare_command as command
-from qcs_jax.evaluate import comparison, evidence, predictions, significance, tables
+from qcs_jax.evaluate import comparison, evidence, predictions, significance
 from qcs_jax.evaluate.runs import Variant, read_run
 
 MANUAL = pathlib.Path(__file__).parents[2] / "qcs_jax/evaluate/README.md"
@@ -272,7 +272,7 @@ def test_latex(rows, tmp_path):
     cells = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(cells) == 6
     assert {line.replace(r"\&", "").count("&") for line in cells[:4]} == {count}
-    assert tables.escaped("a^b~{}") == r"a\textasciicircum{}b\textasciitilde{}\{\}"
+    assert comparison.escaped("a^b~{}") == r"a\textasciicircum{}b\textasciitilde{}\{\}"
 
 
 def test_two_prediction_files(rows, capsys):
