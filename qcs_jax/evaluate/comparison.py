@@ -172,19 +172,19 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
         interval = "${:.2f}$--${:.2f}$"
         means = _texts(r"${:.2f} \pm {:.2f}$", rows["mean"], rows["std"])
         columns = {
-            "": [escaped(label) for label in rows["variant"]],
+            "": [_escaped(label) for label in rows["variant"]],
             "accuracy": [text.replace(r" \pm -", "") for text in means],
             "over images": _texts(interval, x["images_low"], x["images_high"]),
             "over seeds": _texts(interval, x["seeds_low"], x["seeds_high"]),
         }
-        caption = f"{escaped(heading)}. {_CAPTION}"
+        caption = f"{_escaped(heading)}. {_CAPTION}"
         for label in x["against"].dropna().unique():  # one at most
             marks = [
                 (x[f"p_{kind}_corrected"] < SIGNIFICANT).map({True: mark, False: ""})
                 for kind, mark in (("images", "{}^*"), ("seeds", r"{}^\dagger"))
             ]
             minus = _texts("${:+.2f}{}{}$", x["difference"], *marks)
-            columns[f"minus {escaped(label)}"] = minus
+            columns[f"minus {_escaped(label)}"] = minus
             caption += _CAPTION_STARS
         frame = pd.DataFrame(columns).replace("-", "--")
         text = frame.style.hide(axis="index").to_latex(
@@ -197,7 +197,7 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
-def escaped(text: str) -> str:
+def _escaped(text: str) -> str:
     """Returns text that LaTeX sets as it is."""
     return re.sub(r"[\\~^&%$#_{}]", lambda match: _LATEX[match[0]], text)
 
