@@ -123,9 +123,8 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
                 "mean_class_accuracy": 100 * scores["mean_class_accuracy"].mean(),
                 "seeds": " ".join(map(str, counted)),
             }
-            for name in ("most_frequent", "chance"):  # unless of an earlier version
-                if name in runs[0][LAST]:
-                    row[name] = 100 * runs[0][LAST][name]
+            for name in {"most_frequent", "chance"} & runs[0][LAST].keys():
+                row[name] = 100 * runs[0][LAST][name]  # not of an earlier version
             if paper and number == BEST_ON_TEST:
                 row["paper"] = paper.percent[variant.dataset]
                 row["paper_table"] = str(paper.table)
@@ -134,9 +133,7 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
     return pd.DataFrame(rows, positions, [*COLUMNS, "most_frequent", "chance"])
 
 
-def markdown(
-    numbers: pd.DataFrame, certain: pd.DataFrame, notes: Sequence[str] = ()
-) -> str:
+def markdown(numbers: pd.DataFrame, certain: pd.DataFrame, notes: list[str]) -> str:
     """Returns tables for every data set and setting, and what to know about them."""
     parts = []
     for heading, rows in _by_heading(numbers):

@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 
@@ -93,9 +93,11 @@ def read(path: str | os.PathLike) -> GroupFile:
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
-            columns, rows = _parse(file)
-    except (OSError, ValueError) as error:
+            columns, rows = _parse(csv.reader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, UnicodeDecodeError | csv.Error):
+            reason = f"it is no CSV file ({error})"
         raise UserError(
             f"--groups={path}: {reason}. Give a CSV file whose first line is "
             f"{_ID},COLUMN,..., then an image a line"
@@ -103,25 +105,22 @@ def read(path: str | os.PathLike) -> GroupFile:
     return GroupFile(str(path), columns, rows)
 
 
-def _parse(file: TextIO) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    reader = csv.reader(file, strict=True)
+def _parse(reader: Any) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Columns and rows of a `csv.reader`; raises ValueError with the reason."""
+    first, *columns = next(filter(None, reader), [""])
+    columns = _checked(first, columns)
     rows: dict[str, tuple[str, ...]] = {}
-    try:
-        first, *columns = next(filter(None, reader), [""])
-        columns = _checked(first, columns)
-        for name, *cells in filter(None, reader):
-            if len(cells) != len(columns):
-                raise ValueError(
-                    f"line {reader.line_num} has {len(cells) + 1} values, not "
-                    f"{len(columns) + 1}"
-                )
-            if not name:
-                raise ValueError(f"line {reader.line_num} has no {_ID}")
-            if name in rows:
-                raise ValueError(f"line {reader.line_num}: {name!r} occurs twice")
-            rows[name] = tuple(cell.strip() for cell in cells)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"it is no CSV file ({error})") from None
+    for name, *cells in filter(None, reader):
+        line = f"line {reader.line_num}"
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{line} has {len(cells) + 1} values, not {len(columns) + 1}"
+            )
+        if not name:
+            raise ValueError(f"{line} has no {_ID}")
+        if name in rows:
+            raise ValueError(f"{line}: {name!r} occurs twice")
+        rows[name] = tuple(cell.strip() for cell in cells)
     if not rows:
         raise ValueError("it has no line but the first")
     for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):

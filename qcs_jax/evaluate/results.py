@@ -106,11 +106,9 @@ def table(measured: dict) -> str:
         text = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
         text += f"temperature {scaled['temperature']:.3f} from held-out images"
         rows.append(("calibrated", text))
-    titles = {"f1": "F1", "examples": "images"}
     of_class = pd.DataFrame(measured["per_class"]).set_index("class")
-    of_class = of_class[["recall", "precision", "f1", "examples"]].rename(
-        columns=titles
-    )
+    of_class = of_class[["recall", "precision", "f1", "examples"]]
+    of_class.columns = ["recall", "precision", "F1", "images"]
     of_class = of_class.rename_axis(index=None, columns="class".ljust(width))
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     lines.append(of_class.to_string(float_format="{:.4f}".format, na_rep="-"))
@@ -142,8 +140,6 @@ def robustness_table(measured: Mapping) -> str:
     frame["mean"] = frame.mean(axis=1)
     kept = "" if measured["kept"] is None else f", {measured['kept']:.0%} of it"
     text = frame.rename_axis(columns="corruption").to_string(float_format="%.1f")
-    text += (
-        f"\nmean corruption accuracy {100 * measured['mean']:.1f}, without corruption "
-    )
-    text += f"{100 * measured['clean']:.1f}{kept}"
-    return textwrap.indent(text, "  ")
+    mean, clean = 100 * measured["mean"], 100 * measured["clean"]
+    about = f"mean corruption accuracy {mean:.1f}, without corruption {clean:.1f}{kept}"
+    return textwrap.indent(f"{text}\n{about}", "  ")

@@ -14,7 +14,6 @@ from qcs_jax.system import extras
 with extras.named():
     from sklearn.calibration import CalibrationDisplay
     from sklearn.manifold import TSNE
-    from sklearn.metrics import ConfusionMatrixDisplay
 
 
 @style.styled()
@@ -79,13 +78,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
     figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
-    display = ConfusionMatrixDisplay(percent).plot(
-        ax=axes,
-        cmap=style.COUNTS,
-        colorbar=False,
-        include_values=False,
-        im_kw=dict(vmin=0, vmax=100),
-    )
+    image = axes.imshow(percent, cmap=style.COUNTS, vmin=0, vmax=100)
     for i, j in np.ndindex(k, k):
         style.show_number(axes, i, j, percent[i, j], f"{counts[i, j]:,}", i == j)
     names = [style.wrapped(name, 20) for name in class_names]
@@ -93,7 +86,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     accuracy = 100 * np.trace(counts) / max(images, 1)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.set_title(f"accuracy {accuracy:.2f} % of {images:,} images")
-    style.color_bar(figure, display.im_, "% of the class", ax=axes, shrink=0.8)
+    style.color_bar(figure, image, "% of the class", ax=axes, shrink=0.8)
     return figure
 
 

@@ -150,9 +150,8 @@ def _figures(
         places = TEMPLATE if landmarks is None else np.array(landmarks)
         [face] = scene.gallery.pixels([0])
         figures["corruptions"] = maps.corruptions(face, predicted.ids[0], places)
-        figures["robustness"] = charts.robustness(
-            robustness["accuracy"], robustness["clean"]
-        )
+        accuracy, clean = robustness["accuracy"], robustness["clean"]
+        figures["robustness"] = charts.robustness(accuracy, clean)
     for column in measured.get("groups", {}).get("columns", []):
         if column["groups"]:
             chart = charts.groups(column, measured["metrics"]["accuracy"])
