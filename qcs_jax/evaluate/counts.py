@@ -22,21 +22,12 @@ class NotFiniteError(UserError, FloatingPointError):
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Sums over examples, exact.
+    """Sums over examples, exact; real numbers are counted in `UNIT`."""
 
-    Attributes:
-      confusion: int64 `[k, k]`, examples of each class (row) by prediction (column).
-      nll: Sum of negative log likelihoods, in `UNIT` nats.
-      brier: Sum of squared distances between probabilities and one-hot labels, in
-        `UNIT`.
-      bins: int64 `[BINS, 3]`, by confidence: examples, sum of confidence in `UNIT`,
-        hits.
-    """
-
-    confusion: np.ndarray
-    nll: int
-    brier: int
-    bins: np.ndarray
+    confusion: np.ndarray  # int64 [k, k], examples of a class (row) by prediction
+    nll: int  # negative log likelihoods, nats
+    brier: int  # squared distances between probabilities and one-hot labels
+    bins: np.ndarray  # int64 [BINS, 3], by confidence: examples, confidence, hits
 
     @classmethod
     def of(cls, log_probabilities: np.ndarray, labels: np.ndarray) -> Counts:

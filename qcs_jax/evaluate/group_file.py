@@ -28,30 +28,20 @@ _ID = "id"
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """A column of the file, for the images of a split.
-
-    Attributes:
-      column: Its name.
-      names: G groups that have images, in natural order.
-      members: int `[N]`, the group of every image, -1 where it is not known.
-    """
+    """A column of the file, for the images of a split."""
 
     column: str
-    names: tuple[str, ...]
-    members: np.ndarray
+    names: tuple[str, ...]  # of groups that have images, in natural order
+    members: np.ndarray  # int [N], the group of every image, -1 where it is not known
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupFile:
-    """What such a file says.
-
-    `rows` maps the id of an image to its groups, one for each of the `columns` (without
-    that of ids), "" where not known.
-    """
+    """What such a file says."""
 
     path: str
-    columns: tuple[str, ...]
-    rows: Mapping[str, tuple[str, ...]]
+    columns: tuple[str, ...]  # without that of ids
+    rows: Mapping[str, tuple[str, ...]]  # groups by id of an image, "" where not known
 
     def groupings(self, ids: Sequence[str]) -> list[Grouping]:
         """Returns every column, for images that are called `ids`.

@@ -28,11 +28,11 @@ _HEADER = ["id", "label", "prediction"]
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a network says of N images: labels int `[N]`, p float32 `[N, k]`."""
+    """What a network says of N images."""
 
     ids: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
+    labels: np.ndarray  # int [N]
+    probabilities: np.ndarray  # float32 [N, k]
     class_names: tuple[str, ...]
 
     @property

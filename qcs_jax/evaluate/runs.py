@@ -30,19 +30,12 @@ _PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """What a run left in its folder.
-
-    Attributes:
-      workdir: The folder.
-      config: All fields by their dotted names, as `config.json` has them.
-      scores: The run's numbers, or None before its first evaluation.
-      started_from: What it says of the weights that it started from, see
-        `published.find`; None for fresh ones, and in earlier versions.
-    """
+    """What a run left in its folder."""
 
     workdir: pathlib.Path
-    config: dict[str, Any]
-    scores: Scores | None
+    config: dict[str, Any]  # all fields by their dotted names
+    scores: Scores | None  # None before its first evaluation
+    # Of its first weights; None for fresh ones, and in earlier versions.
     started_from: dict[str, Any] | None = None
 
     @property
@@ -134,17 +127,11 @@ def _search(folder: str) -> Iterator[pathlib.Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Runs on one data set that differ in nothing but the seed.
+    """Runs on one data set that differ in nothing but the seed."""
 
-    Attributes:
-      label: What tells it from other variants on the data set.
-      runs: At least one, with any seeds, finished or not.
-      setting: Value of the field that a sweep varies, as text; empty without one.
-    """
-
-    label: str
-    runs: tuple[RunFolder, ...]
-    setting: str = ""
+    label: str  # what tells it from other variants on the data set
+    runs: tuple[RunFolder, ...]  # at least one, with any seeds, finished or not
+    setting: str = ""  # value of the field that a sweep varies, as text
 
     @property
     def dataset(self) -> str:
