@@ -1,8 +1,6 @@
 """Every figure draws, for any number of classes and any names, without warnings."""
 
-import importlib
 import itertools
-import sys
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from qcs_jax.evaluate.counts import UNIT, Counts, probabilities
 from qcs_jax.figures import Unavailable, charts, experiments, maps, style
 from qcs_jax.predict.interaction import Comparison, on_image
-from qcs_jax.system.errors import UserError
 
 NAMES = (
     *("neutral", "happiness and exuberance", "sad", "Überraschung"),
@@ -203,14 +200,3 @@ def test_files_are_the_same_whenever_and_whoever_draws(tmp_path, monkeypatch):
         assert first.read_bytes() == second.read_bytes()
     assert style.DPI >= 200
     assert [file.suffix for file in files] == [".png", ".pdf"]
-
-
-@pytest.mark.parametrize(
-    "package,module", [("sklearn.manifold", "charts"), ("matplotlib", "style")]
-)
-def test_missing_packages_are_named_with_the_fix(package, module, monkeypatch):
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, f"qcs_jax.figures.{module}")
-    name = package.partition(".")[0]
-    with pytest.raises(UserError, match=rf"{name}: pip install .*\[report\]"):
-        importlib.import_module(f"qcs_jax.figures.{module}")
