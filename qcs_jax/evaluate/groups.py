@@ -163,8 +163,8 @@ def largest_gap(
     The test permutes the images' groups within each class, and asks how often the gap
     at equal classes between *any* two groups becomes as large: so it accounts for the
     pairs that were looked at. Hits of a class that fall to groups at random have a
-    multivariate hypergeometric distribution, so the counts suffice: of images, int `[k,
-    G]` by class and group, each of which has some, and of hits among them.
+    multivariate hypergeometric distribution, so the counts suffice: of images, and of
+    hits among them, int `[k, G]` by class and group.
 
     Returns highest and lowest: the groups with most and least accuracy; gap: the
     difference; by_classes: the gap that their classes alone would make between any two

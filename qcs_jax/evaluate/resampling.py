@@ -69,8 +69,8 @@ def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float] | None:
 def calibrated_errors(bins: np.ndarray) -> np.ndarray:
     """Draws calibration errors `[R]` of answers that are as sure as they should be.
 
-    The fewer images, the larger the error that chance alone makes. `bins` is float `[b,
-    2]`, images and sum of their confidence, by confidence.
+    The fewer images, the larger the error that chance alone makes. `bins` is float
+    `[b, 2]`, images and sum of their confidence, by confidence.
     """
     images, confidence = bins.T
     mean = np.clip(confidence / np.maximum(images, 1), 0, 1)
