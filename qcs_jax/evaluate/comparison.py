@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from qcs_jax.evaluate import evidence, published, tables
+from qcs_jax.evaluate import evidence, published
 from qcs_jax.evaluate.resampling import LEVEL
 from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 from qcs_jax.evaluate.runs import Variant
 from qcs_jax.evaluate.significance import SIGNIFICANT
+from qcs_jax.evaluate.tables import aligned
 from qcs_jax.system import files
 
 NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
@@ -19,6 +21,12 @@ COLUMNS = [
     *("dataset", "setting", "variant", "number", "n", "mean", "std", "max"),
     *("mean_class_accuracy", "seeds", "paper", "paper_table"),
 ]
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+}
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -54,17 +62,12 @@ def show(
     table: int | None = None,
     against: str | None = None,
 ) -> pd.DataFrame:
-    """Prints the comparison of variants, in their order.
+    """Prints the comparison of variants, in their order, and writes it into `out`.
 
-    Args:
-      variants: Those of one data set and setting follow each other.
-      out: Folder for `comparison.md`, `.tex` and `.csv`, and `evidence.csv`; None: they
-        are not written.
-      table: Table of the paper to look for its numbers, see `published.find`.
-      against: Label of the variant that the others are compared with.
-
-    Returns:
-      What `evidence.gather` does, and `chance`, the accuracy of guessing in percent.
+    Those of one data set and setting follow each other. `table` is that of the paper to
+    look for its numbers, see `published.find`; `against` the label of the variant that
+    the others are compared with. Returns what `evidence.gather` does, and `chance`, the
+    accuracy of guessing in percent.
     """
     certain, uncompared = evidence.gather(variants, against)
     numbers = over_seeds(variants, table)
@@ -92,14 +95,9 @@ def show(
 def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.DataFrame:
     """Returns mean, spread and best of the accuracies of finished runs, in percent.
 
-    Args:
-      variants: What the rows are about; those without a finished run have none.
-      table: See `show`.
-
-    Returns:
-      A row of `COLUMNS` for each variant and number, `run_log.LAST` and so on. The
-      index is the position of the variant. `most_frequent` and `chance` come along, the
-      accuracies of always giving the most frequent class and a random one.
+    A row of `COLUMNS` for each variant with a finished run and number, by the variant's
+    position; `most_frequent` and `chance` come along, the accuracies of always giving
+    the most frequent class and a random one.
     """
     rows, positions = [], []
     for position, variant in enumerate(variants):
@@ -125,9 +123,8 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
                 "mean_class_accuracy": 100 * scores["mean_class_accuracy"].mean(),
                 "seeds": " ".join(map(str, counted)),
             }
-            for name in ("most_frequent", "chance"):  # unless of an earlier version
-                if name in runs[0][LAST]:
-                    row[name] = 100 * runs[0][LAST][name]
+            for name in {"most_frequent", "chance"} & runs[0][LAST].keys():
+                row[name] = 100 * runs[0][LAST][name]  # not of an earlier version
             if paper and number == BEST_ON_TEST:
                 row["paper"] = paper.percent[variant.dataset]
                 row["paper_table"] = str(paper.table)
@@ -136,16 +133,8 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
     return pd.DataFrame(rows, positions, [*COLUMNS, "most_frequent", "chance"])
 
 
-def markdown(
-    numbers: pd.DataFrame, certain: pd.DataFrame, notes: Sequence[str] = ()
-) -> str:
-    """Returns tables for every data set and setting, and what to know about them.
-
-    Args:
-      numbers: From `over_seeds`.
-      certain: From `evidence.gather`.
-      notes: What else to know, a line each.
-    """
+def markdown(numbers: pd.DataFrame, certain: pd.DataFrame, notes: list[str]) -> str:
+    """Returns tables for every data set and setting, and what to know about them."""
     parts = []
     for heading, rows in _by_heading(numbers):
         parts.append(f"## {heading}\n\n{_number_table(rows)}")
@@ -180,23 +169,34 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
         interval = "${:.2f}$--${:.2f}$"
         means = _texts(r"${:.2f} \pm {:.2f}$", rows["mean"], rows["std"])
         columns = {
-            "": [tables.escaped(label) for label in rows["variant"]],
+            "": [_escaped(label) for label in rows["variant"]],
             "accuracy": [text.replace(r" \pm -", "") for text in means],
             "over images": _texts(interval, x["images_low"], x["images_high"]),
             "over seeds": _texts(interval, x["seeds_low"], x["seeds_high"]),
         }
-        caption = f"{tables.escaped(heading)}. {_CAPTION}"
+        caption = f"{_escaped(heading)}. {_CAPTION}"
         for label in x["against"].dropna().unique():  # one at most
             marks = [
                 (x[f"p_{kind}_corrected"] < SIGNIFICANT).map({True: mark, False: ""})
                 for kind, mark in (("images", "{}^*"), ("seeds", r"{}^\dagger"))
             ]
             minus = _texts("${:+.2f}{}{}$", x["difference"], *marks)
-            columns[f"minus {tables.escaped(label)}"] = minus
+            columns[f"minus {_escaped(label)}"] = minus
             caption += _CAPTION_STARS
         frame = pd.DataFrame(columns).replace("-", "--")
-        parts.append(tables.latex(frame, caption))
+        text = frame.style.hide(axis="index").to_latex(
+            hrules=True,
+            position_float="centering",
+            column_format="l" + "r" * (len(columns) - 1),
+            caption=caption,
+        )
+        parts.append(text)
     return "\n".join(parts)
+
+
+def _escaped(text: str) -> str:
+    """Returns text that LaTeX sets as it is."""
+    return re.sub(r"[\\~^&%$#_{}]", lambda match: _LATEX[match[0]], text)
 
 
 def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -245,7 +245,7 @@ def _evidence_table(x: pd.DataFrame) -> str:
 
 def _markdown_table(columns: list[tuple[str, list[str]]]) -> str:
     titles, texts = zip(*columns, strict=True)
-    return tables.aligned([titles, *zip(*texts, strict=True)])
+    return aligned([titles, *zip(*texts, strict=True)])
 
 
 def _texts(template: str, *columns: pd.Series) -> list[str]:

@@ -22,30 +22,16 @@ class NotFiniteError(UserError, FloatingPointError):
 
 @dataclasses.dataclass(frozen=True)
 class Counts:
-    """Sums over examples, exact.
+    """Sums over examples, exact; real numbers are counted in `UNIT`."""
 
-    Attributes:
-      confusion: int64 `[k, k]`, examples of each class (row) by prediction (column).
-      nll: Sum of negative log likelihoods, in `UNIT` nats.
-      brier: Sum of squared distances between probabilities and one-hot labels, in
-        `UNIT`.
-      bins: int64 `[BINS, 3]`, by confidence: examples, sum of confidence in `UNIT`,
-        hits.
-    """
-
-    confusion: np.ndarray
-    nll: int
-    brier: int
-    bins: np.ndarray
+    confusion: np.ndarray  # int64 [k, k], examples of a class (row) by prediction
+    nll: int  # negative log likelihoods, nats
+    brier: int  # squared distances between probabilities and one-hot labels
+    bins: np.ndarray  # int64 [BINS, 3], by confidence: examples, confidence, hits
 
     @classmethod
     def of(cls, log_probabilities: np.ndarray, labels: np.ndarray) -> Counts:
-        """Counts examples.
-
-        Args:
-          log_probabilities: `[m, k]`, up to a constant per example: logits will do.
-          labels: int `[m]`.
-        """
+        """Counts examples, by log p `[m, k]` (or logits) and labels, int `[m]`."""
         log_p = log_softmax(log_probabilities)
         m, k = log_p.shape
         p = np.exp(log_p)
@@ -68,10 +54,7 @@ class Counts:
         examples); macro_f1 (averaged over classes that have examples or predictions);
         nll; brier; ece (expected calibration error); examples. And what accuracy is to
         be seen beside: most_frequent (that of always answering the class with most
-        examples) and chance (1 / k).
-
-        Raises:
-          ValueError: if nothing was counted.
+        examples) and chance (1 / k). Raises ValueError if nothing was counted.
         """
         total = int(self.confusion.sum())
         if not total:
@@ -87,10 +70,7 @@ class Counts:
         }
 
     def per_class(self) -> list[dict[str, Any]]:
-        """Returns examples, predictions, precision, recall and f1 of each class.
-
-        What has no value, such as the recall of a class without examples, is None.
-        """
+        """Returns examples, predictions, precision, recall and f1 or None of each."""
         hits = np.diag(self.confusion)
         actual, predicted = self.confusion.sum(1), self.confusion.sum(0)
         return [
@@ -113,8 +93,7 @@ def bin_of(confidence: np.ndarray) -> np.ndarray:
 def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Returns accuracy, mean_class_accuracy and macro_f1, float64 `[...]` each.
 
-    Args:
-      confusion: int `[..., k, k]`, matrices with at least one example each.
+    Of confusion matrices int `[..., k, k]`, with at least one example each.
     """
     hits = np.diagonal(confusion, axis1=-2, axis2=-1).astype(float)
     actual, predicted = confusion.sum(-1), confusion.sum(-2)
@@ -128,11 +107,7 @@ def rates(confusion: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def finite(logits: np.ndarray) -> np.ndarray:
-    """Returns `[m, k]` logits as they are.
-
-    Raises:
-      NotFiniteError: if one is no finite number: which is the largest means nothing.
-    """
+    """Returns `[m, k]` logits as they are; raises NotFiniteError unless all finite."""
     if wrong := np.count_nonzero(~np.isfinite(logits).all(axis=-1)):
         raise NotFiniteError(
             f"what the network says of {wrong} of {len(logits)} images is not finite: "
@@ -142,10 +117,7 @@ def finite(logits: np.ndarray) -> np.ndarray:
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Returns float64 logarithms of the probabilities, over the last axis.
-
-    For errors see `finite`.
-    """
+    """Returns float64 logarithms of the probabilities, over the last axis."""
     x = finite(logits).astype(np.float64)
     x = x - x.max(axis=-1, keepdims=True)  # the exponentials do not overflow
     return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))

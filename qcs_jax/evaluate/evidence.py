@@ -23,15 +23,10 @@ def gather(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Reads the answers of all runs that count, and compares.
 
-    Args:
-      variants: What the rows are about.
-      against: Label of the variant that others of its data set and setting are compared
-        with; None: they are not.
-
-    Returns:
-      A row of `COLUMNS` for every variant, in percent but for the p-values, which are
-      corrected for the number of rows with one; what there is not is NaN. And what
-      could not be compared.
+    Returns a row of `COLUMNS` for every variant, in percent but for the p-values, which
+    are corrected for the number of rows with one; what there is not is NaN. The others
+    of its data set and setting are compared with the variant that is labelled
+    `against`. And returns what could not be compared.
     """
     notes: list[str] = []
     answers = [_answers(variant, notes) for variant in variants]

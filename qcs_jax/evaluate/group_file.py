@@ -15,7 +15,7 @@ import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import TextIO
+from typing import Any
 
 import numpy as np
 
@@ -28,38 +28,25 @@ _ID = "id"
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """A column of the file, for the images of a split.
-
-    Attributes:
-      column: Its name.
-      names: G groups that have images, in natural order.
-      members: int `[N]`, the group of every image, -1 where it is not known.
-    """
+    """A column of the file, for the images of a split."""
 
     column: str
-    names: tuple[str, ...]
-    members: np.ndarray
+    names: tuple[str, ...]  # of groups that have images, in natural order
+    members: np.ndarray  # int [N], the group of every image, -1 where it is not known
 
 
 @dataclasses.dataclass(frozen=True)
 class GroupFile:
-    """What such a file says.
-
-    Attributes:
-      path: Where it is.
-      columns: Names of columns, without that of ids.
-      rows: Id of an image -> its groups, one for each column, "" where not known.
-    """
+    """What such a file says."""
 
     path: str
-    columns: tuple[str, ...]
-    rows: Mapping[str, tuple[str, ...]]
+    columns: tuple[str, ...]  # without that of ids
+    rows: Mapping[str, tuple[str, ...]]  # groups by id of an image, "" where not known
 
     def groupings(self, ids: Sequence[str]) -> list[Grouping]:
         """Returns every column, for images that are called `ids`.
 
-        Raises:
-          UserError: if the file has none of the images.
+        Raises UserError if the file has none of the images.
         """
         if self.rows.keys().isdisjoint(ids):
             raise UserError(
@@ -92,14 +79,15 @@ class GroupFile:
 def read(path: str | os.PathLike) -> GroupFile:
     """Reads a file, whose lines may be in any order.
 
-    Raises:
-      UserError: if it is missing or no such file; the message names the line.
+    Raises UserError if it is missing or no such file; the message names the line.
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
-            columns, rows = _parse(file)
-    except (OSError, ValueError) as error:
+            columns, rows = _parse(csv.reader(file, strict=True))
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, UnicodeDecodeError | csv.Error):
+            reason = f"it is no CSV file ({error})"
         raise UserError(
             f"--groups={path}: {reason}. Give a CSV file whose first line is "
             f"{_ID},COLUMN,..., then an image a line"
@@ -107,25 +95,22 @@ def read(path: str | os.PathLike) -> GroupFile:
     return GroupFile(str(path), columns, rows)
 
 
-def _parse(file: TextIO) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
-    reader = csv.reader(file, strict=True)
+def _parse(reader: Any) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
+    """Columns and rows of a `csv.reader`; raises ValueError with the reason."""
+    first, *columns = next(filter(None, reader), [""])
+    columns = _checked(first, columns)
     rows: dict[str, tuple[str, ...]] = {}
-    try:
-        first, *columns = next(filter(None, reader), [""])
-        columns = _checked(first, columns)
-        for name, *cells in filter(None, reader):
-            if len(cells) != len(columns):
-                raise ValueError(
-                    f"line {reader.line_num} has {len(cells) + 1} values, not "
-                    f"{len(columns) + 1}"
-                )
-            if not name:
-                raise ValueError(f"line {reader.line_num} has no {_ID}")
-            if name in rows:
-                raise ValueError(f"line {reader.line_num}: {name!r} occurs twice")
-            rows[name] = tuple(cell.strip() for cell in cells)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"it is no CSV file ({error})") from None
+    for name, *cells in filter(None, reader):
+        line = f"line {reader.line_num}"
+        if len(cells) != len(columns):
+            raise ValueError(
+                f"{line} has {len(cells) + 1} values, not {len(columns) + 1}"
+            )
+        if not name:
+            raise ValueError(f"{line} has no {_ID}")
+        if name in rows:
+            raise ValueError(f"{line}: {name!r} occurs twice")
+        rows[name] = tuple(cell.strip() for cell in cells)
     if not rows:
         raise ValueError("it has no line but the first")
     for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):

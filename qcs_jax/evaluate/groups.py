@@ -34,28 +34,20 @@ def summary(
     class_names: Sequence[str],
     notes: Sequence[str] = (),
 ) -> dict:
-    """Returns what `metrics.json` has under "groups".
+    """Returns what `metrics.json` has under "groups", of logits `[N, k]`.
 
-    Args:
-      groupings: Columns, from `GroupFile.groupings`.
-      logits: `[N, k]`.
-      labels: int `[N]`.
-      class_names: k names.
-      notes: What to tell with it.
+    level: of intervals; small: groups of fewer images are; notes; columns: of each
+    `column`, the number of images `unknown`, `groups` and `gap`.
 
-    Returns:
-      level: of intervals; small: groups of fewer images are; notes; columns: of each
-      `column`, the number of images `unknown`, `groups` and `gap`.
+    A group has its name, examples, small, accuracy, mean_class_accuracy, ece, nll,
+    overconfidence (mean confidence less accuracy, below 0 where it is too modest),
+    intervals of these five, ece_by_chance (what a calibrated network has of so many
+    images, on average), and per_class: examples, recall and interval of every class,
+    the last two None where the group has no image of it.
 
-      A group has its name, examples, small, accuracy, mean_class_accuracy, ece, nll,
-      overconfidence (mean confidence less accuracy, below 0 where it is too modest),
-      intervals of these five, ece_by_chance (what a calibrated network has of so many
-      images, on average), and per_class: examples, recall and interval of every class,
-      the last two None where the group has no image of it.
-
-      The gap is between groups that are not small, see `largest_gap`, with corrected_p
-      for the number of columns, whether it is significant, and a sentence; None where
-      there are no two such groups.
+    The gap is between groups that are not small, see `largest_gap`, with corrected_p
+    for the number of columns, whether it is significant, and a sentence; None where
+    there are no two such groups.
     """
     log_p = log_softmax(logits)
     columns: list[dict[str, Any]] = []
@@ -171,19 +163,13 @@ def largest_gap(
     The test permutes the images' groups within each class, and asks how often the gap
     at equal classes between *any* two groups becomes as large: so it accounts for the
     pairs that were looked at. Hits of a class that fall to groups at random have a
-    multivariate hypergeometric distribution, so the counts suffice.
+    multivariate hypergeometric distribution, so the counts suffice: of images, and of
+    hits among them, int `[k, G]` by class and group.
 
-    Args:
-      names: G groups, 2 or more; small ones make large gaps by chance.
-      images: int `[k, G]`, images by class and group; each group has some.
-      hits: int `[k, G]`, those with the right answer.
-      permutations: Their number.
-
-    Returns:
-      highest and lowest: the groups with most and least accuracy; gap: the difference;
-      by_classes: the gap that their classes alone would make between any two groups;
-      equal_classes: highest, lowest and gap at equal classes; by_chance: the mean of
-      that over the permutations; p: `(1 + as large) / (1 + permutations)`.
+    Returns highest and lowest: the groups with most and least accuracy; gap: the
+    difference; by_classes: the gap that their classes alone would make between any two
+    groups; equal_classes: highest, lowest and gap at equal classes; by_chance: the mean
+    of that over the permutations; p: `(1 + as large) / (1 + permutations)`.
     """
     sizes = images.sum(axis=0)
     recall = hits.sum(axis=1) / np.maximum(images.sum(axis=1), 1)

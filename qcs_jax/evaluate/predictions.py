@@ -28,18 +28,11 @@ _HEADER = ["id", "label", "prediction"]
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities of a split's images.
-
-    Attributes:
-      ids: N names of images.
-      labels: int `[N]`.
-      probabilities: float32 `[N, k]`.
-      class_names: k names.
-    """
+    """What a network says of N images."""
 
     ids: tuple[str, ...]
-    labels: np.ndarray
-    probabilities: np.ndarray
+    labels: np.ndarray  # int [N]
+    probabilities: np.ndarray  # float32 [N, k]
     class_names: tuple[str, ...]
 
     @property
@@ -64,11 +57,8 @@ class Predictions:
 def matched(a: Predictions, b: Predictions) -> pd.DataFrame:
     """Returns whether two networks were right about the same images, in any order.
 
-    Returns:
-      Columns `first` and `second`, bool, by id.
-
-    Raises:
-      UserError: if images or their labels differ, or an id occurs twice.
+    As bool columns `first` and `second`, by id. Raises UserError if images or their
+    labels differ, or an id occurs twice.
     """
     first, second = a.by_image(), b.by_image()
     for which, images in (("first", first), ("second", second)):
@@ -102,12 +92,7 @@ def write(
     probabilities: np.ndarray,
     class_names: Sequence[str],
 ) -> None:
-    """Writes the complete file or none; `read` returns exactly the same float32.
-
-    Args:
-      path: The file; its folder exists.
-      ids, labels, probabilities, class_names: See `Predictions`.
-    """
+    """Writes the complete file or none; `read` returns exactly the same float32."""
     with (
         files.replacing(path) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="") as file,
@@ -124,9 +109,7 @@ def write(
 def read(path: str | pathlib.Path) -> Predictions:
     """Reads what `write` wrote.
 
-    Raises:
-      UserError: if it is no such file; the message names the line.
-      OSError: if it cannot be read.
+    Raises UserError if it is no such file, naming the line; OSError for no file.
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8", newline="") as file:

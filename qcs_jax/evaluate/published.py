@@ -17,19 +17,12 @@ _DATASETS = [name for name, data_set in DATASETS.items() if data_set.in_paper]
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """One row of a table of the paper.
+    """One row of a table of the paper."""
 
-    Attributes:
-      table: 1, 2 or 3.
-      fields: What makes the variant, `{"model.name": "qcs", ...}`.
-      percent: Test accuracy in percent, by `data.name`.
-      finetuned: Whether it starts from a QCS that was trained on AffectNet-8.
-    """
-
-    table: int
-    fields: dict[str, str]
-    percent: dict[str, float]
-    finetuned: bool = False
+    table: int  # 1, 2 or 3
+    fields: dict[str, str]  # what makes the variant
+    percent: dict[str, float]  # test accuracy by `data.name`
+    finetuned: bool = False  # from a QCS that was trained on AffectNet-8
 
 
 def _dcs(
@@ -81,10 +74,8 @@ def find(
 ) -> Result | None:
     """Returns what the paper reports for a configuration, or None.
 
-    Args:
-      config: All fields by their dotted names, see `config.flatten`.
-      table: Look in this table alone; default: in Table 3, then in 1 and 2.
-      started_from: What the run has recorded of `config.init_from`; None: nothing.
+    `config` has all fields by their dotted names; `table` is the only one to look in,
+    default 3, then 1 and 2; `started_from` what the run has recorded of its start.
     """
     # A run with anything else is not what the paper measured.
     paper = {name: FIELDS[name].default for name in fields_with(Role.PAPER)}

@@ -18,10 +18,8 @@ def intervals(confusion: np.ndarray) -> dict[str, list[float]]:
     """Returns `[low, high]` at `LEVEL` of `rates`, by the bootstrap.
 
     To draw N of N examples with replacement and count them anew is to draw the cells
-    of their confusion matrix from a multinomial distribution, so the counts suffice.
-
-    Args:
-      confusion: int `[k, k]` with at least one example.
+    of their confusion matrix, int `[k, k]`, from a multinomial distribution, so the
+    counts suffice.
     """
     total = int(confusion.sum())
     rng = np.random.default_rng(0)
@@ -33,13 +31,8 @@ def intervals(confusion: np.ndarray) -> dict[str, list[float]]:
 def resampled_sums(values: np.ndarray) -> np.ndarray:
     """Draws N of N images with replacement, and sums over those drawn.
 
-    All columns are summed over the same images, so that ratios of sums are right, too.
-
-    Args:
-      values: float `[N, c]`, c numbers about every image; N at least 1.
-
-    Returns:
-      float64 `[R, c]`, of `RESAMPLES_OF_IMAGES` draws.
+    Of values float `[N, c]` come `[R, c]`, of `RESAMPLES_OF_IMAGES` draws. All columns
+    are summed over the same images, so that ratios of sums are right, too.
     """
     count = len(values)
     rng = np.random.default_rng(0)
@@ -76,10 +69,8 @@ def proportion(drawn: np.ndarray, hits: int, total: int) -> list[float] | None:
 def calibrated_errors(bins: np.ndarray) -> np.ndarray:
     """Draws calibration errors `[R]` of answers that are as sure as they should be.
 
-    The fewer images, the larger the error that chance alone makes.
-
-    Args:
-      bins: float `[b, 2]`, images and sum of their confidence, by confidence.
+    The fewer images, the larger the error that chance alone makes. `bins` is float
+    `[b, 2]`, images and sum of their confidence, by confidence.
     """
     images, confidence = bins.T
     mean = np.clip(confidence / np.maximum(images, 1), 0, 1)
@@ -92,17 +83,13 @@ def calibrated_errors(bins: np.ndarray) -> np.ndarray:
 def of_calibration_error(
     drawn: np.ndarray, error: float, by_chance: np.ndarray
 ) -> list[float]:
-    """Returns `[low, high]` at `LEVEL` of a calibration error.
+    """Returns `[low, high]` at `LEVEL` of a calibration error, from draws of it `[R]`.
 
     It is a sum of absolute values, which chance makes larger: draws are larger than
     what they are drawn from, by about as much as that is larger than the truth. So they
     are reflected, `2 error - drawn` (the "basic" interval of the bootstrap). Near 0
-    that is not enough: `low` is 0 unless the error is larger than chance makes it.
-
-    Args:
-      drawn: `[R]`, from images drawn with replacement.
-      error: The error itself.
-      by_chance: From `calibrated_errors`.
+    that is not enough: `low` is 0 unless the error is larger than `calibrated_errors`
+    are.
     """
     low, high = percentiles(2 * error - drawn)
     if error <= percentiles(by_chance)[1]:

@@ -33,18 +33,10 @@ def measure(
 ) -> dict:
     """Returns what is measured on a split, as `metrics.json` has it under these names.
 
-    Args:
-      class_names: k names.
-      labels: int `[N]`.
-      logits: float32 `[N, k]`.
-      mirrored_logits: float32 `[N, k]`, of the same images flipped left to right.
-      temperature: From `fit_temperature`, of held-out images.
-
-    Returns:
-      examples; class_names; metrics; intervals (95 %, bootstrap); per_class; confusion
-      (rows are labels); flip: metrics of the mean probability of an image and its
-      mirror image; calibrated: temperature, and what it makes of nll, brier and ece, or
-      None where no images were held out.
+    examples; class_names; metrics; intervals (95 %, bootstrap); per_class; confusion
+    (rows are labels); flip: metrics of the mean probability of an image and its mirror
+    image; calibrated: a temperature from `fit_temperature`, and what it makes of nll,
+    brier and ece, or None where no images were held out. Logits are float32 `[N, k]`.
     """
     counts = Counts.of(logits, labels)
     both = (probabilities(logits) + probabilities(mirrored_logits)) / 2
@@ -74,10 +66,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     The likelihood has one optimum in 1 / T; it is searched between `LOWEST` and
     `HIGHEST`, where it lies at an end for images that are all right or all wrong.
-
-    Args:
-      logits: `[m, k]` of held-out images, never of those that are reported.
-      labels: int `[m]`.
+    Logits, `[m, k]`, are those of held-out images, never of those that are reported.
     """
 
     def nll(log_t: float) -> float:
@@ -117,11 +106,9 @@ def table(measured: dict) -> str:
         text = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
         text += f"temperature {scaled['temperature']:.3f} from held-out images"
         rows.append(("calibrated", text))
-    titles = {"f1": "F1", "examples": "images"}
     of_class = pd.DataFrame(measured["per_class"]).set_index("class")
-    of_class = of_class[["recall", "precision", "f1", "examples"]].rename(
-        columns=titles
-    )
+    of_class = of_class[["recall", "precision", "f1", "examples"]]
+    of_class.columns = ["recall", "precision", "F1", "images"]
     of_class = of_class.rename_axis(index=None, columns="class".ljust(width))
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     lines.append(of_class.to_string(float_format="{:.4f}".format, na_rep="-"))
@@ -131,13 +118,9 @@ def table(measured: dict) -> str:
 def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> dict:
     """Returns what `metrics.json` has under "robustness" (Hendrycks, Dietterich 2019).
 
-    Args:
-      accuracy: Corruption -> accuracy at each severity.
-      clean: Accuracy on the images as they are.
-
-    Returns:
-      accuracy; clean; mean: over corruptions and severities ("mean corruption
-      accuracy"); kept: the part of the clean accuracy that this is, None if that is 0.
+    accuracy of each corruption, by severity; clean, that of the images as they are;
+    mean: over corruptions and severities ("mean corruption accuracy"); kept: the part
+    of the clean accuracy that this is, None if that is 0.
     """
     mean = float(np.mean(list(accuracy.values())))
     return {
@@ -157,8 +140,6 @@ def robustness_table(measured: Mapping) -> str:
     frame["mean"] = frame.mean(axis=1)
     kept = "" if measured["kept"] is None else f", {measured['kept']:.0%} of it"
     text = frame.rename_axis(columns="corruption").to_string(float_format="%.1f")
-    text += (
-        f"\nmean corruption accuracy {100 * measured['mean']:.1f}, without corruption "
-    )
-    text += f"{100 * measured['clean']:.1f}{kept}"
-    return textwrap.indent(text, "  ")
+    mean, clean = 100 * measured["mean"], 100 * measured["clean"]
+    about = f"mean corruption accuracy {mean:.1f}, without corruption {clean:.1f}{kept}"
+    return textwrap.indent(f"{text}\n{about}", "  ")

@@ -37,19 +37,11 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """Test metrics of a run at three epochs; each has `epoch` and `step` beside them.
+    """Test metrics of a run at three epochs, with `epoch` and `step` beside them."""
 
-    Attributes:
-      last: The last epoch: nothing was chosen.
-      best_on_held_out: The epoch that was best on held-out training images, or None
-        where none were held out: an honest choice.
-      best_on_test: The epoch that was best on the test split itself. Optimistic; it is
-        what most papers report.
-    """
-
-    last: dict
-    best_on_held_out: dict | None
-    best_on_test: dict
+    last: dict  # nothing was chosen
+    best_on_held_out: dict | None  # an honest choice; None where none were held out
+    best_on_test: dict  # optimistic; what most papers report
 
     @classmethod
     def of(cls, lines: list[dict]) -> Scores | None:

@@ -30,19 +30,12 @@ _PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
 
 @dataclasses.dataclass(frozen=True)
 class RunFolder:
-    """What a run left in its folder.
-
-    Attributes:
-      workdir: The folder.
-      config: All fields by their dotted names, as `config.json` has them.
-      scores: The run's numbers, or None before its first evaluation.
-      started_from: What it says of the weights that it started from, see
-        `published.find`; None for fresh ones, and in earlier versions.
-    """
+    """What a run left in its folder."""
 
     workdir: pathlib.Path
-    config: dict[str, Any]
-    scores: Scores | None
+    config: dict[str, Any]  # all fields by their dotted names
+    scores: Scores | None  # None before its first evaluation
+    # Of its first weights; None for fresh ones, and in earlier versions.
     started_from: dict[str, Any] | None = None
 
     @property
@@ -87,11 +80,7 @@ def is_run(folder: pathlib.Path) -> bool:
 
 
 def read_run(workdir: pathlib.Path) -> RunFolder:
-    """Reads `config.json` and `log.jsonl`.
-
-    Raises:
-      UserError: if `config.json` is not that of a run, or of another version.
-    """
+    """Reads `config.json` and `log.jsonl`; raises UserError for another version's."""
     path = workdir / CONFIG_FILE
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
@@ -106,14 +95,10 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
 
 
 def find_runs(arguments: Sequence[str]) -> list[RunFolder]:
-    """Reads all runs that are named, or are in folders that are named.
+    """Reads all runs that are named, or are in folders that are named, at any depth.
 
-    Args:
-      arguments: Folders of runs, folders that contain some at any depth, or patterns
-        of either such as `runs/*`.
-
-    Raises:
-      UserError: for what does not exist, or if there is no run.
+    Patterns such as `runs/*` will do. Raises UserError for what does not exist, or if
+    there is no run.
     """
     workdirs: dict[pathlib.Path, pathlib.Path] = {}
     for argument in arguments:
@@ -142,17 +127,11 @@ def _search(folder: str) -> Iterator[pathlib.Path]:
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
-    """Runs on one data set that differ in nothing but the seed.
+    """Runs on one data set that differ in nothing but the seed."""
 
-    Attributes:
-      label: What tells it from other variants on the data set.
-      runs: At least one, with any seeds, finished or not.
-      setting: Value of the field that a sweep varies, as text; empty without one.
-    """
-
-    label: str
-    runs: tuple[RunFolder, ...]
-    setting: str = ""
+    label: str  # what tells it from other variants on the data set
+    runs: tuple[RunFolder, ...]  # at least one, with any seeds, finished or not
+    setting: str = ""  # value of the field that a sweep varies, as text
 
     @property
     def dataset(self) -> str:

@@ -50,13 +50,10 @@ def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
 def sign_flip_p(gains: np.ndarray) -> float:
     """Returns the exact two-sided p-value of a sum of gains, if signs were a toss-up.
 
+    Gains are int `[n]`: by how many seeds more one variant is right about each image.
     With equally good variants, an image is as likely to be won by one as by the other.
     The distribution of the sum over all choices of signs is computed completely. Where
     all gains are -1, 0 or 1, this is McNemar's test.
-
-    Args:
-      gains: int `[n]`, by image: how many seeds of one variant were right, minus those
-        of the other.
     """
     from scipy.stats import binom
 
@@ -87,15 +84,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def mcnemar(right: pd.DataFrame, a: str, b: str) -> tuple[float, str]:
-    """Tests whether two networks differ, by the images that only one of them got right.
+    """Tests whether networks called a and b differ, by `predictions.matched`.
 
-    Args:
-      right: From `predictions.matched`.
-      a: What the first network is called.
-      b: What the second is.
-
-    Returns:
-      The p-value of McNemar's exact, two-sided test, and what follows, as a sentence.
+    Returns the p-value of McNemar's exact, two-sided test, and what follows, as a
+    sentence.
     """
     gains = right["first"].astype(int) - right["second"].astype(int)
     p = sign_flip_p(gains.to_numpy())

@@ -12,9 +12,9 @@ from qcs_jax.figures import Unavailable, style
 from qcs_jax.system import extras
 
 with extras.named():
+    import pandas as pd
     from sklearn.calibration import CalibrationDisplay
     from sklearn.manifold import TSNE
-    from sklearn.metrics import ConfusionMatrixDisplay
 
 
 @style.styled()
@@ -24,39 +24,38 @@ def losses(log: Sequence[dict]) -> style.Figure:
     Dots are the training losses in the log (of `run_log.read_log`), lines their means
     over an epoch. Raises Unavailable if there is no log, or no epoch is finished.
     """
-    trained, tested, held_out = (
-        [line for line in log if line["kind"] == kind]
-        for kind in ("train", "test", "held_out")
-    )
     if not log:
         raise Unavailable("the run has no log: a converted checkpoint has none")
-    if not trained or not tested:
+    lines = pd.DataFrame(log)
+    trained, tested, held_out = (
+        lines[lines["kind"] == kind] for kind in ("train", "test", "held_out")
+    )
+    if trained.empty or tested.empty:
         raise Unavailable(
             "the run's log has no training loss before an evaluation: it is shorter "
             "than train.log_every steps"
         )
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
-    epoch = _column(trained, "step") / (tested[-1]["step"] / tested[-1]["epoch"])
+    last = tested.iloc[-1]
+    epoch = trained["step"] / (last["step"] / last["epoch"])
     # A step that ends an epoch belongs to it.
     number = np.ceil(epoch - 1e-9)
-    epochs = np.unique(number)
     for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
-        if f"{branch}_loss" in trained[0]:
-            values = _column(trained, f"{branch}_loss")
+        if f"{branch}_loss" in trained:
+            values = trained[f"{branch}_loss"]
             training.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
-            means = [values[number == e].mean() for e in epochs]
+            means = values.groupby(number).mean()
             label = f"{branch} branch"
-            training.plot(epochs - 0.5, means, color=color, lw=1.2, label=label)
+            training.plot(means.index - 0.5, means, color=color, lw=1.2, label=label)
     training.set(ylabel="cross entropy (nats)", title="training loss")
     training.set_ylim(bottom=0)
-    for i, (label, lines) in enumerate((("test", tested), ("held-out", held_out))):
-        if lines:
+    for i, (label, split) in enumerate((("test", tested), ("held-out", held_out))):
+        if len(split):
             look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5)
             look |= dict(linestyle=("-", "--")[i], lw=1.2, label=label)
-            nll.plot(_column(lines, "epoch"), _column(lines, "nll"), **look)
-            percent = 100 * _column(lines, "accuracy")
-            accuracy.plot(_column(lines, "epoch"), percent, **look)
+            nll.plot(split["epoch"], split["nll"], **look)
+            accuracy.plot(split["epoch"], 100 * split["accuracy"], **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")
     accuracy.set(ylabel="accuracy (%)", title="base branch, accuracy")
     for axes in (training, nll, accuracy):
@@ -67,10 +66,6 @@ def losses(log: Sequence[dict]) -> style.Figure:
     return figure
 
 
-def _column(lines: list[dict], key: str) -> np.ndarray:
-    return np.array([line[key] for line in lines])
-
-
 @style.styled()
 def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     """Counts, int `[k, k]`: classes (rows) by prediction, in per cent (Figure 12b)."""
@@ -79,13 +74,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
     figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
-    display = ConfusionMatrixDisplay(percent).plot(
-        ax=axes,
-        cmap=style.COUNTS,
-        colorbar=False,
-        include_values=False,
-        im_kw=dict(vmin=0, vmax=100),
-    )
+    image = axes.imshow(percent, cmap=style.COUNTS, vmin=0, vmax=100)
     for i, j in np.ndindex(k, k):
         style.show_number(axes, i, j, percent[i, j], f"{counts[i, j]:,}", i == j)
     names = [style.wrapped(name, 20) for name in class_names]
@@ -93,7 +82,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     accuracy = 100 * np.trace(counts) / max(images, 1)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.set_title(f"accuracy {accuracy:.2f} % of {images:,} images")
-    style.color_bar(figure, display.im_, "% of the class", ax=axes, shrink=0.8)
+    style.color_bar(figure, image, "% of the class", ax=axes, shrink=0.8)
     return figure
 
 

@@ -21,14 +21,11 @@ def sweep(
 ) -> style.Figure:
     """Draws mean accuracies, with intervals over images (bands) and seeds (bars).
 
-    Args:
-      variants: Label of each, and columns (a data frame, or a dict of lists): its
-        places `at` on the axis, of two or more; `accuracy` there; and the ends of its
-        intervals, images_low, images_high, seeds_low and seeds_high (NaN for a single
-        seed). In percent.
-      axis: What the axis of the swept field is called.
-      chance: Accuracy of guessing in percent; drawn as a dashed line.
-      ticks: Names of the places 0, 1, ... where these are no numbers.
+    In percent. Of each variant its label, and columns: its places `at` on the `axis`,
+    of two or more; `accuracy` there; and the ends of its intervals, images_low,
+    images_high, seeds_low and seeds_high (NaN for a single seed). `ticks` names the
+    places 0, 1, ... where these are no numbers. `chance`, the accuracy of guessing, is
+    a dashed line.
     """
     figure = style.Figure(figsize=(style.WIDTH, 3.2))
     axes = figure.subplots()
@@ -63,12 +60,8 @@ def transfer(
 ) -> style.Figure:
     """Accuracy of each network on each data set, with the mean over classes below it.
 
-    Args:
-      accuracy: float `[n, m]`, between 0 and 1; NaN where nothing was measured.
-      mean_class: float `[n, m]`, likewise.
-      networks: n names.
-      datasets: m names.
-      own: Row and column of what is the network's own test; it gets a frame.
+    Both float `[n, m]` between 0 and 1, NaN where nothing was measured. `own` has row
+    and column of what is the network's own test; it gets a frame.
     """
     n, m = accuracy.shape
     figure = style.Figure(figsize=(min(1.15 * m + 3.0, style.WIDTH), 0.5 * n + 1.6))

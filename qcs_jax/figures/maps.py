@@ -35,13 +35,8 @@ def heatmaps(
 
     A column is an anchor (Key), a row what it is compared with. On the diagonal that is
     another face of its class, and the map shows distinctive features; elsewhere it
-    shows redundant ones.
-
-    Args:
-      anchors, partners: uint8 `[k, s, s, 3]`, two faces of each class.
-      importance: `[k, k, N]`, row r, column c: of the positions of anchor c compared
-        with partner r (`Comparison.importance`).
-      class_names: k names.
+    shows redundant ones. Anchors and partners are uint8 `[k, s, s, 3]`, importance is
+    `[k, k, N]`: row r, column c of the positions of anchor c compared with partner r.
     """
     names = [style.wrapped(name) for name in class_names]
     figure, axes, _ = _mosaic(
@@ -78,12 +73,9 @@ def negatives(
 ) -> style.Figure:
     """Two faces of one class and how their attention moves with the negative (Fig. 13).
 
-    Args:
-      pair: uint8 `[2, s, s, 3]`, anchor and positive.
-      negatives: uint8 `[c, s, s, 3]`, a face of each other class.
-      weights: `[2, c, N]`, attention of anchor and positive beside each negative.
-      pair_class: Name of the pair's class.
-      negative_classes: c names.
+    The pair, uint8 `[2, s, s, 3]`, is anchor and positive; negatives, `[c, s, s, 3]`,
+    are a face of each other class; weights, `[2, c, N]`, the pair's attention beside
+    each.
     """
     titles = [style.wrapped(name) for name in negative_classes]
     labels = [f"{role}\n{style.wrapped(pair_class)}" for role in ("anchor", "positive")]
@@ -112,7 +104,8 @@ def _mosaic(
     """
     side = top.shape[1]
     maps = [on_image(row, side) for row in values]
-    norm = style.map_range(*maps)
+    values = np.concatenate([x.ravel() for x in maps])
+    norm = style.range_of(np.percentile(values, [1, 99]))
     rows, columns = len(maps) + 1, len(top) + (left is not None)
     cell = min(style.WIDTH / (columns + 1), 1.2)
     figure = style.Figure(figsize=(cell * (columns + 1), cell * rows + above))
@@ -146,14 +139,9 @@ def matrices(
     """An anchor compared with p images, each by dot products, by S and by D.
 
     The columns of dot products and of S are Figure 4; S of the same class beside D of a
-    different one are Figure 6. A column has one colour scale.
-
-    Args:
-      anchor: uint8 `[s, s, 3]`.
-      partners: uint8 `[p, s, s, 3]`.
-      compared: Comparison of the anchor with each partner.
-      relations: How each partner is related to the anchor.
-      class_names: 1 + p names: the class of the anchor and of each partner.
+    different one are Figure 6. A column has one colour scale. The anchor is uint8
+    `[s, s, 3]`, partners are `[p, s, s, 3]`, with a relation each; `class_names` begins
+    with the anchor's.
     """
     p = len(partners)
     figure = style.Figure(figsize=(style.WIDTH, 1.65 * p + 0.6))

@@ -58,12 +58,8 @@ _FACE_SIDE = 96
 def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """Writes and returns `workdir/report/index.html`, which needs no other file.
 
-    Args:
-      workdir: Workdir of a run that was evaluated.
-      data_dir: Root of prepared data sets; default that of the run.
-
-    Raises:
-      UserError: if the run was not evaluated, or its checkpoint or data are gone.
+    `data_dir` is the root of prepared data sets, default that of the run. Raises
+    UserError if the run was not evaluated, or its checkpoint or data are gone.
     """
     workdir = pathlib.Path(workdir)
     measured = _measured(workdir)
@@ -154,9 +150,8 @@ def _figures(
         places = TEMPLATE if landmarks is None else np.array(landmarks)
         [face] = scene.gallery.pixels([0])
         figures["corruptions"] = maps.corruptions(face, predicted.ids[0], places)
-        figures["robustness"] = charts.robustness(
-            robustness["accuracy"], robustness["clean"]
-        )
+        accuracy, clean = robustness["accuracy"], robustness["clean"]
+        figures["robustness"] = charts.robustness(accuracy, clean)
     for column in measured.get("groups", {}).get("columns", []):
         if column["groups"]:
             chart = charts.groups(column, measured["metrics"]["accuracy"])

@@ -42,21 +42,12 @@ class Gallery:
 
 @dataclasses.dataclass(eq=False)
 class Scene:
-    """One trained network in front of its images; parts are made when first read.
+    """One trained network in front of its images; parts are made when first read."""
 
-    Attributes:
-      path: A run's workdir, its `checkpoints` folder, or one step's folder.
-      folder: Images in folders named after their class; default the test split of the
-        run's own data set.
-      data_dir: Root of prepared data sets; default that of the run, then
-        `prepared.root`.
-      seed: Seed of the choice of faces.
-    """
-
-    path: str | pathlib.Path
-    folder: str = ""
-    data_dir: str = ""
-    seed: int = 0
+    path: str | pathlib.Path  # a run's workdir, its checkpoints, or one step
+    folder: str = ""  # of images, by class; default the test split of the run
+    data_dir: str = ""  # default that of the run, then `prepared.root`
+    seed: int = 0  # of the choice of faces
 
     @functools.cached_property
     def trained(self) -> Trained:
@@ -151,11 +142,7 @@ class Scene:
 
 
 def _folder_gallery(folder: str, class_names: Sequence[str], side: int) -> Gallery:
-    """Images in folders named after their class; prints which cannot be read.
-
-    Raises:
-      UserError: if the classes are others, or a class has no readable image.
-    """
+    """Images in folders named after their class; prints which cannot be read."""
     root = pathlib.Path(folder).expanduser()
     paths, labels = labelled_images(root, class_names, every_class=True)
     readable = []

@@ -27,14 +27,7 @@ def answers(
     *,
     on_drawings: bool,
 ) -> list[Answer]:
-    """Answers from an evaluation.
-
-    Args:
-      measured: What `metrics.json` says.
-      predicted: The predictions of its images.
-      elsewhere: `metrics.json` of each evaluation on another data set.
-      on_drawings: Whether the network was trained on drawings.
-    """
+    """Answers from `metrics.json`, and those of other data sets (`elsewhere`)."""
     return [
         _accuracy(measured),
         _weakest(measured["per_class"]),

@@ -22,6 +22,13 @@ def random(count=40, seed=0):
 def test_what_is_written_is_read_exactly(tmp_path):
     ids, labels, p = random()
     path = tmp_path / predictions.PREDICTIONS_FILE
+    half = np.array([[0.25, 0.75], [0.5, 0.5]])
+    predictions.write(path, ["x.jpg", "y.jpg"], np.array([0, 1]), half, ["calm", "sad"])
+    assert path.read_text().splitlines() == [
+        "id,label,prediction,calm,sad",
+        "x.jpg,calm,sad,0.25,0.75",
+        "y.jpg,sad,calm,0.5,0.5",
+    ]
     predictions.write(path, ids, labels, p, NAMES)
     found = predictions.read(path)
     assert found.ids == tuple(ids) and found.class_names == NAMES
@@ -33,17 +40,6 @@ def test_what_is_written_is_read_exactly(tmp_path):
         predictions.write(path, ids[:-1], labels, p, NAMES)
     assert predictions.read(path).ids == tuple(ids)
     assert [file.name for file in tmp_path.iterdir()] == [predictions.PREDICTIONS_FILE]
-
-
-def test_the_file_reads_well(tmp_path):
-    path = tmp_path / predictions.PREDICTIONS_FILE
-    p = np.array([[0.25, 0.75], [0.5, 0.5]])
-    predictions.write(path, ["x.jpg", "y.jpg"], np.array([0, 1]), p, ["calm", "sad"])
-    assert path.read_text().splitlines() == [
-        "id,label,prediction,calm,sad",
-        "x.jpg,calm,sad,0.25,0.75",
-        "y.jpg,sad,calm,0.5,0.5",
-    ]
 
 
 HEADER = "id,label,prediction,calm,sad\n"

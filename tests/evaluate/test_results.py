@@ -60,10 +60,7 @@ def test_no_other_temperature_is_better():
         for t in (fit_temperature(logits, labels), *np.geomspace(0.05, 50, 400))
     )
     assert best <= min(others) + 1e-9
-
-
-def test_the_ends_are_reached_without_an_error():
-    right = 5.0 * np.eye(3)
+    right = 5.0 * np.eye(3)  # the ends are reached without an error
     assert LOWEST < fit_temperature(right, np.arange(3)) < 0.1
     assert fit_temperature(right, np.array([1, 2, 0])) > HIGHEST / 2
 
@@ -82,13 +79,9 @@ def test_everything_is_json_and_in_the_table():
         line = next(x for x in text.splitlines() if x.split()[0] == row["class"])
         expected = [f"{row[n]:.4f}" for n in ("recall", "precision", "f1")]
         assert line.split()[1:] == [*expected, str(row["examples"])]
-
-
-def test_a_class_without_images_has_no_recall():
     logits = np.eye(3, dtype=np.float32)[:2]
     measured = measure(CLASSES, np.arange(2), logits, logits)
-    last = results.table(measured).splitlines()[-1]
-    assert last.split() == ["sad", "-", "-", "-", "0"]
+    assert results.table(measured).split()[-5:] == ["sad", "-", "-", "-", "0"]
 
 
 def test_accuracies_on_worse_images():

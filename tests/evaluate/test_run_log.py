@@ -16,15 +16,14 @@ HELD_OUT = [line("held_out", e, a) for e, a in [(1, 0.3), (2, 0.8), (3, 0.8), (4
 
 def test_each_number_is_of_its_epoch():
     scores = Scores.of(TESTED + HELD_OUT)
-    assert scores.last["epoch"] == 4
-    assert scores.best_on_test["epoch"] == 2
     # Chosen on held-out images, the last of equals; the number is the test's.
-    assert scores.best_on_held_out == line("test", 3, 0.6)
-    assert [*scores.named()] == [
-        "last epoch",
-        "best epoch on held-out",
-        "best epoch on test (optimistic)",
-    ]
+    assert scores.named() == {
+        "last epoch": TESTED[3],
+        "best epoch on held-out": TESTED[2],
+        "best epoch on test (optimistic)": TESTED[1],
+    }
+    other_test = [dict(x, accuracy=1 - x["accuracy"]) for x in TESTED]
+    assert Scores.of(other_test + HELD_OUT).best_on_held_out["epoch"] == 3
 
 
 def test_nothing_is_called_held_out_where_nothing_was():
@@ -33,12 +32,6 @@ def test_nothing_is_called_held_out_where_nothing_was():
     assert [*scores.named().values()] == [TESTED[3], TESTED[1]]
     assert Scores.of([{"kind": "train", "step": 1, "loss": 2.0}]) is None
     assert Scores.of(HELD_OUT) is None
-
-
-def test_the_test_never_chooses_for_the_held_out_number():
-    other_test = [dict(t, accuracy=1 - t["accuracy"]) for t in TESTED]
-    chosen = [Scores.of(t + HELD_OUT).best_on_held_out for t in (TESTED, other_test)]
-    assert chosen[0]["epoch"] == chosen[1]["epoch"]
 
 
 def test_half_a_line_is_left_out(tmp_path):

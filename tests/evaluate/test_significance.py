@@ -39,13 +39,6 @@ def test_p_counts_all_choices_of_signs(gains):
     assert significance.sign_flip_p(np.array(gains)) == pytest.approx(expected)
 
 
-def test_no_difference_at_all():
-    same = np.ones((3, 10), bool)
-    ends = ("images_low", "images_high", "seeds_low", "seeds_high")
-    expected = dict.fromkeys(("mean", *ends), 0) | {"p_images": 1, "p_seeds": 1}
-    assert significance.difference(same, same) == expected
-
-
 def test_over_seeds_is_students():
     rng = np.random.default_rng(0)
     a, b = answers(4, 500, 0.7, rng), answers(4, 500, 0.65, rng)
@@ -58,7 +51,7 @@ def test_over_seeds_is_students():
     assert np.isnan([alone["seeds_low"], alone["seeds_high"], alone["p_seeds"]]).all()
 
 
-def test_over_two_seeds_nothing_impossible_is_said():
+def test_over_few_seeds_nothing_impossible_is_said():
     good, bad = np.zeros((2, 2, 10), bool)
     good[0, :9] = good[1, :7] = True
     found = significance.accuracy(good)
@@ -66,6 +59,9 @@ def test_over_two_seeds_nothing_impossible_is_said():
     found = significance.difference(bad, good)
     assert found["seeds_low"] == -1
     assert found["seeds_high"] == pytest.approx(-0.8 + 1.2706, rel=1e-3)
+    same = significance.difference(good[:1].repeat(3, 0), good[:1].repeat(3, 0))
+    assert (same.pop("p_images"), same.pop("p_seeds")) == (1, 1)
+    assert set(same.values()) == {0}
 
 
 def test_over_images_is_the_bootstrap():
@@ -79,21 +75,6 @@ def test_over_images_is_the_bootstrap():
     assert found["mean"] == pytest.approx(correct.mean())
     shuffled = correct[:, rng.permutation(200)]
     np.testing.assert_equal(significance.accuracy(shuffled), found)
-
-
-def test_p_is_small_where_networks_differ_and_rarely_elsewhere():
-    """Images differ in difficulty, which equally good networks feel alike."""
-    rng = np.random.default_rng(2)
-    p = []
-    for _ in range(400):
-        easy = rng.beta(2, 1, 120)
-        a, b = (rng.random((2, 120)) < easy).astype(int)
-        p.append(significance.sign_flip_p(a - b))
-    assert np.mean(np.array(p) < 0.05) < 0.08
-    assert np.mean(np.array(p) < 0.5) > 0.35
-    a, b = answers(3, 1000, 0.75, rng), answers(3, 1000, 0.65, rng)
-    better = significance.difference(a, b)
-    assert better["p_images"] < 1e-6 and better["images_low"] > 0.05
 
 
 @pytest.mark.parametrize(
