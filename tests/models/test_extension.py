@@ -8,8 +8,7 @@ import small
 
 from qcs_jax.models import csa
 from qcs_jax.models.qcs import Outputs
-from qcs_jax.predict.explanation import explain
-from qcs_jax.predict.interaction import Interaction
+from qcs_jax.predict.interaction import Interaction, explain
 from qcs_jax.train import losses
 
 
