@@ -24,7 +24,7 @@ from qcs_jax.predict.align import TEMPLATE, Aligner
 from qcs_jax.predict.answers import FaceFound, Failure, Frame, Photograph, Prediction
 from qcs_jax.predict.detector import Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
-from qcs_jax.predict.interaction import Explanation, Interaction, explain
+from qcs_jax.predict.interaction import Explanation, Interaction
 from qcs_jax.predict.tracking import follow
 from qcs_jax.predict.video import Video
 from qcs_jax.system import compilation_cache
@@ -248,7 +248,7 @@ class Classifier:
         if len(decoded) < 2:
             raise UserError("there is no other face to compare the anchor with")
         pixels = np.stack([face.pixels for face in decoded])
-        return explain(self._interaction, pixels[0], pixels[1:])
+        return self._interaction.explain(pixels[0], pixels[1:])
 
     def _run(self, pixels: np.ndarray) -> Any:
         return network.forward(self.variables, pixels, self.model, self._flip)

@@ -140,6 +140,16 @@ class Interaction:
             return [w.mean(axis=2)[::-1] for w in weights]
         return weights
 
+    def explain(self, anchor: np.ndarray, others: np.ndarray) -> Explanation:
+        """Compares a face, uint8 `[r, r, 3]`, with m others, `[m, r, r, 3]`."""
+        size = self.model.image_size
+        pixels = np.concatenate([anchor[None], others])
+        keys = self.keys(augment.preprocess(jnp.asarray(pixels), size))[-1]
+        compared = self.compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
+        maps = [on_image(positions, size) for positions in compared.importance]
+        seen = augment.center_crop(pixels, size)
+        return Explanation(seen[0], seen[1:], *maps, compared.similarities)
+
 
 def on_image(maps: np.ndarray, size: int) -> np.ndarray:
     """Maps `[..., N]` over tokens, row by row, as maps `[..., s, s]` over pixels.
@@ -211,25 +221,6 @@ def _overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:
     colors = [np.interp(values, stops, channel) for channel in _COLORS.T]
     mixed = (1 - _OPACITY) * grey + _OPACITY * np.stack(colors, axis=-1)
     return mixed.round().astype(np.uint8)
-
-
-def explain(
-    interaction: Interaction, anchor: np.ndarray, others: np.ndarray
-) -> Explanation:
-    """Compares a face, uint8 `[r, r, 3]`, with m others, `[m, r, r, 3]`, uncropped."""
-    size = interaction.model.image_size
-    pixels = np.concatenate([anchor[None], others])
-    keys = interaction.keys(augment.preprocess(jnp.asarray(pixels), size))[-1]
-    compared = interaction.compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
-    of_anchor, of_others = compared.importance
-    seen = augment.center_crop(pixels, size)
-    return Explanation(
-        seen[0],
-        seen[1:],
-        on_image(of_anchor, size),
-        on_image(of_others, size),
-        compared.similarities,
-    )
 
 
 @functools.partial(jax.jit, static_argnames="model")
