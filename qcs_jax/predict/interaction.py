@@ -146,9 +146,9 @@ class Interaction:
         pixels = np.concatenate([anchor[None], others])
         keys = self.keys(augment.preprocess(jnp.asarray(pixels), size))[-1]
         compared = self.compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
-        maps = [on_image(positions, size) for positions in compared.importance]
+        first, second = (on_image(values, size) for values in compared.importance)
         seen = augment.center_crop(pixels, size)
-        return Explanation(seen[0], seen[1:], *maps, compared.similarities)
+        return Explanation(seen[0], seen[1:], first, second, compared.similarities)
 
 
 def on_image(maps: np.ndarray, size: int) -> np.ndarray:
