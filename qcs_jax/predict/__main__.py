@@ -1,11 +1,7 @@
 """Finds the faces in image files and classifies them.
 
 qcs-jax predict party.jpg --draw=drawn
-qcs-jax predict faces/*.jpg --crops --out=faces.csv
 find . -name '*.jpg' | qcs-jax predict --checkpoint=RUN - --json
-
-Exit status: 0 if every image was read, 1 if some were not, 2 if the command could not
-do its work, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -32,35 +28,28 @@ def main(argv: list[str] | None = None) -> int:
 
 def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
     """Adds the flags that say how faces are found and classified."""
-    parser.add_argument(
+    add = parser.add_argument
+    parser.set_defaults(flip=False)
+    add(
         "--checkpoint",
         metavar="RUN",
         help="a run, one of its steps, or a file of weights; default: the network for "
         "photographs that comes with the package",
     )
     if flip:
-        parser.add_argument(
-            "--flip",
-            action="store_true",
-            help="the mean of what a face and its mirror image give; twice the time",
-        )
-    parser.add_argument(
-        "--detector",
-        metavar="YUNET.onnx",
-        help="find faces with this detector instead of BlazeFace",
-    )
+        text = "the mean of what a face and its mirror image give; twice the time"
+        add("--flip", action="store_true", help=text)
+    add("--detector", metavar="YUNET.onnx", help="find faces with it, not BlazeFace")
 
 
 def load_network(args: argparse.Namespace) -> Any:
     """Loads what the flags of `add_network` say; notes go to standard error."""
     from qcs_jax.predict import classifier, yunet
 
-    options: dict[str, Any] = {"flip": getattr(args, "flip", False)}
-    if args.detector is not None:
-        options["detector"] = yunet.YuNet(args.detector)
+    detector = None if args.detector is None else yunet.YuNet(args.detector)
     path = classifier.PRETRAINED if args.checkpoint is None else args.checkpoint
     with contextlib.redirect_stdout(sys.stderr):
-        return classifier.load(path, **options)
+        return classifier.load(path, flip=args.flip, detector=detector)
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
@@ -73,27 +62,14 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "images",
-        metavar="IMAGE",
-        nargs="+",
-        help="a file, a pattern in quotes, a folder; or - to read them from standard "
-        "input, one a line",
-    )
+    text = "a file, a pattern in quotes, a folder; or -: standard input has one a line"
+    add("images", metavar="IMAGE", nargs="+", help=text)
     add_network(parser)
-    add(
-        "--crops",
-        action="store_true",
-        help="look for no faces: each image is one, and taken whole (always so for "
-        "networks that were trained on drawings)",
-    )
+    text = "each image is a face, and taken whole; always so for networks of drawings"
+    add("--crops", action="store_true", help=text)
     add("--json", action="store_true", help="print all of it as JSON, not a table")
     add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
-    add(
-        "--draw",
-        metavar="FOLDER",
-        help="write each photograph with boxes and labels, as a new file",
-    )
+    add("--draw", metavar="FOLDER", help="write photographs with boxes and labels")
     args = parser.parse_intermixed_args(argv)  # flags may stand between images
     if args.crops and (args.draw or args.detector):
         parser.error("--draw and --detector are for photographs: leave out --crops")
@@ -111,13 +87,11 @@ def _classify(args: argparse.Namespace) -> int:
     classifier = load_network(args)
     names = classifier.class_names
     crops = args.crops or classifier.drawn
+    if crops and args.draw is not None:
+        raise UserError("--draw: a network of drawings finds no faces: leave it out")
     predict = classifier.predict_each if crops else classifier.predict_photos
     answers = output.with_progress(predict(_paths(args.images)))
     if args.draw is not None:
-        if crops:
-            raise UserError(
-                "--draw: a network of drawings finds no faces: leave it out"
-            )
         answers = _drawn(answers, pathlib.Path(args.draw))
     with contextlib.ExitStack() as stack:
         record = None
@@ -136,8 +110,8 @@ def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:
     for answer in answers:
         if hasattr(answer, "draw"):
             stem = pathlib.Path(answer.path).stem
-            names = (f"{stem}-{i}.jpg" for i in itertools.count(2))
-            for name in itertools.chain([f"{stem}.jpg"], names):
+            for i in itertools.count(1):
+                name = f"{stem}.jpg" if i == 1 else f"{stem}-{i}.jpg"
                 with contextlib.suppress(FileExistsError):
                     _save_new(answer.draw(), folder / name)
                     break

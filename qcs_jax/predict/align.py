@@ -27,13 +27,10 @@ _FITS = 0.4
 class Aligner:
     """Turns, scales and moves the faces of photographs to a template.
 
-    Attributes:
-      detect: Finds the faces.
-      template: Where their landmarks go, as parts of the side, float64 `[4, 2]`.
+    The template, float64 `[4, 2]`, is where their landmarks go, as parts of the side.
     """
 
     def __init__(self, detect: Detector | None = None, template: np.ndarray = TEMPLATE):
-        """Loads a `BlazeFace` if there is no other detector."""
         self.detect: Detector = BlazeFace() if detect is None else detect
         self.template = template
 
@@ -44,13 +41,9 @@ class Aligner:
 
         Networks know such crops as they are, and landmarks of so few pixels are not
         sure enough to cut them once more. A photograph that was cropped by hand has
-        another shape, or more pixels, and has its face cut out.
-
-        Args:
-          image: A photograph or a crop.
-          faces: All faces of it. A small square without any is a crop whose face the
-            detector does not know.
-          side: Of what the network takes, in pixels.
+        another shape, or more pixels, and has its face cut out. A small square without
+        any face is a crop whose face the detector does not know. `side` is that of what
+        the network takes, in pixels.
         """
         width, height = image.size
         if width != height or width > max(_CROP, side) or len(faces) > 1:
@@ -69,14 +62,10 @@ class Aligner:
 
 
 def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:
-    """Measures where the landmarks are in faces that are cut out already.
+    """Measures where the landmarks are in upright RGB squares, cut out already.
 
-    Args:
-      faces: Upright RGB squares, such as a few hundred training images.
-
-    Returns:
-      The median over those in which one face is found, as a `template`; None if that
-      is less than a third of them, or less than ten.
+    Returns the median over those in which one face is found, as a template; None if
+    that is less than a third of them, or less than ten.
     """
     detect = BlazeFace()
     seen = [(face.width, detect.upright(face)) for face in faces]
@@ -86,19 +75,10 @@ def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:
 
 
 def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Rotation, scale and shift that bring points nearest to targets.
+    """Rotation, scale and shift that bring points `[n, 2]` nearest to targets.
 
-    Least squares; never a reflection.
-
-    Args:
-      points: `[n, 2]`, not all the same.
-      targets: `[n, 2]`.
-
-    Returns:
-      float64 `[2, 3]`; `targets ~ points @ m[:, :2].T + m[:, 2]`.
-
-    Raises:
-      UserError: if all points are the same.
+    Least squares, never a reflection. Returns m, float64 `[2, 3]`:
+    `targets ~ points @ m[:, :2].T + m[:, 2]`. UserError if all points are the same.
     """
     # In the plane of complex numbers it is targets ~ turn * points + shift.
     p, q = (np.asarray(x, np.float64) @ (1, 1j) for x in (points, targets))
@@ -114,16 +94,11 @@ def similarity(points: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def warp(image: Image.Image, matrix: np.ndarray, side: int) -> Image.Image:
-    """Applies a similarity transform; the edge goes on where the image ends.
+    """Applies a similarity, from pixels of an RGB image to those of a square.
 
-    Training images have no black corners. Of 330 crops of photographs, as narrow as
-    0.75 times what is cut out, 7 % got another class with black ones than the whole
-    photograph got, 2 % without.
-
-    Args:
-      image: RGB.
-      matrix: `[2, 3]`, from pixels of `image` to pixels of the result.
-      side: Side of the result in pixels.
+    The edge goes on where the image ends: training images have no black corners. Of 330
+    crops of photographs, as narrow as 0.75 times what is cut out, 7 % got another class
+    with black ones than the whole photograph got, 2 % without.
     """
     turn = np.linalg.inv(matrix[:, :2])
     back = np.column_stack([turn, -turn @ matrix[:, 2]])  # result -> image

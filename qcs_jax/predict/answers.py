@@ -56,7 +56,7 @@ class Prediction:
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns file, label and probabilities as JSON has them."""
+        """Returns it as JSON has it."""
         p = dict(zip(self.class_names, self.probabilities.tolist(), strict=True))
         return {"file": self.path, "label": self.label, "probabilities": p}
 
@@ -66,15 +66,10 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Failure:
-    """Stands, among several answers, for a face that could not be read.
-
-    Attributes:
-      error: Why.
-      path: Path of the file, or None if the face was not a file.
-    """
+    """Stands, among several answers, for a face that could not be read."""
 
     error: str
-    path: str | None = None
+    path: str | None = None  # of the file, if it was one
 
     def to_dict(self) -> dict[str, Any]:
         """Returns file and error as JSON has them."""
@@ -114,7 +109,7 @@ class FaceFound(Prediction):
         return {
             "box": self.box.round(1).tolist(),
             "landmarks": landmarks,
-            "score": self._score,
+            "score": None if self.score is None else round(self.score, 4),
             "label": self.label,
             "probabilities": super().to_dict()["probabilities"],
         }
@@ -123,13 +118,10 @@ class FaceFound(Prediction):
         left, top, right, bottom = self.box.round().astype(int)
         return f"{super().__str__()} at {left}, {top} to {right}, {bottom}"
 
-    @property
-    def _score(self) -> float | None:
-        return None if self.score is None else round(self.score, 4)
-
     def _cells(self) -> list:
         """Of `_PLACE`, and the probabilities."""
-        return [*self.box.round(1), self._score, self.label, *self.probabilities]
+        place = self.to_dict()
+        return [*place["box"], place["score"], self.label, *self.probabilities]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,8 +131,7 @@ class Photograph:
     Attributes:
       image: Upright RGB, in whose pixels boxes and landmarks are.
       faces: The largest first; none where there is none.
-      whole: Whether the image is a face already, cut out as the training images are,
-        and went to the network whole.
+      whole: Whether it is a face, cut out already, that went to the network whole.
       path: Path of the file, or None if it was not a file.
     """
 
@@ -171,12 +162,7 @@ class Photograph:
         return _draw(self.image, self.faces)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes what `draw` returns; the suffix says in which format.
-
-        Raises:
-          OSError: if it cannot be written.
-          ValueError: for a suffix that Pillow does not know.
-        """
+        """Writes what `draw` returns; the suffix says in which format."""
         self.draw().save(pathlib.Path(path))
 
     def __str__(self) -> str:
@@ -192,12 +178,10 @@ class Frame:
 
     Attributes:
       index: Its number, from 0.
-      seconds: When it is shown, as players count it: from the start of the file, which
-        may begin with sound alone; never less than that of the frame before. For a
-        camera, from its first frame on.
+      seconds: When it is shown, from the start of the file, which may begin with sound
+        alone, or from the first frame of a camera; it never goes back.
       image: RGB.
-      faces: In the order of their ids; faces that are turned by more than about 40
-        degrees are not found.
+      faces: In the order of their ids; none turned by more than about 40 degrees.
       detecting: Seconds that finding the faces took.
       classifying: Seconds that all else took: cutting them out, and the network.
     """
@@ -220,12 +204,7 @@ Answer = Prediction | Photograph | Frame | Failure
 
 
 def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
-    """Returns the names of all columns: the last one says why a row is empty.
-
-    Args:
-      columns: `COLUMNS` of a kind of answers.
-      class_names: In the order of the probabilities.
-    """
+    """Returns `COLUMNS`, those of the classes, and the one why a row is empty."""
     return [*columns, *class_names, "error"]
 
 
@@ -255,12 +234,8 @@ def rows(answer: Answer, columns: int) -> list[list]:
 def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
     """Returns a pandas.DataFrame with the rows of `rows`.
 
-    Args:
-      answers: One, or several of one kind: from `Classifier.predict`,
-        `predict_photos` or `predict_video`; there may be failures among them.
-
-    Raises:
-      ImportError: if pandas is not installed.
+    Takes one answer, or several of one kind, from `Classifier.predict`,
+    `predict_photos` or `predict_video`; there may be failures among them.
     """
     import pandas
 

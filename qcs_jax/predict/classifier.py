@@ -23,9 +23,8 @@ from qcs_jax.predict import network
 from qcs_jax.predict.align import TEMPLATE, Aligner
 from qcs_jax.predict.answers import FaceFound, Failure, Frame, Photograph, Prediction
 from qcs_jax.predict.detector import Detector
-from qcs_jax.predict.explanation import Explanation, explain
 from qcs_jax.predict.faces import Face, expand, path_of, read
-from qcs_jax.predict.interaction import Interaction
+from qcs_jax.predict.interaction import Explanation, Interaction
 from qcs_jax.predict.tracking import follow
 from qcs_jax.predict.video import Video
 from qcs_jax.system import compilation_cache
@@ -34,7 +33,6 @@ from qcs_jax.system.errors import UserError
 T = TypeVar("T")
 
 PRETRAINED = "fer2013"  # see `checkpoint.weights`
-_USUAL = "as usual in face recognition: those of the training images are not known"
 
 
 def load(
@@ -44,18 +42,17 @@ def load(
     flip: bool = False,
     detector: Detector | None = None,
 ) -> Classifier:
-    """Loads the base branch of a checkpoint.
+    """Loads the base branch of a checkpoint, and turns on JAX's compilation cache.
 
-    Turns on JAX's cache of compiled programs, too, see `compilation_cache`. Prints a
-    note if the network was trained on drawings.
+    Prints a note if the network was trained on drawings.
 
     Args:
       path: A run's workdir, its `checkpoints` folder, one step's folder, or what
-        `qcs-jax convert` wrote. Default: the network for photographs that
-        comes with the package, "fer2013".
+        `qcs-jax convert` wrote. Default: the network that comes with the package.
       step: Which step; default see `checkpoint.choose_step`.
-      flip: See `Classifier`.
-      detector: See `Classifier`.
+      flip: Give the mean of what a face and its mirror image give; takes twice the
+        time.
+      detector: Finds the faces of photographs; default: a `BlazeFace`.
 
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
@@ -63,10 +60,8 @@ def load(
     compilation_cache.enable()
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
-        print(
-            f"note: {os.fspath(path)} was trained on drawn faces: what it says about "
-            f"photographs means nothing"
-        )
+        what = "trained on drawn faces: what it says about photographs means nothing"
+        print(f"note: {os.fspath(path)} was {what}")
     return Classifier(trained, flip=flip, detector=detector, source=path)
 
 
@@ -94,20 +89,15 @@ class Classifier:
         detector: Detector | None = None,
         source: str | os.PathLike | None = None,
     ):
-        """Puts a base branch on the default device.
+        """Puts the base branch of a network on the default device; see `load`.
 
-        Args:
-          trained: The network; its cross branch, if it has one, is not used.
-          flip: Give the mean of what a face and its mirror image give; takes twice the
-            time.
-          detector: Finds the faces of photographs; default: a `BlazeFace`.
-          source: Where `explain` reads the cross branch: the path, or the name, from
-            which the network was loaded.
+        `source` is where `explain` reads the cross branch: the path, or the name,
+        from which the network was loaded.
         """
         self.class_names = trained.class_names
         self.resize = trained.resize
         self.drawn = trained.drawn
-        self.about = _about(trained, source)
+        self.about = network.about(trained, source)
         variables = trained.variables
         base = {name: {"base": tree["base"]} for name, tree in variables.items()}
         self.model, base = fold(trained.model, base)
@@ -126,11 +116,7 @@ class Classifier:
         return self.about
 
     def __getstate__(self) -> dict:
-        """All but the cross branch.
-
-        Raises:
-          UserError: if its detector cannot be pickled.
-        """
+        """All but the cross branch; UserError if its detector cannot be pickled."""
         try:
             pickle.dumps(self._detector)
         except (AttributeError, pickle.PicklingError):
@@ -149,16 +135,13 @@ class Classifier:
         Args:
           normalized_images: float32 `[b, s, s, 3]`, s being `image_size`;
             `augment.preprocess` makes them from pixels.
-
-        Returns:
-          float32 `[b, k]`.
         """
         return network.logits(self.variables, normalized_images, self.model)
 
     def predict(
         self, faces: Face | Iterable[Face]
     ) -> Prediction | list[Prediction | Failure]:
-        """Classifies one face, or several.
+        """Classifies one face, or several, taken whole.
 
         Args:
           faces: A path, an encoded image (bytes), a file of one that is open for
@@ -169,12 +152,11 @@ class Classifier:
             files are read from where they stand, and left open.
 
         Returns:
-          For one face a `Prediction`. For several a list in the order of `faces`,
-          with a `Failure` in the place of each that is not an image.
+          A `Prediction`, or for several a list in their order, with a `Failure` in the
+          place of each that is not an image.
 
         Raises:
-          UserError: if the one face is not an image, or a pattern or folder, given
-            alone, has none.
+          UserError: if the one face, pattern or folder has no image.
         """
         items, single = expand(faces)
         answers = self._predict(items)
@@ -185,20 +167,13 @@ class Classifier:
     ) -> Iterator[Prediction | Failure]:
         """Classifies any number of faces, in memory that does not grow with it.
 
-        Args:
-          faces: See `predict`; may have patterns and folders among them.
-
-        Yields:
-          As in the list of `predict`. A pattern or folder without images is a
-          `Failure`.
+        Yields what the list of `predict` has. A pattern or folder without images is a
+        `Failure`.
         """
         yield from self._predict(expand(faces)[0])
 
     def predict_photo(self, photo: Face) -> Photograph:
-        """Finds every face of a photograph and classifies it.
-
-        Args:
-          photo: A path, an open file, pixels, ..., see `predict`; whatever it shows.
+        """Finds every face of a photograph, given as in `predict`, and classifies it.
 
         Raises:
           UserError: if it is not an image.
@@ -213,26 +188,18 @@ class Classifier:
     ) -> Iterator[Photograph | Failure]:
         """Finds and classifies the faces of any number of photographs.
 
-        Args:
-          photos: One or several, see `predict`; may have patterns and folders among
-            them.
-
-        Yields:
-          A `Photograph` for each, or a `Failure` for what is not an image.
+        Yields a `Photograph` for each, or a `Failure` for what is not an image.
         """
         yield from map(self._photograph, expand(photos)[0])
 
     def predict_video(
         self, video: str | os.PathLike | int, *, every: int = 1
     ) -> Iterator[Frame]:
-        """Finds, follows and classifies the faces of a video.
+        """Finds, follows and classifies the faces of a video, frame by frame.
 
         Args:
           video: A file, or the number of a camera, from 0.
           every: Look at each n-th frame only.
-
-        Yields:
-          A `Frame` for each, in memory that does not grow with their number.
 
         Raises:
           UserError: if it cannot be opened.
@@ -245,20 +212,16 @@ class Classifier:
         return follow(frames, self._aligner, self.resize, self._of_crops)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns what the network computes: logits, and what they are linear in.
+        """Returns logits `[b, k]`, and features `[b, C]` that they are linear in.
 
-        Args:
-          faces: See `predict`; one face is a batch of one.
-
-        Returns:
-          float32 logits `[b, k]` and features `[b, C]`, C being `model.features`.
+        Takes what `predict` takes; one face is a batch of one.
 
         Raises:
           UserError: if one of the faces is not an image.
         """
         logits = [np.zeros((0, len(self.class_names)), np.float32)]
         features = [np.zeros((0, self.model.features), np.float32)]
-        for pass_ in self._passes(expand(faces)[0]):
+        for pass_ in network.passes(expand(faces)[0], self.resize, self._run):
             _successes(pass_.faces)
             logits.append(pass_.logits)
             features.append(pass_.features)
@@ -269,13 +232,9 @@ class Classifier:
         return self.classify(faces)[1]
 
     def explain(self, anchor: Face, others: Face | Iterable[Face]) -> Explanation:
-        """Shows what a face shares with other faces, position by position (Figure 8).
+        """Shows what a face shares with others, position by position (Figure 8).
 
         The first call reads the cross branch from the checkpoint.
-
-        Args:
-          anchor: One face; see `predict`.
-          others: One or several faces to compare it with.
 
         Raises:
           UserError: if one of them is not an image, or the network is a baseline,
@@ -289,18 +248,15 @@ class Classifier:
         if len(decoded) < 2:
             raise UserError("there is no other face to compare the anchor with")
         pixels = np.stack([face.pixels for face in decoded])
-        return explain(self._interaction, pixels[0], pixels[1:])
+        return self._interaction.explain(pixels[0], pixels[1:])
 
-    def _passes(self, faces: Iterable[Face | Failure]) -> Iterator[network.Pass]:
-        def run(pixels: np.ndarray) -> Any:
-            return network.forward(self.variables, pixels, self.model, self._flip)
-
-        return network.passes(faces, self.resize, run)
+    def _run(self, pixels: np.ndarray) -> Any:
+        return network.forward(self.variables, pixels, self.model, self._flip)
 
     def _predict(
         self, faces: Iterable[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
-        for pass_ in self._passes(faces):
+        for pass_ in network.passes(faces, self.resize, self._run):
             rows = iter(probabilities(pass_.logits))
             for face in pass_.faces:
                 if isinstance(face, Failure):
@@ -309,11 +265,10 @@ class Classifier:
                     yield Prediction(next(rows), self.class_names, face.path)
 
     def _of_crops(self, crops: list[np.ndarray]) -> list[Prediction]:
-        """Of uint8 `[resize, resize, 3]` each."""
+        """Classifies crops, uint8 `[resize, resize, 3]` each."""
         return _successes(self._predict(crops))
 
     def _photograph(self, photo: Face | Failure) -> Photograph | Failure:
-        """Finds the faces of one photograph and classifies them."""
         if isinstance(photo, Failure):
             return photo
         try:
@@ -365,28 +320,3 @@ def _successes(answers: Iterable[T | Failure]) -> list[T]:
             raise UserError(str(answer))
         successes.append(answer)
     return successes
-
-
-def _about(trained: Trained, source: str | os.PathLike | None) -> str:
-    config, model = trained.config, trained.model
-    landmarks = "as in the training images" if trained.landmarks else _USUAL
-    lines = [
-        f"Classifier {os.fspath(source or trained.workdir)}",
-        f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
-        f"{config.data.name}",
-        f"  classes   {', '.join(trained.class_names)}",
-        f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
-        f"{model.image_size} x {model.image_size}",
-        f"  landmarks {landmarks}",
-    ]
-    if evaluation := trained.evaluation:
-        low, high = evaluation["intervals"]["accuracy"]
-        accuracy = evaluation["metrics"]["accuracy"]
-        lines.append(
-            f"  accuracy  {accuracy:.3f} ({low:.3f} to {high:.3f}) of "
-            f"{evaluation['examples']} images, {evaluation['dataset']} "
-            f"{evaluation['split']}"
-        )
-    elif trained.doubt:
-        lines.append(f"  accuracy  not known: {trained.doubt}")
-    return "\n".join(lines)

@@ -47,8 +47,7 @@ class Detection:
     """One face of a photograph.
 
     Attributes:
-      box: float64 `[4]`: left, top, right and bottom, in pixels. May reach beyond the
-        photograph.
+      box: float64 `[4]`: left, top, right and bottom, in pixels, also beyond the edge.
       landmarks: float64 `[4, 2]`: x and y in pixels of `LANDMARKS`, left and right as
         seen when the face stands upright.
       score: Confidence, 0.6 to 1.
@@ -78,10 +77,9 @@ class Detector(Protocol):
 
 
 class BlazeFace:
-    """Photograph -> its faces; may be called by several threads."""
+    """The `Detector` that comes with the package."""
 
     def __init__(self) -> None:
-        """Loads the network."""
         import cv2  # takes a while, and crops of faces do without
 
         self._network = cv2.dnn.readNetFromONNX(str(MODEL))
@@ -91,13 +89,10 @@ class BlazeFace:
         return BlazeFace, ()
 
     def __call__(self, image: Image.Image) -> list[Detection]:
-        """Finds all faces; the largest comes first.
+        """Finds all faces of an upright RGB image; the largest comes first.
 
         Faces that are turned by more than about 40 degrees are found only where none
         stands upright, and only those that are turned alike.
-
-        Args:
-          image: Upright RGB, of any size.
         """
         degrees, faces = 0, self._faces(image)
         if _best(faces) < _CONFIDENCE_TURNED:
@@ -188,8 +183,7 @@ def _parts(
 ) -> Iterator[tuple[tuple[float, float, float], bool]]:
     """Squares to look at, left, top and side; and whether they cut the photograph.
 
-    All of it with and without a margin, then halves, quarters, ... of its longer
-    side, each overlapping its neighbours by half.
+    All of it with and without a margin, then halves, quarters, ... of its longer side.
     """
     side = float(max(width, height))
     center = np.array((width, height)) / 2
@@ -225,9 +219,9 @@ def _touches(
 ) -> bool:
     """Whether a face reaches a border of a part that the photograph goes on behind."""
     low, high = np.array(part[:2]), np.array(part[:2]) + part[2]
-    goes_on = low > 0.5, high < np.array(size) - 0.5
-    reaches = face.box[:2] <= low, face.box[2:] >= high
-    return bool((goes_on[0] & reaches[0]).any() or (goes_on[1] & reaches[1]).any())
+    cut_low = (low > 0.5) & (face.box[:2] <= low)
+    cut_high = (high < np.array(size) - 0.5) & (face.box[2:] >= high)
+    return bool((cut_low | cut_high).any())
 
 
 def overlap(box: np.ndarray, other: np.ndarray) -> float:
@@ -248,11 +242,11 @@ def _turned_back(face: Detection, image: Image.Image, degrees: int) -> Detection
     The box is the upright one around the ellipse that filled the turned box: a face has
     no corners.
     """
-    angle = np.deg2rad(degrees)
-    c, s = abs(np.cos(angle)), abs(np.sin(angle))
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    c, s = abs(cos), abs(sin)
     w, h = image.size
     turned_center = np.array((w * c + h * s, w * s + h * c)) / 2
-    turn = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+    turn = np.array([(cos, -sin), (sin, cos)])
 
     def back(points: np.ndarray) -> np.ndarray:
         return (points - turned_center) @ turn.T + np.array((w, h)) / 2

@@ -47,7 +47,6 @@ def _explain(args: argparse.Namespace) -> None:
 
 
 def _largest_face(classifier: Any, path: str) -> Any:
-    """Its pixels."""
     photo = classifier.predict_photo(path)
     if not photo.faces:
         raise UserError(f"{path}: no face found; if it is one, add --crops")

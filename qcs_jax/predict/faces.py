@@ -41,9 +41,6 @@ def expand(faces: Any) -> tuple[Iterator[Face | Failure], bool]:
     What an open file has from where it stands is read here, in the order of the faces:
     the members of an archive share one position, and may be closed one by one.
 
-    Args:
-      faces: A `Face`, or several.
-
     Raises:
       UserError: for a pattern or folder, given alone, that has no images.
     """
@@ -69,14 +66,10 @@ def is_url(path: str | os.PathLike) -> bool:
 
 
 def read(face: Any, side: int | None = None) -> Image.Image:
-    """Opens and decodes a face.
+    """Opens and decodes a face, no open file, which `expand` reads.
 
-    Args:
-      face: A `Face`, but no open file, which `expand` reads.
-      side: See `decode.read`.
-
-    Raises:
-      UserError: if it is not an image. The message does not name the file.
+    For `side` see `decode.read`. The UserError, if it is not an image, does not name
+    the file.
     """
     try:
         if isinstance(face, str | os.PathLike):
@@ -93,10 +86,8 @@ def read(face: Any, side: int | None = None) -> Image.Image:
             with decode.one_kind_of_error():  # it may be open, but not read yet
                 face.load()
             return face
-    except OSError as error:
-        raise UserError(error.strerror or str(error)) from error
-    except ValueError as error:  # a null byte in a path
-        raise UserError(str(error)) from error
+    except (OSError, ValueError) as error:  # such as a null byte in a path
+        raise UserError(getattr(error, "strerror", None) or str(error)) from error
     if not hasattr(face, "__array__"):
         raise UserError(
             f"a {type(face).__name__} is not a face: give a path, an encoded image, a "
@@ -114,7 +105,6 @@ def read(face: Any, side: int | None = None) -> Image.Image:
 
 
 def _is_iterable(faces: Any) -> bool:
-    """Whether it is several faces: not one path, file, encoded image or image."""
     if isinstance(faces, str | os.PathLike | Encoded | Image.Image) or _is_file(faces):
         return False
     # Arrays and tables of paths hold objects or strings, not levels.
@@ -132,9 +122,8 @@ def _is_file(face: Any) -> bool:
 
 def _has_files(face: Any) -> bool:
     """Whether it is a pattern or a folder."""
-    if not isinstance(face, str | os.PathLike):
-        return False
-    return _is_pattern(face) or os.path.isdir(face)
+    is_path = isinstance(face, str | os.PathLike)
+    return is_path and (_is_pattern(face) or os.path.isdir(face))
 
 
 def _is_pattern(path: str | os.PathLike) -> bool:

@@ -1,4 +1,4 @@
-"""What the cross branch compares: keys, similarities, attention; arrays, no drawing."""
+"""What the cross branch compares: keys, similarities, attention; maps over faces."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import dataclasses
 import functools
 import math
 import os
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from PIL import Image
 
 from qcs_jax.checkpoint import Trained
+from qcs_jax.images import augment
 from qcs_jax.models import csa
 from qcs_jax.models.batch_layout import BatchLayout, fill_up
 from qcs_jax.models.qcs import QCS
@@ -20,6 +23,10 @@ from qcs_jax.system.errors import UserError
 
 LEVELS = ("low", "middle", "high")  # of the pyramid, in the order of the tokens
 _PASS = 32  # images in a pass
+_FACE = 192  # pixels, at least, that a face is wide in a picture
+_OPACITY = 0.6  # of a map over a face
+# Dark blue, green, yellow: brighter is more, also without colour vision.
+_COLORS = np.array([(60, 30, 100), (40, 100, 140), (50, 170, 120), (250, 230, 40)])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,26 +49,19 @@ class Comparison:
     def of(
         cls, first: np.ndarray, second: np.ndarray, metric: str = "csa"
     ) -> Comparison:
-        """Compares p pairs of images by their keys.
+        """Compares p pairs of images by their keys, `[p, N, C]` each.
 
         The extremes of Eq. 7 are taken over all the pairs, so that they can be
-        compared with each other.
-
-        Args:
-          first: `[p, N, C]`, from `Interaction.keys`.
-          second: `[p, N, C]`.
-          metric: A name of `csa.METRICS`.
+        compared with each other. `metric` is a name of `csa.METRICS`.
         """
         arrays = _compare(np.stack([first, second]), metric)
         return cls(*(np.asarray(x, np.float32) for x in arrays))
 
     @property
     def importance(self) -> tuple[np.ndarray, np.ndarray]:
-        """Importance of the positions of both images by S, relative (Eqs. 3, 5, 8).
+        """Importance of the positions of both images by S (Eqs. 3, 5, 8), `[p, N]`.
 
-        Returns:
-          `[p, N]` and `[p, N]`, in units of what equal similarities give: 1 is a
-          position like all others.
+        In units of what equal similarities give: 1 is a position like all others.
         """
         first, second = csa.importance(jnp.asarray(self.similarities))
         scale = math.sqrt(self.similarities.shape[-1])
@@ -72,22 +72,10 @@ class Interaction:
     """The cross branch of a trained network, one image or one group at a time.
 
     The tokens of a level are a square grid, row by row (7 x 7 at the published size).
-
-    Attributes:
-      model: The network.
-      variables: All of it: base and cross branch.
     """
 
     def __init__(self, model: QCS, variables: dict):
-        """Puts a network on the default device.
-
-        Args:
-          model: "dcs" or "qcs", as `models.create` gives it.
-          variables: `{"params": ..., "batch_stats": ...}`.
-
-        Raises:
-          UserError: for a baseline, or without a cross branch.
-        """
+        """Puts both branches on the default device; UserError if there is one alone."""
         if model.branches == 1:
             raise UserError(
                 "a baseline has no cross branch and compares nothing: give a "
@@ -110,12 +98,8 @@ class Interaction:
     def keys(self, images: np.ndarray | jax.Array) -> list[np.ndarray]:
         """Returns what each image is compared by, whatever the other images are.
 
-        Args:
-          images: `[m, s, s, 3]` float32, normalised, m at least 1;
-            `augment.preprocess` makes them from pixels.
-
-        Returns:
-          float32 `[m, N, C]` for each level of the pyramid.
+        Takes float32 `[m, s, s, 3]`, normalised, m at least 1; `augment.preprocess`
+        makes them from pixels. Returns float32 `[m, N, C]` for each level.
         """
         parts = []
         for i in range(0, len(images), _PASS):
@@ -128,13 +112,9 @@ class Interaction:
         return [np.concatenate(level) for level in zip(*parts, strict=True)]
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Comparison:
-        """Compares pairs of images by their keys, as the network does.
+        """Compares pairs of images by their keys, `[p, N, C]`, as the network does.
 
         With scaled dot-product attention, which has no distances, they are Euclidean.
-
-        Args:
-          first: `[p, N, C]`, from `keys`.
-          second: `[p, N, C]`.
         """
         metric = self.model.interaction
         return Comparison.of(first, second, "csa" if metric == "sdpa" else metric)
@@ -152,9 +132,6 @@ class Interaction:
 
         Returns:
           float32 `[n, b, N]` for each level of the pyramid, each summing to 1 over N.
-
-        Raises:
-          ValueError: for another number of branches.
         """
         sown = _intermediates(self.variables, groups, self.model)
         weights = [np.asarray(level["attention"], np.float32) for level in sown]
@@ -163,23 +140,25 @@ class Interaction:
             return [w.mean(axis=2)[::-1] for w in weights]
         return weights
 
+    def explain(self, anchor: np.ndarray, others: np.ndarray) -> Explanation:
+        """Compares a face, uint8 `[r, r, 3]`, with m others, `[m, r, r, 3]`."""
+        size = self.model.image_size
+        pixels = np.concatenate([anchor[None], others])
+        keys = self.keys(augment.preprocess(jnp.asarray(pixels), size))[-1]
+        compared = self.compare(np.repeat(keys[:1], len(others), axis=0), keys[1:])
+        first, second = (on_image(values, size) for values in compared.importance)
+        seen = augment.center_crop(pixels, size)
+        return Explanation(seen[0], seen[1:], first, second, compared.similarities)
+
 
 def on_image(maps: np.ndarray, size: int) -> np.ndarray:
-    """Maps over tokens as maps over the pixels that the network saw, bilinear.
+    """Maps `[..., N]` over tokens, row by row, as maps `[..., s, s]` over pixels.
+
+    Bilinear between tokens; beyond the last one its value goes on.
 
     Every convolution with stride 2 is centred on each second pixel from pixel 0, so a
     token's receptive field is centred on the upper left pixel of its cell, not on the
     middle of the cell: token i belongs to pixel `i * size / side`.
-
-    Args:
-      maps: `[..., N]` over a square grid of tokens, row by row.
-      size: Side s of the centre-cropped image in pixels.
-
-    Returns:
-      `[..., s, s]`; beyond the last token its value goes on.
-
-    Raises:
-      ValueError: if N is not a square.
     """
     side = math.isqrt(maps.shape[-1])
     if side * side != maps.shape[-1]:
@@ -188,6 +167,60 @@ def on_image(maps: np.ndarray, size: int) -> np.ndarray:
     hats = [np.interp(np.arange(size), centers, unit) for unit in np.eye(side)]
     spread = np.stack(hats, axis=-1).astype(maps.dtype)  # [s, side]
     return spread @ maps.reshape(*maps.shape[:-1], side, side) @ spread.T
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation:
+    """One anchor compared with m other faces at the highest pyramid level.
+
+    A map tells how important each position is by its similarity to the other face
+    (Eqs. 3 and 8): 1 is a position like all others. Between faces of one class large
+    values are what makes the class; between classes they are what misleads.
+
+    Attributes:
+      anchor: uint8 `[s, s, 3]`, what the network saw of the anchor.
+      others: uint8 `[m, s, s, 3]`, likewise.
+      anchor_maps: float32 `[m, s, s]`, over the anchor, seen from each other face.
+      other_maps: float32 `[m, s, s]`, over each other face, seen from the anchor.
+      similarities: float32 `[m, N, N]`, S of Eq. 7; rows are positions of the anchor.
+    """
+
+    anchor: np.ndarray
+    others: np.ndarray
+    anchor_maps: np.ndarray
+    other_maps: np.ndarray
+    similarities: np.ndarray
+
+    def draw(self) -> Image.Image:
+        """Returns a picture: a row for each other face.
+
+        Anchor, its map over it, the map over the other face, and that face. Yellow is
+        important, blue is not; all maps have one scale.
+        """
+        maps = np.stack([self.anchor_maps, self.other_maps])
+        low, high = np.percentile(maps, [1, 99])
+        maps = (maps - low) / max(high - low, 1e-6)
+        rows = []
+        for other, anchor_map, other_map in zip(self.others, *maps, strict=True):
+            drawn = _overlay(self.anchor, anchor_map), _overlay(other, other_map)
+            rows.append(np.concatenate([self.anchor, *drawn, other], axis=1))
+        picture = Image.fromarray(np.concatenate(rows))
+        scale = -(-_FACE // len(self.anchor))  # so that small faces can be seen
+        size = (scale * picture.width, scale * picture.height)
+        return picture.resize(size, Image.Resampling.BICUBIC)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes what `draw` returns; the suffix says in which format."""
+        self.draw().save(pathlib.Path(path))
+
+
+def _overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A map over the grey face; values of 0 to 1 go from blue to yellow."""
+    grey = (face @ np.array([0.299, 0.587, 0.114]))[..., None]
+    stops = np.linspace(0, 1, len(_COLORS))
+    colors = [np.interp(values, stops, channel) for channel in _COLORS.T]
+    mixed = (1 - _OPACITY) * grey + _OPACITY * np.stack(colors, axis=-1)
+    return mixed.round().astype(np.uint8)
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import finite
 from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import to_pixels
@@ -23,6 +24,33 @@ from qcs_jax.predict.faces import Face, path_of, read
 from qcs_jax.system.errors import UserError
 
 BATCH = 32  # faces in a pass; fewer are filled up to a power of two
+_USUAL = "as usual in face recognition: those of the training images are not known"
+
+
+def about(trained: Trained, source: str | os.PathLike | None) -> str:
+    """Lines that say what network it is, and how good."""
+    config, model = trained.config, trained.model
+    landmarks = "as in the training images" if trained.landmarks else _USUAL
+    lines = [
+        f"Classifier {os.fspath(source or trained.workdir)}",
+        f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
+        f"{config.data.name}",
+        f"  classes   {', '.join(trained.class_names)}",
+        f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
+        f"{model.image_size} x {model.image_size}",
+        f"  landmarks {landmarks}",
+    ]
+    if evaluation := trained.evaluation:
+        low, high = evaluation["intervals"]["accuracy"]
+        accuracy = evaluation["metrics"]["accuracy"]
+        lines.append(
+            f"  accuracy  {accuracy:.3f} ({low:.3f} to {high:.3f}) of "
+            f"{evaluation['examples']} images, {evaluation['dataset']} "
+            f"{evaluation['split']}"
+        )
+    elif trained.doubt:
+        lines.append(f"  accuracy  not known: {trained.doubt}")
+    return "\n".join(lines)
 
 
 class Decoded(NamedTuple):
@@ -42,13 +70,9 @@ class Pass(NamedTuple):
 
 @functools.partial(jax.jit, static_argnames=("model", "flip"))
 def forward(variables: dict, pixels: jax.Array, model: QCS, flip: bool) -> Any:
-    """Logits `[b, k]` and features `[b, C]` of pixels before the centre crop.
+    """Logits `[b, k]` and features `[b, C]` of uint8 `[b, resize, resize, 3]`.
 
-    Args:
-      variables: Base branch of `model`.
-      pixels: uint8 `[b, resize, resize, 3]`.
-      model: The network.
-      flip: Give the mean of what a face and its mirror image give.
+    With `flip` the mean of what faces and their mirror images give.
     """
     images = preprocess(pixels, model.image_size)
     if flip:
@@ -69,17 +93,9 @@ def logits(variables: dict, images: jax.Array, model: QCS) -> Any:
 def passes(
     faces: Iterable[Face | Failure], resize: int, run: Callable[[np.ndarray], Any]
 ) -> Iterator[Pass]:
-    """Runs the network on `BATCH` faces at a time, in order.
+    """Runs `forward` on `BATCH` faces at a time; NotFiniteError for its logits.
 
     Threads decode a batch while the network is busy with the one before.
-
-    Args:
-      faces: From `faces.expand`.
-      resize: Faces are resized to this square before the centre crop, in pixels.
-      run: uint8 `[b, resize, resize, 3]` -> logits and features; see `forward`.
-
-    Raises:
-      NotFiniteError: if a logit is not finite.
     """
     faces, running = iter(faces), None
     with ThreadPoolExecutor(os.cpu_count()) as pool:

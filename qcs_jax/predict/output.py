@@ -14,7 +14,14 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from qcs_jax.predict.answers import NO_FACE, Failure, Prediction, header, rows
+from qcs_jax.predict.answers import (
+    NO_FACE,
+    Failure,
+    Photograph,
+    Prediction,
+    header,
+    rows,
+)
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
@@ -38,15 +45,9 @@ def check(path: str | os.PathLike, suffixes: Sequence[str] = (".csv", ".json")) 
 def writer(
     path: str | os.PathLike, class_names: Sequence[str], columns: Sequence[str]
 ) -> Iterator[Record]:
-    """Opens a file and gives the function that writes an answer into it.
+    """Opens a .csv or .json file and gives the function that writes an answer into it.
 
     What was written so far is a complete file also when the work is interrupted.
-
-    Args:
-      path: Ends in `.csv` (the table of `answers.rows`) or `.json` (a list of what
-        `to_dict` gives).
-      class_names: In the order of the probabilities.
-      columns: `COLUMNS` of the answers.
     """
     path = pathlib.Path(path)
     # The names of files need not be valid text.
@@ -116,15 +117,8 @@ def print_table(
 ) -> int:
     """Prints the two most probable classes of each face, failures to standard error.
 
-    Args:
-      answers: Any number of them.
-      label_width: Width of the column of labels.
-      record: Writes each answer into a file, or None.
-      photographs: Whether the answers are photographs: they have a column for where
-        the face is.
-
-    Returns:
-      1 if an image could not be read, else 0.
+    Photographs have a column for where the face is. `record` writes each answer into a
+    file. Returns 1 if an image could not be read, else 0.
     """
     widths = [len("file"), label_width, 5, label_width, 5, 0]
     heads = [["file", "label", "p", "second", "p", *(["where"] if photographs else [])]]
@@ -171,17 +165,15 @@ def _print(
 
 def _cells(answer: Any) -> Iterator[list]:
     """Of the table, a row for each face."""
-    if isinstance(answer, Failure):
-        return
     if isinstance(answer, Prediction):
         yield [answer.path, *_two_best(answer)]
-    elif not answer.faces:
-        yield [answer.path, NO_FACE]
-    else:
+    elif isinstance(answer, Photograph):
         for face in answer.faces:
             place = ", ".join(f"{x:.0f}" for x in face.box)
             where = "taken whole" if answer.whole else place
             yield [answer.path, *_two_best(face), where]
+        if not answer.faces:
+            yield [answer.path, NO_FACE]
 
 
 def _two_best(prediction: Prediction) -> list[str]:

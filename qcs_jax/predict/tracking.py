@@ -26,13 +26,9 @@ def follow(
     side: int,
     classify: Callable[[list[np.ndarray]], Iterable[Prediction]],
 ) -> Iterator[Frame]:
-    """Finds, follows and classifies the faces of a video.
+    """Finds, follows and classifies the faces of a `Video`.
 
-    Args:
-      video: Index, seconds and RGB image of each frame, see `video.Video`.
-      aligner: Finds faces and cuts them out.
-      side: Side of the cut faces in pixels.
-      classify: Pixels of cut faces, uint8 `[side, side, 3]` each -> their predictions.
+    Faces are cut out as uint8 `[side, side, 3]`, of which `classify` gives predictions.
     """
     tracker, clock = Tracker(), time.perf_counter
     for index, seconds, image in video:
@@ -83,15 +79,7 @@ class Tracker:
 
         A face is that of the frame before whose box it overlaps most. Its probabilities
         are an exponential mean over time, so that they do not depend on the number of
-        frames in a second.
-
-        Args:
-          boxes: `[4]` each: left, top, right and bottom in pixels.
-          probabilities: `[k]` each.
-          seconds: When the frame is seen; if before the last one, as late as that.
-
-        Returns:
-          For each face its id, 1, 2, ..., and its smoothed probabilities.
+        frames in a second. Returns the id and the smoothed probabilities of each face.
         """
         seconds = max(seconds, self._seconds)
         lost_before = min(seconds - _PATIENCE, self._seconds)
@@ -117,10 +105,8 @@ class Tracker:
             for i, box in enumerate(boxes)
             for j, track in enumerate(self._tracks)
         ]
-        matches: dict[int, _Track] = {}
-        taken: set[int] = set()
+        matches: dict[int, int] = {}
         for same, i, j in sorted(pairs, reverse=True):
-            if same > _SAME and i not in matches and j not in taken:
-                matches[i] = self._tracks[j]
-                taken.add(j)
-        return matches
+            if same > _SAME and i not in matches and j not in matches.values():
+                matches[i] = j
+        return {i: self._tracks[j] for i, j in matches.items()}

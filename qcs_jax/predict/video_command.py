@@ -30,13 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     add = parser.add_argument
     add("video", metavar="VIDEO", help="a file, or the number of a camera, from 0")
     add_network(parser)
-    add(
-        "--every",
-        metavar="N",
-        type=command.count,
-        default=1,
-        help="take each n-th frame",
-    )
+    add("--every", type=command.count, default=1, metavar="N", help="each n-th frame")
     add("--out", metavar="FILE.csv", help="write a row for each face of each frame")
     add("--draw", metavar="FILE.mp4", help="write the video with boxes and labels")
     args = parser.parse_args(argv)
@@ -46,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _watch(args: argparse.Namespace) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import output, video, video_file
+    from qcs_jax.predict import output, video
     from qcs_jax.predict.answers import Frame
 
     if args.out is not None:
@@ -66,7 +60,7 @@ def _watch(args: argparse.Namespace) -> None:
             writer = output.writer(args.out, classifier.class_names, Frame.COLUMNS)
             uses.append(stack.enter_context(writer))
         if args.draw is not None:
-            write = stack.enter_context(video_file.writer(args.draw, opened.size))
+            write = stack.enter_context(video.writer(args.draw, opened.size))
             uses.append(lambda frame: write(frame.draw(), frame.seconds))
         frames = output.with_progress(
             classifier.watch(opened), unit=" frames", total=opened.count

@@ -1,9 +1,6 @@
-"""Another face detector: YuNet, of a file.
+"""Another face detector: YuNet, of a file of the OpenCV model zoo.
 
 classifier = qcs_jax.load(detector=yunet.YuNet("face_detection_yunet_2023mar.onnx"))
-
-Needs the file `face_detection_yunet_*.onnx` of the OpenCV model zoo, which no package
-brings along.
 """
 
 from __future__ import annotations

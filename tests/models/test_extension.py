@@ -8,7 +8,6 @@ import small
 
 from qcs_jax.models import csa
 from qcs_jax.models.qcs import Outputs
-from qcs_jax.predict.explanation import explain
 from qcs_jax.predict.interaction import Interaction
 from qcs_jax.train import losses
 
@@ -44,7 +43,7 @@ def test_comparisons_and_explanations_follow_the_metric(networks):
     compared = other.compare(keys[:1], keys[1:])
     np.testing.assert_allclose(compared.distances, exact - exact.min(), atol=1e-4)
     faces = small.pixels(3, 36, 36, 3)
-    maps = [explain(x, faces[0], faces[1:]).anchor_maps for x in (usual, other)]
+    maps = [x.explain(faces[0], faces[1:]).anchor_maps for x in (usual, other)]
     assert np.abs(maps[0] - maps[1]).max() > 1e-3
 
 

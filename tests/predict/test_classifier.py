@@ -2,8 +2,7 @@
 
 import io
 import shutil
-import subprocess
-import sys
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -66,10 +65,8 @@ def test_the_network_is_folded_but_says_the_same(run, classifier):
     )
     for folded, value in zip(classifier.classify(faces), outputs, strict=True):
         np.testing.assert_allclose(folded, value, atol=2e-5)
+    np.testing.assert_allclose(classifier.features(faces), outputs[1], atol=2e-5)
     np.testing.assert_allclose(classifier.logits(images), outputs[0], atol=2e-5)
-    # Variables fit the network that is shown beside them.
-    logits = jax.jit(classifier.model.apply)(classifier.variables, images)
-    np.testing.assert_allclose(logits, outputs[0], atol=2e-5)
 
 
 def test_one_face_one_answer(classifier, pictures, files):
@@ -86,11 +83,7 @@ def test_one_face_one_answer(classifier, pictures, files):
     data = files[0].read_bytes()
     for give in (lambda: data, lambda: io.BytesIO(data)):
         answers = [classifier.predict(give()), *classifier.predict_each(give())]
-        assert_same(answers, [p, p])
-        assert_same(classifier.predict([give(), files[0]]), [p, p])
-        logits, features = classifier.classify(give())
-        np.testing.assert_array_equal(features, classifier.features([give()]))
-        np.testing.assert_array_equal(logits, classifier.classify(files[0])[0])
+        assert_same(answers + classifier.predict([give(), files[0]]), [p] * 4)
 
 
 def test_many_faces_answers_in_order(classifier, pictures, files):
@@ -111,7 +104,7 @@ def test_many_faces_answers_in_order(classifier, pictures, files):
 
 
 def test_whatever_kind_of_image_it_is(classifier, tmp_path):
-    """What `images.decode` does to modes, turned photographs and large ones."""
+    """What `images.decode` does to modes and turned photographs."""
     pixels = picture(2, channels=4)  # alpha is ignored
     turned, exif = tmp_path / "turned.png", Image.Exif()
     exif[0x0112] = 6
@@ -122,12 +115,6 @@ def test_whatever_kind_of_image_it_is(classifier, tmp_path):
     answers = classifier.predict([pixels, turned, pixels[..., 0], dot])
     shown = pixels[..., :3], pixels[..., :3], grey, dot
     assert_same(answers, [expected(classifier, x) for x in shown])
-    huge = Image.fromarray(picture(5)).resize((3200, 2400), Image.Resampling.BICUBIC)
-    huge.save(tmp_path / "huge.jpg")
-    with Image.open(tmp_path / "huge.jpg") as complete:
-        p = expected(classifier, np.asarray(complete))
-    reduced = classifier.predict(tmp_path / "huge.jpg").probabilities
-    np.testing.assert_allclose(reduced, p, atol=0.02)  # reduced while decoded
 
 
 def test_a_batch_is_as_good_as_one_by_one_in_few_programs(run, pictures):
@@ -139,32 +126,20 @@ def test_a_batch_is_as_good_as_one_by_one_in_few_programs(run, pictures):
     assert network.forward._cache_size() <= 6  # 1, 2, 4, ... 32
 
 
-def test_nothing_in_nothing_out(classifier):
-    assert classifier.predict([]) == []
-    assert classifier.predict(np.zeros((0, 8, 8, 3), np.uint8)) == []
-    assert classifier.features([]).shape == (0, classifier.model.features)
-
-
-def test_what_is_no_image_fails_alone(classifier, pictures, tmp_path):
-    (tmp_path / "bad.jpg").write_bytes(b"no image")
-    (tmp_path / "empty").mkdir()
+def test_what_is_no_image_fails_alone_and_keeps_its_place_among_others(
+    classifier, pictures, tmp_path
+):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
     for face, why in (
-        (tmp_path / "bad.jpg", r"bad.jpg: not an image of a known format"),
-        (tmp_path / "nowhere.jpg", r"nowhere.jpg: No such file"),
+        (bad, "bad.jpg: not an image of a known format"),
         (io.StringIO("no image"), 'this file .* open it with mode "rb"'),
-        (np.float32(pictures[0]), r"float32\[60, 50, 3\] is not a face"),
         (f"{tmp_path}/*.png", r"\*.png: no file matches"),
-        (tmp_path / "empty", "in this folder"),
     ):
         with pytest.raises(UserError, match=why):
             classifier.predict(face)
-    with pytest.raises(UserError, match=r"nowhere: No such file"):
+    with pytest.raises(UserError, match="nowhere: No such file"):
         classifier.features([pictures[0], "nowhere"])
-
-
-def test_what_is_no_image_among_others_keeps_its_place(classifier, pictures, tmp_path):
-    bad = tmp_path / "bad.jpg"
-    bad.write_bytes(b"no image")
     odd = Image.new("La", (8, 8))  # a mode that cannot be made RGB
     many = [*pictures[:35], bad, *pictures[35:], None, f"{tmp_path}/*.gif", odd]
     answers = classifier.predict(many)
@@ -177,6 +152,8 @@ def test_what_is_no_image_among_others_keeps_its_place(classifier, pictures, tmp
     assert_same(good, [a.probabilities for a in classifier.predict(pictures)])
     [failure] = classifier.predict(f"{tmp_path}/*.jpg")  # all of a batch
     assert isinstance(failure, qcs_jax.Failure)
+    assert classifier.predict([]) == []
+    assert classifier.features([]).shape == (0, classifier.model.features)
 
 
 def test_predict_each_reads_only_as_far_as_it_must(classifier, pictures):
@@ -194,25 +171,11 @@ def test_predict_each_reads_only_as_far_as_it_must(classifier, pictures):
     assert len(read) <= 40 + 3 * 32
 
 
-def test_features_are_what_the_head_classifies(classifier, pictures, files):
-    features = classifier.features(pictures)
-    assert features.shape == (40, classifier.model.features)
-    assert features.dtype == np.float32
-    head = classifier.variables["params"]["base"]["vit"]["head"]
-    logits = features @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
-    assert_same(classifier.predict(pictures), np.asarray(jax.nn.softmax(logits)))
-    for one in (pictures[0], files[0]):
-        np.testing.assert_allclose(classifier.features(one), features[:1], atol=1e-5)
-
-
 def test_a_prediction_tells_what_it_knows(classifier, pictures):
     answer = classifier.predict(pictures[0])
     p = answer.probabilities
-    assert p.shape == (len(saved.CLASS_NAMES),) and p.dtype == np.float64
-    assert p.sum() == pytest.approx(1, abs=1e-12)
-    assert answer.confidence == p.max()
-    top = answer.top(2)
-    assert top[0] == (answer.label, answer.confidence) and top[0][1] >= top[1][1]
+    assert p.dtype == np.float64 and p.sum() == pytest.approx(1, abs=1e-12)
+    assert answer.top(1) == [(answer.label, answer.confidence)]
     assert dict(answer.top(9)) == dict(zip(saved.CLASS_NAMES, p, strict=True))
     assert str(answer) == f"{answer.label} ({p.max():.3f})"
 
@@ -224,25 +187,13 @@ def test_steps(run, classifier, pictures):
         np.testing.assert_array_equal(same.probabilities, newest.probabilities)
     first = qcs_jax.load(run, step=1).predict(pictures[0])
     assert np.abs(first.probabilities - newest.probabilities).max() > 1e-3
-    same = qcs_jax.load(run / "checkpoints" / "1").predict(pictures[0])
-    np.testing.assert_array_equal(same.probabilities, first.probabilities)
     with pytest.raises(UserError, match="no checkpoint of step 7"):
         qcs_jax.load(run, step=7)
-    with pytest.raises(UserError, match="no checkpoint at"):
-        qcs_jax.load("nowhere")
-
-
-def test_loading_reads_the_base_branch_alone(run, monkeypatch):
-    branches = []
-    original = trained.Trained.load
-
-    def spy(*args, **kwargs):
-        branches.append(kwargs["branch"])
-        return original(*args, **kwargs)
-
-    monkeypatch.setattr(trained.Trained, "load", spy)
-    qcs_jax.load(run)
-    assert branches == ["base"]
+    load = trained.Trained.load
+    with mock.patch.object(trained.Trained, "load", side_effect=load) as spy:
+        same = qcs_jax.load(run / "checkpoints" / "1").predict(pictures[0])
+    np.testing.assert_array_equal(same.probabilities, first.probabilities)
+    assert spy.call_args.kwargs["branch"] == "base"  # alone
 
 
 def test_flips_are_averaged(run, classifier, pictures):
@@ -274,38 +225,13 @@ def test_it_says_what_it_is(run, classifier, tmp_path):
     ]
 
 
-@pytest.mark.parametrize("of", ["another step", "another network", "who knows what"])
-def test_it_says_nothing_that_was_measured_of_another(of, run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("changed", [{"step": 7}, {"fingerprint": {}}, None])
+def test_it_says_nothing_that_was_measured_of_another(changed, run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
-    other = saved.run(tmp_path / "other", 3) if of == "another network" else None
-    # Earlier versions wrote no fingerprint.
-    changed = {"step": 7} if of == "another step" else {"step": 2}
-    changed |= {"fingerprint": {}} if of == "who knows what" else {}
-    saved.evaluated(copy, other, **MEASURED | changed)
-    if of != "another network":  # that needs no look at the weights
-        monkeypatch.setattr(trained.weights, "digest", None)
+    other = saved.run(tmp_path / "other", 3) if changed is None else None
+    measured = MEASURED | {"step": 2} | (changed or {})
+    saved.evaluated(copy, other, **measured)
     landmarks, accuracy = str(qcs_jax.load(copy)).splitlines()[-2:]
     assert landmarks.startswith("  landmarks as usual in face")
     path = copy / "metrics.json"
     assert accuracy.startswith(f"  accuracy  not known: {path} is about other weights")
-
-
-PREDICT = """
-import sys, qcs_jax
-print(qcs_jax.load(sys.argv[1]).predict(sys.argv[2]))
-print(*sys.modules, sep=chr(10))
-"""
-
-
-def test_a_process_that_predicts_loads_nothing_of_training(run, files, classifier):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PREDICT, run, files[0]],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    answer, *loaded = done.stdout.splitlines()
-    assert answer == str(classifier.predict(files[0])) and not done.stderr
-    forbidden = ("grain", "tensorflow", "tensorflow_datasets", "torch", "tensorboardX")
-    forbidden += ("qcs_jax.train", "qcs_jax.input", "tqdm", "pandas", "scipy")
-    assert not set(loaded) & {*forbidden}

@@ -3,7 +3,6 @@
 import io
 import pathlib
 import re
-import tarfile
 import tempfile
 import zipfile
 
@@ -32,21 +31,18 @@ def names(items, folder):
 @pytest.mark.parametrize(
     "pattern,expected",
     [
-        ("*.png", ["b.png"]),
         ("*", ["a.JPG", "b.png", "notes.txt"]),
         ("[ab].*", ["a.JPG", "b.png"]),
         ("**/?.*", ["a.JPG", "b.png", "sub/c.webp"]),
+        ("", ["a.JPG", "b.png", "sub/c.webp"]),  # a folder: the images below it
     ],
 )
-def test_a_pattern_is_its_files_sorted(folder, pattern, expected):
+def test_a_pattern_or_folder_is_its_files_sorted(folder, pattern, expected):
     items, single = faces.expand(f"{folder}/{pattern}")
     assert names(items, folder) == expected and not single
 
 
-def test_a_folder_is_the_images_below_it(folder):
-    for path in (folder, str(folder)):
-        items, single = faces.expand(path)
-        assert names(items, folder) == ["a.JPG", "b.png", "sub/c.webp"] and not single
+def test_a_pattern_or_folder_without_images(folder):
     with pytest.raises(UserError, match="no file matches"):
         faces.expand(f"{folder}/*.jpg")
     (folder / "empty").mkdir()
@@ -54,7 +50,7 @@ def test_a_folder_is_the_images_below_it(folder):
         faces.expand(folder / "empty")
 
 
-def test_names_like_patterns_and_urls(folder, monkeypatch):
+def test_names_like_patterns_and_urls(folder):
     path = folder / "b[1].png"
     (folder / "b.png").rename(path)
     for name in (path, str(path)):
@@ -64,10 +60,6 @@ def test_names_like_patterns_and_urls(folder, monkeypatch):
     items, single = faces.expand(url)
     assert list(items) == [url] and single
     assert list(faces.expand([url])[0]) == [url]
-    monkeypatch.chdir(folder)
-    pathlib.Path("s3:").mkdir()
-    Image.new("RGB", (3, 2)).save("s3:/a.png")
-    assert faces.read("s3://a.png").size == (3, 2)
 
 
 def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
@@ -81,10 +73,9 @@ def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
 
 def test_one_or_many():
     array = np.zeros((2, 4, 4, 3), np.uint8)
-    for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], b"x", 3):
+    for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], 3):
         assert faces.expand(one)[1]
-    data = b"an image"
-    for one in (bytearray(data), memoryview(data), io.BytesIO(data), io.StringIO("x")):
+    for one in (b"x", bytearray(b"x"), memoryview(b"x"), io.StringIO("x")):
         assert faces.expand(one)[1]
     for many in (array, [array[0]], ("a",), iter(()), []):
         assert not faces.expand(many)[1]
@@ -94,13 +85,9 @@ def test_one_or_many():
     "face,why",
     [
         (np.zeros((4, 4, 3), np.float32), r"float32\[4, 4, 3\] .*uint8.*logits"),
-        (np.zeros((4, 4, 3), np.uint16), "uint16"),
-        (np.zeros((4, 4), bool), "bool"),
         (np.zeros((3, 4, 5), np.uint8), r"uint8\[3, 4, 5\] is not a face"),
         (np.zeros((0, 4, 3), np.uint8), "is not a face"),
         (np.zeros((1, 4, 4, 3), np.uint8), "is not a face"),
-        (np.zeros((4,), np.uint8), "is not a face"),
-        (b"\xff\xd8", "not an image of a known format"),
         (b"", "not an image of a known format"),
         (None, "a NoneType is not a face"),
         ("nowhere.jpg", "No such file"),
@@ -119,11 +106,6 @@ def test_damaged_files_and_lazy_images_say_so(tmp_path):
     path = tmp_path / "cut.png"
     path.write_bytes(small.encode(Image.effect_noise((64, 64), 90))[:900])
     with pytest.raises(UserError):
-        faces.read(path)
-    with Image.open(path) as lazy, pytest.raises(UserError):
-        faces.read(lazy)
-    path.write_text("no image")
-    with pytest.raises(UserError, match="not an image of a known format"):
         faces.read(path)
     Image.new("RGB", (16, 16)).save(path, "ICNS")
     path.write_bytes(path.read_bytes().replace(b"IHDR", b"I'DR"))
@@ -174,20 +156,8 @@ def zipped():
                 yield file
 
 
-def tarred():
-    archive = tarfile.TarFile(fileobj=io.BytesIO(), mode="w")
-    for i, data in enumerate(ENCODED):
-        member = tarfile.TarInfo(f"{i}.png")
-        member.size = len(data)
-        archive.addfile(member, io.BytesIO(data))
-    archive.fileobj.seek(0)
-    archive = tarfile.TarFile(fileobj=archive.fileobj)
-    return [archive.extractfile(member) for member in archive]
-
-
-@pytest.mark.parametrize("members", [zipped, tarred])
-def test_members_of_archives_may_close_after_another(members):
-    assert_pixels(list(faces.expand(members())[0]), PIXELS)
+def test_members_of_archives_may_close_after_another():
+    assert_pixels(list(faces.expand(zipped())[0]), PIXELS)
 
 
 def test_what_cannot_be_read_from_an_open_file_is_a_failure(tmp_path):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
+from scipy import ndimage
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.models import csa
@@ -52,19 +53,11 @@ def test_comparison_is_equations_1_3_7_and_8():
     s = result.similarities.astype(np.float64)
     importance = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
     np.testing.assert_allclose(result.importance[0], importance, rtol=1e-5)
+    importance = (s / np.linalg.norm(s, axis=2, keepdims=True)).sum(axis=1) / 3
+    np.testing.assert_allclose(result.importance[1], importance, rtol=1e-5)
     even = np.full((2, 9, 9), 3.5, np.float32)
     for values in Comparison(even, even, even).importance:
         np.testing.assert_allclose(values, 1, rtol=1e-6)
-
-
-def test_both_images_share_a_transposed_matrix():
-    first, second = keys()
-    forth, back = Comparison.of(first, second), Comparison.of(second, first)
-    for name in ("products", "distances", "similarities"):
-        transposed = getattr(back, name).swapaxes(1, 2)
-        np.testing.assert_allclose(getattr(forth, name), transposed, atol=1e-5)
-    for one, other in zip(forth.importance, back.importance[::-1], strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
 def test_keys_do_not_depend_on_the_other_images(qcs, images, monkeypatch):
@@ -126,28 +119,15 @@ def test_load_reads_the_whole_network(run):
         np.testing.assert_array_equal(level, expected)
 
 
-@pytest.mark.parametrize("side,token", [(2, 0), (3, 6), (7, 48)])
-def test_a_hot_token_lights_its_own_corner(side, token):
-    size = 16 * side
-    lit = on_image(np.eye(side**2, dtype=np.float32)[token], size)
-    assert lit.shape == (size, size)
-    row, column = divmod(token, side)
-    assert lit[16 * row, 16 * column] == lit.max() == 1
-    # Nothing beyond the neighbouring tokens.
-    far = np.abs(np.arange(size) - 16 * row) >= 16
-    far[16 * (side - 1) :] &= row != side - 1
-    assert (lit[far] == 0).all()
-
-
-def test_maps_keep_their_values_and_shape():
-    maps = small.images(2, 3, 9)
-    spread = on_image(maps, 48)
-    assert spread.shape == (2, 3, 48, 48) and spread.dtype == np.float32
-    np.testing.assert_allclose(
-        spread[..., ::16, ::16].reshape(maps.shape), maps, atol=1e-6
-    )
-    np.testing.assert_allclose(on_image(np.ones((9,)), 48), 1)
-    np.testing.assert_allclose(on_image(np.full((1,), 0.3), 16), 0.3)
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_maps_are_bilinear_between_tokens(side):
+    maps = small.images(2, side**2)
+    places = np.mgrid[: 16 * side, : 16 * side] / 16
+    spread = on_image(maps, 16 * side)
+    assert spread.dtype == np.float32
+    for values, tokens in zip(spread, maps.reshape(2, side, side), strict=True):
+        expected = ndimage.map_coordinates(tokens, places, order=1, mode="nearest")
+        np.testing.assert_allclose(values, expected, atol=1e-6)
     with pytest.raises(ValueError, match="no square grid"):
         on_image(np.ones((2, 8)), 48)
 

@@ -1,5 +1,6 @@
 """Photographs with all around the faces: every face, in pixels of the photograph."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -55,18 +56,11 @@ def test_every_face_is_classified_as_its_crop(request, scale, two, run):
     assert not photo.whole
 
 
-def test_uploads_and_archives_are_photographs(classifier, photo, two):
-    with two.open("rb") as file:
-        photos = [classifier.predict_photo(two.read_bytes())]
-        photos += [classifier.predict_photo(file)]
-        file.seek(0)
-        photos += classifier.predict_photos([file])
-    for again in photos:
-        assert again.path is None
-        assert_same(again.faces, photo.faces)
-
-
-def test_photographs_come_one_by_one(classifier, two, tmp_path, flower):
+def test_photographs_come_one_by_one(classifier, photo, two, tmp_path, flower):
+    with two.open("rb") as file:  # such as an upload
+        again = classifier.predict_photo(file)
+    assert again.path is None
+    assert_same(again.faces, photo.faces)
     (tmp_path / "a.jpg").write_bytes(b"no image")
     paths = [two, tmp_path / "a.jpg", flower, tmp_path / "b"]
     answers = classifier.predict_photos(paths)
@@ -76,9 +70,6 @@ def test_photographs_come_one_by_one(classifier, two, tmp_path, flower):
     assert isinstance(broken, qcs_jax.Failure) and "not an image" in str(broken)
     assert without.faces == () and str(without) == "photograph: no face"
     assert isinstance(missing, qcs_jax.Failure) and missing.path == str(tmp_path / "b")
-
-
-def test_one_photograph_that_is_none(classifier, two, tmp_path):
     with pytest.raises(UserError, match="No such file"):
         classifier.predict_photo(tmp_path / "none.jpg")
     for several in (two.parent, [two, two], f"{two.parent}/*.png"):
@@ -86,19 +77,13 @@ def test_one_photograph_that_is_none(classifier, two, tmp_path):
             classifier.predict_photo(several)
 
 
-def test_it_is_json(classifier, photo, two):
+def test_it_is_json(photo):
     written = json.loads(json.dumps(photo.to_dict()))
-    assert (written["file"], written["width"], written["height"]) == (
-        str(two),
-        900,
-        640,
-    )
+    assert (written["width"], written["height"]) == (900, 640)
     for face, cells in zip(photo.faces, written["faces"], strict=True):
         np.testing.assert_allclose(cells["box"], face.box, atol=0.05)
         assert list(cells["landmarks"])[0] == "left eye"
-        assert cells["label"] == face.label
-        assert cells["probabilities"].keys() == set(classifier.class_names)
-        assert sum(cells["probabilities"].values()) == pytest.approx(1)
+        assert cells["probabilities"] == pytest.approx(dict(face.top(3)))
 
 
 def test_boxes_and_labels_are_drawn(photo, tmp_path):
@@ -114,16 +99,9 @@ def test_boxes_and_labels_are_drawn(photo, tmp_path):
         assert not changed[middle, left + 10 : right - 10].any()
     assert changed.mean() < 0.1
     assert str(photo).count("\n") == 1 and f"{photo.faces[0].label} (" in str(photo)
-
-
-def test_labels_stay_inside(classifier, portrait):
-    small = portrait.crop((150, 110, 385, 345))
-    photo = classifier.predict_photo(small)
-    assert len(photo.faces) == 1
-    assert photo.draw().size == small.size
-    photo.faces[0].box[:] += np.tile((300, -200), 2)  # far outside
-    label = (np.asarray(photo.draw()) != np.asarray(photo.image)).any(axis=-1)
-    assert label.sum() > 100
+    outside = dataclasses.replace(photo.faces[0], box=np.array((950, -300, 1100, -200)))
+    drawn = np.asarray(dataclasses.replace(photo, faces=(outside,)).draw())
+    assert (drawn != before).any(axis=-1).sum() > 100  # its label stays inside
 
 
 @pytest.mark.parametrize("wide", [1.05, 1.3, 2.6])

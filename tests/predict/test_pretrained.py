@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import qcs_jax
 from qcs_jax import models
@@ -53,22 +52,10 @@ def test_the_card_has_the_numbers_of_the_file(trained):
     assert f"calibration error is {100 * evaluation['metrics']['ece']:.1f} %" in CARD
 
 
-def test_the_portrait_is_found_and_moves_little(classifier, portrait):
-    """Under small shifts, scales and turns of the photograph."""
-    [face] = classifier.predict_photo(portrait).faces
-    for factor, degrees, shift in ((0.8, 0, 0), (1.0, 6, 9), (1.2, -6, -7)):
-        size = tuple(round(factor * side) for side in portrait.size)
-        moved = portrait.resize(size).rotate(
-            degrees, Image.Resampling.BICUBIC, translate=(shift, shift)
-        )
-        [again] = classifier.predict_photo(moved).faces
-        distance = np.abs(again.probabilities - face.probabilities).sum() / 2
-        assert distance < 0.3
-
-
 def test_the_command_uses_it(classifier, capsys, portrait_path):
     assert command.main([str(portrait_path), "--json"]) == 0
     [photo] = json.loads(capsys.readouterr().out)
+    assert len(photo["faces"]) == 1
     expected = classifier.predict_photo(portrait_path).to_dict()
     assert photo == {**json.loads(json.dumps(expected)), "error": None}
 
@@ -76,8 +63,12 @@ def test_the_command_uses_it(classifier, capsys, portrait_path):
 PREDICT = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"
 
 
-def test_a_fresh_process_needs_no_orbax(classifier, portrait_path):
-    code = f"{PREDICT}; assert not [m for m in sys.modules if m.startswith('orbax')]"
+def test_a_fresh_process_loads_nothing_of_training(classifier, portrait_path):
+    code = f"{PREDICT}; print(*sys.modules, sep=chr(10))"
     argv = [sys.executable, "-W", "error", "-c", code, str(portrait_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == classifier.predict(portrait_path).label
+    label, *loaded = done.stdout.splitlines()
+    assert label == classifier.predict(portrait_path).label and not done.stderr
+    forbidden = ("grain", "tensorflow", "tensorflow_datasets", "torch", "tensorboardX")
+    forbidden += ("qcs_jax.train", "qcs_jax.input", "tqdm", "pandas", "scipy", "orbax")
+    assert not set(loaded) & {*forbidden}

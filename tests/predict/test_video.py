@@ -12,7 +12,7 @@ import saved
 import qcs_jax
 from qcs_jax.predict import video, video_command
 from qcs_jax.predict.detector import overlap
-from qcs_jax.predict.video_file import writer
+from qcs_jax.predict.video import writer
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("av", reason="PyAV is not installed")
@@ -156,25 +156,24 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
     assert [index for index, _, _ in seen] == [0, 2]
     assert 0 <= seen[0][1] <= seen[1][1] < 60
     assert seen[0][2].getpixel((5, 5)) == (30, 20, 10)
-    assert video_command.main(["0", f"--draw={tmp_path / 'x.mp4'}"]) == 2
-    assert capsys.readouterr().err == (
-        "error: files of videos need av: pip install 'qcs_jax[video]'\n"
-    )
+    (tmp_path / "a.mp4").touch()
+    for argv in ([f"{tmp_path}/a.mp4"], ["0", f"--draw={tmp_path}/x.mp4"]):
+        assert video_command.main(argv) == 2
+        assert capsys.readouterr().err == (
+            "error: files of videos need av: pip install 'qcs_jax[video]'\n"
+        )
 
 
 @pytest.mark.parametrize(
     "argv,message",
     [
-        (["nowhere.mp4"], "there is no video nowhere.mp4"),
         (["https://host/a.mp4"], "https://host/a.mp4: this is a URL, and nothing is"),
         (["broken.mp4"], "broken.mp4: FFmpeg cannot read it as a video: Inv"),
         (["77"], "there is no camera 77, or it is in use"),
         (["clip", "--out=x.json"], "x.json: give a name that ends in .csv"),
         (["clip", "--draw=x.avi"], "x.avi: give a name that ends in .mp4"),
         ([os.fsdecode(b"\xff.mp4")], "there is no video "),
-        (["broken.mp4", "--draw=./broken.mp4"], "is the video itself: give another"),
         (["broken.mp4", "--draw=linked.mp4"], "is the video itself: give another"),
-        (["clip", "--draw=nowhere/x.mp4"], "there is no folder nowhere"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, clip, argv, message, capfd, monkeypatch):
