@@ -15,7 +15,7 @@ from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.evaluate import groups, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import card, check, onnx
+from qcs_jax.export import check, hub, onnx
 from qcs_jax.export.served import calibrated
 
 
@@ -57,7 +57,7 @@ def test_a_folder_to_upload(export, tmp_path):
 
 
 def test_the_card_says_what_was_measured(trained):
-    _, header, text = card.model_card(trained, 'a "name"').split("---\n", 2)
+    _, header, text = hub.model_card(trained, 'a "name"').split("---\n", 2)
     header, measured = yaml.safe_load(header), trained.evaluation
     assert header["license"] == "other"  # the images decide, not the code
     (result,) = header["model-index"]
@@ -79,13 +79,13 @@ def test_the_card_says_what_was_measured(trained):
 
 
 def test_the_card_says_what_was_calibrated_and_drawn(trained):
-    text = card.model_card(calibrated(trained), "x")
+    text = hub.model_card(calibrated(trained), "x")
     assert "with the temperature of 0.932 that is applied" in text
     config = trained.config.copy_and_resolve_references()
     config.data.name = "synthetic_faces/balanced"
     description = trained.description | {"config": config.to_dict()}
     drawn = dataclasses.replace(trained, description=description)
-    text = card.model_card(drawn, "x")
+    text = hub.model_card(drawn, "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
 
 
@@ -99,7 +99,7 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
     measured = {"robustness": results.robustness(worse, 0.6), "groups": of_people}
     evaluation = trained.evaluation | measured
     description = trained.description | {"evaluation": evaluation}
-    text = card.model_card(dataclasses.replace(trained, description=description), "x")
+    text = hub.model_card(dataclasses.replace(trained, description=description), "x")
     assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
     assert "| low light | 30.0 | 15.0 |" in text
     young, _, oldest = of_people["columns"][0]["groups"]
