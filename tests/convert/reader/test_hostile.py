@@ -182,7 +182,7 @@ TENSORS = {
 REASONS = {
     "offset": "reaches element 4 of a storage of 4",
     "dimensions": "no valid size and strides",
-    "terabytes": "far more than the file holds",
+    "terabytes": "far more than the file",
     "negated": "lazily negated",
     "view": "names a storage wrongly",
 }
