@@ -1,10 +1,7 @@
 """`qcs-jax convert`."""
 
-import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -163,47 +160,35 @@ def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
     assert description["preprocessing"] == {"resize": 56, "crop": 48}
 
 
+def backbone():
+    state_dict = convert.to_torch(weights.of(tiny()))
+    return {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
+
+
 @pytest.mark.parametrize(
-    "model, flags, words",
+    "content, flags, words",
     [
         (tiny(num_classes=5), [], "--class_names: give 5 different names"),
         (tiny(), ["--class_names=a,b"], "give 7 different names"),
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
         (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
         (small.create("qcs"), [], "sizes are full, small, tiny"),
+        (backbone(), [], "--config.init_from={path}"),
+        ({"fc.weight": np.zeros(2, np.float32)}, [], "{path}: this state_dict is not"),
+        (None, [], "--to-torch"),
     ],
 )
-def test_unusable_checkpoints_and_flags(tmp_path, capsys, model, flags, words):
+def test_unusable_checkpoints_and_flags(tmp_path, capsys, content, flags, words):
     path = tmp_path / "x.pth"
-    write_pth(path, model)
+    if content is None:
+        path.mkdir()
+    elif isinstance(content, dict):
+        save_pth(path, content)
+    else:
+        write_pth(path, content)
     status, _, error = run(capsys, path, f"--out={tmp_path / 'out'}", *flags)
     assert status == 1
-    assert words in error
-    assert names_in(tmp_path) == {"x.pth"}
-
-
-def test_backbone_alone_is_for_init_from(tmp_path, capsys):
-    state_dict = convert.to_torch(weights.of(tiny()))
-    backbone = {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
-    path = tmp_path / "ir50.pth"
-    save_pth(path, backbone)
-    status, output, error = run(capsys, path, f"--out={tmp_path / 'out'}")
-    assert status == 1
-    assert "backbone alone, 1-1-2 units" in output
-    assert f"--config.init_from={path}" in error
-    status, _, error = run(capsys, tmp_path, f"--out={tmp_path / 'out'}")
-    assert status == 1 and "--to-torch" in error  # it is a folder
-
-
-def test_command_line_without_traceback(tmp_path):
-    path = tmp_path / "x.pth"
-    save_pth(path, {"fc.weight": np.zeros((2, 2), np.float32)})
-    argv = [sys.executable, "-m", "qcs_jax.convert", path, f"--out={tmp_path / 'o'}"]
-    root = pathlib.Path(__file__).parents[2]
-    process = subprocess.run(argv, cwd=root, capture_output=True, text=True)
-    assert process.returncode == 1
-    assert process.stderr.startswith(f"error: {path}: this state_dict is not of QCS")
-    assert process.stderr.count("\n") == 1
+    assert words.format(path=path) in error
     assert names_in(tmp_path) == {"x.pth"}
 
 

@@ -51,13 +51,6 @@ def test_savedmodel(classifier, saved):
         np.testing.assert_allclose(run(faces)["probabilities"], expected, atol=1e-6)
 
 
-def test_savedmodel_without_preprocessing(classifier, tmp_path):
-    savedmodel.write(Served.of(classifier, preprocess=False), tmp_path)
-    images = small.images(3, 32, 32, 3)
-    outputs = savedmodel.load(tmp_path)(images)
-    np.testing.assert_allclose(outputs["logits"], classifier.logits(images), atol=1e-5)
-
-
 def test_what_a_savedmodel_says_about_itself(classifier, saved):
     module = tf.saved_model.load(str(saved))
     assert list(module.signatures) == ["serving_default"]

@@ -127,21 +127,6 @@ def test_agrees_for_every_pickle_protocol(tmp_path, protocol, is_zip):
     assert result["c"] == [b"x", 1.5] or protocol == 2  # There bytes are a call.
 
 
-@BOTH_FORMATS
-def test_agrees_on_a_module_and_its_optimizer(tmp_path, is_zip):
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.PReLU(4)
-    ).to(memory_format=torch.channels_last)
-    model[0].bias = model[1].bias  # Tied weights.
-    optimizer = torch.optim.Adam(model.parameters())
-    model(torch.randn(2, 3, 8, 8)).square().sum().backward()
-    optimizer.step()
-    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-    path = save(content, tmp_path / "training.pth", is_zip)
-    assert_same(load_pth(path), torch.load(path, weights_only=False))
-
-
 OTHERS = {
     "sparse": lambda: torch.eye(2).to_sparse(),
     "sparse_csr": lambda: torch.eye(2).to_sparse_csr(),
