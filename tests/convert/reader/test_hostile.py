@@ -277,5 +277,4 @@ def test_survives_fuzzing():
     report = json.loads(process.stdout)
     assert report["loaded"] > int(cases) // 50  # Else nothing deep is reached.
     assert report["refused"] > int(cases) // 4
-    assert report["slowest_seconds"] < 2
     assert report["peak_growth_mb"] < 300
