@@ -24,8 +24,6 @@ from qcs_jax.export import __main__ as command
 from qcs_jax.export import check, hub, onnx
 from qcs_jax.export.served import calibrated
 
-METRICS = "metrics.json"
-
 
 @pytest.fixture(autouse=True)
 def quiet():
@@ -119,21 +117,15 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
 
 def test_no_temperature(workdir, tmp_path, run):
     other = saved.run(tmp_path / "other", 6)
-    about = "is about other weights, or of a version that did not say about which"
-    for leave, doubt in (
-        (lambda: None, ""),
-        (lambda: evaluated(workdir, calibrated=None), ""),
-        (lambda: evaluated(workdir, other, step=5), f" ({METRICS} {about}"),
-        (
-            lambda: (workdir / METRICS).write_text('{"step": 5, "fingerprint": null}'),
-            f" ({METRICS} {about}",
-        ),
+    for leave, words in (
+        (lambda: None, "has no temperature: evaluate its run"),
+        (lambda: evaluated(workdir, calibrated=None), "has no temperature: evaluate"),
+        (lambda: evaluated(workdir, other, step=5), "is about other weights"),
     ):
         leave()
         status, _, error = run(workdir, "--calibrate")
         assert status == 1 and not (tmp_path / "out").exists()
-        error = error.replace(f"{workdir}/", "")
-        assert f"has no temperature{doubt or ': evaluate its run'}" in error
+        assert words in error
 
 
 def test_a_file_takes_nothing_over_from_a_run_of_its_name(

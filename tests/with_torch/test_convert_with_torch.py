@@ -88,18 +88,12 @@ def test_torch_loads_what_is_written(tmp_path, options):
 
 
 BOTH_FORMATS = pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "legacy"])
-DTYPES = (
-    torch.float64,
-    torch.float32,
-    torch.float16,
-    torch.bfloat16,
-    torch.int64,
-    torch.int32,
-    torch.int16,
-    torch.int8,
-    torch.uint8,
-    torch.bool,
-)
+DTYPES = [
+    getattr(torch, name)
+    for name in (
+        "float64 float32 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
+    )
+]
 
 
 def save(content: Any, path: Path, is_zip: bool, **options: int) -> Path:
@@ -189,16 +183,8 @@ def test_agrees_with_torch(tmp_path, seed, is_zip):
 @BOTH_FORMATS
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_agrees_for_every_pickle_protocol(tmp_path, protocol, is_zip):
-    content = collections.OrderedDict(
-        a=torch.arange(6.0).view(2, 3).t(), b={1, 2}, c=[b"x", 1.5]
-    )
-    path = tmp_path / "content.pth"
-    torch.save(
-        content,
-        path,
-        pickle_protocol=protocol,
-        _use_new_zipfile_serialization=is_zip,
-    )
+    content = {"a": torch.arange(6.0).view(2, 3).t(), "b": {1, 2}, "c": [b"x", 1.5]}
+    path = save(content, tmp_path / "x.pth", is_zip, pickle_protocol=protocol)
     result = load_pth(path)
     np.testing.assert_array_equal(result["a"], content["a"].numpy())
     assert result["c"] == [b"x", 1.5] or protocol == 2  # There bytes are a call.
