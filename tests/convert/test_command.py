@@ -1,5 +1,6 @@
 """`qcs-jax convert`."""
 
+import pathlib
 import re
 import shlex
 
@@ -151,9 +152,13 @@ def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
     assert description["preprocessing"] == {"resize": 56, "crop": 48}
 
 
-def backbone():
+def write_backbone(path):
     state_dict = convert.to_torch(weights.of(tiny()))
-    return {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
+    save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
+
+
+def write_another(path):
+    save_pth(path, {"fc.weight": np.zeros((2, 2), np.float32)})
 
 
 @pytest.mark.parametrize(
@@ -164,19 +169,17 @@ def backbone():
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
         (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
         (small.create("qcs"), [], "sizes are full, small, tiny"),
-        (backbone(), [], "--config.init_from={path}"),
-        ({"fc.weight": np.zeros(2, np.float32)}, [], "{path}: this state_dict is not"),
-        (None, [], "--to-torch"),
+        (write_backbone, [], "alone, which cannot predict. Training starts from"),
+        (write_another, [], "{path}: this state_dict is not of QCS"),
+        (pathlib.Path.mkdir, [], "{path} is a folder: to write .pth, add --to-torch"),
     ],
 )
 def test_unusable_checkpoints_and_flags(tmp_path, capsys, content, flags, words):
     path = tmp_path / "x.pth"
-    if content is None:
-        path.mkdir()
-    elif isinstance(content, dict):
-        save_pth(path, content)
-    else:
+    if isinstance(content, models.QCS):
         write_pth(path, content)
+    else:
+        content(path)
     status, _, error = run(capsys, path, f"--out={tmp_path / 'out'}", *flags)
     assert status == 1
     assert words.format(path=path) in error
