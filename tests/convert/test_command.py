@@ -19,6 +19,7 @@ from qcs_jax.config import base_config, flags, validate
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.models.qcs import QCS
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
@@ -176,7 +177,7 @@ def write_another(path):
 )
 def test_unusable_checkpoints_and_flags(tmp_path, capsys, content, flags, words):
     path = tmp_path / "x.pth"
-    if isinstance(content, models.QCS):
+    if isinstance(content, QCS):
         write_pth(path, content)
     else:
         content(path)
@@ -220,7 +221,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, capsys, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Checkpoints, "wait", fail)
+    monkeypatch.setattr(Checkpoints, "_wait", fail)
     monkeypatch.setattr("zipfile.ZipFile.writestr", fail)
     for argv in (
         [tmp_path / "x.pth", f"--out={out}"],
