@@ -22,28 +22,16 @@ _SHOWN = 20  # of each kind of error
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """A PyTorch checkpoint as variables, and how it was read.
+    """A PyTorch checkpoint as variables, and how its keys were read."""
 
-    Attributes:
-      network: A name of `models.BRANCHES`, or "backbone".
-      sizes: The network's; those of the backbone alone mean nothing but its `widths`
-        and `units`.
-      size_name: Their name in `models.SIZES`, or "" for another size.
-      variables: `{"params": ..., "batch_stats": ...}`, NumPy float32.
-      mapped: Key of the file -> path here, such as `params/base/vit/head/kernel`.
-      ignored: Keys of the file that belong to parts that are never used.
-      ignored_parameters: Number of their parameters.
-      renamed: Key of the file -> its name in the published code, where they differ.
-    """
-
-    network: str
-    sizes: Sizes
-    size_name: str
-    variables: dict[str, Any]
-    mapped: dict[str, str]
-    ignored: tuple[str, ...]
+    network: str  # of `models.BRANCHES`, or "backbone"
+    sizes: Sizes  # of the backbone alone, only its `widths` and `units` mean something
+    size_name: str  # in `models.SIZES`, or ""
+    variables: dict[str, Any]  # "params" and "batch_stats", NumPy float32
+    mapped: dict[str, str]  # to a path here, such as `params/base/vit/head/kernel`
+    ignored: tuple[str, ...]  # of parts that are never used
     ignored_parameters: int
-    renamed: dict[str, str]
+    renamed: dict[str, str]  # to the name in the published code, where it differs
 
 
 def default_residual(network: str, num_classes: int) -> str:
@@ -52,11 +40,7 @@ def default_residual(network: str, num_classes: int) -> str:
 
 
 def from_torch(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Variables of a published state_dict, or of the backbone alone.
-
-    Args:
-      state_dict: Names to arrays of any floating type, with or without the prefixes
-        `module.` and `ir_back.`.
+    """Variables of a published state_dict, of any floating type, or of its backbone.
 
     Returns:
       `{"params": {"base": ..., "cross": ...}, "batch_stats": {"base": ...}}`, float32.
@@ -117,14 +101,11 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
 
 
 def to_torch(variables: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """A state_dict that the published code loads, strictly.
-
-    Args:
-      variables: Those of a QCS, DCS or baseline network, or of the backbone alone.
+    """A state_dict that the published code loads, strictly; see `from_torch`.
 
     Returns:
-      Names to NumPy arrays: float32 weights, those of never used parts included, and
-      int64 counters. Parts that are never used are zero.
+      Names to NumPy arrays: float32 weights, zero in parts that are never used, and
+      int64 counters.
 
     Raises:
       UserError: naming what the published code has no place for (the ablations that

@@ -26,15 +26,7 @@ _STORAGES = {np.dtype("float32"): "FloatStorage", np.dtype("int64"): "LongStorag
 def save_pth(
     path: str | os.PathLike[str], state_dict: Mapping[str, np.ndarray]
 ) -> None:
-    """Writes `path`; a file that was there is replaced once the new one is whole.
-
-    Args:
-      path: The file.
-      state_dict: Names to float32 or int64 arrays.
-
-    Raises:
-      OSError: if the file cannot be written.
-    """
+    """Writes float32 or int64 arrays; a file is replaced once the new one is whole."""
     with (
         files.replacing(path) as unfinished,
         unfinished.open("wb") as file,
@@ -49,7 +41,7 @@ def save_pth(
 
 
 def _records(state_dict: Mapping[str, np.ndarray]) -> Iterator[tuple[str, bytes]]:
-    # An OrderedDict of tensors, each with a storage of its own.
+    """An OrderedDict of tensors, each with a storage of its own."""
     items = [
         _literal(name) + _tensor(str(i), array)
         for i, (name, array) in enumerate(state_dict.items())

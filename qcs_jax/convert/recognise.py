@@ -44,12 +44,14 @@ _MOST = 64  # units or blocks; what a file claims beyond that is unknown to the 
 def published_names(
     state_dict: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, str], list[str]]:
-    """Names every array of a state_dict as the published code does.
-
-    Returns:
-      The published name -> the file's key; and keys that mean what another one does.
-    """
-    renamed = {key: _without_variants(key) for key in state_dict}
+    """Published names -> the file's keys; and keys that mean what another one does."""
+    renamed = {}
+    for key in state_dict:
+        name = key.removeprefix(_PARALLEL)
+        if _BACKBONE_PARTS.match(name):
+            name = _PREFIX + name
+        name = _EMBED.sub(lambda m: f"embed_{'qkv'[int(m[1]) - 1]}.", name, count=1)
+        renamed[key] = name
     stages = _stages({name: np.shape(state_dict[key]) for key, name in renamed.items()})
     keys: dict[str, str] = {}
     twice = []
@@ -60,13 +62,6 @@ def published_names(
         if keys.setdefault(name, key) != key:
             twice.append(key)
     return keys, twice
-
-
-def _without_variants(key: str) -> str:
-    name = key.removeprefix(_PARALLEL)
-    if _BACKBONE_PARTS.match(name):
-        name = _PREFIX + name
-    return _EMBED.sub(lambda m: f"embed_{'qkv'[int(m[1]) - 1]}.", name, count=1)
 
 
 def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]:
@@ -85,11 +80,7 @@ def _stages(shapes: Mapping[str, tuple[int, ...]]) -> dict[int, tuple[int, int]]
 
 
 def network_of(arrays: Mapping[str, np.ndarray]) -> str:
-    """A name of `models.BRANCHES`, or `BACKBONE`; arrays have the published names.
-
-    Raises:
-      UserError: if they are of none of these.
-    """
+    """A name of `models.BRANCHES`, or `BACKBONE`; UserError if it is none of these."""
     for network, sign in _SIGNS.items():
         if any(re.match(sign, name) for name in arrays):
             return network

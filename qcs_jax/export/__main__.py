@@ -40,21 +40,13 @@ TENSORFLOW, ONNX = savedmodel.import_tensorflow, onnx.check_installed
 
 
 class Format(NamedTuple):
-    """What the command has to know about a format.
+    """What the command has to know about a format."""
 
-    Attributes:
-      module: Writes and loads it, see `served`.
-      tolerance: How much it may differ from the network in float32, see `check`.
-      flags: What it takes of `PLAIN`, `HALF`, `INT8`, "whole" and "runtime".
-      needs: `TENSORFLOW` or `ONNX`.
-      folded: Whether batch normalisation is folded into the convolutions.
-    """
-
-    module: Any
-    tolerance: float
-    flags: tuple[str, ...]
-    needs: Callable[[], object] | None = None
-    folded: bool = True
+    module: Any  # that writes and loads it, see `served`
+    tolerance: float  # to the network in float32, see `check`
+    flags: tuple[str, ...]  # of `PLAIN`, `HALF`, `INT8`, "whole" and "runtime"
+    needs: Callable[[], object] | None = None  # `TENSORFLOW` or `ONNX`
+    folded: bool = True  # batch normalisation into the convolutions
 
 
 FORMATS = {

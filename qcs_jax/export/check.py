@@ -31,20 +31,11 @@ def bound(exact: float, quantize: str) -> float:
 
 
 def largest_difference(served: Served, exported: Exported, tolerance: float) -> float:
-    """Compares an exported model with the network, on random images.
+    """The largest difference of logits between the network and an export of it.
 
-    Args:
-      served: The network.
-      exported: The exported model, loaded from disk.
-      tolerance: Largest difference of logits, in units of the largest logit or of 1,
-        whichever is larger. Probabilities may differ as much.
-
-    Returns:
-      The largest difference of logits in the same units.
-
-    Raises:
-      ExportError: if a difference is larger, or not a number.
-      NotFiniteError: if a logit of the network is not finite.
+    It is measured on random images, in units of the largest logit or of 1, whichever is
+    larger. Raises ExportError if it, or that of probabilities, is more than `tolerance`
+    or not a number, and NotFiniteError if a logit of the network is not finite.
     """
     rng = np.random.default_rng(0)
     differences = []
@@ -78,21 +69,10 @@ def accuracies(
     paths: Sequence[pathlib.Path],
     labels: np.ndarray,
 ) -> tuple[np.floating, np.floating, np.floating]:
-    """Measures the accuracy of the network and of its export on n photographs.
+    """Accuracies of the network and of its export, and how often their classes agree.
 
-    Args:
-      served: The network.
-      exported: The exported model.
-      paths: n image files.
-      labels: Their classes, int `[n]`.
-
-    Returns:
-      Accuracy of the network, accuracy of the export, and how often both give the same
-      class, in [0, 1].
-
-    Raises:
-      UserError: for a file that is not an image.
-      NotFiniteError: if a logit, of either, is not finite.
+    Raises UserError for a file that is not an image, and NotFiniteError if a logit, of
+    either, is not finite.
     """
     classes = []
     for i in range(0, len(paths), _AT_ONCE):

@@ -12,7 +12,6 @@ import logging
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -57,7 +56,9 @@ def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> N
     check_installed()
     import onnx
 
-    with tempfile.TemporaryDirectory() as scratch, _quiet():
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as after:
+        after.callback(logging.disable, logging.root.manager.disable)
+        logging.disable(logging.WARNING)  # about shapes that nobody needs
         graph = pathlib.Path(scratch) / "graph.onnx"
         with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
             _convert(served, graph)
@@ -169,14 +170,3 @@ def _halve(model: Any) -> None:
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps warnings about shapes that nobody needs off the screen."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

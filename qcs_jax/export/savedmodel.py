@@ -38,11 +38,7 @@ _NOISE = (
 
 
 def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow, which only SavedModel and TFLite need.
-
-    Raises:
-      UserError: if it is not installed.
-    """
+    """Imports TensorFlow; UserError if it is not installed."""
     # oneDNN runs nothing of what is exported, and greets at length.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:

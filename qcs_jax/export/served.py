@@ -34,21 +34,13 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Options of formats beside the function; each reads those that concern it.
+    """Options of formats beside the function; each reads those that concern it."""
 
-    Attributes:
-      quantize: "none"; "float16" halves the weights; "int8", see the format.
-      trained: Where the function is from: a whole network or its base branch.
-      name: What it is called.
-      runtime: Folder of npm's package, for "web".
-      examples: uint8 `[n, resize, resize, 3]`, photographs for "int8" of "onnx".
-    """
-
-    quantize: str = "none"
-    trained: Trained | None = None
+    quantize: str = "none"  # "float16" halves the weights; for "int8" see the format
+    trained: Trained | None = None  # a whole network or its base branch
     name: str = ""
-    runtime: pathlib.Path | None = None
-    examples: np.ndarray | None = None
+    runtime: pathlib.Path | None = None  # folder of npm's package, for "web"
+    examples: np.ndarray | None = None  # uint8 photographs, for "int8" of "onnx"
 
 
 DEFAULT = Options()
@@ -77,9 +69,6 @@ def calibrated(trained: Trained) -> Trained:
 
     The weights of the last layer of the base branch are divided: whatever is exported
     gives calibrated probabilities then. The description says so under "temperature".
-
-    Raises:
-      UserError: if there is no temperature, or it is applied already.
     """
     scaled = (trained.evaluation or {}).get("calibrated")
     if not scaled:
@@ -104,21 +93,13 @@ def calibrated(trained: Trained) -> Trained:
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity, for jax.jit
 class Served:
-    """The base branch with or without the preprocessing in front of it.
+    """The base branch with or without the preprocessing in front of it."""
 
-    Attributes:
-      model: The network, computing in float32.
-      variables: The base branch, NumPy arrays.
-      class_names: k names, in the order of the outputs.
-      resize: Side of the square that faces are resized to, before anything here.
-      preprocess: Whether centre crop and normalisation are part of the function.
-    """
-
-    model: models.QCS
-    variables: dict
+    model: models.QCS  # computes in float32
+    variables: dict  # of the base branch, NumPy arrays
     class_names: tuple[str, ...]
-    resize: int
-    preprocess: bool
+    resize: int  # side of the square of a face, before anything here
+    preprocess: bool  # whether centre crop and normalisation are part of the function
 
     @classmethod
     def of(

@@ -3,8 +3,6 @@
 import pathlib
 import re
 import shlex
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -21,6 +19,7 @@ from qcs_jax.config import base_config, flags, validate
 from qcs_jax.convert import __main__ as command
 from qcs_jax.convert import reader
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.models.qcs import QCS
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
@@ -77,23 +76,14 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     expected = jax.jit(model.apply)(variables, images)  # about 30
     np.testing.assert_allclose(classifier.logits(images), expected, rtol=2e-5)
     assert names_in(out.parent) == {"out"}
-
-
-def test_converted_checkpoint_is_the_start_of_a_run(tmp_path, capsys):
-    """As --workdir it is resumed at step 0, with a fresh optimizer."""
-    model = tiny("dcs")
-    variables = write_pth(tmp_path / "x.pth", model)
-    assert run(capsys, tmp_path / "x.pth", f"--out={tmp_path / 'out'}")[0] == 0
-    config = base_config()
-    config.model.update({"name": "dcs", "size": "tiny"})
+    # As --workdir it is resumed at step 0, with a fresh optimizer.
     fresh = TrainState.create(weights.of(model, 1), SAM(adam()))
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
-    description = describe(config, RAF_DB, model.image_size)
-    with Checkpoints(tmp_path / "out", keep=1, metric="accuracy") as checkpoints:
+    with Checkpoints(out, keep=1, metric="accuracy") as checkpoints:
         items, _ = checkpoints.restore({**fresh.variables, "train": train}, description)
     weights.assert_equal(items["params"], variables["params"])
-    restored, expected = jax.tree.leaves(items["train"]), jax.tree.leaves(train)
-    for actual, leaf in zip(restored, expected, strict=True):
+    leaves = jax.tree.leaves(items["train"]), jax.tree.leaves(train)
+    for actual, leaf in zip(*leaves, strict=True):
         np.testing.assert_array_equal(actual, leaf)
 
 
@@ -163,47 +153,37 @@ def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
     assert description["preprocessing"] == {"resize": 56, "crop": 48}
 
 
+def write_backbone(path):
+    state_dict = convert.to_torch(weights.of(tiny()))
+    save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
+
+
+def write_another(path):
+    save_pth(path, {"fc.weight": np.zeros((2, 2), np.float32)})
+
+
 @pytest.mark.parametrize(
-    "model, flags, words",
+    "content, flags, words",
     [
         (tiny(num_classes=5), [], "--class_names: give 5 different names"),
         (tiny(), ["--class_names=a,b"], "give 7 different names"),
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
         (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
         (small.create("qcs"), [], "sizes are full, small, tiny"),
+        (write_backbone, [], "alone, which cannot predict. Training starts from"),
+        (write_another, [], "{path}: this state_dict is not of QCS"),
+        (pathlib.Path.mkdir, [], "{path} is a folder: to write .pth, add --to-torch"),
     ],
 )
-def test_unusable_checkpoints_and_flags(tmp_path, capsys, model, flags, words):
+def test_unusable_checkpoints_and_flags(tmp_path, capsys, content, flags, words):
     path = tmp_path / "x.pth"
-    write_pth(path, model)
+    if isinstance(content, QCS):
+        write_pth(path, content)
+    else:
+        content(path)
     status, _, error = run(capsys, path, f"--out={tmp_path / 'out'}", *flags)
     assert status == 1
-    assert words in error
-    assert names_in(tmp_path) == {"x.pth"}
-
-
-def test_backbone_alone_is_for_init_from(tmp_path, capsys):
-    state_dict = convert.to_torch(weights.of(tiny()))
-    backbone = {k: x for k, x in state_dict.items() if k.startswith("ir_back.")}
-    path = tmp_path / "ir50.pth"
-    save_pth(path, backbone)
-    status, output, error = run(capsys, path, f"--out={tmp_path / 'out'}")
-    assert status == 1
-    assert "backbone alone, 1-1-2 units" in output
-    assert f"--config.init_from={path}" in error
-    status, _, error = run(capsys, tmp_path, f"--out={tmp_path / 'out'}")
-    assert status == 1 and "--to-torch" in error  # it is a folder
-
-
-def test_command_line_without_traceback(tmp_path):
-    path = tmp_path / "x.pth"
-    save_pth(path, {"fc.weight": np.zeros((2, 2), np.float32)})
-    argv = [sys.executable, "-m", "qcs_jax.convert", path, f"--out={tmp_path / 'o'}"]
-    root = pathlib.Path(__file__).parents[2]
-    process = subprocess.run(argv, cwd=root, capture_output=True, text=True)
-    assert process.returncode == 1
-    assert process.stderr.startswith(f"error: {path}: this state_dict is not of QCS")
-    assert process.stderr.count("\n") == 1
+    assert words.format(path=path) in error
     assert names_in(tmp_path) == {"x.pth"}
 
 
@@ -241,7 +221,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, capsys, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(Checkpoints, "wait", fail)
+    monkeypatch.setattr(Checkpoints, "_wait", fail)
     monkeypatch.setattr("zipfile.ZipFile.writestr", fail)
     for argv in (
         [tmp_path / "x.pth", f"--out={out}"],

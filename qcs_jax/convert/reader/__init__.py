@@ -5,8 +5,7 @@ cannot execute anything (`pickle_machine`); what it says about tensors is checke
 against the bytes that exist before any memory is taken (`tensors`); both containers of
 PyTorch are known (`containers`).
 
-    checkpoint = load_pth("model_best.pth")
-    weights = state_dict_of(checkpoint)  # {"conv1.weight": array, ...}
+    weights = state_dict_of(load_pth("model_best.pth"))  # {"conv1.weight": array, ...}
 """
 
 import os
@@ -41,7 +40,7 @@ _WRONG_STARTS: tuple[tuple[bytes, str, str], ...] = (
 _ENTRIES = ("state_dict", "model_state_dict", "model")
 
 
-def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
+def load_pth(path: str | os.PathLike[str]) -> Any:
     """Reads what `torch.save` wrote, executing nothing of what the file names.
 
     Tensors and parameters become NumPy arrays in native byte order, each with memory of
@@ -50,21 +49,13 @@ def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
     back as such, an OrderedDict as a dict. Any other object, such as a recorder of a
     training script or a NumPy scalar, is an inert `Stub`.
 
-    Args:
-      path: The file.
-      max_bytes: Refuses files whose arrays take more memory than this. Besides, the
-        arrays may not take more than 8 times the file's size plus 64 MiB.
-
-    Returns:
-      The object that was saved, most often a dictionary; see `state_dict_of`.
-
     Raises:
       CheckpointFormatError: if the file is missing, damaged, hostile, of another
         format, or holds tensors that are not supported. The message says what to do.
     """
     path, remedy = Path(path), DOWNLOAD
     try:
-        return _load(path, max_bytes)
+        return _load(path)
     except CheckpointFormatError as error:
         problem, remedy = error.problem, error.remedy
     except OSError as error:
@@ -76,7 +67,7 @@ def load_pth(path: str | os.PathLike[str], *, max_bytes: int = 8 << 30) -> Any:
     raise CheckpointFormatError(f"{path}: {problem}", remedy)
 
 
-def _load(path: Path, max_bytes: int) -> Any:
+def _load(path: Path) -> Any:
     """Tells the formats apart; errors do not name the file yet."""
     if path.is_dir():
         remedy = "Give the .pth file in it; an Orbax checkpoint is read by qcs_jax.load"
@@ -89,34 +80,22 @@ def _load(path: Path, max_bytes: int) -> Any:
         size = os.fstat(file.fileno()).st_size
         start = file.read(512)
         file.seek(0)
-        _refuse_other_formats(start, size)
-        limit = ByteLimit(file_size=size, max_bytes=max_bytes)
+        if not size:
+            raise CheckpointFormatError("it is empty")
+        for prefix, problem, remedy in _WRONG_STARTS:
+            if start.lstrip().startswith(prefix):
+                raise CheckpointFormatError(problem, remedy)
+        if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
+            raise CheckpointFormatError("it is a safetensors file", SAVE)
         is_zip = start.startswith(b"PK\x03\x04")
-        return (load_archive if is_zip else load_legacy)(file, size, limit)
-
-
-def _refuse_other_formats(start: bytes, size: int) -> None:
-    if not size:
-        raise CheckpointFormatError("it is empty")
-    for prefix, problem, remedy in _WRONG_STARTS:
-        if start.lstrip().startswith(prefix):
-            raise CheckpointFormatError(problem, remedy)
-    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
-        raise CheckpointFormatError("it is a safetensors file", SAVE)
+        return (load_archive if is_zip else load_legacy)(file, size, ByteLimit(size))
 
 
 def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
-    """Finds the state_dict in what `load_pth` returned.
+    """Finds the state_dict in what `load_pth` returned: names, as stored, to arrays.
 
-    Args:
-      checkpoint: A state_dict, or a dictionary with one under `state_dict`,
-        `model_state_dict` or `model`.
-
-    Returns:
-      Names to arrays, as stored: prefixes such as `module.` are kept.
-
-    Raises:
-      CheckpointFormatError: if there is none, listing the keys that were found.
+    It is all of the checkpoint, or its entry `state_dict`, `model_state_dict` or
+    `model`. Raises CheckpointFormatError if there is none, with the keys that are.
     """
     what, candidate = "the checkpoint", checkpoint
     for key in _ENTRIES:

