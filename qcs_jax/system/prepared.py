@@ -21,22 +21,16 @@ def root(directory: str = "") -> pathlib.Path:
 
 
 def version(name: str, directory: str) -> pathlib.Path:
-    """Returns the folder of the newest version of a data set.
-
-    Args:
-      name: `DATASET` or `DATASET/CONFIG`.
-      directory: Root of prepared data sets; see `root`.
+    """Returns the folder of the newest version of `DATASET` or `DATASET/CONFIG`.
 
     Raises:
-      UserError: if it is not prepared, or several are that the name may mean; says
-        what to do.
+      UserError: if it is not prepared, or several are that the name may mean.
     """
     parts = name.split("/")
     if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
         raise UserError(
             f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
-            f"qcs-jax prepare printed it; the folder where it is prepared is "
-            f"data.dir"
+            f"qcs-jax prepare printed it; the folder where it is prepared is data.dir"
         )
     place = root(directory)
     base = place / name

@@ -49,21 +49,13 @@ class Interrupt:
     """While active, a signal only sets `signum`; a second Ctrl-C interrupts at once.
 
     Outside of the main thread, where Python allows no signal handlers, it does nothing.
-
-    Attributes:
-      signum: Number of the latest signal, or None.
     """
 
     signals = STOPPING
 
     def __init__(self, on_signal: Callable[[bool], None] | None = None) -> None:
-        """Sets nothing up yet; use as a context manager.
-
-        Args:
-          on_signal: Called at every signal with whether it is a second Ctrl-C; default
-            raises KeyboardInterrupt for that.
-        """
-        self.signum: int | None = None
+        """Calls `on_signal` at every signal with whether it is a second Ctrl-C."""
+        self.signum: int | None = None  # the latest
         self._on_signal = on_signal or _stop_at_once
 
     def __enter__(self) -> Interrupt:
