@@ -126,16 +126,6 @@ def read_description(
     return description, shapes
 
 
-def read_variables(
-    manager: ocp.CheckpointManager, step: int, branch: str
-) -> tuple[dict, dict]:
-    """Reads variables, or those of a branch unless it is "", and the description."""
-    description, shapes = read_description(manager, step)
-    if branch:
-        shapes = {name: {branch: tree[branch]} for name, tree in shapes.items()}
-    return read_items(manager, step, shapes), description
-
-
 def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dict:
     """Reads items as NumPy arrays, in the structure of `template`."""
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)

@@ -181,7 +181,11 @@ def load_variables(
 def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Trained:
     """Reads one step; unless it is named the chosen one, else the newest whole one."""
     with extras.named():  # a second to import, which files of weights do not cost
-        from qcs_jax.checkpoint.storage import open_read_only, read_variables
+        from qcs_jax.checkpoint.storage import (
+            open_read_only,
+            read_description,
+            read_items,
+        )
 
     wanted, chosen = _choose(directory) if step is None else (step, AS_NAMED)
     with open_read_only(directory) as manager:
@@ -193,7 +197,10 @@ def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Train
         others = [x for x in reversed(steps) if x != wanted and step is None]
         for candidate in [wanted, *others]:
             try:
-                variables, description = read_variables(manager, candidate, branch)
+                description, shapes = read_description(manager, candidate)
+                if branch:
+                    shapes = {x: {branch: tree[branch]} for x, tree in shapes.items()}
+                variables = read_items(manager, candidate, shapes)
             except DamagedError as error:
                 if step is not None:
                     raise

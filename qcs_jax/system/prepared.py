@@ -71,16 +71,16 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     known = f" (prepared there: {', '.join(others)})" if others else ""
     data_set, manuals = datasets.find(name), files.packaged("data")
     folder = "" if data_set and data_set.drawn else " --manual_dir=FOLDER"
-    steps = [f"qcs-jax prepare {name}{folder}{where}"]
+    steps = []
     if data_set and data_set.published:  # by owners with terms to agree to
         manual = manuals / datasets.folder_of(name) / "README.md"
         steps = [
             f"request it from its authors: {manual} says where",
             "unpack what they send into a FOLDER",
-            *steps,
         ]
     elif folder:
         manual = manuals / "README.md"
-        steps = [f"see {manual} for the FOLDER that it is made from", *steps]
+        steps = [f"see {manual} for the FOLDER that it is made from"]
+    steps.append(f"qcs-jax prepare {name}{folder}{where}")
     lines = [f"  {i}. {step}" for i, step in enumerate(steps, start=1)]
     return "\n".join([f"data set {name!r} is not prepared in {place}{known}:", *lines])
