@@ -1,16 +1,12 @@
 """What a configuration may say, and what is said about one that it may not."""
 
-import pathlib
-
 import pytest
 
 from qcs_jax.config import FIELDS, Role, base_config, fields_with, flatten, validate
-from qcs_jax.config.flags import read_config
 from qcs_jax.models import csa
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.losses import DISTILLATION
 
-CONFIGS = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.py"))
 CHOICES = {name: field.choices for name, field in FIELDS.items() if field.choices}
 RANGES = {name: field.range for name, field in FIELDS.items() if field.range}
 
@@ -141,14 +137,6 @@ def test_contradictions(changes, fix):
 
 def test_a_trained_network_may_meet_other_classes():
     validate(config({"data.label_map": "by_name"}), training=False)
-
-
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_the_files_in_configs_are_valid(path):
-    c = read_config(str(path), [])
-    validate(c)
-    assert c.name and flatten(c).keys() == flatten(base_config()).keys()
-    assert f"--config=configs/{path.name}" in path.read_text("utf-8")
 
 
 def test_base_configs_share_nothing():

@@ -72,9 +72,9 @@ def test_a_missing_dataset_tells_the_command(root, tmp_path, name, steps):
     assert "prepared there" not in text
 
 
-@pytest.mark.parametrize("name", ["a/b/c", "", "../toy", "toy/", "./toy"])
-def test_a_path_is_no_name(root, name):
-    assert "give a name, DATASET or DATASET/CONFIG" in prepared.missing(name)
+def test_a_path_is_no_name(root):
+    for name in ("a/b/c", "", "../toy", "toy/", "./toy"):
+        assert "give a name, DATASET or DATASET/CONFIG" in prepared.missing(name)
 
 
 @pytest.mark.parametrize(
