@@ -65,8 +65,10 @@ FIELDS = {
     "data.val_split": Field("", FIXED | HELD_OUT),
     # Added to training: DATASET:CLASS,CLASS+DATASET:CLASS, or nothing.
     "data.extra": Field("", FIXED),
-    "data.train_fraction": Field(1.0, FIXED | PAPER, range=_PART),  # of every class
-    "data.label_noise": Field(0.0, FIXED | PAPER, range=_UNIT),  # part made wrong
+    # Part of every class that is trained on.
+    "data.train_fraction": Field(1.0, FIXED | PAPER, range=_PART),
+    # Part of the training labels that is made wrong.
+    "data.label_noise": Field(0.0, FIXED | PAPER, range=_UNIT),
     # Text file with the names of the test images that count.
     "data.test_list": Field("", FIXED | TESTED | PAPER),
     # Evaluates on other classes: "by_name", or THEIRS=OURS,THEIRS=OURS.
@@ -79,14 +81,16 @@ FIELDS = {
     "data.anchors": Field("shuffled", FIXED, choices=("shuffled", "balanced")),
     # Drawn from all images of other classes, or from one of a class drawn first.
     "data.negatives": Field("by_image", FIXED, choices=("by_image", "by_class")),
-    "data.epoch_fraction": Field(1.0, FIXED, range=_PART),  # anchors in an epoch
+    # Part of the training images that are anchors in an epoch.
+    "data.epoch_fraction": Field(1.0, FIXED, range=_PART),
     "model.name": Field("qcs", NETWORK, choices=tuple(models.BRANCHES)),
     # As published, or small enough for a CPU.
     "model.size": Field("full", NETWORK | PAPER, choices=tuple(models.SIZES)),
-    "model.grey": Field(False, NETWORK | PAPER),  # sees all in grey, as FER2013 is
+    "model.grey": Field(False, NETWORK | PAPER),  # sees images in grey, as FER2013's
     "model.dropout": Field(0.0, range=_RATE),  # in the base ViT
     "model.cross_dropout": Field(0.0, range=_RATE),  # in the cross ViT
-    "model.drop_projection": Field(False),  # also after attention (8-class models)
+    # Also after attention projections (8-class models).
+    "model.drop_projection": Field(False),
     # How images are compared: a name of `csa.METRICS`, or "sdpa" (Table 1, row 3).
     "model.interaction": Field("csa", NETWORK, choices=("csa", "sdpa")),
     # What qcs compares by (Table 2).
@@ -99,7 +103,8 @@ FIELDS = {
     "model.connection": Field(
         "vit", NETWORK, choices=("vit", "none", "gap", "bilinear")
     ),
-    "loss.alpha": Field(1.0, PAPER, range=(0, 1e6)),  # of cross classifiers (Eq. 10)
+    # Weight of the cross classifiers (Eq. 10).
+    "loss.alpha": Field(1.0, PAPER, range=(0, 1e6)),
     # A name of `losses.DISTILLATION` (Table 1, row 7; Fig. 7c).
     "loss.distillation": Field("none", choices=("none", "kl", "mse")),
     "loss.distillation_weight": Field(1.0, PAPER, range=(0, 1e6)),
@@ -115,24 +120,27 @@ FIELDS = {
     "augment.hue": Field(0.0, range=(0, 0.5)),  # turns of the colour circle, +-
     "augment.erase": Field(0.5, range=_UNIT),  # probability
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
-    "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),  # Adam's largest
+    "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),  # of Adam, the largest
     # How it falls: see `train.run.learning_rate`.
     "optimizer.schedule": Field(
         "exponential", PAPER, choices=("exponential", "cosine")
     ),
     "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
     "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
-    "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # of SAM; 0 is plain Adam
-    "optimizer.local_climb": Field(False),  # m-SAM: along each device's own gradient
+    "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # SAM's radius; 0: plain Adam
+    # m-SAM: each device climbs along its own gradient.
+    "optimizer.local_climb": Field(False),
     "train.epochs": Field(200, range=_COUNT),
     # Anchors in a step, over all devices; a pass has n times as many images.
     "train.batch_size": Field(24, FIXED, range=_COUNT),
-    "train.eval_batch_size": Field(64, NEUTRAL, range=_COUNT),  # over all devices
+    # Images, over all devices.
+    "train.eval_batch_size": Field(64, NEUTRAL, range=_COUNT),
     # Epochs between evaluations and checkpoints.
     "train.eval_every": Field(1, range=_COUNT),
     # Computes units of the backbone once more for the gradient: less memory.
     "train.remat": Field(False, NEUTRAL),
-    "train.keep_checkpoints": Field(2, NEUTRAL, range=_COUNT),  # beside the best
+    # Newest ones kept, beside the best.
+    "train.keep_checkpoints": Field(2, NEUTRAL, range=_COUNT),
     "train.log_every": Field(10, NEUTRAL, range=(1, 10**9)),  # steps
     "train.tensorboard": Field(True, NEUTRAL),
 }

@@ -79,7 +79,7 @@ class Variant:
 
 
 def small_config(name: str, variant: str) -> ml_collections.ConfigDict:
-    """Returns a recipe of the tiny network from scratch; a qcs run is called "NAME"."""
+    """Returns a recipe of the tiny network from scratch; qcs is just called `name`."""
     c = Variant.parse(variant, flags=()).config(name)
     c.name = c.name.removesuffix("_qcs")
     from_scratch(c, "tiny")
