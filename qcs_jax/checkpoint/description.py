@@ -51,13 +51,7 @@ def describe(
 
 
 def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
-    """Raises UserError unless this version understands a checkpoint.
-
-    Args:
-      where: The checkpoint.
-      description: What it says about itself.
-      arrays: Names of its arrays, such as "params/base/vit/head/bias".
-    """
+    """Raises UserError unless this version knows a description and names of arrays."""
     written.fields_of(where, description)
     names = description.get("class_names")
     if not names or not isinstance(names, list):
@@ -90,14 +84,7 @@ def differences(
 def check_same_network(
     directory: object, theirs: dict, ours: dict, *, fix: str
 ) -> None:
-    """Raises UserError if two descriptions are of different networks.
-
-    Args:
-      directory: Where the checkpoint is.
-      theirs: Description of the checkpoint.
-      ours: Description of the run that reads it.
-      fix: What the user can do; the last line of the message.
-    """
+    """Raises UserError if a checkpoint is of another network than the run."""
     different = [
         f"{field} is {there!r} there, {here!r} here"
         for field, there, here in differences(theirs, ours, fields_with(Role.NETWORK))
@@ -113,8 +100,6 @@ def check_same_data(directory: object, theirs: dict, ours: dict) -> None:
 
     Held-out images could be ones that were trained on, test metrics those of another
     test, and epochs of another length.
-
-    For the arguments see `check_same_network`.
     """
     different = [
         f"{field} was {before!r}, is now {now!r}"
@@ -130,13 +115,7 @@ def _refuse(reason: str, different: list[str], fix: str) -> None:
 
 
 def not_finite(trees: Any) -> str:
-    """Says which arrays have numbers that are not finite, "" if none has.
-
-    200 million numbers, the published size with Adam's state, take 0.1 s.
-
-    Args:
-      trees: Trees of NumPy arrays.
-    """
+    """Says which NumPy arrays have numbers that are not finite, "" if none has."""
     names = [
         jax.tree_util.keystr(path, simple=True, separator="/")
         for path, array in jax.tree_util.tree_leaves_with_path(trees)

@@ -1,5 +1,7 @@
 """Networks of the Hugging Face Hub: "hf:owner/name", or "hf:owner/name@revision".
 
+A revision is a branch, a tag or a commit; without one it is the newest.
+
 One file of weights is downloaded and kept in the Hub's own cache, which serves it where
 there is no connection. Nothing of a repository is ever executed.
 """
@@ -25,15 +27,7 @@ def names(path: str | os.PathLike[str]) -> bool:
 
 @functools.cache  # one revision in one process, and one request
 def fetch(path: str, file: str) -> pathlib.Path:
-    """Downloads a file of a repository, unless the cache has it.
-
-    Args:
-      path: "hf:owner/name", the newest revision; or with "@" and a branch, a tag or a
-        commit behind it.
-      file: Name of the file.
-
-    Returns:
-      Where it lies in the cache.
+    """Downloads a file of a repository unless the cache has it; returns where it lies.
 
     Raises:
       CheckpointError: if there is no such repository, revision or file, or no

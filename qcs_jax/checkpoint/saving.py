@@ -11,13 +11,12 @@ import logging
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
-from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import (
     CheckpointError,
@@ -31,6 +30,7 @@ from qcs_jax.checkpoint.storage import (
     digests_of,
     first_line,
     late_answers_left_out,
+    newest_and_best,
     open_manager,
     open_read_only,
     read_description,
@@ -46,7 +46,8 @@ T = TypeVar("T")
 _BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
 _DONE, _NOT_SAVED, _FAILED = range(3)
 
-_Restored = tuple[int, dict[str, Any], dict]  # step, items and description
+_Metrics = dict[str, float] | None
+_Restored = tuple[int, dict, dict]  # step, items and description
 
 
 class Checkpoints:
@@ -59,28 +60,10 @@ class Checkpoints:
     def __init__(self, workdir: str | pathlib.Path, *, keep: int, metric: str):
         """Opens or creates `workdir/checkpoints` and removes unfinished saves.
 
-        Args:
-          workdir: The run's workdir.
-          keep: How many of the newest to keep.
-          metric: Name of the metric whose largest value marks the best.
+        Keeps the newest, `keep` of them, and the one with the largest `metric`.
         """
         self.directory = pathlib.Path(workdir).resolve() / FOLDER
-
-        def value(metrics: dict[str, float]) -> float:
-            return metrics[metric]
-
-        policy = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(keep),
-                checkpoint_managers.BestN(
-                    get_metric_fn=value, n=1, keep_checkpoints_without_metrics=False
-                ),
-            ]
-        )
-        # Without best_fn Orbax writes no metrics and forgets the best when reopened.
-        self._options = ocp.CheckpointManagerOptions(
-            preservation_policy=policy, best_fn=value, cleanup_tmp_directories=True
-        )
+        self._options = newest_and_best(keep, metric)
         self._first = not jax.process_index()
         if self._first:
             self._open()
@@ -104,11 +87,7 @@ class Checkpoints:
             self._quiet.close()
 
     def save(
-        self,
-        step: int,
-        items: dict[str, Any],
-        description: dict,
-        metrics: dict[str, float] | None = None,
+        self, step: int, items: dict, description: dict, metrics: _Metrics = None
     ) -> None:
         """Starts to save in the background; returns when `items` may change.
 
@@ -126,11 +105,8 @@ class Checkpoints:
         """
         self._by_first(lambda: self._save(step, items, description, metrics))
 
-    def finish(self, step: int, items: dict[str, Any], description: dict) -> None:
-        """Returns when this step is on disk, saving it unless that has begun.
-
-        For arguments and errors see `save`.
-        """
+    def finish(self, step: int, items: dict, description: dict) -> None:
+        """Returns when this step is on disk, saving it unless that has begun."""
 
         def work() -> None:
             if self._manager.latest_step() != step:
@@ -143,11 +119,7 @@ class Checkpoints:
         _together(work if self._first else lambda: None)
 
     def _save(
-        self,
-        step: int,
-        items: dict[str, Any],
-        description: dict,
-        metrics: dict[str, float] | None = None,
+        self, step: int, items: dict, description: dict, metrics: _Metrics = None
     ) -> None:
         items = jax.tree.map(np.asarray, jax.device_get(items))
         try:
@@ -183,7 +155,7 @@ class Checkpoints:
             return self._manager.latest_step()
         return newest_step(self.directory.parent)
 
-    def _check_space(self, step: int, items: dict[str, Any]) -> None:
+    def _check_space(self, step: int, items: dict) -> None:
         # Orbax would fail in the background, half-way.
         needed = sum(x.nbytes for x in jax.tree.leaves(items)) + _BESIDES
         with self._errors_in_one_line():
@@ -212,9 +184,7 @@ class Checkpoints:
             return "There is no other: a new start begins anew."
         return f"The newest is that of step {step}, after which a new start goes on."
 
-    def restore(
-        self, template: dict[str, Any], description: dict
-    ) -> tuple[dict[str, Any], dict] | None:
+    def restore(self, template: dict, description: dict) -> tuple[dict, dict] | None:
         """Reads the newest checkpoint that is whole.
 
         Damaged ones are reported, and moved out of the way into `damaged/`, so that
@@ -225,8 +195,7 @@ class Checkpoints:
           description: The run's, of the same network and classes.
 
         Returns:
-          Items as NumPy arrays and the checkpoint's description, or None if there is
-          no checkpoint.
+          Items as NumPy arrays and the checkpoint's description; None if there is none.
 
         Raises:
           CheckpointError: if the checkpoints are of another network, or all damaged; in
@@ -244,9 +213,7 @@ class Checkpoints:
                 )
         return None if restored is None else restored[1:]
 
-    def _newest_whole(
-        self, template: dict[str, Any], description: dict
-    ) -> _Restored | None:
+    def _newest_whole(self, template: dict, description: dict) -> _Restored | None:
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
@@ -269,7 +236,7 @@ class Checkpoints:
             )
         return None
 
-    def _same(self, step: int, template: dict[str, Any]) -> _Restored:
+    def _same(self, step: int, template: dict) -> _Restored:
         """Reads in another process the checkpoint that the first one has read."""
         try:
             with open_read_only(self.directory) as manager:
@@ -296,13 +263,8 @@ class Checkpoints:
 def _together(work: Callable[[], T]) -> T:
     """Does something in every process, and raises in all if it fails in one.
 
-    One that went on alone would wait for the others for ever.
-
-    Args:
-      work: May do nothing in some processes; asks nothing of others.
-
-    Returns:
-      What `work` returns in this process.
+    One that went on alone would wait for the others for ever. The work asks nothing of
+    other processes.
 
     Raises:
       NotSavedError: if it fails so, in this process or in another.

@@ -19,6 +19,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging as absl_logging
+from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import DamagedError, check_known
 
@@ -50,6 +51,24 @@ class _Manager(ocp.CheckpointManager):
             logger.warning("%s are damaged: it counts as one without", where)
             return None
         return metrics
+
+
+def newest_and_best(keep: int, metric: str) -> ocp.CheckpointManagerOptions:
+    """Options that keep the newest checkpoints, and the one with the largest metric."""
+
+    def value(metrics: dict[str, float]) -> float:
+        return metrics[metric]
+
+    best = checkpoint_managers.BestN(
+        get_metric_fn=value, n=1, keep_checkpoints_without_metrics=False
+    )
+    policy = checkpoint_managers.AnyPreservationPolicy(
+        [checkpoint_managers.LatestN(keep), best]
+    )
+    # Without best_fn Orbax writes no metrics and forgets the best when reopened.
+    return ocp.CheckpointManagerOptions(
+        preservation_policy=policy, best_fn=value, cleanup_tmp_directories=True
+    )
 
 
 def open_manager(
@@ -105,19 +124,6 @@ def read_description(
         ) from error
     check_known(where, description, flax.traverse_util.flatten_dict(shapes, sep="/"))
     return description, shapes
-
-
-def read_variables(
-    manager: ocp.CheckpointManager, step: int, branch: str
-) -> tuple[dict, dict]:
-    """Reads variables, or those of a branch unless it is "", and the description.
-
-    For errors see `read_description`.
-    """
-    description, shapes = read_description(manager, step)
-    if branch:
-        shapes = {name: {branch: tree[branch]} for name, tree in shapes.items()}
-    return read_items(manager, step, shapes), description
 
 
 def read_items(manager: ocp.CheckpointManager, step: int, template: dict) -> dict:
@@ -186,14 +192,7 @@ def late_answers_left_out() -> Iterator[None]:
 
 
 def digests_of(items: dict[str, Any]) -> dict[str, str]:
-    """SHA-256 of every array with its shape and type, and of "config" and "metrics".
-
-    Args:
-      items: Trees of arrays; under "config" and "metrics" what JSON can express.
-
-    Returns:
-      Path -> hexadecimal digest, such as "params/base/vit/head/kernel".
-    """
+    """Path -> SHA-256 of an array with shape and type, or of "config", "metrics"."""
     texts = {name: items[name] for name in ("config", "metrics") if name in items}
     trees = {name: tree for name, tree in items.items() if name not in texts}
     leaves = jax.tree_util.tree_leaves_with_path(trees)

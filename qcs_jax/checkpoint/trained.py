@@ -40,12 +40,12 @@ class Trained:
       variables: `{"params": ..., "batch_stats": ...}`, NumPy arrays.
       description: What the checkpoint says about itself, see `describe`.
       step: Number of steps that were taken.
-      workdir: The run's workdir. For a file of weights, which may lie where nothing
-        should be written, a folder of its name in `runs`, which need not exist.
-      chosen: Why it is of this step, see `choose_step`; or that it is the newest one
-        that is whole, where the chosen one is damaged.
-      in_file: Whether it is from a file of weights, which says itself all that is known
-        of it: what lies in `workdir` may be of another network.
+      workdir: The run's workdir; for a file of weights a folder of its name in `runs`,
+        which need not exist.
+      chosen: Why it is of this step, see `choose_step`; or that the chosen one is
+        damaged, and this the newest that is whole.
+      in_file: Whether it is from a file of weights; then what lies in `workdir` may be
+        of another network.
     """
 
     variables: dict
@@ -67,8 +67,7 @@ class Trained:
             "hf:owner/name", see `weights`.
           step: Which step of a run; default what `choose_step` chooses, or the newest
             one that is whole if that is damaged, with a warning.
-          branch: Read only this sub-tree of `params` and `batch_stats`; "base" is what
-            inference needs. Default: all.
+          branch: Read only this branch; "base" is what inference needs.
 
         Raises:
           CheckpointError: if there is none, it is damaged, or a number is not finite.
@@ -104,10 +103,9 @@ class Trained:
 
     @property
     def landmarks(self) -> list | None:
-        """Where the landmarks of a face are in the training images, if it was measured.
+        """`[4, 2]`: where landmarks are in the training images, as parts of a side.
 
-        `[4, 2]`, as parts of the side before the crop; see `predict.align.Aligner`. In
-        earlier versions it was not training that measured it, but an evaluation.
+        None if it was not measured; in earlier versions an evaluation did.
         """
         preprocessing = self.description["preprocessing"]
         if "landmarks" in preprocessing:
@@ -116,11 +114,7 @@ class Trained:
 
     @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of all that its answers depend on, but for the software.
-
-        That is the base branch, how images are prepared for it, and the classes: with
-        the cross branch or without, it is the same.
-        """
+        """SHA-256 of the base branch, how images are prepared, and the classes."""
         fields = written.complete(self.description["config"])
         names = (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
         values = {name: fields[name] for name in names}
@@ -187,7 +181,11 @@ def load_variables(
 def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Trained:
     """Reads one step; unless it is named the chosen one, else the newest whole one."""
     with extras.named():  # a second to import, which files of weights do not cost
-        from qcs_jax.checkpoint.storage import open_read_only, read_variables
+        from qcs_jax.checkpoint.storage import (
+            open_read_only,
+            read_description,
+            read_items,
+        )
 
     wanted, chosen = _choose(directory) if step is None else (step, AS_NAMED)
     with open_read_only(directory) as manager:
@@ -199,7 +197,10 @@ def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Train
         others = [x for x in reversed(steps) if x != wanted and step is None]
         for candidate in [wanted, *others]:
             try:
-                variables, description = read_variables(manager, candidate, branch)
+                description, shapes = read_description(manager, candidate)
+                if branch:
+                    shapes = {x: {branch: tree[branch]} for x, tree in shapes.items()}
+                variables = read_items(manager, candidate, shapes)
             except DamagedError as error:
                 if step is not None:
                     raise
@@ -218,9 +219,8 @@ def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Train
 def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     """Says which checkpoint the path of a run means, wherever it is used, and why.
 
-    That of one step's folder is "as named". Of a run it is the one that was best on
-    held-out images, where there were any and it is still there; else the newest, which
-    is that of the last epoch once a run is finished.
+    Of a run it is the one that was best on held-out images, where there were any and it
+    is still there; else the newest.
 
     Raises:
       CheckpointError: if there is none.

@@ -24,11 +24,7 @@ import safetensors
 import safetensors.numpy
 
 from qcs_jax.checkpoint import hub
-from qcs_jax.checkpoint.description import (
-    CheckpointError,
-    DamagedError,
-    check_known,
-)
+from qcs_jax.checkpoint.description import CheckpointError, DamagedError, check_known
 from qcs_jax.config import written
 from qcs_jax.models import torch_layout
 from qcs_jax.system.files import replacing
@@ -46,10 +42,9 @@ def pretrained() -> dict[str, pathlib.Path]:
 
 
 def find(path: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the file that a path, or the name of a network, means.
+    """Returns the file that a path, or the name of a network, means; None if none.
 
-    None if it means something else. What exists goes before a name of the package. A
-    network of the Hub is downloaded, see `hub.fetch`.
+    What exists goes before a name of the package. What is of the Hub is downloaded.
     """
     if hub.names(path):
         return hub.fetch(os.fspath(path), FILE)
@@ -81,10 +76,8 @@ def save(
 
     Args:
       path: The file.
-      variables: `{"params": ..., "batch_stats": ...}`, of a whole network or of its
-        base branch.
-      description: What JSON can express: that of a checkpoint, "step", and whatever
-        there is to tell beside it.
+      variables: Those of a whole network, or of its base branch.
+      description: That of a checkpoint with "step", and what else JSON can express.
       dtype: "float32", or "float16" for half the size.
 
     Raises:
@@ -112,11 +105,7 @@ def save(
 def load(
     path: str | os.PathLike, *, branch: str = ""
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Reads a file that `save` has written; for the result see `load_variables`.
-
-    Args:
-      path: The file.
-      branch: Return only this sub-tree, such as "base".
+    """Returns variables, or those of a branch, description and step of a file.
 
     Raises:
       CheckpointError: if there is none, or it is damaged or of another origin.

@@ -15,25 +15,15 @@ if TYPE_CHECKING:
 
 
 class Role(enum.Flag):
-    """Says what depends on a field, beside training.
+    """Says what depends on a field, beside training."""
 
-    Attributes:
-      NETWORK: Whoever reads the weights needs the same value.
-      INPUT: What the network sees of an image; evaluation needs the same value.
-      HELD_OUT: Which training images are held out.
-      TESTED: Which images are tested.
-      FIXED: May not change once training has started: images, and draws of them.
-      NEUTRAL: Has no influence on the result, so it separates no rows of a comparison.
-      PAPER: Every run of the paper has the default.
-    """
-
-    NETWORK = enum.auto()
-    INPUT = enum.auto()
-    HELD_OUT = enum.auto()
-    TESTED = enum.auto()
-    FIXED = enum.auto()
-    NEUTRAL = enum.auto()
-    PAPER = enum.auto()
+    NETWORK = enum.auto()  # whoever reads the weights needs the same value
+    INPUT = enum.auto()  # what the network sees; evaluation needs the same value
+    HELD_OUT = enum.auto()  # which training images are held out
+    TESTED = enum.auto()  # which images are tested
+    FIXED = enum.auto()  # images and draws of them: no change once training has begun
+    NEUTRAL = enum.auto()  # no influence on the result: separates no rows of a table
+    PAPER = enum.auto()  # every run of the paper has the default
 
 
 NETWORK, INPUT, HELD_OUT, TESTED, FIXED, NEUTRAL, PAPER = Role
@@ -41,20 +31,13 @@ NETWORK, INPUT, HELD_OUT, TESTED, FIXED, NEUTRAL, PAPER = Role
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One field of a configuration.
+    """One field of a configuration."""
 
-    Attributes:
-      default: Its value in the paper's QCS recipe.
-      role: What depends on it.
-      range: Lowest and highest number, both allowed; None where it is no number.
-      choices: All that it may be; empty where anything of the default's type may be.
-    """
-
-    default: Any
+    default: Any  # its value in the paper's QCS recipe
     role: Role = Role(0)
     _: dataclasses.KW_ONLY
-    range: tuple[float, float] | None = None
-    choices: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None  # of a number: lowest and highest
+    choices: tuple[str, ...] = ()  # all that it may be; else what is of default's type
 
 
 _COUNT = (1, 10**6)
@@ -63,8 +46,7 @@ _UNIT = (0, 1)
 _PART = (1e-9, 1)
 
 FIELDS = {
-    # Of the run; its default workdir is runs/<name>.
-    "name": Field("qcs", NEUTRAL),
+    "name": Field("qcs", NEUTRAL),  # of the run; its default workdir is runs/<name>
     # Of weights, draws, augmentation and dropout.
     "seed": Field(0, FIXED | HELD_OUT, range=(0, 2**32 - 1)),
     # Compute precision; parameters stay float32.
@@ -72,8 +54,7 @@ FIELDS = {
     # What to start from: Orbax, .safetensors or .pth, whole or the backbone alone; or
     # the name of a network that comes with the package.
     "init_from": Field(""),
-    # DATASET/CONFIG, as qcs_jax.prepare printed it.
-    "data.name": Field("", FIXED | HELD_OUT | TESTED),
+    "data.name": Field("", FIXED | HELD_OUT | TESTED),  # as qcs-jax prepare printed it
     # Root of prepared data sets; default $TFDS_DATA_DIR or TFDS's own.
     "data.dir": Field("", NEUTRAL),
     "data.train_split": Field("train", FIXED | HELD_OUT | PAPER),
@@ -105,8 +86,7 @@ FIELDS = {
     "model.name": Field("qcs", NETWORK, choices=tuple(models.BRANCHES)),
     # As published, or small enough for a CPU.
     "model.size": Field("full", NETWORK | PAPER, choices=tuple(models.SIZES)),
-    # Sees all images in grey, as those of FER2013 are.
-    "model.grey": Field(False, NETWORK | PAPER),
+    "model.grey": Field(False, NETWORK | PAPER),  # sees images in grey, as FER2013's
     "model.dropout": Field(0.0, range=_RATE),  # in the base ViT
     "model.cross_dropout": Field(0.0, range=_RATE),  # in the cross ViT
     # Also after attention projections (8-class models).
@@ -140,16 +120,14 @@ FIELDS = {
     "augment.hue": Field(0.0, range=(0, 0.5)),  # turns of the colour circle, +-
     "augment.erase": Field(0.5, range=_UNIT),  # probability
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
-    # Of Adam: the largest that is reached.
-    "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),
+    "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),  # of Adam, the largest
     # How it falls: see `train.run.learning_rate`.
     "optimizer.schedule": Field(
         "exponential", PAPER, choices=("exponential", "cosine")
     ),
     "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
     "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
-    # Radius of SAM; 0 is plain Adam in one pass.
-    "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),
+    "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # SAM's radius; 0: plain Adam
     # m-SAM: each device climbs along its own gradient.
     "optimizer.local_climb": Field(False),
     "train.epochs": Field(200, range=_COUNT),
@@ -200,12 +178,7 @@ def flatten(config: Any) -> dict[str, Any]:
 
 
 def create_model(config: Any, num_classes: int) -> QCS:
-    """Makes the network of `config.model`.
-
-    Args:
-      config: A configuration, see `base_config`.
-      num_classes: Width of the logits.
-    """
+    """Makes the network of `config.model`, with logits of this width."""
     import jax.numpy as jnp  # nothing else of a configuration needs JAX
 
     options = config.model.to_dict()

@@ -29,12 +29,8 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
         `get_config()` where it has no variants.
       overrides: `--config.FIELD=VALUE`, each.
 
-    Returns:
-      The configuration, not yet checked; see `validate`.
-
     Raises:
-      UserError: if the file does not give a configuration, for a field that does not
-        exist or a value of another type, or for any other argument.
+      UserError: for whatever gives no configuration; values are not yet checked.
     """
     values, argv = flags.FlagValues(), ["", *overrides]
     recipe = _evaluate_recipe(config)
@@ -53,7 +49,6 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
 
 
 def _evaluate_recipe(config: str) -> ml_collections.ConfigDict:
-    """Returns what `get_config` of a recipe returns."""
     name, colon, variant = config.partition(":")
     try:
         spec = importlib.util.spec_from_file_location("recipe", _file(name))
@@ -82,10 +77,7 @@ def _evaluate_recipe(config: str) -> ml_collections.ConfigDict:
 
 
 def _file(name: str) -> pathlib.Path:
-    """The file of a recipe that comes along, for its name; else the file of that path.
-
-    A name has no ending, without which a file would not be taken.
-    """
+    """The recipe of this name that comes along; else the file of this path."""
     recipes = {path.stem: path for path in files.packaged("configs").glob("*.py")}
     path = recipes.get(name, pathlib.Path(name))
     if not path.is_file():

@@ -13,14 +13,9 @@ from qcs_jax.system.errors import UserError
 
 
 def validate(config: ml_collections.ConfigDict, *, training: bool = True) -> None:
-    """Checks fields and what they say together.
+    """Raises UserError that names each impossible value and what is possible.
 
-    Args:
-      config: See `base_config`.
-      training: Whether it is trained with, not only evaluated.
-
-    Raises:
-      UserError: naming each impossible value and what is possible.
+    What may not be trained with may still be evaluated, without `training`.
     """
     flat = flatten(config)
     wrong = _unknown_fields(flat)
@@ -33,11 +28,7 @@ def validate(config: ml_collections.ConfigDict, *, training: bool = True) -> Non
 
 
 def parse_extra(text: str) -> list[tuple[str, list[str]]]:
-    """Reads `data.extra`, "a:x,y+b/c:x", as [("a", ["x", "y"]), ("b/c", ["x"])].
-
-    Raises:
-      ValueError: if it has another form.
-    """
+    """Reads `data.extra`, "a:x,y+b/c:x", as [("a", ["x", "y"]), ("b/c", ["x"])]."""
     parts = []
     for part in filter(None, text.split("+")):
         name, _, classes = part.partition(":")

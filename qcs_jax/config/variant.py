@@ -37,15 +37,7 @@ class Variant:
 
     @classmethod
     def parse(cls, text: str, flags: Sequence[str] = FLAGS) -> Variant:
-        """Reads "baseline", "dcs" or "qcs", with ",finetune", ",tiny" or ",small".
-
-        Args:
-          text: What follows the colon.
-          flags: Those of `FLAGS` that the recipe has.
-
-        Raises:
-          UserError: for anything else.
-        """
+        """Reads "baseline", "dcs" or "qcs", alone or with a flag of the recipe."""
         words = text.split(",")
         networks = [word for word in words if word in models.BRANCHES]
         chosen = [word for word in words if word in flags]
@@ -68,11 +60,7 @@ class Variant:
         return c
 
     def choose(self, *, dcs: T, qcs: T, finetune: T | None = None) -> T:
-        """Returns the value of this variant; the baseline trains as DCS does.
-
-        Raises:
-          UserError: for fine-tuning where a recipe has none.
-        """
+        """Returns the value of this variant; the baseline trains as DCS does."""
         if self.finetune:
             if finetune is None:
                 raise UserError("this recipe has no variant finetune: leave it out")
@@ -91,19 +79,9 @@ class Variant:
 
 
 def small_config(name: str, variant: str) -> ml_collections.ConfigDict:
-    """Returns a recipe that trains the small network from scratch.
-
-    Args:
-      name: Name of the qcs run; others are called "NAME_dcs" and "NAME_baseline".
-      variant: "baseline", "dcs" or "qcs".
-
-    Raises:
-      UserError: for another variant.
-    """
-    network = Variant.parse(variant, flags=()).network
-    c = base_config()
-    c.name = name if network == "qcs" else f"{name}_{network}"
-    c.model.name = network
+    """Returns a recipe of the tiny network from scratch; qcs is just called `name`."""
+    c = Variant.parse(variant, flags=()).config(name)
+    c.name = c.name.removesuffix("_qcs")
     from_scratch(c, "tiny")
     return c
 

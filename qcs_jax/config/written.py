@@ -15,16 +15,11 @@ _ALWAYS = ("seed", "dtype", "data.name", "model.name", "model.size")
 
 
 def fields_of(where: object, description: Any) -> dict[str, Any]:
-    """Returns all fields of a configuration by their dotted names, with their values.
-
-    Args:
-      where: What it was read from.
-      description: `{"config": ..., "versions": ...}`, see `checkpoint.description`; or
-        whatever else was there.
+    """Returns all fields of a description's configuration by their dotted names.
 
     Raises:
-      UserError: if it is no such description; or for a field, or a choice of one, that
-        only another version knows.
+      UserError: if it is no description, see `checkpoint.description`; or for a field,
+        or a choice of one, that only another version knows.
     """
     try:
         config = description["config"]
@@ -45,8 +40,7 @@ def fields_of(where: object, description: Any) -> dict[str, Any]:
 def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns all fields by their dotted names, as JSON has them.
 
-    What did not exist yet when the configuration was written had, in effect, its
-    default.
+    What did not exist yet when it was written had, in effect, its default.
     """
     defaults = {name: field.default for name, field in FIELDS.items()}
     return json.loads(json.dumps(defaults | flatten(config)))

@@ -24,10 +24,6 @@ _BUG = 70  # exit status, EX_SOFTWARE of sysexits.h
 def run(work: Callable[[], int | None], *, failure: int = 1) -> int:
     """Does the work of a command; what the user can act on is told in one message.
 
-    Args:
-      work: Returns an exit status, or None for 0.
-      failure: Exit status after a mistake of the user's.
-
     Returns:
       Exit status: that of `work`; `failure` after a mistake, or after training that is
       not finite; 128 plus its number after a signal, 130 after Ctrl-C; 141 when nobody
@@ -68,9 +64,7 @@ def start(main: Callable[[], int]) -> None:
     # Pillow warns of images that are large, beside refusing those that are too large.
     warnings.filterwarnings("ignore", ".*could be decompression bomb")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # names of files need not be valid text
+        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
             stream.reconfigure(errors="surrogateescape")
     try:
         sys.exit(main())

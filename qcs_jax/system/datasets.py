@@ -11,21 +11,16 @@ class DataSet:
     """What is known of a data set before any copy of it is seen.
 
     Attributes:
-      recipe: Its configuration in `configs/`.
-      classes: Their names, in the order of the labels; empty where they are the user's.
       published: Split -> images of each class in the original; empty where there is
         no original, else the owners ask to agree to their terms.
-      images_of: Name of the data set whose images, with other labels, it has.
-      drawn: Whether its images are drawings, not photographs.
-      in_paper: Whether the paper reports accuracies on it.
     """
 
-    recipe: str
-    classes: str = ""
+    recipe: str  # in `configs/`
+    classes: str = ""  # in the order of the labels; empty where they are the user's
     published: Mapping[str, tuple[int, ...]] = dataclasses.field(default_factory=dict)
-    images_of: str = ""
-    drawn: bool = False
-    in_paper: bool = False
+    images_of: str = ""  # name of the data set whose images, with other labels, it has
+    drawn: bool = False  # drawings, not photographs
+    in_paper: bool = False  # the paper reports accuracies on it
 
     @property
     def class_names(self) -> tuple[str, ...]:

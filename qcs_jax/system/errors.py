@@ -9,12 +9,7 @@ class UserError(ValueError):
 
 
 class Interrupted(Exception):
-    """A signal ended the work.
-
-    Attributes:
-      signum: Number of the signal.
-      saved: Whether all processes of the work have saved its state before.
-    """
+    """A signal ended the work; `saved` if all its processes have saved its state."""
 
     def __init__(self, signum: int, message: str, *, saved: bool = False):
         super().__init__(message)

@@ -25,12 +25,6 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
     """Gives a name to write a file under, which replaces `path` when the block ends.
 
     After an error, or a kill, `path` is what it was before.
-
-    Args:
-      path: The file, which need not exist; its folder does.
-
-    Yields:
-      A path beside it, for this process alone.
     """
     path = pathlib.Path(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -82,12 +76,6 @@ def new_folder(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
     A folder that was there stays, as somebody may be in it, and gets other contents;
     after an error it has those of before.
-
-    Args:
-      path: The folder; its parents are created if missing.
-
-    Yields:
-      An empty folder beside it.
     """
     path = pathlib.Path(path).absolute()
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
@@ -127,12 +115,8 @@ def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
 
     The system releases the lock however the process ends.
 
-    Args:
-      folder: Created if missing; all who use it call this.
-      otherwise: Message of the error.
-
     Raises:
-      UserError: if another process holds the lock.
+      UserError: with the message `otherwise`, if another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("a") as file:

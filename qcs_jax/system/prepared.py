@@ -21,22 +21,16 @@ def root(directory: str = "") -> pathlib.Path:
 
 
 def version(name: str, directory: str) -> pathlib.Path:
-    """Returns the folder of the newest version of a data set.
-
-    Args:
-      name: `DATASET` or `DATASET/CONFIG`.
-      directory: Root of prepared data sets; see `root`.
+    """Returns the folder of the newest version of `DATASET` or `DATASET/CONFIG`.
 
     Raises:
-      UserError: if it is not prepared, or several are that the name may mean; says
-        what to do.
+      UserError: if it is not prepared, or several are that the name may mean.
     """
     parts = name.split("/")
     if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts):
         raise UserError(
             f"data set {name!r}: give a name, DATASET or DATASET/CONFIG, as "
-            f"qcs-jax prepare printed it; the folder where it is prepared is "
-            f"data.dir"
+            f"qcs-jax prepare printed it; the folder where it is prepared is data.dir"
         )
     place = root(directory)
     base = place / name
@@ -77,16 +71,16 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     known = f" (prepared there: {', '.join(others)})" if others else ""
     data_set, manuals = datasets.find(name), files.packaged("data")
     folder = "" if data_set and data_set.drawn else " --manual_dir=FOLDER"
-    steps = [f"qcs-jax prepare {name}{folder}{where}"]
+    steps = []
     if data_set and data_set.published:  # by owners with terms to agree to
         manual = manuals / datasets.folder_of(name) / "README.md"
         steps = [
             f"request it from its authors: {manual} says where",
             "unpack what they send into a FOLDER",
-            *steps,
         ]
     elif folder:
         manual = manuals / "README.md"
-        steps = [f"see {manual} for the FOLDER that it is made from", *steps]
+        steps = [f"see {manual} for the FOLDER that it is made from"]
+    steps.append(f"qcs-jax prepare {name}{folder}{where}")
     lines = [f"  {i}. {step}" for i, step in enumerate(steps, start=1)]
     return "\n".join([f"data set {name!r} is not prepared in {place}{known}:", *lines])

@@ -33,29 +33,22 @@ _TOGETHER = 24 * 3600  # seconds in which all have to be done once one is
 class Meeting:
     """How processes find each other.
 
-    Attributes:
-      coordinator: Host and port of process 0, "HOST:PORT". None where the cluster says
-        all three: mpirun, Slurm, Kubernetes and TPU pods.
-      processes: How many there are.
-      process: The number of this one, from 0.
-      patience: Seconds without a sign of life after which a process is lost.
+    Without the first three fields the cluster says them: mpirun, Slurm, Kubernetes and
+    TPU pods.
     """
 
-    coordinator: str | None = None
+    coordinator: str | None = None  # HOST:PORT of process 0
     processes: int | None = None
-    process: int | None = None
-    patience: int = 30
+    process: int | None = None  # number of this one, from 0
+    patience: int = 30  # seconds without a sign of life after which one is lost
 
     @contextlib.contextmanager
     def together(self, after_loss: Callable[[], str]) -> Iterator[None]:
         """Meets the others, and leaves with them when the block ends.
 
         In the block only process 0 prints to standard output. If another process is
-        lost, this one says so in one line and ends with the status `GONE`, wherever it
-        is.
-
-        Args:
-          after_loss: Says how to go on then, in a sentence.
+        lost, this one says so in one line, with how to go on after it, and ends with
+        the status `GONE`, wherever it is.
 
         Raises:
           UserError: if the others cannot be found.
@@ -128,11 +121,7 @@ class Meeting:
 
 
 class AgreedInterrupt(signals.Interrupt):
-    """A signal to any process stops all of them before the same step.
-
-    Attributes:
-      signum: Number of the latest signal to this process, or None.
-    """
+    """A signal to any process stops all of them before the same step."""
 
     # SIGTERM is left to JAX, which tells the other processes.
     signals = tuple(x for x in signals.STOPPING if x != signal.SIGTERM)

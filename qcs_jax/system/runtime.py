@@ -24,7 +24,7 @@ def guard() -> None:
     if _jaxlib_version() != _AFFECTED_JAXLIB or _FLAG in flags:
         return
     os.environ["XLA_FLAGS"] = f"{flags} {_FLAG}=".strip()
-    if _backend_has_started():
+    if _started() and sys.modules["jax"].default_backend() == "cpu":
         warnings.warn(
             f"JAX started before qcs_jax was imported: on CPUs jaxlib "
             f"{_AFFECTED_JAXLIB} may then give wrong numbers. Import qcs_jax first, or "
@@ -55,10 +55,6 @@ def _jaxlib_version() -> str | None:
         return importlib.metadata.version("jaxlib")
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _backend_has_started() -> bool:
-    return _started() and sys.modules["jax"].default_backend() == "cpu"
 
 
 def _started() -> bool:

@@ -21,11 +21,8 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
     """Leaves out what the coordination service logs, dumps of its aborts included.
 
     It writes to the file descriptor. What Python writes to `sys.stderr` goes the
-    straight way, to a terminal if there is one.
-
-    Args:
-      on_abort: Called, in another thread, when the service is about to abort this
-        process, as it does when it loses process 0.
+    straight way, to a terminal if there is one. `on_abort` is called, in another
+    thread, when the service is about to abort this process.
     """
     sys.stderr.flush()
     before, straight = sys.stderr, os.dup(2)

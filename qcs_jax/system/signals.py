@@ -49,22 +49,14 @@ class Interrupt:
     """While active, a signal only sets `signum`; a second Ctrl-C interrupts at once.
 
     Outside of the main thread, where Python allows no signal handlers, it does nothing.
-
-    Attributes:
-      signum: Number of the latest signal, or None.
     """
 
     signals = STOPPING
 
     def __init__(self, on_signal: Callable[[bool], None] | None = None) -> None:
-        """Sets nothing up yet; use as a context manager.
-
-        Args:
-          on_signal: Called at every signal with whether it is a second Ctrl-C; default
-            raises KeyboardInterrupt for that.
-        """
-        self.signum: int | None = None
-        self._on_signal = on_signal or _stop_at_once
+        """Calls `on_signal` at every signal with whether it is a second Ctrl-C."""
+        self.signum: int | None = None  # the latest
+        self._on_signal = on_signal
 
     def __enter__(self) -> Interrupt:
         ignored = {x for x in self.signals if signal.getsignal(x) is signal.SIG_IGN}
@@ -88,9 +80,7 @@ class Interrupt:
     def _note(self, signum: int, frame: object) -> None:
         again = self.signum == signal.SIGINT == signum
         self.signum = signum
-        self._on_signal(again)
-
-
-def _stop_at_once(again: bool) -> None:
-    if again:
-        raise KeyboardInterrupt
+        if self._on_signal:
+            self._on_signal(again)
+        elif again:
+            raise KeyboardInterrupt

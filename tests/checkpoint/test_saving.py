@@ -90,12 +90,9 @@ def test_newest_and_best_are_kept_and_remembered(tmp_path):
     with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
         assert checkpoints.latest_step() == 5
     assert steps_in(tmp_path / "checkpoints") == {"2", "4", "5"}
-
-
-def test_saving_an_old_step_is_an_error(run):
-    for step in (1, 2):
-        with pytest.raises(CheckpointError, match=f"step {step} was not.* has step 2"):
-            save(run, step)
+    for step in (4, 5):
+        with pytest.raises(CheckpointError, match=f"step {step} was not.* has step 5"):
+            save(tmp_path, step)
 
 
 def test_flipped_bit_falls_back_and_loses_nothing(run, caplog):
@@ -109,9 +106,7 @@ def test_flipped_bit_falls_back_and_loses_nothing(run, caplog):
     assert_equal(restore(run)[0], items(2))
     for step in (1, 2):
         damage(run / "checkpoints" / str(step) / "params")
-    with pytest.raises(
-        CheckpointError, match=r"every checkpoint .* damaged .*\[2, 1\]"
-    ):
+    with pytest.raises(CheckpointError, match=r"every .* damaged .*\[2, 1\]"):
         restore(run)
     assert steps_in(run / "checkpoints") == {"1", "2"}  # nothing is deleted
 
@@ -200,16 +195,13 @@ def test_what_an_earlier_version_saved_so_is_left_out(run, monkeypatch, caplog):
     assert (run / "damaged" / "3").is_dir()
 
 
-@pytest.mark.parametrize(
-    "other, message",
-    [
+def test_checkpoints_of_another_network_are_refused(run):
+    for other, message in (
         (described("qcs"), "model.name is 'dcs' there, 'qcs' here"),
         (described(class_names=tuple("gf")), "classes are a, .* there, g, f here"),
-    ],
-)
-def test_checkpoints_of_another_network_are_refused(run, other, message):
-    with pytest.raises(UserError, match=message):
-        restore(run, other)
+    ):
+        with pytest.raises(UserError, match=message):
+            restore(run, other)
     assert_equal(restore(run)[0], items(2))
 
 

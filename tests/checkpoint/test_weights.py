@@ -12,12 +12,7 @@ import small
 import weights as random_weights
 
 import qcs_jax
-from qcs_jax.checkpoint import (
-    CheckpointError,
-    Trained,
-    load_variables,
-    weights,
-)
+from qcs_jax.checkpoint import CheckpointError, Trained, load_variables, weights
 from qcs_jax.system.errors import UserError
 
 
@@ -33,24 +28,17 @@ def network(tmp_path_factory):
 
 def test_a_file_is_the_checkpoint_that_it_was_made_of(network):
     run, file = network
-    wanted, description, _ = load_variables(run)
-    found, told, step = load_variables(file)
-    random_weights.assert_equal(found, wanted)
-    assert step == 5 and told == description | {"step": 5}
+    expected, description, _ = load_variables(run)
+    variables, about, step = load_variables(file)
+    random_weights.assert_equal(variables, expected)
+    assert step == 5 and about == description | {"step": 5}
     trained = Trained.load(file, branch="base")
     assert trained.workdir == pathlib.Path("runs/x")
     assert trained.model == Trained.load(run).model
     assert trained.variables["params"].keys() == {"base"}
-    pixels = small.pixels(3, 52, 52, 3)
-    np.testing.assert_array_equal(
-        qcs_jax.load(file).classify(pixels)[0], qcs_jax.load(run).classify(pixels)[0]
-    )
-
-
-def test_arrays_have_the_published_names_and_layouts(network):
-    run, file = network
+    # Its arrays have the published names and layouts.
     arrays = safetensors.numpy.load_file(file)
-    kernel = load_variables(run)[0]["params"]["base"]["backbone"]["stem_conv"]["kernel"]
+    kernel = expected["params"]["base"]["backbone"]["stem_conv"]["kernel"]
     stem = arrays["ir_back.input_layer.0.weight"]
     np.testing.assert_array_equal(stem, kernel.transpose(3, 2, 0, 1))
     assert {x.dtype for x in arrays.values()} == {np.dtype("float32")}
@@ -64,25 +52,22 @@ def test_half_precision_halves_the_file(network, tmp_path):
     half = tmp_path / "half.safetensors"
     weights.save(half, variables, description | {"step": 5}, dtype="float16")
     assert half.stat().st_size < 0.56 * file.stat().st_size
-    found = random_weights.flat(load_variables(half)[0])
+    halves = random_weights.flat(load_variables(half)[0])
     for name, x in random_weights.flat(variables).items():
-        assert found[name].dtype == np.float32
-        np.testing.assert_array_equal(found[name], x.astype(np.float16), name)
+        assert halves[name].dtype == np.float32
+        np.testing.assert_array_equal(halves[name], x.astype(np.float16), name)
 
 
-def test_half_precision_that_does_not_suffice_is_refused(tmp_path):
+def test_what_the_format_cannot_hold_is_refused(tmp_path):
+    path = tmp_path / "x.safetensors"
     variables = small.variables(small.create("baseline"))
     variables["params"]["base"]["vit"]["head"]["bias"][0] = 1e6
-    path = tmp_path / "x.safetensors"
     with pytest.raises(CheckpointError, match="head/bias has values that are no"):
         weights.save(path, variables, {"step": 0}, dtype="float16")
-    assert not path.exists()
-
-
-def test_what_pytorchs_code_has_no_place_for_is_refused(tmp_path):
     variables = small.variables(small.create("dcs", connection="gap"))
     with pytest.raises(CheckpointError, match="cross/head/.* has no name in PyTorch"):
-        weights.save(tmp_path / "x.safetensors", variables, {"step": 0})
+        weights.save(path, variables, {"step": 0})
+    assert not path.exists()
 
 
 NOT_WHOLE = "is no whole safetensors file"
@@ -93,7 +78,6 @@ NOT_SAVED = "is damaged: it is not what was saved"
     "damage, message",
     [
         (lambda data: data[:-1], NOT_WHOLE),
-        (lambda data: data[: len(data) // 2], NOT_WHOLE),
         (lambda data: data[:5], NOT_WHOLE),
         (lambda data: b"", NOT_WHOLE),
         (lambda data: b"\xff" * 1000, NOT_WHOLE),

@@ -46,18 +46,12 @@ DATA = {
 def test_recipes_are_those_of_the_paper(name, variant):
     c = get_config(name, variant)
     validate(c)
-    found = (
-        c.train.epochs,
-        c.train.batch_size,
-        c.optimizer.learning_rate,
-        c.model.cross_dropout,
-        c.model.dropout,
-        c.data.resize,
-        c.augment.rotation,
-        c.augment.erase_area[0],
-        c.data.epoch_fraction,
+    numbers = (
+        *(c.train.epochs, c.train.batch_size, c.optimizer.learning_rate),
+        *(c.model.cross_dropout, c.model.dropout, c.data.resize),
+        *(c.augment.rotation, c.augment.erase_area[0], c.data.epoch_fraction),
     )
-    assert found == PUBLISHED[name, variant]
+    assert numbers == PUBLISHED[name, variant]
     assert c.model.name == variant.partition(",")[0] and c.model.size == "full"
     assert c.data.name == DATA[name]
     assert (c.optimizer.decay, c.optimizer.rho) == (0.98, 0.05)
@@ -97,10 +91,7 @@ def test_fer2013_trains_small_networks_and_goes_on_where_the_baseline_ended():
         assert (c.model.size, c.data.val_split) == ("small", "validation")
         assert get_config("fer2013", f"{network},tiny").model.size == "tiny"
         assert c.init_from == ""
-    c, baseline = (
-        get_config("fer2013", "qcs,finetune"),
-        get_config("fer2013", "baseline"),
-    )
+    c, baseline = (get_config("fer2013", x) for x in ("qcs,finetune", "baseline"))
     validate(c)
     assert c.init_from == f"runs/{baseline.name}"
     assert c.optimizer.rho > 0 == baseline.optimizer.rho
@@ -122,9 +113,8 @@ def test_small_recipes_have_the_three_networks_alone(name):
         validate(c)
         assert (c.model.name, c.model.size) == (network, "tiny")
         assert c.name == (name if network == "qcs" else f"{name}_{network}")
-    for text in ("foo", "qcs,tiny", "qcs,finetune"):
-        with pytest.raises(UserError, match="give baseline, dcs, qcs$"):
-            get_config(name, text)
+    with pytest.raises(UserError, match="give baseline, dcs, qcs$"):
+        get_config(name, "qcs,finetune")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,11 @@ import pytest
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
-
-def fail(error):
-    raise error
+CODE = "import sys; from qcs_jax.system import command; "
 
 
 @pytest.mark.parametrize(
-    "error, status, told",
+    "error, status, expected",
     [
         (None, 0, ""),
         (UserError("no such run: look again"), 1, "error: no such run: look again\n"),
@@ -23,29 +21,30 @@ def fail(error):
         (KeyboardInterrupt(), 130, "stopped\n"),
     ],
 )
-def test_what_a_user_can_act_on_is_one_line(error, status, told, capsys):
-    assert command.run(lambda: fail(error) if error else None) == status
+def test_what_a_user_can_act_on_is_one_line(error, status, expected, capsys):
+    def work():
+        if error:
+            raise error
+
+    assert command.run(work) == status
     printed = capsys.readouterr().err
-    assert printed.startswith(told) and printed.count("\n") == bool(told)
+    assert printed.startswith(expected) and printed.count("\n") == bool(expected)
 
 
-def test_what_is_wrong_in_the_program_is_not_hidden():
-    with pytest.raises(ZeroDivisionError):
-        command.run(lambda: 1 / 0)
+def start(code, **environment):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)} | environment
+    argv, pipe = [sys.executable, "-c", CODE + code], subprocess.PIPE
+    return subprocess.Popen(argv, stdout=pipe, stderr=pipe, env=environment, text=True)
 
 
 def test_a_bug_is_one_line_and_a_file(tmp_path):
-    code = "from qcs_jax.system import command; command.start(lambda: 1 / 0)"
-    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 70 and not done.stdout
+    with start(
+        "command.start(lambda: command.run(lambda: 1 / 0))", TMPDIR=str(tmp_path)
+    ) as process:
+        out, err = process.communicate()
+    assert process.returncode == 70 and not out
     [file] = tmp_path.iterdir()
-    assert done.stderr == (
+    assert err == (
         f"error: ZeroDivisionError: division by zero. This is a bug of qcs_jax: please "
         f"report it, with {file}\n"
     )
@@ -55,15 +54,8 @@ def test_a_bug_is_one_line_and_a_file(tmp_path):
 
 def test_nobody_reads_any_longer():
     """As `| head` that has seen enough."""
-    code = "import sys; from qcs_jax.system import command; "
-    code += "sys.exit(command.run(lambda: print('line\\n' * 10**6)))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b"" and process.wait() == 141
-    process.stderr.close()
+    code = "sys.exit(command.run(lambda: print('line\\n' * 10**6)))"
+    with start(code) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == "" and process.wait() == 141

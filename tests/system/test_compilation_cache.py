@@ -27,14 +27,11 @@ WORK = "sum(jax.numpy.sin(x + i) for i in range(1000))"
 
 def enable(tmp_path, before="", work="x", **environment):
     """The cache directory and the threshold of a fresh process."""
-    ours = ("JAX_COMPIL", "JAX_PERSISTENT")
+    ours = ("JAX_COMPIL", "JAX_PERSISTENT", "XDG_CACHE_HOME")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    for name, value in {"HOME": str(tmp_path / "home"), **environment}.items():
-        kept[name] = value
-    kept.setdefault("XDG_CACHE_HOME", "")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", ENABLE.format(before=before, work=work)],
-        env=kept,
+        env=kept | {"HOME": str(tmp_path / "home")} | environment,
         capture_output=True,
         text=True,
     )
@@ -58,25 +55,18 @@ def test_without_xdg_it_is_below_home(tmp_path, monkeypatch, xdg):
     monkeypatch.setenv("XDG_CACHE_HOME", xdg)
     directory = compilation_cache._directory()
     assert directory.parent == tmp_path / ".cache/qcs_jax/programs"
-
-
-@pytest.mark.parametrize("unusable", ["file", "/proc/self"])
-def test_where_nothing_can_be_written_there_is_none(tmp_path, monkeypatch, unusable):
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / unusable))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/self")  # cannot be written
     assert compilation_cache._directory() is None
 
 
 def test_machines_that_share_a_home_share_no_programs(monkeypatch):
-    read, names = pathlib.Path.read_text, set()
+    names = set()
     for flags in ("flags\t: sse avx", "flags\t: sse avx avx512f", "Features\t: asimd"):
-        text = f"processor\t: 0\n{flags}\n\nprocessor\t: 1\n{flags}\ncpu MHz\t: 2"
-
-        def fake(path, text=text, **options):
-            return text if str(path) == "/proc/cpuinfo" else read(path, **options)
-
-        monkeypatch.setattr(pathlib.Path, "read_text", fake)
-        names |= {compilation_cache._processor() for _ in range(2)}
+        for clock in (2, 3):
+            text = f"processor\t: 0\n{flags}\n\ncpu MHz\t: {clock}\n{flags}\n"
+            with monkeypatch.context() as patch:
+                patch.setattr(pathlib.Path, "read_text", lambda *_, t=text, **__: t)
+                names.add(compilation_cache._processor())
     assert len(names) == 3
 
 

@@ -24,14 +24,13 @@ def test_an_error_leaves_the_file_that_was_there(tmp_path):
 
 
 def test_a_full_disk_names_the_file(tmp_path):
-    full = OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OSError, match="No space left on device: '.*a.json'"):
-        with files.replacing(tmp_path / "a.json"):
-            raise full
-    other = OSError(errno.EACCES, "Permission denied", "b.json")
-    with pytest.raises(OSError, match="Permission denied: 'b.json'"):
-        with files.replacing(tmp_path / "a.json"):
-            raise other
+    for error, message in (
+        (OSError(errno.ENOSPC, "No space left"), "No space left: '.*a.json'"),
+        (OSError(errno.EACCES, "Permission denied", "b.json"), "denied: 'b.json'"),
+    ):
+        with pytest.raises(OSError, match=message):
+            with files.replacing(tmp_path / "a.json"):
+                raise error
 
 
 def fill(folder, text):

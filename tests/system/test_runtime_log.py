@@ -1,10 +1,9 @@
 """What the runtime logs of losses is left out, and nothing else."""
 
-import os
 import subprocess
 import sys
 
-from qcs_jax.system.runtime_log import kept, without_losses
+from qcs_jax.system.runtime_log import kept
 
 LOG = b"""hello
 W1127 14:57:44.408164 10499 coordination_service.cc:185] [16] Using an experiment
@@ -49,18 +48,6 @@ os.write(2, b"after, too\\n")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and not done.stdout
-    assert sorted(done.stderr.splitlines()) == [
-        "aborting",
-        "after",
-        "after, too",
-        "library",
-        "python",
-    ]
-    assert done.stderr.endswith("after\nafter, too\n")
-
-
-def test_the_descriptor_is_the_one_from_before():
-    before = os.fstat(2)
-    with without_losses(lambda: None):
-        assert os.fstat(2) != before
-    assert os.path.samestat(os.fstat(2), before)
+    *lines, after, last = done.stderr.splitlines()
+    assert sorted(lines) == ["aborting", "library", "python"]
+    assert (after, last) == ("after", "after, too")
