@@ -142,7 +142,7 @@ FIELDS = {
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
     # Of Adam: the largest that is reached.
     "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),
-    # How it falls: see `train.run.learning_rate`.
+    # How it falls: see `train.run.Run.learning_rate`.
     "optimizer.schedule": Field(
         "exponential", PAPER, choices=("exponential", "cosine")
     ),

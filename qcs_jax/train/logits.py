@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,15 +28,8 @@ def predict_split(
 ) -> np.ndarray:
     """Returns the base branch's logits for a split, float32 `[N, k]`, on all hosts.
 
-    Args:
-      run: Says how images are batched.
-      eval_step: From `make_eval_step`.
-      variables: Parameters and running statistics, from `replicate`.
-      source: The split.
-      change: See `eval_batches`.
-
-    Raises:
-      NotFiniteError: if one is not finite.
+    `variables` are from `replicate`; for `change` see `eval_batches`. Raises
+    NotFiniteError if a logit is not finite.
     """
     batches: list[Any] = []
     numbers = []
@@ -68,34 +60,24 @@ def corrupted_accuracy(
     source: Source,
     landmarks: np.ndarray,
 ) -> dict[str, list[float]]:
-    """Classifies a split once for every corruption and severity.
+    """Returns corruption -> accuracy at each of `SEVERITIES`.
 
-    For the first four arguments see `predict_split`; `landmarks` `[4, 2]` are where
-    those of faces are in the images, as parts of the side.
-
-    Returns:
-      Corruption -> accuracy at each of `SEVERITIES`.
+    `landmarks` `[4, 2]` are where those of faces are, as parts of the images' side.
     """
     ids = source.ids(range(len(source)))
+
+    def measure(name: str, severity: int) -> float:
+        def change(pixels: np.ndarray, examples: np.ndarray) -> np.ndarray:
+            pairs = zip(pixels, examples, strict=True)
+            worse = [corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs]
+            return np.stack(worse)
+
+        logits = predict_split(run, eval_step, variables, source, change)
+        return float(np.mean(logits.argmax(axis=1) == source.labels))
+
     accuracy: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
     passes = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
-    for name, severity in tqdm(
-        passes, "corruptions", leave=False, disable=bool(jax.process_index())
-    ):
-        change = functools.partial(_corrupt_all, name, severity, ids, landmarks)
-        logits = predict_split(run, eval_step, variables, source, change)
-        accuracy[name].append(float(np.mean(logits.argmax(axis=1) == source.labels)))
+    quiet = bool(jax.process_index())
+    for name, severity in tqdm(passes, "corruptions", leave=False, disable=quiet):
+        accuracy[name].append(measure(name, severity))
     return accuracy
-
-
-def _corrupt_all(
-    name: str,
-    severity: int,
-    ids: Sequence[str],
-    landmarks: np.ndarray,
-    pixels: np.ndarray,
-    examples: np.ndarray,
-) -> np.ndarray:
-    """Corrupts images uint8 `[b, s, s, 3]`, which are the examples `[b]`."""
-    pairs = zip(pixels, examples, strict=True)
-    return np.stack([corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs])
