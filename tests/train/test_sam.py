@@ -38,9 +38,9 @@ def grad_fn(w, carry, images, labels, key, number):
     return gradient(w), carry + 1, {"at": w}
 
 
-def step_of(sam, grad_fn=grad_fn, compile=lambda function: function):
-    """The training step of this function in place of a network."""
-    return TrainStep(
+def run(sam, steps, params=START, carry=0, grad_fn=grad_fn, compile=lambda f: f):
+    """Parameters, carry and reports after steps of this function, for a network's."""
+    step = TrainStep(
         optimizer=sam,
         seed=np.uint32([0, 0]),
         prepare=lambda seed, step, pixels: (pixels, seed, step + 1),
@@ -48,11 +48,7 @@ def step_of(sam, grad_fn=grad_fn, compile=lambda function: function):
         climb=compile(sam.climb),
         update=compile(sam.update),
     )
-
-
-def run(sam, steps, params=START, carry=0, **options):
-    """Parameters, carry and reports after some steps."""
-    step, reports = step_of(sam, **options), []
+    reports = []
     params = jax.tree.map(jnp.asarray, params)
     state = TrainState(0, params, carry, sam.init(params))
     for _ in range(steps):
@@ -73,20 +69,6 @@ def test_one_step_of_sgd_in_closed_form(rho):
     np.testing.assert_allclose(vector(params), W - 0.1 * second, rtol=1e-5)
     np.testing.assert_allclose(vector(report["pass1"]["at"]), W)
     np.testing.assert_allclose(vector(report["pass2"]["at"]), uphill(W, rho), rtol=1e-5)
-
-
-@pytest.mark.parametrize("rho", [0.05, 0.5])
-def test_climbs_by_rho_along_the_gradient(rho):
-    step = vector(climb(START, gradient(START), rho)) - W
-    g = H * (W - C)
-    assert np.linalg.norm(step) == pytest.approx(rho, rel=1e-5)
-    assert step @ g / np.linalg.norm(step) == pytest.approx(np.linalg.norm(g), rel=1e-5)
-
-
-def test_the_norm_is_over_all_parameters_together():
-    alone = climb({"a": START["a"]}, {"a": gradient(START)["a"]}, 1.0)["a"]
-    together = climb(START, gradient(START), 1.0)["a"]
-    assert np.linalg.norm(together - START["a"]) < np.linalg.norm(alone - START["a"])
 
 
 def test_stays_finite_where_the_gradient_is_zero():
@@ -138,17 +120,15 @@ def test_the_optimizer_sees_the_second_gradient_at_the_unmoved_weights(name):
         np.testing.assert_array_equal(vector(grads), vector(expected))
 
 
-@pytest.mark.parametrize("rho, passes", [(0.0, 1), (0.05, 2)])
-def test_the_carry_passes_through_every_pass(rho, passes):
+def test_the_carry_passes_through_both_passes():
     received = []
 
     def grad_fn(w, carry, images, labels, key, number):
         received.append((carry, int(number)))
         return gradient(w), (*carry, len(received)), {}
 
-    _, carry, _ = run(SAM(optax.sgd(1.0), rho), 1, carry=(), grad_fn=grad_fn)
-    assert received == [((), 0), ((1,), 1)][:passes]
-    assert carry == tuple(range(1, passes + 1))
+    _, carry, _ = run(SAM(optax.sgd(1.0), 0.05), 1, carry=(), grad_fn=grad_fn)
+    assert received == [((), 0), ((1,), 1)] and carry == (1, 2)
 
 
 def test_it_is_the_same_compiled():
