@@ -18,7 +18,6 @@ TESTS = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import damage  # noqa: E402
-import files  # noqa: E402
 import kills  # noqa: E402
 from tally import Tally  # noqa: E402
 
@@ -42,7 +41,7 @@ def main() -> int:
         kills.of_two(tally, folder / "pairs", args.pairs, draw)
         draw = random.Random(f"{args.seed} damages")
         damage.checkpoints(tally, folder / "damages", args.damages, draw)
-    files.broken(tally, args.files, args.seed)
+    damage.pytorch_files(tally, args.files, args.seed)
     print(f"\n{tally}\n{(time.monotonic() - began) / 60:.0f} minutes")
     return 0 if tally.all_survived else 1
 
