@@ -24,11 +24,6 @@ from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
 
 
-@pytest.fixture(autouse=True)
-def toy_world(monkeypatch):
-    toy.install(monkeypatch)
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """A run that nothing stopped."""
