@@ -162,9 +162,9 @@ def described(run: Run, started_from: dict[str, Any] | None) -> dict:
 
 
 def kept(run: Run, before: dict) -> dict:
-    """Returns the description of a run that goes on from a checkpoint of another.
+    """Returns the description of a run that goes on from a checkpoint with another.
 
-    What that does not say, since it is of an earlier version, is not said now.
+    What that did not say, since it is of an earlier version, is not said now.
     """
     keys = ("preprocessing", "started_from")
     return run.description | {key: before[key] for key in keys if key in before}

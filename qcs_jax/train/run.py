@@ -80,7 +80,7 @@ class Run:
         return self.config.train.epochs * self.epoch_steps
 
     def learning_rate(self, step: int) -> float:
-        """That of a step, from 0, computed on the host: no run compiles its own.
+        """Returns that of a step, from 0, on the host: no run compiles its own.
 
         It rises in equal steps during the warm-up, then falls: "exponential" by a
         factor from epoch to epoch, as in the paper; "cosine" by half a wave to 0
