@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
 import re
@@ -27,21 +26,27 @@ from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.system.versions import versions
+from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, read_known
 from qcs_jax.train.logits import corrupted_accuracy, predict_split
-from qcs_jax.train.run import Run, check_same_everywhere
+from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
-
-_READ_AT_ONCE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One evaluation that has been written into a folder."""
+    """One evaluation that has been written.
+
+    Attributes:
+      folder: Where `metrics.json` and `predictions.csv` are.
+      measured: What `metrics.json` says.
+      own: Whether it was on the test split of the data set that the run trained on.
+      new: Whether it was made now.
+    """
 
     folder: pathlib.Path
-    measured: dict  # what `metrics.json` says
-    own: bool  # on the test split of the data set that the run trained on
-    new: bool = True  # made now
+    measured: dict
+    own: bool
+    new: bool = True
 
     def __str__(self) -> str:
         m = self.measured
@@ -75,16 +80,18 @@ def evaluate_run(
     checkpoints was named.
 
     Args:
-      config: The run's, or with another data set to test on, see `data.label_map`.
+      config: The run's configuration; may name another data set, see `data.label_map`.
       workdir: The run's workdir, or one of its checkpoints, which is evaluated then. Or
         a file of weights, or the name of a network that comes with the package: what is
         measured goes into a folder of `runs/NAME`.
-      corruptions: Measure the accuracy on worse images, too, see `images.corruptions`.
-      grouped: A CSV file of groups of people, see `evaluate.group_file`.
+      corruptions: Measure the accuracy on worse images, too, which takes 50 times as
+        long; see `images.corruptions`.
+      grouped: A CSV file of groups of people, which are measured each; see
+        `evaluate.group_file`.
       again: Evaluate whatever there is. Without it, what was written is returned if it
-        is surely of the same weights and images; a run's own evaluation in doubt, of
-        which there may be a page, stays, and the new one goes where that of a named
-        checkpoint does.
+        is surely of the same weights and images; and where that is not sure of the
+        run's own evaluation, of which there may be a page, it is left as it is, and the
+        new one goes where one of a named checkpoint does.
 
     Raises:
       UserError: if there is no checkpoint, or it is of another network; if `grouped`
@@ -96,7 +103,7 @@ def evaluate_run(
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     test, root = run.splits.test, pathlib.Path(workdir)
-    digests = _fingerprint(trained, test)
+    digests = fingerprint(trained, test)
     check_same_everywhere(digests)
     if root.resolve() != trained.workdir:  # it is one of its checkpoints, or a file
         root = trained.workdir
@@ -105,14 +112,14 @@ def evaluate_run(
     if not again:
         at_step = root / _subfolder(run, trained, named=True)
         for place in (folder, at_step) if own else (folder,):
-            if before := _read_known(place, digests):
+            if before := read_known(place, digests):
                 return Evaluation(place, before, own, new=False)
         if own and (folder / METRICS_FILE).exists():
             folder = at_step
-    ids, labels = test.ids(range(len(test))), test.labels
-    class_names = run.splits.class_names
+    ids = test.ids(range(len(test)))
     groupings = people.groupings(ids) if people else []
     logits, numbers = _measure(run, trained, corruptions)
+    labels, class_names = test.labels, run.splits.class_names
     if people:
         of_all = logits, labels, class_names
         numbers["groups"] = groups.summary(groupings, *of_all, people.notes(ids))
@@ -140,53 +147,22 @@ def evaluate_run(
     return Evaluation(folder, measured, own)
 
 
-def _fingerprint(trained: Trained, test: Source) -> dict[str, str]:
-    """Returns SHA-256 digests of all that an accuracy depends on, but for the software.
-
-    "network" is that of `Trained.digest`, "images" of the names, labels, classes and
-    encoded images of `test` in their order.
-    """
-    examples = range(len(test))
-    described = [test.class_names, test.labels.tolist()]
-    sha = hashlib.sha256(json.dumps(described).encode())
-    for begin in examples[::_READ_AT_ONCE]:
-        block = examples[begin : begin + _READ_AT_ONCE]
-        for name, image in zip(test.ids(block), test.encoded(block), strict=True):
-            sha.update(json.dumps([name, len(image)]).encode())
-            sha.update(image)
-    return {"network": trained.digest, "images": sha.hexdigest()}
-
-
-def _read_known(folder: pathlib.Path, digests: dict[str, str]) -> dict | None:
-    """Reads `metrics.json` of a folder, if it is surely that of these digests.
-
-    None where there is any doubt: other weights, images or versions, no
-    `predictions.csv`, or a checkout with changes that are not committed.
-    """
-    try:
-        measured = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    now = versions()
-    if not isinstance(measured, dict) or not (folder / PREDICTIONS_FILE).is_file():
-        return None
-    same = measured.get("fingerprint") == digests and measured.get("versions") == now
-    return measured if same and not now["commit"].endswith("-dirty") else None
-
-
 def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[np.ndarray, dict]:
     """Returns the logits of the test images, and the numbers about them."""
     test, held_out = run.splits.test, _held_out(run, trained)
     variables, step = replicate(trained.variables), make_eval_step(run.model)
-    mirrored_step = make_eval_step(run.model, mirrored=True)
+    mirrored = make_eval_step(run.model, mirrored=True)
     temperature = None
     if held_out is not None:
         of_held_out = predict_split(run, step, variables, held_out)
         temperature = results.fit_temperature(of_held_out, held_out.labels)
     logits = predict_split(run, step, variables, test)
-    mirrored = predict_split(run, mirrored_step, variables, test)
     numbers = results.measure(
-        run.splits.class_names, test.labels, logits, mirrored, temperature
+        run.splits.class_names,
+        test.labels,
+        logits,
+        predict_split(run, mirrored, variables, test),
+        temperature,
     )
     if corruptions:
         template = np.asarray(trained.landmarks or TEMPLATE, np.float64)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -28,8 +29,15 @@ def predict_split(
 ) -> np.ndarray:
     """Returns the base branch's logits for a split, float32 `[N, k]`, on all hosts.
 
-    `variables` are from `replicate`; for `change` see `eval_batches`. Raises
-    NotFiniteError if a logit is not finite.
+    Args:
+      run: Says how images are batched.
+      eval_step: From `make_eval_step`.
+      variables: Parameters and running statistics, from `replicate`.
+      source: The split.
+      change: See `eval_batches`.
+
+    Raises:
+      NotFiniteError: if one is not finite.
     """
     batches: list[Any] = []
     numbers = []
@@ -60,24 +68,34 @@ def corrupted_accuracy(
     source: Source,
     landmarks: np.ndarray,
 ) -> dict[str, list[float]]:
-    """Returns corruption -> accuracy at each of `SEVERITIES`.
+    """Classifies a split once for every corruption and severity.
 
-    `landmarks` `[4, 2]` are where those of faces are, as parts of the images' side.
+    For the first four arguments see `predict_split`; `landmarks` `[4, 2]` are where
+    those of faces are in the images, as parts of the side.
+
+    Returns:
+      Corruption -> accuracy at each of `SEVERITIES`.
     """
     ids = source.ids(range(len(source)))
-
-    def measure(name: str, severity: int) -> float:
-        def change(pixels: np.ndarray, examples: np.ndarray) -> np.ndarray:
-            pairs = zip(pixels, examples, strict=True)
-            worse = [corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs]
-            return np.stack(worse)
-
-        logits = predict_split(run, eval_step, variables, source, change)
-        return float(np.mean(logits.argmax(axis=1) == source.labels))
-
     accuracy: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
     passes = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
-    quiet = bool(jax.process_index())
-    for name, severity in tqdm(passes, "corruptions", leave=False, disable=quiet):
-        accuracy[name].append(measure(name, severity))
+    for name, severity in tqdm(
+        passes, "corruptions", leave=False, disable=bool(jax.process_index())
+    ):
+        change = functools.partial(_corrupt_all, name, severity, ids, landmarks)
+        logits = predict_split(run, eval_step, variables, source, change)
+        accuracy[name].append(float(np.mean(logits.argmax(axis=1) == source.labels)))
     return accuracy
+
+
+def _corrupt_all(
+    name: str,
+    severity: int,
+    ids: Sequence[str],
+    landmarks: np.ndarray,
+    pixels: np.ndarray,
+    examples: np.ndarray,
+) -> np.ndarray:
+    """Corrupts images uint8 `[b, s, s, 3]`, which are the examples `[b]`."""
+    pairs = zip(pixels, examples, strict=True)
+    return np.stack([corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs])

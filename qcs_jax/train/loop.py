@@ -30,14 +30,10 @@ from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, Scores, read_log
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
+from qcs_jax.train.fingerprint import check_same_everywhere
 from qcs_jax.train.initialize import described, initialize, kept, warnings_of
 from qcs_jax.train.logits import EvalStep, predict_split
-from qcs_jax.train.run import (
-    Run,
-    check_same_everywhere,
-    create_train_step,
-    open_batches,
-)
+from qcs_jax.train.run import Run, create_train_step, open_batches
 from qcs_jax.train.step import TrainState, TrainStep, make_eval_step, replicate
 from qcs_jax.train.writer import (
     Summary,
@@ -47,14 +43,18 @@ from qcs_jax.train.writer import (
     scalars_of,
 )
 
+_COMPILING = "compiling the train step, about a minute the first time"
+
 
 def train_and_evaluate(
     config: ml_collections.ConfigDict, workdir: str | os.PathLike
 ) -> Summary:
     """Runs a configuration to its last epoch, from where `workdir` is.
 
-    `workdir`, made if it is missing, holds `config.json`, `log.jsonl`, `tensorboard/`
-    and `checkpoints/`.
+    Args:
+      config: See `base_config`.
+      workdir: Created if missing. Holds `config.json`, `log.jsonl`, `tensorboard/` and
+        `checkpoints/`.
 
     Raises:
       UserError: for an impossible configuration, a data set that is missing or does
@@ -70,12 +70,8 @@ def train_and_evaluate(
     fresh = functools.cache(lambda: _fresh(run))
     if newest_step(workdir) is None:
         fresh()  # before anything is made: weights to start from may not fit
-    taken = (
-        f"another process is training in {workdir}: wait for it, stop it, or give this "
-        f"run a --workdir of its own"
-    )
     with (
-        contextlib.nullcontext() if jax.process_index() else exclusive(workdir, taken),
+        _alone_in(workdir),
         Checkpoints(workdir, keep=keep, metric=METRIC) as checkpoints,
     ):
         state, description = _restored(run, checkpoints) or fresh()
@@ -102,6 +98,17 @@ def train_and_evaluate(
     chosen = workdir / FOLDER / str(choose_step(workdir)[0])
     seconds = time.perf_counter() - began
     return Summary(config.train.epochs, total, seconds, scores, chosen)
+
+
+def _alone_in(workdir: pathlib.Path) -> contextlib.AbstractContextManager[None]:
+    """The lock of a run's folder, held by its first process."""
+    if jax.process_index():
+        return contextlib.nullcontext()
+    return exclusive(
+        workdir,
+        f"another process is training in {workdir}: wait for it, stop it, or give "
+        f"this run a --workdir of its own",
+    )
 
 
 def _restored(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, dict] | None:
@@ -161,7 +168,7 @@ class _Loop:
         """From `state` to the last step of the run, or until a signal."""
         step, reports, stopping = int(state.step), None, False
         if step < self.run.total_steps:
-            self.writer.say("compiling the train step, about a minute the first time")
+            self.writer.say(_COMPILING)
         state, batches = replicate(state), open_batches(self.run, step)
         with contextlib.closing(batches), processes.interrupt() as interrupt:
             while step < self.run.total_steps:

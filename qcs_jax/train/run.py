@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 import grain
 import jax
 import ml_collections
-import numpy as np
-from jax.experimental import multihost_utils
 
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import create_model, validate
@@ -94,22 +92,6 @@ class Run:
             return c.learning_rate * c.decay ** (step // self.epoch_steps)
         part = max(step - rising, 0) / (self.total_steps - rising)
         return c.learning_rate * (1 + math.cos(math.pi * part)) / 2
-
-
-def check_same_everywhere(digests: dict[str, str]) -> None:
-    """Raises UserError unless all processes, where there are several, have the same.
-
-    Each answers for a part of the images, or trains on one, by weights of its own.
-    """
-    mine = np.array([int(digest[:8], 16) for digest in digests.values()], np.uint32)
-    everywhere = multihost_utils.process_allgather(mine)
-    columns = everywhere.reshape(-1, len(mine)).T
-    for what, of_each_process in zip(digests, columns, strict=True):
-        if (of_each_process != of_each_process[0]).any():
-            raise UserError(
-                f"the processes do not see the same {what}: give all of them the same "
-                f"command, one --workdir and one --config.data.dir, with the same in it"
-            )
 
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:

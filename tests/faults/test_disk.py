@@ -37,15 +37,6 @@ def fill(path):
             pass
 
 
-def assert_goes_on(workdir, scratch, devices=1):
-    """To the end of an epoch, where it is as a run that nothing stopped."""
-    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
-    for folder in (workdir, scratch / "uninterrupted"):
-        with Fleet(folder, epochs, count=1, devices=devices) as run:
-            assert run.ends()[0][0] == 0
-    assert_same(workdir, scratch / "uninterrupted")
-
-
 def test_nothing_is_lost_while_the_disk_is_full(disk, tmp_path):
     ballast, workdir = disk / "ballast", disk / "run"
     with Fleet(workdir, "--config.train.epochs=2000", count=1) as run:
@@ -64,7 +55,11 @@ def test_nothing_is_lost_while_the_disk_is_full(disk, tmp_path):
         run.processes[0].send_signal(signal.SIGTERM)
         [(status, _, err)] = run.ends(60)
     assert status == 128 + signal.SIGTERM and "the state is saved" in err
-    assert_goes_on(workdir, tmp_path)
+    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
+    for folder in (workdir, tmp_path / "uninterrupted"):
+        with Fleet(folder, epochs, count=1) as run:
+            assert run.ends()[0][0] == 0
+    assert_same(workdir, tmp_path / "uninterrupted")
 
 
 def test_a_disk_that_fails_one_of_two_ends_both_and_loses_nothing(tmp_path):
@@ -81,20 +76,25 @@ def test_a_disk_that_fails_one_of_two_ends_both_and_loses_nothing(tmp_path):
     assert error.startswith("error: a checkpoint could not be written to")
     assert all("a checkpoint could not be written to" in line for line in warnings)
     assert ended[1][2] == "error: process 0 cannot use the checkpoints, and says why\n"
-    assert_goes_on(workdir, tmp_path, devices=2)
+    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
+    for folder in (workdir, tmp_path / "uninterrupted"):
+        with Fleet(folder, epochs, count=1, devices=2) as run:
+            assert run.ends()[0][0] == 0
+    assert_same(workdir, tmp_path / "uninterrupted")
 
 
 def test_a_run_that_cannot_begin_says_so(disk, monkeypatch, capsys):
     toy.install(monkeypatch)
     fill(disk / "ballast")
-    below_a_file = disk / "ballast" / "run"
-    for workdir, reason in (
-        (disk / "run", "No space left on device: .*config.json"),
-        (below_a_file, "Not a directory"),
-    ):
-        assert main.run("train", toy.config(), workdir, "command") == 1
-        error = capsys.readouterr().err
-        assert re.search(f"^error: .*{reason}", error) and error.count("\n") == 1
+    assert main.run("train", toy.config(), disk / "run", "command") == 1
+    error = capsys.readouterr().err
+    assert re.search(r"^error: .*No space left on device: .*config.json", error)
+    assert error.count("\n") == 1
+    workdir = disk / "ballast" / "run"  # below a file
+    assert main.run("train", toy.config(), workdir, "command") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "Not a directory" in error
+    assert error.count("\n") == 1
 
 
 def test_a_workdir_that_is_moved_away_is_made_again(tmp_path):

@@ -4,6 +4,7 @@ import json
 import types
 
 import numpy as np
+import pytest
 import saved
 import toy
 
@@ -16,6 +17,11 @@ FOUND = np.array([(0.3, 0.4), (0.7, 0.4), (0.5, 0.60001), (0.5, 0.8)])
 
 def one_epoch():
     return toy.config(**{"train.epochs": 1})
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    toy.install(monkeypatch)
 
 
 def test_landmarks_are_measured_once(tmp_path, monkeypatch):

@@ -1,7 +1,5 @@
 """Runs: they end where they should, whatever stops them on the way."""
 
-import contextlib
-import itertools
 import json
 import os
 import signal
@@ -10,11 +8,9 @@ import jax
 import numpy as np
 import pytest
 import toy
-from fleet import assert_same, told
 from toy import config
 
-from qcs_jax import main
-from qcs_jax.checkpoint import newest_step
+from qcs_jax import checkpoint, main
 from qcs_jax.evaluate.run_log import read_log
 from qcs_jax.input import pipeline
 from qcs_jax.system import files
@@ -22,6 +18,26 @@ from qcs_jax.system.errors import Interrupted
 from qcs_jax.train import loop, writer
 from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
+
+
+@pytest.fixture(autouse=True)
+def toy_world(monkeypatch):
+    toy.install(monkeypatch)
+
+
+def final(workdir):
+    with checkpoint.Checkpoints(workdir, keep=2, metric="accuracy") as checkpoints:
+        step = checkpoints.latest_step()
+    variables, _, _ = checkpoint.load_variables(workdir)
+    return step, variables
+
+
+def told(workdir):
+    """The log without what depends on the clock."""
+    return [
+        {k: v for k, v in line.items() if "per_second" not in k}
+        for line in read_log(workdir)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +51,12 @@ def reference(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_promises(reference):
-    assert newest_step(reference) == 12  # two epochs of six whole batches
+    step, _ = final(reference)
+    assert step == 12  # two epochs of six whole batches
     lines = told(reference)
-    steps = [line["step"] for line in lines if line["kind"] == "train"]
-    assert steps == [*range(1, 13)]
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [
+        *range(1, 13)
+    ]
     tests = [line for line in lines if line["kind"] == "test"]
     assert [(line["step"], line["epoch"]) for line in tests] == [(6, 1), (12, 2)]
     assert all(line["examples"] == 21 for line in tests)
@@ -78,6 +96,13 @@ def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def assert_same_run(workdir, reference):
+    (step, variables), (expected_step, expected) = final(workdir), final(reference)
+    assert step == expected_step
+    jax.tree.map(np.testing.assert_array_equal, variables, expected)
+    assert told(workdir) == told(reference)
+
+
 class Killed(BaseException):
     """Nothing in the program expects or handles it."""
 
@@ -94,37 +119,48 @@ def test_killed_run_resumes_to_the_same_end(tmp_path, monkeypatch, reference):
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"step": 10, "ki')  # a line that was being written
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same(tmp_path, reference)
+    assert_same_run(tmp_path, reference)
 
 
 def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, reference):
     for step in (4, 6):  # within an epoch, and after it
         with monkeypatch.context() as patch:
             stop_at(patch, step, terminate)
-            stopping = pytest.raises(Interrupted, match=f"after step {step} of 12")
-            with stopping as stopped:
+            with pytest.raises(
+                Interrupted, match=f"after step {step} of 12"
+            ) as stopped:
                 loop.train_and_evaluate(config(), tmp_path)
         assert stopped.value.signum == signal.SIGTERM
-        assert newest_step(tmp_path) == step
+        assert final(tmp_path)[0] == step
     with monkeypatch.context() as patch:
         iterate = pipeline.iterate
 
-        def dying(*arguments, **options):
+        class Dying:
             """As when a terminal signals the decoding processes as well."""
-            with contextlib.closing(iterate(*arguments, **options)) as batches:
-                yield from itertools.islice(batches, 2)
-                terminate()
-                raise RuntimeError("Worker process was terminated unexpectedly")
 
-        patch.setattr(pipeline, "iterate", dying)
+            def __init__(self, *arguments, **options):
+                self._batches, self._read = iterate(*arguments, **options), 0
+
+            def __next__(self):
+                self._read += 1
+                if self._read == 3:
+                    terminate()
+                    raise RuntimeError("Worker process was terminated unexpectedly")
+                return next(self._batches)
+
+            def close(self):
+                self._batches.close()
+
+        patch.setattr(pipeline, "iterate", Dying)
         with pytest.raises(Interrupted, match="after step 8 of 12"):
             loop.train_and_evaluate(config(), tmp_path)
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same(tmp_path, reference)
+    assert_same_run(tmp_path, reference)
 
 
 def test_finished_run_is_only_summarised(reference, capsys):
     before = told(reference)
+    capsys.readouterr()
     summary = loop.train_and_evaluate(config(), reference)
     assert summary.steps == 12 and told(reference) == before
     assert "compiling" not in capsys.readouterr().out
@@ -141,12 +177,13 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
         "resuming after step 6 of 12",
         compiling,
     ]
-    assert newest_step(tmp_path) == 12
+    assert final(tmp_path)[0] == 12
 
 
 @pytest.mark.parametrize(
     "field, value, message",
     [
+        ("seed", 1, "was trained on other data"),
         # Held-out images could have been trained on.
         ("data.val_fraction", 0.2, "was trained on other data"),
         # Epochs would change their length.
@@ -161,7 +198,7 @@ def test_a_run_does_not_go_on_with_other_data_or_another_network(
     assert main.run("train", longer, reference, "command") == 1
     error = capsys.readouterr().err
     assert message in error and f"\n  {field} " in error
-    assert newest_step(reference) == 12
+    assert final(reference)[0] == 12
 
 
 def test_weights_that_cannot_be_read_leave_nothing(tmp_path, capsys):
@@ -178,15 +215,21 @@ def test_one_process_at_a_time(tmp_path, capsys):
         assert main.run("train", config(), tmp_path, "command") == 1
     assert "another process is training in" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
+    with files.exclusive(tmp_path, "taken"):
+        pass  # it is free again
+
+
+@pytest.mark.parametrize("name", ["base_loss", "grad_norm", "climbed_grad_norm"])
+def test_what_is_not_finite_is_named(name):
+    honest = {"loss": 1.0, "accuracy": np.nan, "base_loss": 1.0, "grad_norm": 1.0}
+    writer.check_finite(honest)
+    with pytest.raises(FloatingPointError, match=f"loss 1, .*{name} nan"):
+        writer.check_finite(honest | {name: np.nan})
 
 
 def test_what_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
-    scalars = {"loss": 1.0, "accuracy": np.nan, "base_loss": 1.0, "grad_norm": 1.0}
-    writer.check_finite(scalars)
-    for name in ("base_loss", "grad_norm"):
-        with pytest.raises(FloatingPointError, match=f"loss 1, .*{name} nan"):
-            writer.check_finite(scalars | {name: np.nan})
-    honest, spoiled = writer.scalars_of, {"climbed_grad_norm": np.nan}
+    honest = writer.scalars_of
+    spoiled = {"climbed_grad_norm": np.nan}
     monkeypatch.setattr(loop, "scalars_of", lambda reports: honest(reports) | spoiled)
     assert main.run("train", config(), tmp_path, "command") == 1
     message = capsys.readouterr().err
@@ -227,6 +270,6 @@ def test_a_state_that_is_not_finite_is_never_saved(
         assert f"training is not finite at step {step}: " in message
         last = tmp_path / "checkpoints" / "6"
         assert named in message and f"The last good checkpoint is {last}." in message
-        assert newest_step(tmp_path) == 6
+        assert checkpoint.newest_step(tmp_path) == 6
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same(tmp_path, reference)
+    assert_same_run(tmp_path, reference)

@@ -18,6 +18,7 @@ TESTS = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import damage  # noqa: E402
+import files  # noqa: E402
 import kills  # noqa: E402
 from tally import Tally  # noqa: E402
 
@@ -41,7 +42,7 @@ def main() -> int:
         kills.of_two(tally, folder / "pairs", args.pairs, draw)
         draw = random.Random(f"{args.seed} damages")
         damage.checkpoints(tally, folder / "damages", args.damages, draw)
-    damage.pytorch_files(tally, args.files, args.seed)
+    files.broken(tally, args.files, args.seed)
     print(f"\n{tally}\n{(time.monotonic() - began) / 60:.0f} minutes")
     return 0 if tally.all_survived else 1
 

@@ -1,12 +1,8 @@
-"""Damages files; whoever reads a checkpoint gets what was saved, if not the newest."""
+"""Damages checkpoints; whoever reads them gets what was saved, if not the newest."""
 
 import itertools
-import json
 import logging
-import pathlib
 import shutil
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -16,7 +12,6 @@ from qcs_jax import checkpoint
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.evaluate.run_log import METRIC
 
-FUZZ = pathlib.Path(__file__).parents[2] / "convert" / "reader" / "fuzz.py"
 STEPS = (6, 12)  # of the two checkpoints
 
 
@@ -88,14 +83,3 @@ def _check(workdir, saved, description):
         items, _ = found.restore(saved[max(STEPS)], description)
     step = int(items["train"]["step"])
     jax.tree.map(same, items, saved[step])
-
-
-def pytorch_files(tally, count, seed):
-    """The reader loads or refuses each, in little memory; all else ends the fuzzer."""
-    if not count:
-        return
-    command = [sys.executable, str(FUZZ), str(count), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    survived = json.loads(done.stdout)["cases"] if done.returncode == 0 else 0
-    print(done.stderr, end="", file=sys.stderr)
-    tally.many("a PyTorch file, broken", count, survived)

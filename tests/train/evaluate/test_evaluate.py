@@ -44,29 +44,34 @@ def test_every_image_counts_once(finished, capsys):
     assert f"{last['accuracy']:.4f}" in printed
 
 
-def test_held_out_images_choose_and_calibrate_and_a_named_checkpoint_is_the_one(
-    finished, tmp_path
-):
+def test_held_out_images_choose_and_calibrate(finished, tmp_path):
     """Of a run, too, that is called by a number, as a checkpoint is."""
     folder = shutil.copytree(finished / "held_out", tmp_path / "7")
     evaluation = evaluate_run(toy.config(**HELD_OUT), folder)
-    before, _ = written(folder)
-    assert evaluation.measured == before
-    chosen = before["scores"]["best epoch on held-out"]
-    assert before["chosen"] == "best epoch on held-out"
-    assert before["step"] == chosen["step"]
-    assert before["metrics"]["accuracy"] == chosen["accuracy"]
-    assert before["calibrated"]["temperature"] > 0
+    measured, _ = written(folder)
+    assert evaluation.measured == measured
+    chosen = measured["scores"]["best epoch on held-out"]
+    assert measured["chosen"] == "best epoch on held-out"
+    assert measured["step"] == chosen["step"]
+    assert measured["metrics"]["accuracy"] == chosen["accuracy"]
+    assert measured["calibrated"]["temperature"] > 0
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"data.val_fraction": 0.3}])
+def test_images_that_were_trained_on_never_calibrate(finished, change):
+    c = toy.config(**HELD_OUT | change)
+    assert evaluate_run(c, finished / "held_out").measured["calibrated"] is None
+
+
+def test_a_named_checkpoint_is_the_one(finished):
+    folder = finished / "held_out"
+    evaluate_run(toy.config(**HELD_OUT), folder)
+    before = written(folder)[0]
     evaluation = evaluate_run(toy.config(**HELD_OUT), folder / "checkpoints" / "5")
     measured = evaluation.measured
     assert (measured["step"], measured["chosen"]) == (5, "as named")
     assert evaluation.folder == folder / "at_5" and not evaluation.own
     assert written(folder)[0] == before
-
-
-def test_images_that_were_trained_on_never_calibrate(finished):
-    c = toy.config(**HELD_OUT | {"seed": 1})
-    assert evaluate_run(c, finished / "held_out").measured["calibrated"] is None
 
 
 def test_all_use_an_older_checkpoint_for_a_damaged_one(finished, tmp_path, capsys):
@@ -128,12 +133,12 @@ def test_only_a_run_and_with_images_as_in_training(
 
 def test_a_run_that_is_tested_on_a_list_is_its_own_test(tmp_path):
     (tmp_path / "easy.txt").write_text("test/0\ntest/1\ntest/2\n")
-    fields, folder = {"train.epochs": 1}, tmp_path / "run"
+    fields = {"train.epochs": 1}
     c = toy.config(**fields, **{"data.test_list": str(tmp_path / "easy.txt")})
-    loop.train_and_evaluate(c, folder)
-    evaluation = evaluate_run(c, folder)
-    assert evaluation.own and evaluation.measured["examples"] == 3
-    complete = evaluate_run(toy.config(**fields), folder)
+    loop.train_and_evaluate(c, tmp_path / "run")
+    assert evaluate_run(c, tmp_path / "run").own
+    assert written(tmp_path / "run")[0]["examples"] == 3
+    complete = evaluate_run(toy.config(**fields), tmp_path / "run")
     assert complete.folder.name == "on_toy_test" and not complete.own
 
 
@@ -158,10 +163,7 @@ def test_another_test_leaves_the_first_alone(finished, tmp_path):
     assert written(finished / "plain")[0] == before
 
 
-def test_a_file_of_weights_is_evaluated_as_its_run(
-    finished, tmp_path, monkeypatch, capsys
-):
-    """Unless the network overflows."""
+def test_a_file_of_weights_is_evaluated_as_its_run(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     variables, description, step = load_variables(finished / "plain")
     (tmp_path / "files").mkdir()
@@ -174,9 +176,17 @@ def test_a_file_of_weights_is_evaluated_as_its_run(
     assert evaluation.folder == pathlib.Path("runs/mine/at_12")
     assert written(tmp_path / evaluation.folder)[0] == evaluation.measured
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_network_that_overflows_is_not_evaluated(
+    finished, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    variables, description, step = load_variables(finished / "plain")
     head = variables["params"]["base"]["vit"]["head"]
     head["kernel"] = np.copysign(np.float32(3e38), head["kernel"])
-    weights.save("large.safetensors", variables, description | {"step": step})
-    assert main.run("eval", toy.config(), "large.safetensors", "command") == 1
-    assert "says of 21 of 21 images is not finite" in capsys.readouterr().err
-    assert not (tmp_path / "runs" / "large").exists()
+    weights.save("mine.safetensors", variables, description | {"step": step})
+    assert main.run("eval", toy.config(), "mine.safetensors", "command") == 1
+    error = capsys.readouterr().err
+    assert "says of 21 of 21 images is not finite" in error
+    assert not (tmp_path / "runs").exists()

@@ -19,17 +19,21 @@ from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
 
 
-@pytest.fixture(scope="module", autouse=True)
-def clean_checkout():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "_commit", lambda: "0" * 40)
-        yield
+def no_changes():
+    """The commit, where nothing has been changed since."""
+    return "0" * 40
+
+
+@pytest.fixture(autouse=True)
+def clean_checkout(monkeypatch):
+    monkeypatch.setattr(versions, "_commit", no_changes)
 
 
 @pytest.fixture(scope="module")
 def evaluated(finished):
     with pytest.MonkeyPatch.context() as patch:
         toy.install(patch)
+        patch.setattr(versions, "_commit", no_changes)
         evaluate_run(toy.config(), finished / "plain")
     return finished / "plain"
 
