@@ -33,11 +33,7 @@ _COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
-    """Runs the command line; returns the exit status.
-
-    Where the name of the command says the mode, "train" or "eval", there is no flag for
-    it.
-    """
+    """Runs the command line, with no flag for a mode that its name says; see `run`."""
     parser = _parser(mode)
     args, overrides = parser.parse_known_args(argv)
     try:
@@ -139,9 +135,8 @@ def run(
 ) -> int:
     """Runs the mode "train" or "eval"; returns the exit status, see `command.run`.
 
-    `then` is the command that evaluates what was trained; `meeting` says how this
-    process meets others, `GONE` is the status if one of them is lost; `corruptions` and
-    `grouped` are of `evaluate_run`.
+    `then` is the command that evaluates what was trained; the status is `GONE` if a
+    process of the `meeting` is lost; for the others see `evaluate_run`.
     """
 
     def work() -> None:

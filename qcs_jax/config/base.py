@@ -121,7 +121,7 @@ FIELDS = {
     "augment.erase": Field(0.5, range=_UNIT),  # probability
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
     "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),  # of Adam, the largest
-    # How it falls: see `train.run.learning_rate`.
+    # How it falls: see `train.run.Run.learning_rate`.
     "optimizer.schedule": Field(
         "exponential", PAPER, choices=("exponential", "cosine")
     ),

@@ -38,14 +38,7 @@ _FOR_PRETRAINED = 1e-5
 
 
 def warnings_of(config: ml_collections.ConfigDict) -> list[str]:
-    """Says what will come of a new run that starts from random weights, if it is bad.
-
-    Args:
-      config: See `base_config`.
-
-    Returns:
-      A warning, or nothing.
-    """
+    """Warns of a new run that starts from random weights and will hardly learn."""
     rate, name = config.optimizer.learning_rate, config.model.name
     if config.init_from or config.model.size != "full" or rate >= _FOR_PRETRAINED:
         return []
@@ -73,10 +66,9 @@ def initialize(
         file, which does not name its classes, are taken as they are.
 
     Returns:
-      Variables of the same shapes; notes for the user: which parts came from the
-      checkpoint, which stay fresh and why, and which of it are not used; and what the
-      checkpoint is, as JSON can express it: its "config" and, if it says it, what it
-      was "started_from" itself; of a PyTorch file the "network", see `Conversion`.
+      Variables of the same shapes; notes for the user, where each part came from; and
+      what the checkpoint is, for JSON: its "config" and, if it says it, what it was
+      "started_from" itself; of a PyTorch file the "network", see `Conversion`.
 
     Raises:
       UserError: if the checkpoint cannot be read, or its parts are of another size.
@@ -94,11 +86,11 @@ def initialize(
     theirs = flax.traverse_util.flatten_dict(read, sep="/")
     here, there = set(map(_part, ours)), set(map(_part, theirs))
     same_classes = sorted(their_names) == sorted(class_names)
-    biases = {head: f"params/{head}/bias" for head in {*HEADS} & here & there}
     heads = {  # of other classes, by their names or number
         head
-        for head, bias in biases.items()
-        if not same_classes or len(ours[bias]) != len(theirs[bias])
+        for head in {*HEADS} & here & there
+        if not same_classes
+        or ours[f"params/{head}/bias"].shape != theirs[f"params/{head}/bias"].shape
     }
     if same_classes:  # kernels [C, k] and biases [k] in our order
         order = [their_names.index(name) for name in class_names]
@@ -162,11 +154,7 @@ def described(run: Run, started_from: dict[str, Any] | None) -> dict:
 
     Beside what `describe` says it has "landmarks" under "preprocessing": where they are
     in the training images, see `align.template_of`, or None where too few of these show
-    a face. Every process measures the same.
-
-    Args:
-      run: The run.
-      started_from: What `config.init_from` is, see `initialize`; None if it is empty.
+    a face (every process measures the same); and what `config.init_from` is.
     """
     description = run.description
     preprocessing = description["preprocessing"] | {"landmarks": _landmarks(run)}
@@ -174,12 +162,9 @@ def described(run: Run, started_from: dict[str, Any] | None) -> dict:
 
 
 def kept(run: Run, before: dict) -> dict:
-    """Returns the description of a run that goes on.
+    """Returns the description of a run that goes on from a checkpoint with another.
 
-    Args:
-      run: The run.
-      before: The description of the checkpoint that it goes on from. What that does not
-        say, since it is of an earlier version, is not said now.
+    What that did not say, since it is of an earlier version, is not said now.
     """
     keys = ("preprocessing", "started_from")
     return run.description | {key: before[key] for key in keys if key in before}

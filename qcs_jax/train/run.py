@@ -27,13 +27,7 @@ from qcs_jax.train.step import TrainStep, make_train_step
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a configuration stands for.
-
-    Attributes:
-      config: See `base_config`.
-      splits: Its images.
-      topology: Hosts and devices.
-    """
+    """What a configuration stands for: its images, and the devices that compute it."""
 
     config: ml_collections.ConfigDict
     splits: Splits
@@ -45,14 +39,9 @@ class Run:
         config: ml_collections.ConfigDict,
         trained_on: Sequence[str] | None = None,
     ) -> Run:
-        """Checks a configuration against itself and against the devices.
+        """Raises UserError for a configuration that cannot run on these devices.
 
-        Args:
-          config: See `base_config`.
-          trained_on: Class names of the network to evaluate; None for training.
-
-        Raises:
-          UserError: for a configuration that cannot run.
+        `trained_on` are the class names of a network to evaluate; None for training.
         """
         training, topology = trained_on is None, Topology.current()
         validate(config, training=training)
@@ -68,12 +57,10 @@ class Run:
 
     @functools.cached_property
     def model(self) -> QCS:
-        """The network."""
         return create_model(self.config, len(self.splits.class_names))
 
     @functools.cached_property
     def optimizer(self) -> SAM:
-        """What trains it."""
         return create_optimizer(self.config)
 
     @property
@@ -83,64 +70,28 @@ class Run:
 
     @functools.cached_property
     def epoch_steps(self) -> int:
-        """Number of steps in an epoch."""
         c, images = self.config, len(self.splits.train)
         return steps_per_epoch(images, c.train.batch_size, c.data.epoch_fraction)
 
     @property
     def total_steps(self) -> int:
-        """Number of steps in the whole run."""
         return self.config.train.epochs * self.epoch_steps
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        c, optimizer = self.config, self.config.optimizer
-        return learning_rate(
-            step,
-            optimizer.learning_rate,
-            epoch_steps=self.epoch_steps,
-            epochs=c.train.epochs,
-            schedule=optimizer.schedule,
-            decay=optimizer.decay,
-            warmup=optimizer.warmup,
-        )
+        """Returns that of a step, from 0, on the host: no run compiles its own.
 
-
-def learning_rate(
-    step: int,
-    largest: float,
-    *,
-    epoch_steps: int,
-    epochs: int,
-    schedule: str,
-    decay: float,
-    warmup: float,
-) -> float:
-    """The learning rate of a step, computed on the host: no run compiles its own.
-
-    Args:
-      step: Number of the step, from 0.
-      largest: Learning rate at the end of the warm-up.
-      epoch_steps: Number of steps in an epoch.
-      epochs: Number of epochs of the run.
-      schedule: "exponential": by a factor from epoch to epoch, as the paper does.
-        "cosine": half a wave from the end of the warm-up to 0 (Loshchilov and Hutter,
-        2017).
-      decay: That factor.
-      warmup: Epochs, or a part of one, in which it rises in equal steps.
-
-    Raises:
-      ValueError: for another schedule.
-    """
-    rising = warmup * epoch_steps
-    if step + 1 < rising:
-        return largest * (step + 1) / rising
-    if schedule == "exponential":
-        return largest * decay ** (step // epoch_steps)
-    if schedule == "cosine":
-        part = max(step - rising, 0) / (epochs * epoch_steps - rising)
-        return largest * (1 + math.cos(math.pi * part)) / 2
-    raise ValueError(f"no schedule {schedule!r}: choose exponential or cosine")
+        It rises in equal steps during the warm-up, then falls: "exponential" by a
+        factor from epoch to epoch, as in the paper; "cosine" by half a wave to 0
+        (Loshchilov and Hutter, 2017).
+        """
+        c = self.config.optimizer
+        rising = c.warmup * self.epoch_steps
+        if step + 1 < rising:
+            return c.learning_rate * (step + 1) / rising
+        if c.schedule == "exponential":
+            return c.learning_rate * c.decay ** (step // self.epoch_steps)
+        part = max(step - rising, 0) / (self.total_steps - rising)
+        return c.learning_rate * (1 + math.cos(math.pi * part)) / 2
 
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
@@ -162,14 +113,7 @@ def create_train_step(
     optimizer: SAM,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainStep:
-    """Makes the step that trains a network as a configuration says.
-
-    Args:
-      config: See `base_config`.
-      model: Its network.
-      optimizer: From `create_optimizer`.
-      devices: To map over; default all.
-    """
+    """Makes the step that trains a network as a configuration says, on all devices."""
     return make_train_step(
         model.clone(remat=config.train.remat),
         optimizer,

@@ -21,12 +21,12 @@ BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
 
 # What the progress bar shows of the scalars.
 _SHOWN = {
-    "loss": "loss={loss:.3f}",
-    "base_loss": "base={base_loss:.3f}",
-    "cross_loss": "cross={cross_loss:.3f}",
-    "distillation_loss": "distil={distillation_loss:.3f}",
-    "accuracy": "acc={accuracy:.2f}",
-    "images_per_second": "img/s={images_per_second:.0f}",
+    "loss": "loss={:.3f}",
+    "base_loss": "base={:.3f}",
+    "cross_loss": "cross={:.3f}",
+    "distillation_loss": "distil={:.3f}",
+    "accuracy": "acc={:.2f}",
+    "images_per_second": "img/s={:.0f}",
 }
 
 
@@ -91,16 +91,10 @@ class Writer:
         tensorboard: bool,
         quiet: bool = False,
     ):
-        """Opens the logs.
+        """Opens the logs, from which lines of a killed run after `start` are dropped.
 
-        Args:
-          workdir: The run's workdir, which exists.
-          start: Steps already taken; later lines of a killed run are dropped.
-          total: Number of steps in the whole run.
-          images_per_step: For the images per second.
-          log_every: Steps between lines about training.
-          tensorboard: Also write event files to `workdir/tensorboard`.
-          quiet: Write and show nothing (all processes but the first).
+        Every `log_every` steps there is a line about training. With `quiet`, which all
+        processes but the first are, nothing is written or shown.
         """
         self._start, self._total, self._quiet = start, total, quiet
         self._images, self._log_every = images_per_step, log_every
@@ -156,23 +150,17 @@ class Writer:
 
         The first step is left out of the speed, since it is compiled.
         """
-        if self._tick is None:
-            self.restart_clock(step)
-        if step % self._log_every == 0:
-            self._write_train(step, scalars)
-
-    def _write_train(self, step: int, scalars: dict[str, float]) -> None:
-        assert self._tick
-        now = time.perf_counter()
-        seconds, steps = now - self._tick[0], step - self._tick[1]
-        self._tick = now, step
+        tick = self._tick = self._tick or (time.perf_counter(), step)
+        if step % self._log_every:
+            return
+        self.restart_clock(step)
+        seconds, steps = self._tick[0] - tick[0], step - tick[1]
         if steps and seconds:
             scalars = {**scalars, "steps_per_second": steps / seconds}
             scalars["images_per_second"] = self._images * steps / seconds
-        shown = [text for name, text in _SHOWN.items() if name in scalars]
         if self._bar is not None:
-            text = ", ".join(shown).format(**scalars)
-            self._bar.set_postfix_str(text, refresh=False)
+            shown = [x.format(scalars[k]) for k, x in _SHOWN.items() if k in scalars]
+            self._bar.set_postfix_str(", ".join(shown), refresh=False)
         self.write(step, "train", scalars)
 
     def restart_clock(self, step: int) -> None:
@@ -208,14 +196,9 @@ class Writer:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """How a run ended.
+    """How a run ended, in all epochs and steps; the seconds are of this process.
 
-    Attributes:
-      epochs: Number of epochs taken in all.
-      steps: Number of steps taken in all.
-      seconds: Time that this process took.
-      scores: Test metrics of the last epoch and of the best ones.
-      checkpoint: Folder of the checkpoint that stands for the run, see `choose_step`.
+    `checkpoint` is the folder of the one that stands for the run, see `choose_step`.
     """
 
     epochs: int

@@ -12,27 +12,14 @@ from qcs_jax.train.writer import Writer
 
 
 def create(folder, **options):
-    told = dict(start=0, total=2, images_per_step=4, log_every=1, tensorboard=False)
-    return Writer(folder, **told | options)
+    usual = dict(start=0, total=2, images_per_step=4, log_every=1, tensorboard=False)
+    return Writer(folder, **usual | options)
 
 
 def write(folder, **options):
     with create(folder, **options) as writer:
         writer.advance()
         writer.say("half of it")
-
-
-@pytest.fixture
-def switched_off(monkeypatch):
-    """What tqdm makes of TQDM_DISABLE=1, which it reads when it is imported."""
-    init = functools.partialmethod(tqdm.tqdm.__init__, disable=True)
-    monkeypatch.setattr(tqdm.tqdm, "__init__", init)
-
-
-def test_a_progress_bar(tmp_path, capsys):
-    write(tmp_path)
-    out, err = capsys.readouterr()
-    assert "1/2" in err and out.strip() == "half of it"
 
 
 @pytest.mark.parametrize("start", [0, 7])
@@ -69,7 +56,10 @@ def test_the_speed_leaves_out_the_first_step(tmp_path, monkeypatch, start):
     assert {line["images_per_second"] for line in lines} == {2.0}
 
 
-def test_the_user_may_switch_the_bar_off(tmp_path, capsys, switched_off):
+def test_the_user_may_switch_the_bar_off(tmp_path, capsys, monkeypatch):
+    """Here as tqdm makes it of TQDM_DISABLE=1, which it reads when it is imported."""
+    init = functools.partialmethod(tqdm.tqdm.__init__, disable=True)
+    monkeypatch.setattr(tqdm.tqdm, "__init__", init)
     write(tmp_path)
     assert capsys.readouterr() == ("half of it\n", "")
 
