@@ -25,12 +25,7 @@ from qcs_jax.system.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> int:
-    """Runs the command line; returns the exit status.
-
-    Args:
-      argv: Arguments; default those of the process.
-      program: What trains and evaluates, with the arguments of `qcs_jax.main`.
-    """
+    """Runs the command line; `program` trains and evaluates, as `qcs_jax.main` does."""
     parser = argparse.ArgumentParser(
         prog="qcs-jax experiment",
         description="Runs the rows of a table over several seeds, one after another, "
@@ -124,8 +119,8 @@ def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
     points = [(at, group) for at, group in points if group.runs]
     groups = [group for _, group in points]
     shown = comparison.show(groups, folder, table.paper, table.against)
-    places = [at for at, _ in points]
-    if drawn := sweep.draw(swept, shown.assign(at=places), folder):
+    shown = shown.assign(at=[at for at, _ in points])
+    if drawn := sweep.draw(swept, shown, folder):
         print(f"drew {drawn} and .pdf")
 
 
