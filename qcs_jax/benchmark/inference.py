@@ -10,8 +10,14 @@ import jax
 import numpy as np
 
 from qcs_jax.benchmark import device
-from qcs_jax.benchmark.programs import Program, counting_device, empty_cache
-from qcs_jax.benchmark.timing import Limits, speed, time_calls
+from qcs_jax.benchmark.programs import (
+    Limits,
+    Program,
+    counting_device,
+    empty_cache,
+    speed,
+    time_calls,
+)
 from qcs_jax.benchmark.training import Subject
 from qcs_jax.checkpoint import Trained
 from qcs_jax.checkpoint.description import describe
@@ -23,16 +29,9 @@ BATCHES = (1, 8, 64)
 def measure(subject: Subject, variables: Any, limits: Limits) -> dict[str, Any]:
     """Times calls of `Classifier.classify`.
 
-    Args:
-      subject: Its network is measured.
-      variables: Of the network.
-      limits: Number of calls with each number of images.
-
-    Returns:
-      "dtype"; "flops" of one image by XLA's count; "flops_per_second" at best;
-      "memory"; and "calls", for each number of images ("batch"): seconds of the first
-      call, which compiles ("first_cold") or reads JAX's persistent cache
-      ("first_cached"), "speed" and "flops_per_second" of later ones.
+    "flops" are XLA's count for one image, "flops_per_second" those at best. "calls"
+    have for each number of images the seconds of the first call, which compiles
+    ("first_cold") or reads JAX's persistent cache ("first_cached"), and of later ones.
     """
     resize = subject.config.data.resize
     names = tuple(f"class {i}" for i in range(subject.classes))
