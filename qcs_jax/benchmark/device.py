@@ -18,17 +18,6 @@ _PART = 16  # of the memory that one matrix may take
 _AT_ONCE = 4  # products in a row hide what it costs to start one
 
 
-def describe() -> dict[str, Any]:
-    """What the local devices are, that a step is divided over."""
-    first = jax.local_devices()[0]
-    return {
-        "platform": first.platform,  # "cpu", "gpu" or "tpu"
-        "kind": first.device_kind,
-        "count": jax.local_device_count(),
-        "jax": jax.__version__,
-    }
-
-
 def memory(compiled: Sequence[jax.stages.Compiled] = ()) -> dict[str, int | None]:
     """The most memory that was in use, in bytes; None where nothing counts it.
 

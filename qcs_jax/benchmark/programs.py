@@ -131,21 +131,15 @@ def compile_twice(
     Returns the seconds of all programs, to "trace", and in XLA with nothing kept
     ("cold") and from the cache ("cached"); and the compiled programs.
     """
-    _, cold, _ = _compile(programs)
-    jax.clear_caches()
-    trace, cached, compiled = _compile(programs)
-    return {"trace": trace, "cold": cold, "cached": cached}, compiled
-
-
-def _compile(
-    programs: Sequence[Program],
-) -> tuple[float, float, list[jax.stages.Compiled]]:
-    """Seconds of tracing and of compiling, and what was compiled."""
-    began = time.perf_counter()
-    lowered = [program.lower() for program in programs]
-    traced = time.perf_counter()
-    compiled = [x.compile() for x in lowered]
-    return traced - began, time.perf_counter() - traced, compiled
+    seconds: dict[str, float] = {}
+    for cache in ("cold", "cached"):
+        jax.clear_caches()
+        began = time.perf_counter()
+        lowered = [program.lower() for program in programs]
+        traced = time.perf_counter()
+        compiled = [x.compile() for x in lowered]
+        seconds |= {"trace": traced - began, cache: time.perf_counter() - traced}
+    return seconds, compiled
 
 
 @contextlib.contextmanager

@@ -52,7 +52,7 @@ def create(
         if mode == "train":
             assumed += ", and the input pipeline is not measured"
         notes.append(f"{assumed}: {' '.join(str(error).split())}")
-    subject = Subject(config, classes)
+    subject, devices = Subject(config, classes), jax.local_devices()
     report: dict[str, Any] = {
         "mode": mode,
         "name": config.name,
@@ -63,7 +63,12 @@ def create(
             "parameters": models.count(subject.shapes),
         },
         "batch": {"anchors": config.train.batch_size, "images": subject.images},
-        "devices": device.describe(),
+        "devices": {
+            "platform": devices[0].platform,  # "cpu", "gpu" or "tpu"
+            "kind": devices[0].device_kind,
+            "count": len(devices),
+            "jax": jax.__version__,
+        },
         "training": {},
         "inference": {},
         "flops": {},
@@ -71,7 +76,6 @@ def create(
         "bottleneck": {},
         "notes": notes,
     }
-    devices = jax.local_devices()
     if mode == "train":
         measured = _by_precision(Subject.measure, subject, limits, devices)
         report["training"] = measured
@@ -115,7 +119,7 @@ def _by_precision(
 def _decode(run: Run) -> dict[str, Any]:
     """Reads batches as training does, while nothing else runs.
 
-    Of the values, "workers" are decoding processes, 0 for threads.
+    "workers" are decoding processes, 0 for threads.
     """
     with contextlib.closing(open_batches(run, 0)) as batches:
         for _ in range(_AHEAD):

@@ -27,9 +27,6 @@ from qcs_jax.models.qcs import QCS
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate
 
-# The first step loads the programs, the second is the first to meet its own results.
-_WARM_UP = 2
-
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
@@ -77,8 +74,7 @@ class Subject:
             step = create_train_step(self.config, self.model, optimizer, [cpu])
             create = functools.partial(TrainState.create, optimizer=optimizer)
             state = jax.eval_shape(create, self.shapes)
-            rate = self.config.optimizer.learning_rate
-            programs = programs_of(step, state, self.batch(1), rate)
+            programs = programs_of(step, state, self.batch(1), 0.0)
             return {program.name: program.flops() for program in programs}
 
     def measure(self, variables: Any, limits: Limits) -> dict[str, Any]:
@@ -116,7 +112,7 @@ def _time_steps(
     As in training, a step is handed to the devices while the one before runs.
     """
     began = time.perf_counter()
-    for _ in range(_WARM_UP):
+    for _ in range(2):  # one loads the programs, one is the first to meet its results
         state, reports = step(state, batch, rate)
         jax.block_until_ready((state, reports))
         if limits.reached(0, began):  # too slow to take another

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def group_rows(jobs: Sequence[Job]) -> list[Variant]:
     """Groups the runs of each row, also those with other seeds than this time's."""
-    return [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
+    groups = [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
+    return [group for group in groups if group.runs]
 
 
 def group_swept(
@@ -54,11 +55,10 @@ def group_swept(
         of_data = sweep.field == "data.name"
         setting = "" if of_data else f"{sweep.field}={names[value]}"
         for job, by_value in zip(rows, by_row, strict=True):
-            runs_at_value = tuple(by_value.get(value, ()))
-            points.append((place, Variant(job.row.label, runs_at_value, setting)))
-    extended = dataclasses.replace(
-        sweep, values=tuple(names[x] for x in at), at=tuple(at.values())
-    )
+            if like := by_value.get(value):
+                points.append((place, Variant(job.row.label, tuple(like), setting)))
+    values = [names[value] for value in at]
+    extended = dataclasses.replace(sweep, values=tuple(values), at=tuple(at.values()))
     return extended, points
 
 

@@ -156,9 +156,8 @@ def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) ->
     its_own = its_own and tuple(source.class_names) == trained.class_names
     own = its_own and split == config.data.test_split
     notes = []
-    if (
-        same := shared(seen.chose, source.name, split)
-    ) and not own:  # or it says so itself
+    same = shared(seen.chose, source.name, split)
+    if same and not own:  # or it says so itself
         notes.append(
             f"{same} chose an epoch of {network}, or of what that starts from: its "
             f"numbers are optimistic"

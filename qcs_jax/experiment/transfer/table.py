@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -71,25 +69,18 @@ def markdown(rows: Rows) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def csv_text(rows: Rows) -> str:
-    """A line for each cell; accuracies in percent, nothing where it failed."""
-    file = io.StringIO()
-    writer = csv.DictWriter(
-        file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(_line(cell) for row in rows for cell in row)
-    return file.getvalue()
-
-
 def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
+    import pandas as pd
+
     from qcs_jax.figures import experiments, style  # matplotlib, once all is measured
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
     files.write_text(paths[0], f"# Transfer\n\n{markdown(rows)}")
-    files.write_text(paths[1], csv_text(rows))
+    lines = [_line(cell) for row in rows for cell in row]
+    frame = pd.DataFrame(lines, columns=[*_COLUMNS], dtype=object)
+    files.write_text(paths[1], frame.to_csv(index=False, lineterminator="\n"))
     figure = experiments.transfer(
         _values(rows, "accuracy"),
         _values(rows, "mean_class_accuracy"),
