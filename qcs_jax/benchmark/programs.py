@@ -19,10 +19,10 @@ from qcs_jax.train.step import TrainState, TrainStep
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """When enough has been measured: after these steps, or this time."""
+    """When enough has been measured: after so many steps, or so much time."""
 
-    steps: int = 10
-    seconds: float = 60.0
+    steps: int
+    seconds: float
 
     def reached(self, steps: int, began: float) -> bool:
         """Whether to stop after `steps` since `began` (`time.perf_counter`)."""
@@ -55,10 +55,10 @@ def time_calls(call: Callable[[], object], limits: Limits) -> list[float]:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """A compiled function, and its arguments or their shapes.
+    """A jitted function and its arguments, or their shapes.
 
-    A step makes so many `calls` of it; it is `divided` if each device does its part,
-    not all of them the same.
+    A step makes `calls` calls of it. Each device does its part if it is `divided`, else
+    all of them do the same.
     """
 
     name: str
@@ -128,8 +128,8 @@ def compile_twice(
 
     Call it inside `empty_cache`; what is run afterwards is read from there, too.
 
-    Returns the seconds of all programs, to "trace", and in XLA with nothing kept
-    ("cold") and from the cache ("cached"); and the compiled programs.
+    Returns seconds of all programs, to "trace" them and in XLA, with nothing kept
+    ("cold") and from the cache ("cached"); and what was compiled.
     """
     seconds: dict[str, float] = {}
     for cache in ("cold", "cached"):

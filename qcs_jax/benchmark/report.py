@@ -140,7 +140,7 @@ def _decode(run: Run) -> dict[str, Any]:
 
 
 def bottleneck(decoded: float, consumed: float, workers: int) -> str:
-    """Says what training waits for; images a second are decoded and consumed."""
+    """Says what training waits for, from the images decoded and consumed a second."""
     decodes = f"the input pipeline decodes {decoded:,.0f} images/s"
     if decoded >= consumed:
         return (

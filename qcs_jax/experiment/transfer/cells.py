@@ -23,7 +23,7 @@ TEST = "test"  # the split where none is named
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set to test on: `source` once it is open, or why that `failure`."""
+    """A data set to test on; once opened, it has a `source`, or a `failure`."""
 
     name: str
     split: str = TEST
@@ -89,10 +89,10 @@ def parse_datasets(data: str, labels: Sequence[str]) -> list[Dataset]:
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One network on one data set: its `evaluation`, or the `failure` to measure it.
+    """One network on one data set: an `evaluation`, or a `failure`.
 
-    `own` is the test of the network's own data set. `trained_on` is "" if the network
-    cannot be read, `label_map` where both have the same classes by themselves.
+    `own` says whether it is the test of the network's own data set. `trained_on` is ""
+    if the network cannot be read, `label_map` where classes are the same anyway.
     """
 
     network: str

@@ -56,10 +56,9 @@ def _networks(match: str, argument: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """Data sets and splits that made a network, and what it starts from, what it is.
+    """Data sets and splits that a network, or what it starts from, was trained on.
 
-    Those that it was `trained` on, those that `chose` an epoch, and what it starts from
-    where it is `unknown` what that was trained on.
+    Those in `chose` have chosen an epoch; nothing is known of a start that is `unknown`.
     """
 
     trained: list[tuple[str, str]]
