@@ -58,7 +58,7 @@ def _networks(match: str, argument: str) -> list[str]:
 class Seen:
     """Data sets and splits that a network, or what it starts from, was trained on.
 
-    Those in `chose` have chosen an epoch; nothing is known of a start that is `unknown`.
+    Those in `chose` have chosen an epoch; of an `unknown` start nothing is known.
     """
 
     trained: list[tuple[str, str]]
