@@ -69,9 +69,12 @@ def test_it_runs(name, demo, tmp_path):
     assert shown[0] == shown[1]  # a figure is not a line of text
 
 
+def test_there_are_three():
+    assert NAMES == ["checkpoints", "export", "quickstart"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_committed_small_and_with_clean_outputs(name):
-    assert NAMES == ["checkpoints", "export", "quickstart"]
     path = execute_notebooks.FOLDER / f"{name}.ipynb"
     assert path.stat().st_size < 300_000
     notebook = read(name)
