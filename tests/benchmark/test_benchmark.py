@@ -33,6 +33,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 MANUAL = ROOT / "qcs_jax" / "benchmark" / "README.md"
 DTYPES = {"float32", "bfloat16"}
+RECIPE = f"--config={ROOT / 'tests/support/toy_recipe.py'}"
 CACHE = "/jax/compilation_cache/cache_{}"
 KEYS = {
     *("mode", "name", "network", "batch", "devices", "training", "inference"),
@@ -50,12 +51,11 @@ def small_world(monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(capsys):
     """Types the command with the recipe of the toy; returns its standard output."""
-    monkeypatch.setattr(flags, "_run", lambda config: toy.config())
 
     def run(*arguments):
-        assert main(["--config=configs/demo.py", "--steps=2", *arguments]) == 0
+        assert main([RECIPE, "--steps=2", *arguments]) == 0
         return capsys.readouterr().out
 
     return run
@@ -131,7 +131,7 @@ def test_input(run, capsys):
     measured = json.loads(run("--mode=input", "--json"))
     assert measured["input"]["dataset"] == "toy" and not measured["training"]
     assert "images/s" in run("--mode=input")
-    assert main(["--config=x.py", "--config.train.batch_size=9"]) == 1
+    assert main([RECIPE, "--config.train.batch_size=9"]) == 1
     assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
 
 
