@@ -30,6 +30,8 @@ LAYER = {module: i for i, modules in enumerate(LAYERS) for module in modules}
 
 HEAVY = ("grain", "tensorflow_datasets", "tensorflow", "torch")
 TRAINING = ("qcs_jax.train", "qcs_jax.input")
+COMPUTING = (*HEAVY, "jax", "flax", "numpy")
+OPTIONAL = (*HEAVY, "orbax", "scipy", "pandas", "tensorboardX", "av", "cv2")
 # Package -> what it and all that it imports must do without.
 NEVER = {
     "models": ("ml_collections", "qcs_jax.config", *HEAVY),
@@ -149,45 +151,21 @@ def test_nothing_in_the_package_imports_builders_or_recipes():
 def modules_after(statement):
     """Names in `sys.modules` of a fresh process."""
     code = f"import sys; {statement}; print(*sys.modules, sep='\\n')"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT.parent,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return set(done.stdout.split())
+    python = [sys.executable, "-c", code]
+    return set(subprocess.check_output(python, cwd=ROOT.parent, text=True).split())
 
 
 @pytest.mark.parametrize(
     "statement,never",
     [
         ("import qcs_jax", ("jax", "jaxlib", "numpy", "flax", "PIL")),
-        (
-            "import qcs_jax; qcs_jax.load; qcs_jax.Classifier",
-            (
-                *HEAVY,
-                "orbax",
-                "scipy",
-                "pandas",
-                "tensorboardX",
-                "av",
-                "cv2",
-                *TRAINING,
-            ),
-        ),
-        ("import qcs_jax.config.flags", (*HEAVY, "jax", "flax", "numpy")),
-        ("import qcs_jax.main", (*HEAVY, "jax", "flax", "numpy")),
-        ("import qcs_jax.input.prepare", (*HEAVY, "jax", "flax", "numpy")),
-        ("import qcs_jax.benchmark.__main__", (*HEAVY, "jax", "flax", "numpy")),
-        (
-            "import qcs_jax.evaluate.compare_command",
-            (*HEAVY, "jax", "scipy", "pandas"),
-        ),
-        (
-            "import qcs_jax.experiment.transfer.command",
-            (*HEAVY, "jax", "flax", "numpy"),
-        ),
+        ("import qcs_jax; qcs_jax.load; qcs_jax.Classifier", (*OPTIONAL, *TRAINING)),
+        ("import qcs_jax.config.flags", COMPUTING),
+        ("import qcs_jax.main", COMPUTING),
+        ("import qcs_jax.input.prepare", COMPUTING),
+        ("import qcs_jax.benchmark.__main__", COMPUTING),
+        ("import qcs_jax.experiment.transfer.command", COMPUTING),
+        ("import qcs_jax.evaluate.compare_command", (*HEAVY, "jax", "scipy", "pandas")),
         ("import qcs_jax.input.pipeline", ("tensorflow", "torch", "flax")),
         (
             "import qcs_jax.predict.interaction",

@@ -36,20 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     add("--config", required=True, metavar="FILE", help=flags.HELP)
     add("--mode", choices=MODES, default="train", help="default: train")
     add("--json", action="store_true", help="print one JSON object and nothing else")
-    add(
-        "--steps",
-        type=command.count,
-        default=10,
-        metavar="N",
-        help="at most; default: 10",
-    )
-    add(
-        "--seconds",
-        type=command.positive,
-        default=60.0,
-        metavar="S",
-        help="no further step after so many in each precision; default: 60",
-    )
+    at_most = "at most; default: 10"
+    add("--steps", type=command.count, default=10, metavar="N", help=at_most)
+    until = "no further step after so many in each precision; default: 60"
+    add("--seconds", type=command.positive, default=60.0, metavar="S", help=until)
     args, overrides = parser.parse_known_args(sys.argv[1:] if argv is None else argv)
     try:
         config = flags.read_config(args.config, overrides)
@@ -59,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def measure() -> None:
         # What computes is imported where it is used: --help answers at once.
         from qcs_jax.benchmark import printing, report
-        from qcs_jax.benchmark.timing import Limits
+        from qcs_jax.benchmark.programs import Limits
 
         measured = report.create(args.mode, config, Limits(args.steps, args.seconds))
         if args.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.benchmark.timing import Limits, time_calls
+from qcs_jax.benchmark.programs import Limits, time_calls
 
 _SIDE = 8192  # of the matrices; a twentieth of a second where 20 TFLOP/s are reached
 _SIDE_ON_CPU = 2048
@@ -17,28 +18,11 @@ _PART = 16  # of the memory that one matrix may take
 _AT_ONCE = 4  # products in a row hide what it costs to start one
 
 
-def describe() -> dict[str, Any]:
-    """Returns what the local devices are, that a step is divided over."""
-    first = jax.local_devices()[0]
-    return {
-        "platform": first.platform,  # "cpu", "gpu" or "tpu"
-        "kind": first.device_kind,
-        "count": jax.local_device_count(),
-        "jax": jax.__version__,
-    }
-
-
 def memory(compiled: Sequence[jax.stages.Compiled] = ()) -> dict[str, int | None]:
-    """Returns the most memory that was in use, in bytes; None where nothing counts it.
+    """The most memory that was in use, in bytes; None where nothing counts it.
 
-    Args:
-      compiled: Programs that have run.
-
-    Returns:
-      "peak": On one device, by its own count since the process began.
-      "programs": On one device, of the largest program by XLA's plan: arguments,
-        results and what is in between.
-      "process": In the memory of the host, by this process.
+    "peak" is on one device, by its own count since the process began; "programs" on
+    one device, by XLA's plan for the largest; "process" on the host, by this process.
     """
     peaks = [
         stats["peak_bytes_in_use"]
@@ -70,17 +54,14 @@ def _resident() -> int | None:
 def matmul_peak(dtype: str, devices: Sequence[jax.Device]) -> dict[str, float]:
     """Multiplies square matrices on all the devices at a time, the best of a few.
 
-    Returns:
-      "side" of the matrices on each device, and "flops_per_second" of all devices
-      together, `2 side^3` a product: what a step could reach at best.
+    "flops_per_second" are of all devices together, `2 side^3` a product: what a step
+    could reach at best.
     """
     side, count = _side(dtype, devices), len(devices)
     multiply = jax.pmap(jnp.matmul, devices=devices)
+    draw = functools.partial(jax.random.normal, shape=(side, side), dtype=dtype)
     # Not of zeros: a GPU that switches fewer bits may raise its clock.
-    draw = jax.pmap(
-        lambda key: jax.random.normal(key, (side, side), dtype), devices=devices
-    )
-    x = draw(jax.random.split(jax.random.key(0), count))
+    x = jax.pmap(draw, devices=devices)(jax.random.split(jax.random.key(0), count))
 
     def call():
         for _ in range(_AT_ONCE):
@@ -89,14 +70,12 @@ def matmul_peak(dtype: str, devices: Sequence[jax.Device]) -> dict[str, float]:
 
     call()
     seconds = min(time_calls(call, Limits(steps=3, seconds=2.0)))
-    return {
-        "side": side,
-        "flops_per_second": _AT_ONCE * count * 2 * side**3 / seconds,
-    }
+    rate = _AT_ONCE * count * 2 * side**3 / seconds
+    return {"side": side, "flops_per_second": rate}
 
 
 def _side(dtype: str, devices: Sequence[jax.Device]) -> int:
-    """Returns the side of matrices that fit a device beside what is there."""
+    """The side of matrices that fit a device beside what is there."""
     first = devices[0]
     if first.platform == "cpu":  # whose "devices" may share a few cores
         return max(_SIDE_ON_CPU // len(devices), 256)

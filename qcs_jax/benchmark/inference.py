@@ -9,9 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.benchmark import device
-from qcs_jax.benchmark.programs import Program, counting_device, empty_cache
-from qcs_jax.benchmark.timing import Limits, speed, time_calls
+from qcs_jax.benchmark import device, programs
 from qcs_jax.benchmark.training import Subject
 from qcs_jax.checkpoint import Trained
 from qcs_jax.checkpoint.description import describe
@@ -20,19 +18,14 @@ from qcs_jax.predict.classifier import Classifier
 BATCHES = (1, 8, 64)
 
 
-def measure(subject: Subject, variables: Any, limits: Limits) -> dict[str, Any]:
+def measure(
+    subject: Subject, variables: Any, limits: programs.Limits
+) -> dict[str, Any]:
     """Times calls of `Classifier.classify`.
 
-    Args:
-      subject: Its network is measured.
-      variables: Of the network.
-      limits: Number of calls with each number of images.
-
-    Returns:
-      "dtype"; "flops" of one image by XLA's count; "flops_per_second" at best;
-      "memory"; and "calls", for each number of images ("batch"): seconds of the first
-      call, which compiles ("first_cold") or reads JAX's persistent cache
-      ("first_cached"), "speed" and "flops_per_second" of later ones.
+    "flops" are XLA's count for one image, "flops_per_second" those at best. "calls"
+    have for each number of images the seconds of the first call, which compiles
+    ("first_cold") or reads JAX's persistent cache ("first_cached"), and of later ones.
     """
     resize = subject.config.data.resize
     names = tuple(f"class {i}" for i in range(subject.classes))
@@ -43,12 +36,12 @@ def measure(subject: Subject, variables: Any, limits: Limits) -> dict[str, Any]:
     for batch in BATCHES:
         shape = (batch, resize, resize, 3)
         faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-        with empty_cache():
+        with programs.empty_cache():
             first_cold = _seconds(classifier, faces)
             jax.clear_caches()
             first_cached = _seconds(classifier, faces)
-            seconds = time_calls(lambda: classifier.classify(faces), limits)  # noqa: B023
-        reached = speed(seconds, batch)
+            seconds = programs.time_calls(lambda: classifier.classify(faces), limits)  # noqa: B023
+        reached = programs.speed(seconds, batch)
         calls.append(
             {
                 "batch": batch,
@@ -70,10 +63,10 @@ def measure(subject: Subject, variables: Any, limits: Limits) -> dict[str, Any]:
 def _flops(subject: Subject) -> float:
     """XLA's count of operations for one image; compiles nothing."""
     side = subject.model.image_size
-    with jax.default_device(counting_device()):
+    with jax.default_device(programs.counting_device()):
         image = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
         forward = jax.jit(subject.model.apply)
-        return Program("forward", forward, (subject.shapes, image)).flops()
+        return programs.Program("forward", forward, (subject.shapes, image)).flops()
 
 
 def _seconds(classifier: Classifier, faces: np.ndarray) -> float:

@@ -13,10 +13,19 @@ _NAME, _WIDTH = 34, 22
 
 def as_text(report: dict[str, Any]) -> str:
     """Returns all that `report.create` has measured, as lines."""
-    sections = [_head(report), _training(report["training"], report["flops"])]
-    sections += [_inference(report["inference"]), _counts(report), _input(report)]
-    sections.append([f"note: {note}" for note in report["notes"]])
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    sections = [_head(report)]
+    if report["training"]:
+        sections.append(_training(report["training"], report["flops"]))
+    if report["inference"]:
+        sections.append(_inference(report["inference"]))
+    if report["mode"] == "count":
+        title = _line("train step, counted on a CPU", _COLUMNS)
+        sections.append([title, *_rows(report["flops"], _FLOPS)])
+    if report["input"]:
+        sections.append(_input(report))
+    if report["notes"]:
+        sections.append([f"note: {note}" for note in report["notes"]])
+    return "\n\n".join("\n".join(lines) for lines in sections)
 
 
 def _head(report: dict[str, Any]) -> list[str]:
@@ -31,24 +40,21 @@ def _head(report: dict[str, Any]) -> list[str]:
 
 
 def _training(measured: dict[str, Any], flops: dict[str, float]) -> list[str]:
-    if not measured:
-        return []
     programs = measured[DTYPES[0]]["flops"]
     return [
         _line("train step, random images", _COLUMNS),
         *_rows(measured, _COMPILATION + _SPEED),
         *_rows(flops, _FLOPS),
         *_rows(measured, [(f"  {name}", f"flops.{name}", _si) for name in programs]),
-        *_rows(measured, _COMPILED + _DEVICE),
+        *_rows(measured, [("  counted once compiled *", "compiled_flops", _si)]),
+        *_rows(measured, _DEVICE),
         "* without what a GPU calls from libraries; the count above is before that",
     ]
 
 
 def _inference(measured: dict[str, Any]) -> list[str]:
-    if not measured:
-        return []
     lines = [_line("base branch, Classifier.classify", _COLUMNS)]
-    lines += _rows(measured, _FLOPS_OF_AN_IMAGE)
+    lines += _rows(measured, [("FLOPs of an image, by XLA", "flops", _si)])
     for i, calls in enumerate(measured[DTYPES[0]]["calls"]):
         lines.append(f"{calls['batch']} at a time")
         of_calls = {dtype: x["calls"][i] for dtype, x in measured.items()}
@@ -56,17 +62,8 @@ def _inference(measured: dict[str, Any]) -> list[str]:
     return lines + _rows(measured, _DEVICE)
 
 
-def _counts(report: dict[str, Any]) -> list[str]:
-    if report["mode"] != "count":
-        return []
-    title = _line("train step, counted on a CPU", _COLUMNS)
-    return [title, *_rows(report["flops"], _FLOPS)]
-
-
 def _input(report: dict[str, Any]) -> list[str]:
     read, bottleneck = report["input"], report["bottleneck"]
-    if read is None:
-        return []
     workers = f"{read['workers']} processes" if read["workers"] else "threads"
     lines = [
         f"input pipeline alone, {read['dataset']}, {workers}: "
@@ -81,24 +78,12 @@ def _input(report: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _line(name: str, columns: Sequence[str]) -> str:
-    return name.ljust(_NAME) + "".join(f"{column:>{_WIDTH}}" for column in columns)
-
-
-def _percentiles(speed: dict[str, float]) -> str:
-    return f"{_seconds(speed['p10'])} to {_seconds(speed['p90'])}"
-
-
 def _seconds(x: float) -> str:
     return f"{x:.2f} s" if x >= 1 else f"{1e3 * x:.3g} ms"
 
 
 def _number(x: float) -> str:
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
-
-
-def _bytes(x: int) -> str:
-    return f"{x / 1e6:,.0f} MB"
 
 
 def _si(x: float) -> str:
@@ -109,8 +94,16 @@ def _si(x: float) -> str:
     return f"{x / 1e3:.4g} kFLOP"
 
 
+def _percentiles(speed: dict[str, float]) -> str:
+    return f"{_seconds(speed['p10'])} to {_seconds(speed['p90'])}"
+
+
 def _rate(x: float) -> str:
     return f"{_si(x)}/s"
+
+
+def _bytes(x: int) -> str:
+    return f"{x / 1e6:,.0f} MB"
 
 
 # What a row is called, where in a measurement it is, and how it is written.
@@ -132,8 +125,6 @@ _SPEED: list[Row] = [
     ("  images/s", "speed.images_per_second", _number),
 ]
 _FLOPS: list[Row] = [("FLOPs of a step, by XLA", "", _si)]
-_FLOPS_OF_AN_IMAGE: list[Row] = [("FLOPs of an image, by XLA", "flops", _si)]
-_COMPILED: list[Row] = [("  counted once compiled *", "compiled_flops", _si)]
 _DEVICE: list[Row] = [
     ("FLOP/s reached", "flops_per_second", _rate),
     ("  by a product of matrices", "matmul.flops_per_second", _rate),
@@ -142,6 +133,10 @@ _DEVICE: list[Row] = [
     ("memory: largest program, XLA", "memory.programs", _bytes),
     ("memory: peak of the process, RSS", "memory.process", _bytes),
 ]
+
+
+def _line(name: str, columns: Sequence[str]) -> str:
+    return name.ljust(_NAME) + "".join(f"{column:>{_WIDTH}}" for column in columns)
 
 
 def _rows(measured: dict[str, Any], rows: Sequence[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The programs of a train step: what they compute, and how long they compile."""
+"""How long calls take; the programs of a train step, and how long they compile."""
 
 from __future__ import annotations
 
@@ -18,15 +18,47 @@ from qcs_jax.train.step import TrainState, TrainStep
 
 
 @dataclasses.dataclass(frozen=True)
-class Program:
-    """A compiled function and what it is called with.
+class Limits:
+    """When enough has been measured: after so many steps, or so much time."""
 
-    Attributes:
-      name: What it is for.
-      function: Made by `jax.jit` or `jax.pmap`.
-      args: Its arguments, or their shapes.
-      calls: How often a step calls it.
-      divided: Whether each device does its part, or all of them the same.
+    steps: int
+    seconds: float
+
+    def reached(self, steps: int, began: float) -> bool:
+        """Whether to stop after `steps` since `began` (`time.perf_counter`)."""
+        return steps >= self.steps or time.perf_counter() - began > self.seconds
+
+
+def speed(seconds: Sequence[float], images: int) -> dict[str, float]:
+    """Summarises the seconds of steps, or of calls, that see `images` each."""
+    p10, median, p90 = map(float, np.percentile(seconds, (10, 50, 90)))
+    return {
+        "steps": len(seconds),
+        "median": median,
+        "p10": p10,
+        "p90": p90,
+        "images": images,
+        "images_per_second": images / median,
+    }
+
+
+def time_calls(call: Callable[[], object], limits: Limits) -> list[float]:
+    """Returns the seconds of each call; `call` returns when its work is done."""
+    seconds: list[float] = []
+    began = time.perf_counter()
+    while not (seconds and limits.reached(len(seconds), began)):
+        before = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - before)
+    return seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A jitted function and its arguments, or their shapes.
+
+    A step makes `calls` calls of it. Each device does its part if it is `divided`, else
+    all of them do the same.
     """
 
     name: str
@@ -54,13 +86,7 @@ class Program:
 
 
 def counting_device() -> jax.Device:
-    """The CPU, where XLA counts the operations of any device.
-
-    The plugins of GPUs and TPUs offer no count of what is not compiled.
-
-    Raises:
-      UserError: if JAX was told to do without.
-    """
+    """The CPU: plugins of GPUs and TPUs do not count what is not compiled."""
     try:
         return jax.devices("cpu")[0]
     except RuntimeError as error:
@@ -102,26 +128,18 @@ def compile_twice(
 
     Call it inside `empty_cache`; what is run afterwards is read from there, too.
 
-    Returns:
-      Seconds of all programs, and these compiled. "trace": from Python to what XLA
-      reads, with and without a cache; "cold": in XLA, with nothing kept; "cached":
-      read from JAX's persistent cache.
+    Returns seconds of all programs, to "trace" them and in XLA, with nothing kept
+    ("cold") and from the cache ("cached"); and what was compiled.
     """
-    _, cold, _ = _compile(programs)
-    jax.clear_caches()
-    trace, cached, compiled = _compile(programs)
-    return {"trace": trace, "cold": cold, "cached": cached}, compiled
-
-
-def _compile(
-    programs: Sequence[Program],
-) -> tuple[float, float, list[jax.stages.Compiled]]:
-    """Seconds of tracing and of compiling, and what was compiled."""
-    began = time.perf_counter()
-    lowered = [program.lower() for program in programs]
-    traced = time.perf_counter()
-    compiled = [x.compile() for x in lowered]
-    return traced - began, time.perf_counter() - traced, compiled
+    seconds: dict[str, float] = {}
+    for cache in ("cold", "cached"):
+        jax.clear_caches()
+        began = time.perf_counter()
+        lowered = [program.lower() for program in programs]
+        traced = time.perf_counter()
+        compiled = [x.compile() for x in lowered]
+        seconds |= {"trace": traced - began, cache: time.perf_counter() - traced}
+    return seconds, compiled
 
 
 @contextlib.contextmanager

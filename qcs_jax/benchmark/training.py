@@ -14,30 +14,23 @@ import numpy as np
 from qcs_jax import models
 from qcs_jax.benchmark import device
 from qcs_jax.benchmark.programs import (
+    Limits,
     Program,
     compile_twice,
     counting_device,
     empty_cache,
     programs_of,
+    speed,
 )
-from qcs_jax.benchmark.timing import Limits, speed
 from qcs_jax.config import create_model
 from qcs_jax.models.qcs import QCS
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate
 
-# The first step loads the programs, the second is the first to meet its own results.
-_WARM_UP = 2
-
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A configuration's train step, whatever images there are.
-
-    Attributes:
-      config: See `base_config`.
-      classes: Number of classes.
-    """
+    """A configuration's train step, whatever images there are."""
 
     config: ml_collections.ConfigDict
     classes: int
@@ -58,10 +51,6 @@ class Subject:
         config.dtype = dtype
         return Subject(config, self.classes)
 
-    def variables(self) -> Any:
-        """Fresh variables, on the host."""
-        return jax.device_get(models.init(self.model, jax.random.key(0)))
-
     @functools.cached_property
     def shapes(self) -> Any:
         """Shapes of the variables; computes nothing."""
@@ -70,10 +59,8 @@ class Subject:
     def batch(self, devices: int) -> dict[str, np.ndarray]:
         """A random batch, divided over devices as the input pipeline does it."""
         per_device = self.config.train.batch_size // devices
-        shape, side = (
-            (devices, self.model.branches, per_device),
-            self.config.data.resize,
-        )
+        shape = devices, self.model.branches, per_device
+        side = self.config.data.resize
         draw = np.random.default_rng(0).integers
         return {
             "image": draw(0, 256, (*shape, side, side, 3), np.uint8),
@@ -87,35 +74,24 @@ class Subject:
             step = create_train_step(self.config, self.model, optimizer, [cpu])
             create = functools.partial(TrainState.create, optimizer=optimizer)
             state = jax.eval_shape(create, self.shapes)
-            programs = programs_of(step, state, self.batch(1), self._learning_rate)
+            programs = programs_of(step, state, self.batch(1), 0.0)
             return {program.name: program.flops() for program in programs}
-
-    @property
-    def _learning_rate(self) -> float:
-        return self.config.optimizer.learning_rate
 
     def measure(self, variables: Any, limits: Limits) -> dict[str, Any]:
         """Compiles, runs and counts.
 
-        Args:
-          variables: From `variables`, of any precision.
-          limits: Number of steps.
-
-        Returns:
-          "dtype"; "compilation" of all programs of the step, see `compile_twice`;
-          "speed", in which an image counts once, though SAM sees it twice; "flops" of a
-          step over the whole batch, by program; "compiled_flops", counted in the
-          compiled programs; "flops_per_second" of all devices together; "memory".
+        An image counts once in "speed", though SAM sees it twice; "flops" are of a step
+        over the whole batch, by program, "flops_per_second" of all devices together.
         """
         devices, optimizer = jax.local_devices(), create_optimizer(self.config)
         flops = self.count()
         state = replicate(TrainState.create(variables, optimizer))
-        batch = self.batch(len(devices))
+        batch, rate = self.batch(len(devices)), self.config.optimizer.learning_rate
         with empty_cache():
             step = create_train_step(self.config, self.model, optimizer)
-            programs = programs_of(step, state, batch, self._learning_rate)
+            programs = programs_of(step, state, batch, rate)
             compilation, compiled = compile_twice(programs)
-            seconds = _time_steps(step, state, batch, self._learning_rate, limits)
+            seconds = _time_steps(step, state, batch, rate, limits)
         reached = speed(seconds, self.images)
         return {
             "dtype": self.config.dtype,
@@ -136,7 +112,7 @@ def _time_steps(
     As in training, a step is handed to the devices while the one before runs.
     """
     began = time.perf_counter()
-    for _ in range(_WARM_UP):
+    for _ in range(2):  # one loads the programs, one is the first to meet its results
         state, reports = step(state, batch, rate)
         jax.block_until_ready((state, reports))
         if limits.reached(0, began):  # too slow to take another

@@ -25,12 +25,7 @@ from qcs_jax.system.errors import UserError
 
 
 def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> int:
-    """Runs the command line; returns the exit status.
-
-    Args:
-      argv: Arguments; default those of the process.
-      program: What trains and evaluates, with the arguments of `qcs_jax.main`.
-    """
+    """Runs the command line; `program` trains and evaluates, as `qcs_jax.main` does."""
     parser = argparse.ArgumentParser(
         prog="qcs-jax experiment",
         description="Runs the rows of a table over several seeds, one after another, "
@@ -105,10 +100,9 @@ def _overview(table: Table, jobs: list[Job]) -> str:
     todo = sum(not job.finished for job in jobs)
     lines = [table.about] if table.about else []
     lines += [f"{len(jobs)} runs, {todo} of them to be trained:"]
-    lines += [
-        f"  {job.row.label:<{width}}  seed {job.seed}  {job.workdir}  {job.state}"
-        for job in jobs
-    ]
+    for job in jobs:
+        label = f"{job.row.label:<{width}}"
+        lines.append(f"  {label}  seed {job.seed}  {job.workdir}  {job.state}")
     return "\n".join(lines)
 
 
@@ -117,15 +111,13 @@ def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
     from qcs_jax.evaluate import comparison  # pandas, once all is trained
 
     if not table.sweep:
-        groups = [group for group in sweep.group_rows(jobs) if group.runs]
-        comparison.show(groups, folder, table.paper, table.against)
+        comparison.show(sweep.group_rows(jobs), folder, table.paper, table.against)
         return
     swept, points = sweep.group_swept(table.sweep, jobs)
-    points = [(at, group) for at, group in points if group.runs]
     groups = [group for _, group in points]
     shown = comparison.show(groups, folder, table.paper, table.against)
-    places = [at for at, _ in points]
-    if drawn := sweep.draw(swept, shown.assign(at=places), folder):
+    shown = shown.assign(at=[at for at, _ in points])
+    if drawn := sweep.draw(swept, shown, folder):
         print(f"drew {drawn} and .pdf")
 
 

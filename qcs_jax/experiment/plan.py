@@ -22,12 +22,8 @@ from qcs_jax.system.errors import UserError
 class Job:
     """One run: a row with a seed.
 
-    Attributes:
-      row: The row.
-      seed: Value of `config.seed`.
-      workdir: The run's workdir.
-      arguments: The arguments of `qcs_jax.main`, but for the mode.
-      config: All fields by their dotted names, as `config.json` will have them.
+    `arguments` are those of `qcs_jax.main`, but for the mode; `config` has all fields
+    by their dotted names, as `config.json` will have them.
     """
 
     row: Row
@@ -44,13 +40,10 @@ class Job:
     def finished(self) -> bool:
         """Whether its last epoch was trained, evaluated and saved."""
         run = self.run()
+        if run is None or run.scores is None or not run.finished:
+            return False
         # A process killed right after its last evaluation had not saved that step yet.
-        return (
-            run is not None
-            and run.scores is not None
-            and run.finished
-            and run.scores.last["step"] in self._saved_steps()
-        )
+        return run.scores.last["step"] in self._saved_steps()
 
     @property
     def evaluated(self) -> bool:
@@ -86,12 +79,11 @@ class Job:
     def check(self) -> None:
         """Raises UserError if what is on disk was trained with other fields."""
         run = self.run()
-        if run is None or not self._saved_steps():
-            return
-        if different := self.differences(run).values():
+        different = self.differences(run) if run and self._saved_steps() else {}
+        if different:
             raise UserError(
                 f"{self.workdir} was trained with another configuration:\n  "
-                + "\n  ".join(different)
+                + "\n  ".join(different.values())
                 + "\nGive these values, another --workdir, or delete that folder"
             )
 
@@ -110,13 +102,8 @@ def make_plan(
 ) -> list[Job]:
     """Makes all runs, seed after seed, so that tables with all rows are there early.
 
-    Args:
-      config: `FILE` or `FILE:VARIANT` as for `qcs_jax.main`; the network in it is
-        replaced by that of each row that sets one.
-      rows: Rows of the table.
-      seeds: One run of each row with each.
-      overrides: `--config.FIELD=VALUE`, for all runs.
-      workdir: Folder of the experiment.
+    The network in `config`, `FILE` or `FILE:VARIANT`, is replaced by that of each row
+    that sets one; `overrides`, `--config.FIELD=VALUE`, are for all runs.
 
     Raises:
       UserError: for a configuration that cannot run, or fields that are not free.

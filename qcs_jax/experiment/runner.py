@@ -20,7 +20,6 @@ class Runner:
     """
 
     def __init__(self, program: Sequence[str] = MAIN):
-        """Takes the program, which has the arguments of jobs."""
         self._program = program
         self._interrupt = Interrupt(self._pass_on)
         self._child: subprocess.Popen | None = None
@@ -28,11 +27,8 @@ class Runner:
     def run(self, jobs: Sequence[Job]) -> list[str]:
         """Trains what is not finished, evaluates what is not evaluated.
 
-        Returns:
-          What failed, a line each.
-
-        Raises:
-          Interrupted: after a signal; the child has ended.
+        Returns what failed, a line each. Raises Interrupted after a signal, when the
+        child has ended.
         """
         failures = []
         with self._interrupt:

@@ -17,12 +17,9 @@ if TYPE_CHECKING:
 
 
 def group_rows(jobs: Sequence[Job]) -> list[Variant]:
-    """Groups the runs of each row, those with other seeds than this time's, too.
-
-    Args:
-      jobs: One of each row.
-    """
-    return [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
+    """Groups the runs of each row, also those with other seeds than this time's."""
+    groups = [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
+    return [group for group in groups if group.runs]
 
 
 def group_swept(
@@ -31,14 +28,10 @@ def group_swept(
     """Groups the runs of each row at each value, those of earlier calls, too.
 
     A value that the table once had is left out where the table says where values stand.
+    `jobs` are one of each row at the first value, then at the second, and so on.
 
-    Args:
-      sweep: What is swept.
-      jobs: One of each row at the first value, then at the second, and so on.
-
-    Returns:
-      The sweep with earlier values behind the others; and where each group stands on
-      the axis, with all rows at the first value, then at the second, and so on.
+    Returns the sweep with earlier values behind the others; and where each group stands
+    on the axis, in the order of the jobs.
     """
     rows = jobs[: len(jobs) // len(sweep.values)]
     by_row = []
@@ -58,28 +51,24 @@ def group_swept(
         at |= {value: value for value in sorted(earlier)}
     points = []
     for value, place in at.items():
-        setting = _setting(sweep, names[value])
+        # What tells tables apart; they name the data set anyway.
+        of_data = sweep.field == "data.name"
+        setting = "" if of_data else f"{sweep.field}={names[value]}"
         for job, by_value in zip(rows, by_row, strict=True):
-            runs_at_value = tuple(by_value.get(value, ()))
-            points.append((place, Variant(job.row.label, runs_at_value, setting)))
-    extended = dataclasses.replace(
-        sweep, values=tuple(names[x] for x in at), at=tuple(at.values())
-    )
+            if like := by_value.get(value):
+                points.append((place, Variant(job.row.label, tuple(like), setting)))
+    values = [names[value] for value in at]
+    extended = dataclasses.replace(sweep, values=tuple(values), at=tuple(at.values()))
     return extended, points
 
 
 def draw(
     sweep: Sweep, shown: pd.DataFrame, folder: pathlib.Path
 ) -> pathlib.Path | None:
-    """Writes `folder/sweep.png` and `.pdf`.
+    """Writes `folder/sweep.png` and `.pdf`; returns the first.
 
-    Args:
-      sweep: What was swept.
-      shown: From `comparison.show`, and `at`, where each row stands on the axis.
-      folder: Where to.
-
-    Returns:
-      The first file, or None before runs at two values were evaluated.
+    `shown` is from `comparison.show`, with where each row stands on the axis as `at`.
+    Before runs at two values were evaluated, there is nothing to draw: None.
     """
     from qcs_jax.figures import experiments, style  # matplotlib, once all is trained
 
@@ -107,8 +96,3 @@ def _runs_like(job: Job, swept: str = "") -> Iterator[RunFolder]:
 def _value(config: dict[str, Any], sweep: Sweep) -> Any:
     value = config[sweep.field]
     return tuple(value) if isinstance(value, list) else value
-
-
-def _setting(sweep: Sweep, value: Any) -> str:
-    """What tells tables apart; they name the data set anyway."""
-    return "" if sweep.field == "data.name" else f"{sweep.field}={value}"

@@ -25,10 +25,8 @@ _KEYS |= {"fields": dict, "row": list, "sweep": dict}
 class Row:
     """One row, at one value of the field that is swept if there is one.
 
-    Attributes:
-      name: Name of its folder, within that of the experiment.
-      label: What tables call it.
-      fields: What it sets: values as the command line takes them, by dotted names.
+    `name` is that of its folder, `label` what tables call it; `fields` are the values
+    that it sets, as the command line takes them, by dotted names.
     """
 
     name: str
@@ -70,14 +68,7 @@ class Table:
 
 
 def read_table(name: str) -> Table:
-    """Reads a table.
-
-    Args:
-      name: One of `BUILT_IN`, or the path of a file.
-
-    Raises:
-      UserError: if there is none, or it is none; the message says where.
-    """
+    """Reads one of `BUILT_IN`, or a file; raises UserError that says what is wrong."""
     path = _FOLDER / f"{name}.toml" if name in BUILT_IN else pathlib.Path(name)
     try:
         return _table(tomllib.loads(path.read_text(encoding="utf-8")))
@@ -113,7 +104,7 @@ def _table(entries: dict[str, Any]) -> Table:
         raise ValueError("seeds are to be numbers, each once")
     return Table(
         about=entries.get("about", ""),
-        rows=tuple(_at_each_value(rows, sweep) if sweep else rows),
+        rows=tuple(_swept(rows, sweep) if sweep else rows),
         against=labels[against] if against else None,
         paper=entries.get("paper"),
         config=entries.get("config"),
@@ -150,8 +141,7 @@ def _sweep(entries: dict[str, Any]) -> Sweep:
     return Sweep(field, tuple(values), tuple(places), numbered, axis)
 
 
-def _at_each_value(rows: list[Row], sweep: Sweep) -> Iterator[Row]:
-    """Yields all rows for one value after another."""
+def _swept(rows: list[Row], sweep: Sweep) -> Iterator[Row]:
     for value in sweep.values:
         for row in rows:
             fields = {**row.fields, sweep.field: _text(value)}
@@ -170,7 +160,7 @@ def _fields(what: str, entries: dict, sweep: Sweep | None) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """Returns a value as the command line takes it."""
+    """A value as the command line takes it."""
     return str(tuple(value)) if isinstance(value, list) else str(value)
 
 

@@ -1,23 +1,39 @@
 """The command as users type it, on the small network and a data set in memory."""
 
 import json
+import os
 import pathlib
+import types
 
 import jax
 import manuals
+import numpy as np
 import pytest
 import toy
 
-from qcs_jax.benchmark import device, inference, printing, report
+from qcs_jax.benchmark import device, inference, printing, programs, report
 from qcs_jax.benchmark.__main__ import main
+from qcs_jax.benchmark.programs import (
+    Limits,
+    Program,
+    compile_twice,
+    empty_cache,
+    programs_of,
+    speed,
+)
+from qcs_jax.benchmark.report import bottleneck
+from qcs_jax.benchmark.training import Subject
 from qcs_jax.config import flags
 from qcs_jax.input.pipeline import steps_per_epoch
 from qcs_jax.system.errors import UserError
+from qcs_jax.train.run import create_optimizer, create_train_step
+from qcs_jax.train.step import TrainState
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 MANUAL = ROOT / "qcs_jax" / "benchmark" / "README.md"
 DTYPES = {"float32", "bfloat16"}
+RECIPE = f"--config={ROOT / 'tests/support/toy_recipe.py'}"
 CACHE = "/jax/compilation_cache/cache_{}"
 KEYS = {
     *("mode", "name", "network", "batch", "devices", "training", "inference"),
@@ -35,37 +51,17 @@ def small_world(monkeypatch):
 
 
 @pytest.fixture
-def recipe(monkeypatch):
-    """Any recipe that is named is that of the toy."""
-    monkeypatch.setattr(flags, "_run", lambda config: toy.config())
-
-
-@pytest.fixture
-def run(recipe, capsys):
-    """Types the command; returns its standard output."""
+def run(capsys):
+    """Types the command with the recipe of the toy; returns its standard output."""
 
     def run(*arguments):
-        assert main(["--config=configs/demo.py", "--steps=2", *arguments]) == 0
+        assert main([RECIPE, "--steps=2", *arguments]) == 0
         return capsys.readouterr().out
 
     return run
 
 
-@pytest.fixture
-def texts(monkeypatch):
-    """What would have been printed without --json."""
-    texts, create = [], report.create
-
-    def keep(*args):
-        measured = create(*args)
-        texts.append(printing.as_text(measured))
-        return measured
-
-    monkeypatch.setattr(report, "create", keep)
-    return texts
-
-
-def test_train(run, texts, monkeypatch):
+def test_train(run, monkeypatch):
     # Compiling is slow: that there are two precisions, the other modes show.
     monkeypatch.setattr(report, "DTYPES", ("float32",))
     monkeypatch.setattr(printing, "DTYPES", ("float32",))
@@ -93,7 +89,7 @@ def test_train(run, texts, monkeypatch):
     rate = decoded["images"] / decoded["seconds"]
     assert decoded["images_per_second"] == pytest.approx(rate)
     assert "is the bottleneck" in measured["bottleneck"]["float32"]
-    [text] = texts
+    text = printing.as_text(measured)
     assert text.startswith("toy, --mode=train: baseline, tiny")
     for part in ("XLA, empty cache", "images/s", "is the bottleneck", "RSS", "climb"):
         assert part in text
@@ -101,7 +97,7 @@ def test_train(run, texts, monkeypatch):
     assert max(map(len, text.splitlines())) < 200
 
 
-def test_infer(run, texts, monkeypatch):
+def test_infer(run, monkeypatch):
     """The first of two calls compiles; the second reads from the cache, and no more."""
     events, looked_up, seconds = [], [], inference._seconds
 
@@ -127,22 +123,24 @@ def test_infer(run, texts, monkeypatch):
             assert call["flops_per_second"] == pytest.approx(x["flops"] * rate)
             first += [call["first_cold"], call["first_cached"]]
     assert first == sorted(first) and len(set(first)) == 8
-    assert "2 at a time" in texts[0] and "first call, from the cache" in texts[0]
+    text = printing.as_text(measured)
+    assert "2 at a time" in text and "first call, from the cache" in text
 
 
-def test_input(run):
+def test_input(run, capsys):
     measured = json.loads(run("--mode=input", "--json"))
     assert measured["input"]["dataset"] == "toy" and not measured["training"]
     assert "images/s" in run("--mode=input")
+    assert main([RECIPE, "--config.train.batch_size=9"]) == 1
+    assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
 
 
 def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     monkeypatch.undo()
     words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
     assert main([*words, "--mode=input"]) == 1
-    assert capsys.readouterr().err.startswith(
-        "error: data set 'raf_db' is not prepared"
-    )
+    error = "error: data set 'raf_db' is not prepared"
+    assert capsys.readouterr().err.startswith(error)
     assert main([*words, "--mode=count"]) == 0
     printed = capsys.readouterr().out
     (note,) = [x for x in printed.splitlines() if x.startswith("note: ")]
@@ -151,26 +149,106 @@ def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "words, message",
+    "word, message",
     [
-        ((), "--config"),
-        (("--config=configs/demo.py", "--mode=speed"), "--mode: invalid choice"),
-        (("--config=configs/demo.py", "--steps=0"), "'0': give a number"),
-        (("--config=configs/demo.py", "--seconds=nan"), "give a number above 0"),
-        (("--config=configs/demo.py", "--config.steps=3"), "no field 'steps'"),
+        ("--mode=speed", "--mode: invalid choice"),
+        ("--steps=0", "'0': give a number"),
+        ("--seconds=nan", "give a number above 0"),
+        ("--config.steps=3", "no field 'steps'"),
     ],
 )
-def test_mistakes(words, message, capsys):
-    with pytest.raises(SystemExit) as ended:
-        main(words)
-    assert ended.value.code == 2
+def test_mistakes(word, message, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["--config=configs/demo.py", word])
     error = capsys.readouterr().err.splitlines()[-1]
     assert "error: " in error and message in error
 
 
-def test_a_batch_that_cannot_be_split(recipe, capsys):
-    assert main(["--config=x.py", "--config.train.batch_size=9"]) == 1
-    assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
+def subject(batch=8, **fields):
+    fields |= {"model.name": "dcs", "train.batch_size": batch}
+    return Subject(toy.config(**fields), 3)
+
+
+def test_operations_double_with_the_batch_and_with_the_second_pass():
+    one, two = (subject(batch).count() for batch in (4, 8))
+    assert one.keys() == {"prepare", "gradient", "climb", "update"}
+    for name in ("prepare", "gradient"):
+        assert two[name] == pytest.approx(2 * one[name], rel=0.01)
+    for name in ("climb", "update"):
+        assert two[name] == one[name]
+    without_climb = subject(**{"optimizer.rho": 0.0}).count()
+    assert without_climb.keys() == {"prepare", "gradient", "update"}
+    assert two["gradient"] == 2 * without_climb["gradient"]
+
+
+def test_local_climbs_have_a_program_for_each_pass():
+    of = subject(**{"optimizer.local_climb": True})
+    optimizer = create_optimizer(of.config)
+    step = create_train_step(of.config, of.model, optimizer, jax.devices()[:2])
+    state = jax.eval_shape(lambda: TrainState.create(of.shapes, optimizer))
+    several = programs_of(step, state, of.batch(2), 1e-3)
+    names = [program.name for program in several]
+    assert names == ["prepare", "gradient", "climb", "second gradient", "update"]
+    assert [program.calls for program in several] == [1] * 5
+    for program in several:
+        program.lower()
+
+
+def test_the_count_of_a_matmul():
+    x = jax.ShapeDtypeStruct((64, 64), np.float32)
+    program = Program("product", jax.jit(lambda a, b: a @ b), (x, x), calls=3)
+    assert program.flops() == 3 * 2 * 64**3
+
+
+def test_programs_are_compiled_then_read_back_and_no_trace_is_left():
+    before = jax.config.jax_compilation_cache_dir
+    x = np.ones(8, np.float32)
+    program = Program("sum", jax.jit(lambda x: np.float32(3.21) * x.sum()), (x,))
+    events = []
+    jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
+    with empty_cache() as folder:
+        compile_twice([program])
+        assert len([x for x in os.listdir(folder) if x.endswith("-cache")]) == 1
+        program.function(*program.args)  # what is run was not compiled once more
+    jax.monitoring.clear_event_listeners()
+    hits, misses = (events.count(CACHE.format(x)) for x in ("hits", "misses"))
+    assert hits and misses == 1
+    assert jax.config.jax_compilation_cache_dir == before
+    assert not os.path.exists(folder)
+
+
+def test_times_of_compilation_are_of_the_cold_and_of_the_cached_one(monkeypatch):
+    clock, took = [0.0], iter([(1, 8), (2, 4)])
+
+    class Slow:
+        """A program that takes so long to trace and to compile."""
+
+        def lower(self):
+            trace, self.left = next(took)
+            clock[0] += trace
+            return self
+
+        def compile(self):
+            clock[0] += self.left
+
+    fake = types.SimpleNamespace(perf_counter=lambda: clock[0])
+    monkeypatch.setattr(programs, "time", fake)
+    assert compile_twice([Slow()])[0] == {"trace": 2, "cold": 8, "cached": 4}
+
+
+def test_the_bottleneck_and_the_speed():
+    for decoded, waited_for in ((500.0, "step"), (50.0, "input")):
+        sentence = bottleneck(decoded, 100.0, workers=0)
+        start = f"The {waited_for} is the bottleneck: the input pipeline decodes"
+        assert sentence.startswith(f"{start} {decoded:.0f} images/s, 5")
+        assert ("Raise data.workers (it is 0)" in sentence) == (decoded < 100)
+    expected = dict(steps=3, median=0.2, p10=0.12, p90=0.28, images=6)
+    expected["images_per_second"] = 30
+    assert speed([0.1, 0.2, 0.3], images=6) == pytest.approx(expected)
+    long_ago = -1e9
+    assert Limits(3, 1.0).reached(1, long_ago)
+    assert not Limits(3, 1e12).reached(2, long_ago)
+    assert Limits(3, 1e12).reached(3, long_ago)
 
 
 @pytest.mark.parametrize(
@@ -202,18 +280,15 @@ IMAGES = {"raf": 12271, "ferplus": 25060, "affectnet7": 283901, "affectnet8": 28
 PEAKS = [35.6, 71.0, 494.7, 989.0, 197.0, 197.0]  # TFLOP/s, of which 30 % are reached
 
 
-def test_all_recipes_are_in_the_table_of_hours():
+def test_the_table_of_hours_has_all_recipes_and_what_its_own_columns_give():
     recipes = {row[0] for row in HOURS}
     assert recipes == {f"{name}.py:{v}" for name in IMAGES for v in ("dcs", "qcs")}
-
-
-@pytest.mark.parametrize("row", HOURS, ids=lambda row: row[0])
-def test_the_table_of_hours_is_what_its_own_columns_give(row):
-    recipe, steps, teraflops, *hours = row
-    c = flags.read_config(str(CONFIGS / recipe), [])
-    images = IMAGES[recipe.partition(".")[0]]
-    epoch = steps_per_epoch(images, c.train.batch_size, c.data.epoch_fraction)
-    assert steps == f"{epoch * c.train.epochs:,}"
-    work = epoch * c.train.epochs * float(teraflops) / 3600
-    shown = [float(x) for pair in hours for x in pair.split(",")]
-    assert shown == pytest.approx([work / (0.3 * peak) for peak in PEAKS], rel=0.06)
+    for recipe, steps, teraflops, *hours in HOURS:
+        c = flags.read_config(str(CONFIGS / recipe), [])
+        images = IMAGES[recipe.partition(".")[0]]
+        epoch = steps_per_epoch(images, c.train.batch_size, c.data.epoch_fraction)
+        assert steps == f"{epoch * c.train.epochs:,}"
+        work = epoch * c.train.epochs * float(teraflops) / 3600
+        shown = [float(x) for pair in hours for x in pair.split(",")]
+        expected = [work / (0.3 * peak) for peak in PEAKS]
+        assert shown == pytest.approx(expected, rel=0.06), recipe

@@ -24,38 +24,36 @@ def test_what_is_finished_is_not_run_again(world):
     assert len(calls) == 6 and all(call.endswith("seed1") for call in calls)
     assert "6 runs, 3 of them to be trained" in out
     assert world.experiment(seeds="0,1")[2] == []
+    # Evaluated again after another training:
+    path = world.workdir / "qcs/seed0/metrics.json"
+    measured = json.loads(path.read_text())
+    scores = json.loads(path.read_text())["scores"]
+    scores["last epoch"]["accuracy"] += 1e-9
+    for changed in (measured | {"scores": scores}, measured | {"step": 20}, []):
+        path.write_text(json.dumps(changed))
+        assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
     # Killed between the last evaluation and its checkpoint:
     os.rmdir(world.workdir / "qcs/seed0/checkpoints/30")
     assert world.experiment(seeds="0")[2][0] == "train qcs/seed0"
 
 
-def test_a_failing_run_is_reported_and_the_others_go_on(world):
-    world.behave({"dcs/seed0": "train fails", "qcs/seed1": "train is killed"})
+def test_what_fails_is_reported_tried_again_and_the_others_go_on(world):
+    failures = {"dcs/seed0": "train fails", "qcs/seed1": "train is killed"}
+    failures |= {"dcs/seed1": "eval fails", "qcs/seed0": "eval finds damage"}
+    world.behave(failures)
     status, (out, err), calls = world.experiment()
     assert status == 1
     assert len(calls) == 6 + 4
     assert f"{world.workdir / 'dcs/seed0'}: training ended with status 3" in err
     assert "qcs/seed1: training was killed by signal 9" in err
+    assert "dcs/seed1: evaluation ended with status 3" in err
+    assert "qcs/seed0: evaluation was of another step" in err
     assert "30.00 ± - (1)" in out  # of dcs, and the table is there
     world.behave({})
-    status, _, calls = world.experiment()
+    status, (out, _), calls = world.experiment()
     assert status == 0
-    assert calls == [
-        f"{mode} {run}"
-        for run in ("dcs/seed0", "qcs/seed1")
-        for mode in ("train", "eval")
-    ]
-
-
-def test_a_failing_evaluation_is_tried_again(world):
-    world.behave({"dcs/seed0": "eval fails", "qcs/seed0": "eval finds damage"})
-    status, (_, err), _ = world.experiment(seeds="0")
-    assert status == 1
-    assert "dcs/seed0: evaluation ended with status 3" in err
-    assert "qcs/seed0: evaluation was of another step" in err
-    world.behave({})
-    status, (out, _), calls = world.experiment(seeds="0")
-    assert (status, calls) == (0, ["eval dcs/seed0", "eval qcs/seed0"])
+    again = ["train dcs/seed0", "eval dcs/seed0", "eval qcs/seed0"]
+    assert calls == [*again, "eval dcs/seed1", "train qcs/seed1", "eval qcs/seed1"]
     assert out.count("finished, to be evaluated") == 4
 
 
@@ -86,19 +84,15 @@ def test_a_second_ctrl_c_does_not_wait(world):
     assert time.monotonic() - began < 50  # it would have slept for 60 seconds
 
 
-def test_evaluated_again_after_another_training(world):
-    world.experiment(seeds="0")
-    path = world.workdir / "qcs/seed0/metrics.json"
-    measured = json.loads(path.read_text())
-    scores = json.loads(path.read_text())["scores"]
-    scores["last epoch"]["accuracy"] += 1e-9
-    for changed in (measured | {"scores": scores}, measured | {"step": 20}, []):
-        path.write_text(json.dumps(changed))
-        assert world.experiment(seeds="0")[2] == ["eval qcs/seed0"]
-
-
 def test_another_configuration_does_not_pass_for_this_one(world):
-    world.experiment(seeds="0")
+    # What saved nothing may be changed.
+    rows = ("baseline", "dcs", "qcs")
+    world.behave({f"{row}/seed0": "train fails" for row in rows})
+    assert world.experiment("--config.model.gamma=2.0", seeds="0")[0] == 1
+    assert (world.workdir / "qcs/seed0/config.json").exists()
+    world.behave({})
+    status, _, calls = world.experiment(seeds="0")
+    assert status == 0 and len(calls) == 6
     status, (out, err), calls = world.experiment(
         "--config.optimizer.rho=0.5", "--config.model.gamma=2.0", seeds="0"
     )
@@ -108,17 +102,6 @@ def test_another_configuration_does_not_pass_for_this_one(world):
     assert "seed" not in err.split("configuration:")[1].split("Give")[0]
     harmless = ["--config.train.log_every=7", "--config.data.workers=1"]
     assert world.experiment(*harmless, seeds="0")[0] == 0
-
-
-def test_runs_that_saved_nothing_may_be_changed(world):
-    rows = ("baseline", "dcs", "qcs")
-    world.behave({f"{row}/seed0": "train fails" for row in rows})
-    assert world.experiment(seeds="0")[0] == 1
-    assert (world.workdir / "qcs/seed0/config.json").exists()
-    world.behave({})
-    status, _, calls = world.experiment("--config.model.gamma=2.0", seeds="0")
-    assert status == 0
-    assert len(calls) == 6
 
 
 TOY = """

@@ -33,13 +33,19 @@ def test_each_network_with_each_seed():
     assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
 
 
-def test_each_network_gets_its_own_recipe_in_the_other_variants():
+def test_each_network_gets_its_own_recipe_in_the_other_variants(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for suffix in ("", ":qcs", ":dcs"):
         jobs = plan(RAF + suffix)
         rates = [("baseline", 9e-6), ("dcs", 9e-6), ("qcs", 4e-6)]
         assert column(jobs, "model.name", "optimizer.learning_rate") == rates
     for suffix in (":qcs,tiny", ":tiny"):
         assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
+    # By its name, it is the same recipe.
+    named = plan("raf:qcs,tiny")
+    assert [job.config for job in named] == [x.config for x in plan(RAF + ":qcs,tiny")]
+    words = [job.arguments[0] for job in named]
+    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]
     jobs = plan(RAF + ":qcs,finetune", table="2")
     assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
     with pytest.raises(UserError, match="fine-tunes qcs alone"):
@@ -79,11 +85,6 @@ def test_the_rows_and_numbers_of_the_papers_tables(table):
     assert [*zip(networks, losses, numbers, strict=True)] == OF_THE_PAPER[table]
 
 
-def table_of_the_manual():
-    text = (ROOT / "qcs_jax/experiment/README.md").read_text()
-    return re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1]
-
-
 @pytest.mark.parametrize(
     "words",
     [
@@ -96,7 +97,9 @@ def table_of_the_manual():
 def test_commands_of_the_manual(words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "sam.toml").write_text(table_of_the_manual())
+    manual = (ROOT / "qcs_jax/experiment/README.md").read_text()
+    mine = re.search(r"```toml\n(.*?)```", manual, re.DOTALL)[1]
+    (tmp_path / "sam.toml").write_text(mine)
     others = [word for word in words if word.startswith("--config.")]
     named = [word.removeprefix("--") for word in words if word not in others]
     named = dict(word.split("=", 1) for word in named)
@@ -105,12 +108,3 @@ def test_commands_of_the_manual(words, tmp_path, monkeypatch):
     seeds = named.get("seeds", ",".join(map(str, table.seeds))).split(",")
     jobs = plan(config, named["table"], [int(seed) for seed in seeds], others)
     assert len(jobs) == len(table.rows) * len(seeds)
-
-
-def test_a_recipe_by_its_name(monkeypatch, tmp_path):
-    of_path = plan(config=f"{RAF}:qcs,tiny")
-    monkeypatch.chdir(tmp_path)
-    jobs = plan(config="raf:qcs,tiny")
-    assert [job.config for job in jobs] == [job.config for job in of_path]
-    words = [job.arguments[0] for job in jobs]
-    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from qcs_jax.config import FIELDS
 from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import make_plan
 from qcs_jax.figures import experiments
@@ -47,14 +46,7 @@ def test_a_table_of_ones_own(read):
     assert (table.config, table.seeds, table.sweep) == ("demo", (3, 4), None)
     assert table.against == "plain Adam"  # what tables call the row
     assert [row.label for row in table.rows] == ["plain Adam", "sam"]
-    assert table.rows[1].fields == {
-        "train.epochs": "2",
-        "optimizer.rho": "0.05",
-        "augment.erase_area": "(0.1, 0.2)",
-    }
-
-
-def test_a_row_goes_before_what_all_rows_have(read):
+    # A row goes before what all rows have.
     table = read(MINE.replace("optimizer.rho = 0.0", "train.epochs = 5"))
     assert [row.fields["train.epochs"] for row in table.rows] == ["5", "2"]
 
@@ -87,9 +79,7 @@ def test_a_sweep_has_all_rows_for_each_value(read):
     assert names == ["0.25/adam", "0.25/sam", "1/adam", "1/sam"]
     assert table.rows[2].fields["data.train_fraction"] == "1"
     assert (table.sweep.at, table.sweep.axis) == ((0.25, 1), "data.train_fraction")
-
-
-def test_swept_names_stand_side_by_side_unless_told_where(read):
+    # Names stand side by side unless the table says where.
     names = '\n[sweep]\nfield = "data.name"\nvalues = ["a/x", "a/y"]\n'
     table = read(MINE + names)
     assert (table.sweep.at, table.sweep.numbered) == ((0, 1), False)
@@ -105,7 +95,6 @@ def test_tables_that_come_along(name):
     assert table.about and table.against in [row.label for row in table.rows]
     of_rows = [frozenset(row.fields.items()) for row in table.rows]
     assert len(set(of_rows)) == len(of_rows), "two rows are the same"
-    assert all(row.fields.keys() <= FIELDS.keys() for row in table.rows)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +105,6 @@ def test_tables_that_come_along(name):
         (MINE + "[[row]]\n", "row 3: name = ''"),
         ("colour = 1\n" + MINE, "the file has 'colour', which is none of"),
         (MINE.replace('"sam"', '"adam"'), "two rows have the name 'adam'"),
-        (MINE.replace('"sam"', '"plain Adam"'), "letters, digits"),
         (MINE.replace('"sam"', '"../sam"'), "letters, digits"),
         (MINE.replace("plain Adam", "sam"), "two rows have the label 'sam'"),
         (MINE.replace("= \"adam\"\nfields", "= \"sgd\"\nfields"), "'sgd' is no name"),
@@ -131,10 +119,7 @@ def test_tables_that_come_along(name):
         (MINE + SWEEP + "at = [1]\n", "a number for every value"),
         (MINE + SWEEP + "by = 2\n", "[sweep] has 'by'"),
         (MINE + SWEEP.replace("data.train_fraction", "train.epochs"), "is swept"),
-        (
-            MINE + SWEEP.replace("data.train_fraction", "optimizer.rho"),
-            "row 'adam' sets optimizer.rho, which is swept",
-        ),
+        (MINE + SWEEP.replace("data.train_fraction", "optimizer.rho"), "row 'adam'"),
         ("row = [3]", "row 1 = 3 is no table"),
     ],
 )  # fmt: skip
@@ -144,18 +129,13 @@ def test_mistakes(read, text, message):
     assert message in str(error.value) and "--table=" in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["nothing", "nothing.toml", "3"])
-def test_no_such_table(name, tmp_path, monkeypatch):
+def test_no_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="networks or a .toml file"):
-        tablefile.read_table(name)
-
-
-def test_a_folder_or_bytes_are_no_table(tmp_path):
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-    for name in (tmp_path, tmp_path / "x.toml"):
-        with pytest.raises(UserError, match="--table="):
-            tablefile.read_table(str(name))
+    for name in ("nothing", "nothing.toml", "3", ".", "x.toml"):
+        of_none = "" if name == "x.toml" else ".* networks or a .toml file"
+        with pytest.raises(UserError, match=f"--table={name}: {of_none}"):
+            tablefile.read_table(name)
 
 
 def shown(**accuracies):
@@ -172,21 +152,17 @@ def shown(**accuracies):
 
 
 def test_the_curve_of_a_sweep_goes_from_left_to_right(read, tmp_path, monkeypatch):
-    drawn, curves = [], experiments.sweep
-    monkeypatch.setattr(
-        experiments,
-        "sweep",
-        lambda variants, *more: drawn.extend(variants) or curves(variants, *more),
-    )
+    drawn, curves = {}, experiments.sweep
+
+    def keep(variants, *more):
+        drawn.update((label, points["at"].tolist()) for label, points in variants)
+        return curves(variants, *more)
+
+    monkeypatch.setattr(experiments, "sweep", keep)
     swept = read(MINE + SWEEP).sweep
+    for places in ({}, {1: 80}):  # no curve of a single value
+        assert sweep.draw(swept, shown(a=places), tmp_path) is None
     rows = shown(a={0.5: 80, 1: np.nan}, b={0.5: 60, 1: 50, 0.2: 40})
     file = sweep.draw(swept, rows, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
-    at = {label: points["at"].tolist() for label, points in drawn}
-    assert at == {"a": [0.5], "b": [0.2, 0.5, 1]}
-
-
-@pytest.mark.parametrize("places", [{}, {1: 80}], ids=len)
-def test_no_curve_of_a_single_value(places, read, tmp_path):
-    assert sweep.draw(read(MINE + SWEEP).sweep, shown(a=places), tmp_path) is None
-    assert not (tmp_path / "sweep.png").exists()
+    assert drawn == {"a": [0.5], "b": [0.2, 0.5, 1]}

@@ -11,25 +11,88 @@ import jax
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.config import base_config, written
-from qcs_jax.experiment.transfer.datasets import Dataset
-from qcs_jax.experiment.transfer.networks import Seen, is_same
+from qcs_jax.experiment.transfer.networks import Seen, is_same, shared
+from qcs_jax.input import sources
+from qcs_jax.input.selection import BY_NAME
+from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.evaluate import Evaluation, evaluate_run
+
+TEST = "test"  # the split where none is named
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """A data set to test on; once opened, it has a `source`, or a `failure`."""
+
+    name: str
+    split: str = TEST
+    label_map: str = BY_NAME
+    source: Source | None = None
+    failure: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name, with the split unless that is "test"."""
+        return self.name if self.split == TEST else f"{self.name}@{self.split}"
+
+    def opened(self, data_dir: str) -> Dataset:
+        """Opens it; a mistake is kept, not raised."""
+        try:
+            source = sources.open_split(self.name, self.split, data_dir)
+        except UserError as error:
+            hint = ""
+            if f"has no split {self.split!r}" in str(error):
+                hint = f"; name one as {self.name}@SPLIT"
+            return dataclasses.replace(self, failure=f"{error}{hint}")
+        return dataclasses.replace(self, name=source.name, source=source)
+
+
+def parse_datasets(data: str, labels: Sequence[str]) -> list[Dataset]:
+    """Reads "NAME,NAME@SPLIT,..." and labels "NAME:THEIRS=OURS,..." or "NAME:by_name".
+
+    Raises:
+      UserError: for what has another form, a data set that is named twice, or a map for
+        one that is not in `data`.
+    """
+    datasets: list[Dataset] = []
+    for text in data.split(","):
+        name, at, split = (part.strip() for part in text.partition("@"))
+        if not name or (at and not split):
+            raise UserError(f"--data={data}: give NAME,NAME or NAME@SPLIT,...")
+        if (dataset := Dataset(name, split or TEST)) in datasets:
+            raise UserError(f"--data={data}: {text.strip()} is there twice")
+        datasets.append(dataset)
+    maps: dict[str, str] = {}
+    for text in labels:
+        name, _, mapping = (part.strip() for part in text.partition(":"))
+        pairs = [pair.partition("=") for pair in mapping.split(",")]
+        complete = all(a.strip() and b.strip() for a, _, b in pairs)
+        if not name or not (complete or mapping == BY_NAME):
+            raise UserError(
+                f"--labels={text}: give NAME:THEIRS=OURS,THEIRS=OURS or NAME:{BY_NAME}"
+            )
+        if name in maps:
+            raise UserError(f"--labels: {name} has two maps, give it one")
+        maps[name] = mapping
+    names = {dataset.name for dataset in datasets}
+    if stray := sorted(maps.keys() - names):
+        raise UserError(
+            f"--labels={stray[0]}:...: {stray[0]} is none of the data sets of --data, "
+            f"which are {', '.join(sorted(names))}"
+        )
+    return [
+        dataclasses.replace(dataset, label_map=maps.get(dataset.name, BY_NAME))
+        for dataset in datasets
+    ]
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One network on one data set.
+    """One network on one data set: an `evaluation`, or a `failure`.
 
-    Attributes:
-      network: The run, as the command names it.
-      trained_on: The data set that it was trained on; "" if it cannot be read.
-      dataset: The data set that it is tested on.
-      evaluation: What was measured, or None.
-      own: Whether it is the test of the network's own data set.
-      label_map: How classes were matched; "" where both have the same by themselves.
-      notes: What to know of it.
-      failure: Why nothing was measured.
+    `own` says whether it is the test of the network's own data set. `trained_on` is ""
+    if the network cannot be read, `label_map` where classes are the same anyway.
     """
 
     network: str
@@ -47,15 +110,8 @@ def measure_cells(
 ) -> list[list[Cell]]:
     """Evaluates networks, unless it is known already what would come out.
 
-    Prints a line about each cell that has been measured.
-
-    Args:
-      networks: From `find_networks`.
-      datasets: From `parse_datasets`.
-      data_dir: Root of prepared data sets; see `prepared.root`.
-
-    Returns:
-      A list for every network, with a cell for every data set.
+    Prints a line about each cell that has been measured; returns a list for every
+    network, with a cell for every data set.
 
     Raises:
       UserError: if no data set can be opened, or no network can be read.
@@ -92,7 +148,7 @@ def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) ->
     if source is None:
         return cell(failure=dataset.failure)
     seen = Seen.by(trained.description)
-    if same := seen.trained_on(source.name, split):
+    if same := shared(seen.trained, source.name, split):
         return cell(
             failure=f"{dataset.title} is no test of {network}: {same} was trained on"
         )
@@ -100,7 +156,8 @@ def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) ->
     its_own = its_own and tuple(source.class_names) == trained.class_names
     own = its_own and split == config.data.test_split
     notes = []
-    if (same := seen.chosen_by(source.name, split)) and not own:  # or it says so itself
+    same = shared(seen.chose, source.name, split)
+    if same and not own:  # or it says so itself
         notes.append(
             f"{same} chose an epoch of {network}, or of what that starts from: its "
             f"numbers are optimistic"

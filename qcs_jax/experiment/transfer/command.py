@@ -57,14 +57,11 @@ def _run(args: argparse.Namespace) -> int:
     if args.out:
         extras.require("report")  # not after an hour
     from qcs_jax.experiment.transfer import table
-    from qcs_jax.experiment.transfer.cells import measure_cells
-    from qcs_jax.experiment.transfer.datasets import parse_datasets
+    from qcs_jax.experiment.transfer.cells import measure_cells, parse_datasets
     from qcs_jax.experiment.transfer.networks import find_networks
 
-    networks, datasets = (
-        find_networks(args.runs),
-        parse_datasets(args.data, args.labels),
-    )
+    networks = find_networks(args.runs)
+    datasets = parse_datasets(args.data, args.labels)
     with signals.ending():
         rows = measure_cells(networks, datasets, args.data_dir)
     print(f"\n{table.markdown(rows)}", end="")

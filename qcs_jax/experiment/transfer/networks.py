@@ -23,12 +23,8 @@ from qcs_jax.system.errors import UserError
 def find_networks(arguments: Sequence[str]) -> list[str]:
     """Returns what `evaluate_run` takes, each once.
 
-    Args:
-      arguments: Runs, folders with runs at any depth, patterns of either, checkpoints,
-        files of weights, or names of networks.
-
-    Raises:
-      UserError: for what is none of these.
+    Arguments are runs, folders with runs at any depth, patterns of either, checkpoints,
+    files of weights, or names of networks; any other raises UserError.
     """
     networks: dict[str, str] = {}  # by their real path
     for argument in arguments:
@@ -60,12 +56,9 @@ def _networks(match: str, argument: str) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Seen:
-    """The images that made a network what it is, those of what it starts from, too.
+    """Data sets and splits that a network, or what it starts from, was trained on.
 
-    Attributes:
-      trained: Data sets and splits that were trained on.
-      chose: Data sets and splits that chose an epoch.
-      unknown: What it starts from, where nothing tells what that was trained on.
+    Those in `chose` have chosen an epoch; of an `unknown` start nothing is known.
     """
 
     trained: list[tuple[str, str]]
@@ -76,10 +69,8 @@ class Seen:
     def by(cls, description: Any) -> Seen:
         """Follows what a network starts from, from one to the next.
 
-        Args:
-          description: Of the network, see `checkpoint.description`. Where it does not
-            say what that starts from, this is looked up where `init_from` points, as
-            far as that is still there.
+        Where its description does not say what that is, this is looked up where
+        `init_from` points, as far as that is still there.
         """
         seen, start, followed = cls([], []), "", set[str]()
         while True:
@@ -99,21 +90,14 @@ class Seen:
                 followed.add(start)
                 description = _description_of(start)
 
-    def trained_on(self, name: str, split: str) -> str:
-        """Says which trained images a split shares, or ""."""
-        return _shared(self.trained, name, split)
-
-    def chosen_by(self, name: str, split: str) -> str:
-        """The same of images that chose an epoch."""
-        return _shared(self.chose, name, split)
-
 
 def is_same(name: str, opened: str) -> bool:
     """Whether a `data.name` means the data set that is opened as `DATASET/CONFIG`."""
     return name == opened or ("/" not in name and name == opened.partition("/")[0])
 
 
-def _shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
+def shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
+    """Says which data set that was seen has images of a split, or ""."""
     for other, part in seen:
         if part == split and (is_same(other, name) or share_images(other, name)):
             return f"{other}@{part}"

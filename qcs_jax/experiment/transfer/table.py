@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -71,25 +69,18 @@ def markdown(rows: Rows) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def csv_text(rows: Rows) -> str:
-    """Returns a line for each cell; accuracies in percent, nothing where it failed."""
-    file = io.StringIO()
-    writer = csv.DictWriter(
-        file, _COLUMNS, restval="", extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(_line(cell) for row in rows for cell in row)
-    return file.getvalue()
-
-
 def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
+    import pandas as pd
+
     from qcs_jax.figures import experiments, style  # matplotlib, once all is measured
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
     files.write_text(paths[0], f"# Transfer\n\n{markdown(rows)}")
-    files.write_text(paths[1], csv_text(rows))
+    lines = [_line(cell) for row in rows for cell in row]
+    frame = pd.DataFrame(lines, columns=[*_COLUMNS], dtype=object)
+    files.write_text(paths[1], frame.to_csv(index=False, lineterminator="\n"))
     figure = experiments.transfer(
         _values(rows, "accuracy"),
         _values(rows, "mean_class_accuracy"),
@@ -105,14 +96,12 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
 
 def _values(rows: Rows, metric: str) -> np.ndarray:
     """A metric of every cell, NaN where nothing was measured."""
-    values = [
-        [
-            x.evaluation.measured["metrics"][metric] if x.evaluation else np.nan
-            for x in row
-        ]
-        for row in rows
-    ]
-    return np.array(values, float)
+
+    def value(cell: Cell) -> float:
+        measured = cell.evaluation and cell.evaluation.measured["metrics"]
+        return measured[metric] if measured else np.nan
+
+    return np.array([[value(cell) for cell in row] for row in rows])
 
 
 def _line(cell: Cell) -> dict[str, Any]:
@@ -129,14 +118,11 @@ def _line(cell: Cell) -> dict[str, Any]:
         return line
     assert cell.dataset.source is not None
     measured = cell.evaluation.measured
+    shares = {x: measured["metrics"][x] for x in (*_ABOUT, "most_frequent", "chance")}
     for metric in _ABOUT:
         low, high = measured["intervals"][metric]
-        line |= {
-            f"{metric}_low": f"{100 * low:.2f}",
-            f"{metric}_high": f"{100 * high:.2f}",
-        }
-    for metric in (*_ABOUT, "most_frequent", "chance"):
-        line[metric] = f"{100 * measured['metrics'][metric]:.2f}"
+        shares |= {f"{metric}_low": low, f"{metric}_high": high}
+    line |= {name: f"{100 * share:.2f}" for name, share in shares.items()}
     return line | {
         "step": measured["step"],
         "chosen": measured["chosen"],

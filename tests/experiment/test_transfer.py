@@ -10,19 +10,72 @@ import numpy as np
 import pytest
 import toy
 
+from qcs_jax.checkpoint import load_variables, weights
 from qcs_jax.evaluate import predictions
 from qcs_jax.experiment.transfer.command import main
-from qcs_jax.experiment.transfer.datasets import Dataset, parse_datasets
+from qcs_jax.experiment.transfer.networks import Seen, find_networks, shared
+from qcs_jax.input import sources
+from qcs_jax.system import versions
+from qcs_jax.system.errors import UserError
+from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
+
+STEPS = "72"  # of the run that is here
+
+
+def relabelled(name, class_names, split="test"):
+    """The images of `toy`, image i of class i modulo their number."""
+    source = toy.source(split)
+    labels = np.arange(len(source), dtype=np.int32) % len(class_names)
+    return dataclasses.replace(
+        source, name=name, class_names=class_names, labels=labels
+    )
+
+
+SPLITS = {
+    ("toy", "train"): toy.source("train"),
+    ("toy", "test"): toy.source("test"),
+    ("turned", "test"): relabelled("turned", ("sad", "calm", "glad")),
+    ("some", "test"): relabelled("some", ("calm", "joy", "sad", "contempt")),
+    ("nothing", "test"): relabelled("nothing", ("tall", "short")),
+}
+
+# After these it is right in two of three classes.
+TRAINING = {"train.epochs": 12, "optimizer.learning_rate": 2e-3}
+
+
+def open_split(name, split, directory=""):
+    if (name, split) in SPLITS:
+        return SPLITS[name, split]
+    if name in {known for known, _ in SPLITS}:
+        raise UserError(f"data set {name} has no split {split!r}: it has test")
+    raise UserError(f"data set {name!r} is not prepared in {directory}:\n  1. do")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        loop.train_and_evaluate(toy.config(**TRAINING), folder)
+    return folder
+
+
+@pytest.fixture
+def here(trained, tmp_path, monkeypatch):
+    """A folder with runs of the toy data set, where only `SPLITS` are prepared."""
+    toy.install(monkeypatch)
+    monkeypatch.setattr(sources, "open_split", open_split)
+    monkeypatch.setattr(versions, "_commit", lambda: "0" * 40)
+    monkeypatch.chdir(tmp_path)
+    for name in ("first", "second"):
+        shutil.copytree(trained, tmp_path / "runs" / name)
+    return tmp_path
 
 
 def lines(out):
     with (out / "transfer.csv").open(newline="") as file:
         return {(x["network"], x["dataset"]): x for x in csv.DictReader(file)}
-
-
-def percent(x):
-    return f"{100 * x:.2f}"
 
 
 def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys):
@@ -40,9 +93,9 @@ def test_every_cell_is_what_an_evaluation_gives(here, trained, tmp_path, capsys)
         for metric in ("accuracy", "mean_class_accuracy"):
             low, high = intervals[metric]
             numbers = [line[f"{metric}{x}"] for x in ("", "_low", "_high")]
-            assert numbers == [percent(x) for x in (metrics[metric], low, high)]
+            assert numbers == [f"{100 * x:.2f}" for x in (metrics[metric], low, high)]
             assert f"{numbers[0]} ({numbers[1]} to {numbers[2]})" in printed
-        assert line["most_frequent"] == percent(metrics["most_frequent"])
+        assert line["most_frequent"] == f"{100 * metrics['most_frequent']:.2f}"
         assert (line["chance"], line["label_map"]) == ("33.33", label_map)
         assert line["own"] == ("yes" if name == "toy" else "no")
         # Written where an evaluation writes, in every bit.
@@ -79,10 +132,10 @@ def test_a_map_that_turns_the_classes(here):
     answers = predictions.read(here / line["folder"] / "predictions.csv")
     names = [answers.class_names[i] for i in answers.labels[:3]]
     assert names == ["sad", "calm", "glad"]
-    assert line["accuracy"] == percent(answers.correct.mean()) != "66.67"
+    assert line["accuracy"] == f"{100 * answers.correct.mean():.2f}" != "66.67"
 
 
-def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
+def test_nothing_is_measured_twice(here, capsys, monkeypatch):
     """Of two networks; what is printed lines up, and the figure is drawn."""
     arguments = ["runs", "--data=toy,some", "--out=out"]
     assert main(arguments) == 0
@@ -100,9 +153,9 @@ def test_nothing_is_measured_twice(here, world, capsys, monkeypatch):
     second = capsys.readouterr().out
     assert second.count(", measured before, in runs/") == 4
     assert first[first.index("##") :] == second[second.index("##") :]
-    changed = world["some", "test"]
+    changed = SPLITS["some", "test"]
     changed = dataclasses.replace(changed, labels=np.roll(changed.labels, 1))
-    monkeypatch.setitem(world, ("some", "test"), changed)
+    monkeypatch.setitem(SPLITS, ("some", "test"), changed)
     assert main([*arguments, "--labels=toy:by_name"]) == 0
     third = capsys.readouterr().out
     assert third.count(", measured before, ") == third.count(", measured in ") == 2
@@ -158,8 +211,76 @@ def test_one_clear_error(arguments, message, here, capsys):
     assert err.startswith("error: ") and message in err and not out
 
 
-def test_arguments():
-    assert parse_datasets("a, b/c@valid", ["b/c:x = y,z=y"]) == [
-        Dataset("a", "test", "by_name"),
-        Dataset("b/c", "valid", "x = y,z=y"),
-    ]
+def test_networks_are_found_once(here):
+    (here / "files").mkdir()
+    with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
+    both = ["runs/first", "runs/second"]
+    assert find_networks(["runs", "runs/first", "runs/*"]) == both
+    step = f"runs/first/checkpoints/{STEPS}"
+    several = [step, "files/*", "fer2013"]
+    assert find_networks(several) == [step, "files/mine.safetensors", "fer2013"]
+    assert main([*several[:2], "--data=some"]) == 0
+    assert (here / "runs/mine").is_dir()  # not beside the file
+
+
+def seen(started_from=None, **fields):
+    config = toy.config(**fields).to_dict()
+    return Seen.by({"config": config, "started_from": started_from})
+
+
+def test_what_a_network_has_seen(here):
+    own = {"data.name": "fer2013", "data.val_split": "validation"}
+    network = seen(**own, **{"data.extra": "raf_db:joy+affectnet/8:fear"})
+    assert shared(network.trained, "fer2013", "train") == "fer2013@train"
+    assert shared(network.trained, "ferplus", "train") == "fer2013@train"
+    assert not shared(network.trained, "ferplus", "test")
+    assert shared(network.chose, "ferplus", "validation") == "fer2013@validation"
+    assert shared(network.trained, "affectnet/7", "train") == "affectnet/8@train"
+    assert not shared(network.trained, "affectnet/7", "test") and not network.unknown
+    folders = seen(**{"data.name": "image_folder/a"})
+    assert not shared(folders.trained, "image_folder/b", "train")
+    assert shared(folders.trained, "image_folder/a", "train")
+
+
+def test_what_a_network_starts_from_was_seen_as_well(here):
+    for start in ("runs/first", f"runs/first/checkpoints/{STEPS}"):
+        tuned = seen(**{"data.name": "ferplus", "init_from": start})
+        assert shared(tuned.trained, "toy", "train") == "toy@train"
+        assert not tuned.unknown
+    shipped = seen(**{"init_from": "fer2013"})
+    assert shared(shipped.trained, "ferplus", "train") == "fer2013@train"
+    assert seen(**{"init_from": "gone.pth"}).unknown == "gone.pth"
+    assert seen(**{"init_from": "hf:some/network"}).unknown == "hf:some/network"
+
+
+def test_what_was_recorded_of_the_start_goes_before_what_is_there_now(here):
+    first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
+    second = toy.config(**{"data.name": "raf_db", "init_from": "runs/first"})
+    start = {"config": second.to_dict(), "started_from": first}
+    network = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
+    assert [name for name, _ in network.trained] == ["toy", "raf_db", "fer2013"]
+    assert not network.unknown
+    assert seen({"network": "qcs"}, **{"init_from": "a.pth"}).unknown == "a.pth"
+
+
+def with_config(trained, file, c):
+    """A file of the same weights, trained otherwise."""
+    variables, described, step = load_variables(trained)
+    weights.save(file, variables, described | {"config": c.to_dict(), "step": step})
+    return str(file)
+
+
+def test_what_is_not_known_or_optimistic_is_noted(here, trained, capsys, monkeypatch):
+    start = with_config(trained, "a.safetensors", toy.config(**{"data.val_split": "v"}))
+    file = with_config(trained, "b.safetensors", toy.config(init_from=start))
+    c = toy.config(init_from="gone.pth")
+    c.train.eval_batch_size = 3  # which eight devices cannot share
+    lost = with_config(trained, "c.safetensors", c)
+    monkeypatch.setitem(SPLITS, ("toy", "v"), toy.source("test"))
+    assert main([file, lost, "--data=toy@v,toy"]) == 0
+    printed = capsys.readouterr().out
+    note = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
+    assert f"- b.safetensors on toy@v: {note} numbers are" in printed
+    assert printed.count("optimistic") == 1
+    note = "c.safetensors starts from gone.pth, which is not here: what"
+    assert f"- c.safetensors: {note}" in printed
