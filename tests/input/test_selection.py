@@ -45,7 +45,7 @@ def test_a_smaller_fraction_is_a_part_of_a_larger_one():
     assert parts[1] != set(seen(selection.fraction_of(SOURCE, 0.1, 2)))
 
 
-@pytest.mark.parametrize("fraction", [0, 0.1, 0.3, 1])
+@pytest.mark.parametrize("fraction", [0, 0.3, 1])
 def test_noise_is_as_much_as_asked_for(fraction):
     noisy = selection.with_label_noise(SOURCE, fraction, seed=0)
     assert (noisy.labels != LABELS).sum() == round(fraction * 400)
@@ -121,7 +121,7 @@ def test_joined_splits_read_from_each():
     np.testing.assert_array_equal(both.labels, LABELS[seen(both)])
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("fraction", [0.01, 0.5])
 def test_held_out_images_are_a_part_of_every_class(fraction):
     rest, out = selection.held_out(SOURCE, fraction, seed=3)
     assert sorted([*seen(rest), *seen(out)]) == list(range(400))
@@ -132,11 +132,8 @@ def test_held_out_images_are_a_part_of_every_class(fraction):
     np.testing.assert_array_equal(rest.labels, LABELS[seen(rest)])
     again, other = (selection.held_out(SOURCE, fraction, seed)[1] for seed in (3, 1))
     assert set(seen(again)) == set(seen(out)) != set(seen(other))
-
-
-def test_the_only_image_of_a_class_is_trained_on():
+    # The only image of a class is trained on.
     rest, out = selection.held_out(memory_source.create([0, 1, 1, 2]), 0.9, seed=0)
-    assert sorted(rest.labels) == [0, 1, 2]
-    assert out.labels.tolist() == [1]
+    assert sorted(rest.labels) == [0, 1, 2] and out.labels.tolist() == [1]
     with pytest.raises(UserError, match="no class .* two images"):
         selection.held_out(memory_source.create([0, 1, 2]), 0.5, seed=0)

@@ -55,7 +55,7 @@ def test_logits_and_features(units, image_size):
 
 
 @pytest.mark.parametrize("side", [1, 3, 8])
-@pytest.mark.parametrize("width, stride", [(6, 1), (6, 2), (4, 1), (4, 2)])
+@pytest.mark.parametrize("width, stride", [(6, 1), (6, 2), (4, 2)])
 def test_units(width, stride, side):
     """With and without a convolution in the shortcut; down to a single pixel."""
     unit = Unit(6, stride, eval_norm)
@@ -88,16 +88,6 @@ def test_the_shift_is_smaller_at_the_border():
     np.testing.assert_array_equal(found[0, ..., 0], expected)
 
 
-def test_a_bias_instead_of_the_shift_is_seen(monkeypatch):
-    """The tolerances of this file can tell them apart."""
-    model = small.create("baseline")
-    images = small.images(2, 32, 32, 3)
-    monkeypatch.setattr(
-        folded, "_shift", lambda taps, h, w: taps.sum(axis=(0, 1))[None, None]
-    )
-    assert min(difference(model, small.variables(model), images)) > 1e-2
-
-
 def test_what_is_folded():
     model = small.create("qcs")
     variables = base(small.variables(model))
@@ -116,9 +106,5 @@ def test_what_is_folded():
     assert jax.tree.map(np.shape, found) == jax.tree.map(np.shape, shapes)
     assert folded.fold(new, found) == (new, found)  # once is enough
     assert size < 1.1 * sum(x.nbytes for x in jax.tree.leaves(variables))
-
-
-def test_bfloat16_is_left_alone():
-    variables = small.variables(small.create("baseline"))
-    model = small.create("baseline", dtype=jnp.bfloat16)
-    assert folded.fold(model, variables) == (model, variables)
+    half = small.create("qcs", dtype=jnp.bfloat16)
+    assert folded.fold(half, variables) == (half, variables)

@@ -89,9 +89,7 @@ def full_variables(name):
     [
         ("dcs", dict(interaction="sdpa")),
         ("dcs", dict(residual="pre_norm")),
-        ("dcs", dict(connection="none")),
-        ("dcs", dict(connection="gap")),
-        ("dcs", dict(connection="bilinear")),
+        *(("dcs", dict(connection=x)) for x in ("none", "gap", "bilinear")),
         ("qcs", dict(information="s")),
         ("qcs", dict(information="d")),
         ("qcs", dict(gamma=0.5)),
