@@ -159,14 +159,6 @@ def test_another_order_within_a_usage_is_suspected(run, tmp_path):
     assert "warning: 0 of 27 images have the same class in fer2013.csv as" in out
 
 
-@pytest.mark.parametrize("header", ["emotion, Usage, pixels", "0,1 2 3,Training"])
-def test_wrong_header_of_the_images_is_an_error(run, tmp_path, header):
-    path = write(tmp_path / "fer") / "fer2013.csv"
-    path.write_text(path.read_text().replace("emotion,pixels,Usage", header))
-    code, _, error = run("ferplus", f"--manual_dir={path.parent}")
-    assert code == 1 and "instead of 'emotion,pixels,Usage'" in error
-
-
 HEADER = ",".join(votes.HEADER)
 VOTES = f"{HEADER}\nTraining,a.png{',1' * 10}\n"
 

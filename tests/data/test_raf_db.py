@@ -145,16 +145,6 @@ def test_other_numberings_are_recognized(run, tmp_path, relabel, said):
     assert line.startswith("warning: ") and all(part in line for part in said)
 
 
-def test_other_counts_are_warned_about_but_no_permutation(run, copy):
-    path = list_file(copy)
-    path.write_text("\n".join(path.read_text().splitlines()[1:]))
-    code, out, _ = run("raf_db", f"--manual_dir={copy}")
-    assert code == 0
-    assert [line for line in out.splitlines() if "warning" in line] == [
-        "warning: train has 27 images, the published set 28 (surprise 2 instead of 3)"
-    ]
-
-
 def test_unreadable_images_are_listed_and_limited(run, people, tmp_path):
     copy = people[0]
     aligned = copy / "basic/Image/aligned"

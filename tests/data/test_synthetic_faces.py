@@ -83,24 +83,6 @@ def test_every_nuisance_is_visible(field):
     assert images[0] != images[1]
 
 
-def test_nuisances_are_drawn_without_the_label():
-    """Cramer's V of label and nuisance stays at the level of chance."""
-    count = 2100
-    labels = np.arange(count) % CLASSES
-    drawn = [
-        dataclasses.asdict(nuisance.sample(streams([0, 0, index, 1])))
-        for index in range(count)
-    ]
-    for name in ("skin", "hair_color", "hair_style", "glasses", "background"):
-        values = np.array([d[name] for d in drawn])
-        table = np.zeros((CLASSES, values.max() + 1))
-        np.add.at(table, (labels, values), 1)
-        expected = table.sum(1, keepdims=True) * table.sum(0) / count
-        chi2 = ((table - expected) ** 2 / expected).sum()
-        freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
-        assert chi2 < freedom + 4 * np.sqrt(2 * freedom), name
-
-
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
 def test_bias_makes_both_colours_follow_the_label(rho):
     label, background, hair = biased_cues(4200, rho)

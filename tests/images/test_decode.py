@@ -172,15 +172,3 @@ def test_whatever_pillow_raises_is_one_kind_of_error():
     huge = Image.new("1", (20_000, 20_000))  # 400 million pixels in a file of 50 kB
     with pytest.raises(OSError, match="^too large: Image size .400000000 pixels"):
         images.decode(encode(huge), 8)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
-def test_the_first_picture_of_an_animation_is_taken(kind):
-    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue", "lime")]
-    buffer = io.BytesIO()
-    options = dict(save_all=True, append_images=frames[1:])
-    frames[0].save(
-        buffer, kind, **options, **({"lossless": True} if kind == "WEBP" else {})
-    )
-    found = images.decode(buffer.getvalue(), 8)
-    assert (found == (255, 0, 0)).all()

@@ -84,19 +84,6 @@ def test_second_negative_is_another_of_the_negative_s_class(index):
         assert_distribution(given, uniform(members(1) - {first}))
 
 
-def test_positive_and_negative_are_independent(index):
-    draw = Draw(index, 4)
-    rng = np.random.default_rng(8)
-    anchor = min(members(1))
-    drawn = np.array([draw(anchor, rng) for _ in range(DRAWS)])
-    positives, negatives = sorted(members(1) - {anchor}), sorted(others(1))
-    table = [
-        [np.sum((drawn[:, 1] == p) & (drawn[:, 2] == n)) for n in negatives]
-        for p in positives
-    ]
-    assert stats.chi2_contingency(table).pvalue > SIGNIFICANCE
-
-
 def test_balanced_anchors_draw_the_class_first(index):
     draw = Draw(index, 1, anchors="balanced")
     rng = np.random.default_rng(2)

@@ -34,9 +34,7 @@ def test_a_fraction_keeps_the_shares_of_the_classes():
     expected = np.round(np.bincount(LABELS) / 2)
     np.testing.assert_array_equal(np.bincount(half.labels), expected)
     assert len(set(seen(half))) == len(half)
-
-
-def test_a_smaller_fraction_is_a_part_of_a_larger_one():
+    # A smaller fraction is a part of a larger one.
     parts = [
         set(seen(selection.fraction_of(SOURCE, f, 1))) for f in (1e-6, 0.1, 0.4, 1)
     ]
