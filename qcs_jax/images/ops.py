@@ -85,8 +85,7 @@ def color_jitter(
       images: `[m, h, w, 3]` float32 levels.
       order: `[m, n]` int32, a permutation per image: which operation comes when, as an
         index into `operations`.
-      amounts: `[m, n]` float32, factor or shift of each of `operations` (in their
-        order, not in the image's).
+      amounts: `[m, n]` float32, factor or shift of each of `operations`.
       operations: n different names out of "brightness" (factor 0 is black), "contrast"
         (0 is the image's mean luma), "saturation" (0 is gray), "hue" (shift in turns,
         in [-0.5, 0.5]). Factor 1 changes nothing.

@@ -22,32 +22,22 @@ Make = Callable[..., nn.Module]
 class Outputs(flax.struct.PyTreeNode):
     """What a network says about n branches of b images; a loss may use all of it.
 
-    Attributes:
-      base_logits: float32 `[n, b, k]`.
-      cross_logits: float32 `[n, b, k]`; `[0, b, k]` of the baseline.
-      base_features: float32 `[n, b, C]`, what the base logits are linear in.
-      cross_features: float32 `[n, b, C']`, likewise; `[0, b, C]` of the baseline.
+    All is float32. Features are what logits are linear in. Of the baseline, n is 0 in
+    what is of the interaction.
     """
 
-    base_logits: jax.Array
-    cross_logits: jax.Array
-    base_features: jax.Array
-    cross_features: jax.Array
+    base_logits: jax.Array  # [n, b, k]
+    cross_logits: jax.Array  # [n, b, k]
+    base_features: jax.Array  # [n, b, C]
+    cross_features: jax.Array  # [n, b, C']
 
 
 class BaseBranch(nn.Module):
-    """Backbone, pyramid tokens and ViT: all that inference needs.
-
-    Attributes:
-      subsample: See `QCS`; so is `grey`.
-      backbone: Constructor of the backbone, called with `norm`.
-      tokens: Constructor of what makes tokens of its feature maps.
-      vit: Constructor of the ViT.
-    """
+    """Backbone, pyramid tokens and ViT: all that inference needs; see `QCS`."""
 
     subsample: int
     grey: bool
-    backbone: Make
+    backbone: Make  # called with `norm`
     tokens: Make
     vit: Make
 
@@ -61,24 +51,17 @@ class BaseBranch(nn.Module):
         x = pixels.grey(x) if self.grey else x
         pyramid = self.backbone(norm=norm, name="backbone")(x)
         tokens = self.tokens(name="tokens")(pyramid)
-        return self.vit(name="vit")(
-            tokens, layout, train=train, need_tokens=need_tokens
-        )
+        vit = self.vit(name="vit")
+        return vit(tokens, layout, train=train, need_tokens=need_tokens)
 
 
 class CrossBranch(nn.Module):
-    """Interaction of the branches at three levels, joined with the base tokens.
-
-    Attributes:
-      connection: See `QCS`; so is `num_classes`.
-      attention: Constructor of the interaction at one level.
-      vit: Constructor of the ViT, for the connection of that name.
-    """
+    """Interaction of the branches at three levels, joined with the base tokens."""
 
     num_classes: int
-    connection: str
-    attention: Make
-    vit: Make
+    connection: str  # see `QCS`
+    attention: Make  # the interaction at one level
+    vit: Make  # for the connection of that name
 
     @nn.compact
     def __call__(
@@ -92,9 +75,8 @@ class CrossBranch(nn.Module):
         ]
         refined = layout.merge(jnp.concatenate(interacted, axis=2))  # [n * b, 3N, C]
         if self.connection == "vit":
-            return self.vit(name="vit")(
-                tokens + refined, layout, train=train, need_tokens=False
-            )
+            vit = self.vit(name="vit")
+            return vit(tokens + refined, layout, train=train, need_tokens=False)
         if self.connection == "bilinear":
             pooled = bilinear_pool(tokens, refined)
         else:
@@ -227,14 +209,9 @@ class QCS(nn.Module):
         return dict(dropout=rate, proj_dropout=rate if self.drop_projection else 0.0)
 
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Base logits of single images; traces nothing of the interaction.
+        """Base logits of single images `[b, s, s, 3]`, normalised: float32 `[b, k]`.
 
-        Args:
-          images: `[b, s, s, 3]`, normalised.
-          train: Use batch statistics and dropout.
-
-        Returns:
-          float32 `[b, k]`.
+        Traces nothing of the interaction. `train`: by batch statistics, with dropout.
         """
         return self.embed(images, train)[0]
 
@@ -254,11 +231,7 @@ class QCS(nn.Module):
         return outputs.base_logits, outputs.cross_logits
 
     def outputs(self, images: jax.Array, train: bool = False) -> Outputs:
-        """Computes what training sees: all branches in one pass.
-
-        Args:
-          images: `[n, b, s, s, 3]`, normalised; n must be `branches`.
-          train: Use batch statistics and dropout.
+        """Computes what training sees: all branches `[n, b, s, s, 3]` in one pass.
 
         Raises:
           ValueError: if `images` has another number of branches.
