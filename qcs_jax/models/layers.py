@@ -27,14 +27,12 @@ def dense(
     features: int,
     *,
     kernel_init: nn.initializers.Initializer | None = None,
-    use_bias: bool = True,
     dtype: Dtype = jnp.float32,
     name: str | None = None,
 ) -> nn.Dense:
     """Linear layer: zero bias beside a given `kernel_init`, else PyTorch's defaults."""
     return nn.Dense(
         features,
-        use_bias=use_bias,
         kernel_init=kernel_init or torch_kernel_init,
         bias_init=nn.initializers.zeros if kernel_init else torch_bias_init(inputs),
         dtype=dtype,

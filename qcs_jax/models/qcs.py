@@ -105,72 +105,57 @@ class QCS(nn.Module):
     """Quadruplet Cross Similarity network; with 2 branches DCS, with 1 the baseline.
 
     Calling it is the base branch, `[b, s, s, 3]` normalised images -> `[b, k]` logits.
-    `interact` is what training runs: all branches in one pass.
-
-    Attributes:
-      num_classes: Width k of the logits.
-      branches: n: 1 (baseline), 2 (DCS: anchor, positive) or 4 (QCS: anchor, positive,
-        and two negatives of one other class).
-      image_size: Side s of the images.
-      subsample: The backbone sees every `subsample`-th pixel.
-      grey: Turn images into grey first: what has learned from grey images alone has no
-        idea of colour, and its answers about colour images would be arbitrary.
-      widths: Channels of the backbone's stages.
-      units: Units of the backbone's stages.
-      features: Width C of the tokens.
-      depth: Blocks of the base ViT; the cross ViT has one.
-      heads: Attention heads of the ViTs.
-      dropout: Rate in the base ViT.
-      cross_dropout: Rate in the cross ViT.
-      drop_projection: Whether ViTs also drop after the attention's output projection,
-        as the published 8-class models do.
-      init_std: Deviation of the ViTs' initial linear weights. The published 0.01 is
-        for the published width; a narrow ViT would start so close to constant that
-        it hardly learns.
-      interaction: How images are compared: a name of `csa.METRICS`, or "sdpa".
-      information: "sd", "s" or "d": matrices that QCS compares by (Table 2).
-      gamma: Constant part of the weight of D (Eq. 9).
-      residual: "normalized" or "pre_norm"; see `CrossAttention`.
-      connection: How base and refined tokens become cross logits: "vit", "gap",
-        "bilinear", or "none": refined tokens alone, averaged (Table 1).
-      dtype: Compute precision; parameters, statistics and logits are float32.
-      remat: See `IR50`.
-      axis_name: Mapped axis that training splits the examples over, or None.
-      backbone: Constructor of the backbone; `folded.fold` puts in another one.
+    `interact` is what training runs: all branches in one pass. Parameters, statistics
+    and logits are float32 whatever the `dtype` of the computation.
     """
 
-    num_classes: int = 7
+    num_classes: int = 7  # width k of the logits
+    # n: 1 (baseline), 2 (DCS: anchor, positive) or 4 (QCS: anchor, positive, and two
+    # negatives of one other class).
     branches: int = 4
-    image_size: int = 224
-    subsample: int = 2
+    image_size: int = 224  # side s of the images
+    subsample: int = 2  # the backbone sees every `subsample`-th pixel
+    # Turn images into grey first: what has learned from grey images alone has no idea
+    # of colour, and its answers about colour images would be arbitrary.
     grey: bool = False
-    widths: Sequence[int] = (64, 128, 256)
-    units: Sequence[int] = (3, 4, 14)
-    features: int = 768
-    depth: int = 2
-    heads: int = 8
-    dropout: float = 0.0
-    cross_dropout: float = 0.0
+    widths: Sequence[int] = (64, 128, 256)  # channels of the backbone's stages
+    units: Sequence[int] = (3, 4, 14)  # of these stages
+    features: int = 768  # width C of the tokens
+    depth: int = 2  # blocks of the base ViT; the cross ViT has one
+    heads: int = 8  # attention heads of the ViTs
+    dropout: float = 0.0  # rate in the base ViT
+    cross_dropout: float = 0.0  # rate in the cross ViT
+    # Drop after the output projection of attention, too, as published for 8 classes.
     drop_projection: bool = False
+    # Deviation of the ViTs' initial linear weights. The published 0.01 is for the
+    # published width; a narrow ViT would start so close to constant that it hardly
+    # learns.
     init_std: float = 0.01
-    interaction: str = "csa"
-    information: str = "sd"
-    gamma: float = 1.0
-    residual: str = "normalized"
+    interaction: str = "csa"  # how images are compared: of `csa.METRICS`, or "sdpa"
+    information: str = "sd"  # or "s", "d": matrices that QCS compares by (Table 2)
+    gamma: float = 1.0  # constant part of the weight of D (Eq. 9)
+    residual: str = "normalized"  # or "pre_norm"; see `CrossAttention`
+    # How base and refined tokens become cross logits: "vit", "gap", "bilinear", or
+    # "none": refined tokens alone, averaged (Table 1).
     connection: str = "vit"
-    remat: bool = False
+    remat: bool = False  # see `IR50`
     dtype: layers.Dtype = jnp.float32
-    axis_name: str | None = None
-    backbone: Make = IR50
+    axis_name: str | None = None  # mapped axis that training splits the examples over
+    backbone: Make = IR50  # `folded.fold` puts in another one
 
     def setup(self):
-        vit = functools.partial(
-            ViT,
-            num_classes=self.num_classes,
-            heads=self.heads,
-            init_std=self.init_std,
-            dtype=self.dtype,
-        )
+        def vit(depth: int, dropout: float) -> Make:
+            return functools.partial(
+                ViT,
+                num_classes=self.num_classes,
+                depth=depth,
+                heads=self.heads,
+                dropout=dropout,
+                proj_dropout=dropout if self.drop_projection else 0.0,
+                init_std=self.init_std,
+                dtype=self.dtype,
+            )
+
         self.base = BaseBranch(
             subsample=self.subsample,
             grey=self.grey,
@@ -184,9 +169,7 @@ class QCS(nn.Module):
             tokens=functools.partial(
                 PyramidTokens, features=self.features, dtype=self.dtype
             ),
-            vit=functools.partial(
-                vit, depth=self.depth, **self._dropout_rates(self.dropout)
-            ),
+            vit=vit(self.depth, self.dropout),
         )
         if self.branches > 1:
             self.cross = CrossBranch(
@@ -200,13 +183,8 @@ class QCS(nn.Module):
                     residual=self.residual,
                     dtype=self.dtype,
                 ),
-                vit=functools.partial(
-                    vit, depth=1, **self._dropout_rates(self.cross_dropout)
-                ),
+                vit=vit(1, self.cross_dropout),
             )
-
-    def _dropout_rates(self, rate: float) -> dict[str, float]:
-        return dict(dropout=rate, proj_dropout=rate if self.drop_projection else 0.0)
 
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
         """Base logits of single images `[b, s, s, 3]`, normalised: float32 `[b, k]`.

@@ -101,7 +101,7 @@ class Classified(NamedTuple):
     """What a ViT makes of m images."""
 
     logits: jax.Array  # float32 [m, k]
-    features: jax.Array  # float32 [m, C], the gated class token that logits are of
+    features: jax.Array  # float32 [m, C]: the gated class token, input of the head
     tokens: jax.Array | None  # normalised [m, t, C]; None where nobody reads them
 
 
