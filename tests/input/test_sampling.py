@@ -93,21 +93,6 @@ def test_balanced_anchors_draw_the_class_first(index):
         assert_distribution(drawn[LABELS[drawn] == label], uniform(members(label)))
 
 
-@pytest.mark.parametrize("branches", [1, 2, 4])
-@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
-def test_shuffled_anchors_stay_first(index, branches, negatives):
-    draw = Draw(index, branches, negatives=negatives)
-    rng = np.random.default_rng(3)
-    for anchor in range(len(LABELS)):
-        drawn = draw(anchor, rng)
-        assert drawn.shape == (branches,) and drawn.dtype == np.int64
-        assert drawn[0] == anchor
-        if branches >= 2:
-            assert LABELS[drawn[1]] == LABELS[anchor]
-        if branches == 4:
-            assert LABELS[drawn[2]] == LABELS[drawn[3]] != LABELS[anchor]
-
-
 @pytest.mark.parametrize(
     "labels", [[0, 0, 0], [2, 2], [1], np.array([], np.int64)], ids=str
 )

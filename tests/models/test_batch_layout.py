@@ -11,12 +11,6 @@ N, B = 4, 8  # branches, examples in the global batch
 DEVICES = (1, 2, 8)
 
 
-def deal(x, devices):
-    """Global `[n, B, ...]` -> `[devices, n * b, ...]`."""
-    x = x.reshape(N, devices, B // devices, *x.shape[2:]).swapaxes(0, 1)
-    return x.reshape(devices, -1, *x.shape[3:])
-
-
 def gather(x):
     """`[devices, n * b, ...]` -> global `[n, B, ...]`."""
     x = np.asarray(x)
