@@ -154,9 +154,7 @@ def test_default_name(tmp_path):
 def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
     bad = {
         put(pets, "train/cat/cut.jpg", encoded(side=64)[:-200]): "truncated",
-        put(
-            pets, "train/cat/cut.png", encoded("PNG", side=64)[:-30]
-        ): "cannot be decoded",
+        put(pets, "train/cat/cut.png", encoded("PNG", side=64)[:-30]): "be decoded",
         put(pets, "train/cat/text.jpg", b"hello"): "not a jpeg",
         put(pets, "train/cat/void.jpg", b""): "empty file",
         pets / "train/cat/gone.jpg": "no such file",

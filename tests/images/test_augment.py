@@ -150,10 +150,8 @@ def slow_box(rng, size, area):
     for _ in range(10):
         pixels = size**2 * rng.uniform(*area)
         ratio = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
-        height, width = (
-            round(math.sqrt(pixels * ratio)),
-            round(math.sqrt(pixels / ratio)),
-        )
+        height = round(math.sqrt(pixels * ratio))
+        width = round(math.sqrt(pixels / ratio))
         if height < size and width < size:
             return height, width
     return 0, 0
