@@ -59,7 +59,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, side: int) -> np.ndarray:
-    """Returns an encoded image (JPEG, PNG, ...) as uint8 `[side, side, 3]`."""
+    """Returns an encoded image (JPEG, ...) as uint8 `[side, side, 3]`; see `read`."""
     return to_pixels(read(io.BytesIO(data), side), side)
 
 
