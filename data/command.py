@@ -38,12 +38,7 @@ _ONLY_FOR = {
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Prepares the dataset that the arguments name.
-
-    Raises:
-      UserError: if something is missing or wrong.
-      Interrupted: after Ctrl-C.
-    """
+    """Prepares the dataset that the arguments name."""
     args = _parse(argv)
     dataset, _, config = args.dataset.partition("/")
     if dataset not in _BUILDERS:
@@ -137,12 +132,8 @@ def _official(
     assert isinstance(builder, official.OfficialBuilder)
     if isinstance(builder, fer2013_dataset_builder.Builder):
         builder.drop_duplicates = args.drop_duplicates
-    official.prepare(
-        builder,
-        args.manual_dir,
-        max_unreadable=args.max_unreadable,
-        overwrite=args.overwrite,
-    )
+    builder.max_unreadable = args.max_unreadable
+    official.prepare(builder, args.manual_dir, overwrite=args.overwrite)
     return builder
 
 

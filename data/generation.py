@@ -23,20 +23,14 @@ _READ_AT_ONCE = 1024
 
 
 class ImageBuilder(tfds.core.GeneratorBasedBuilder):
-    """What builders of labelled images have in common; the docstring describes them.
-
-    Attributes:
-      image_feature: How images are stored.
-      more_features: Features beside image, label and id.
-      group_columns: What is known of the people in the images, see `groups_of`.
-    """
+    """What builders of labelled images have in common; the docstring describes them."""
 
     VERSION = tfds.core.Version("1.0.0")
     # TFDS would look this up through a package that it does not depend on.
     code_path = epath.Path(__file__)
     image_feature = tfds.features.Image(shape=(None, None, 3))
-    more_features: Mapping[str, Any] = {}
-    group_columns: Sequence[str] = ()
+    more_features: Mapping[str, Any] = {}  # beside image, label and id
+    group_columns: Sequence[str] = ()  # see `groups_of`
 
     @property
     def title(self) -> str:
@@ -83,9 +77,6 @@ class ImageBuilder(tfds.core.GeneratorBasedBuilder):
         """Lets all examples pass, and writes their groups when the last has passed.
 
         What is written then appears and disappears together with the data.
-
-        Args:
-          splits: Generators of `(key, example)`.
         """
         if not self.group_columns:
             return dict(splits)
@@ -163,12 +154,8 @@ def summarize(
 ) -> dict[str, collections.Counter[int]]:
     """Prints images per class and split, read back from what was written.
 
-    Args:
-      builder: Builder of a prepared dataset.
-      published: Per split, images per class, to print beside what was written.
-
-    Returns:
-      Per split, images per label.
+    `published` is printed beside them: per split, images per class. Returns, per split,
+    images per label.
     """
     builder = tfds.builder_from_directory(builder.data_path)
     counts = {split: _count(builder, split) for split in builder.info.splits}
@@ -176,9 +163,8 @@ def summarize(
     for split, count in counts.items():
         columns.append((split, count))
         if published:
-            columns.append(
-                ("published", collections.Counter(dict(enumerate(published[split]))))
-            )
+            original = collections.Counter(dict(enumerate(published[split])))
+            columns.append(("published", original))
     names = builder.info.features["label"].names
     width = max(len(name) for name in [*names, "total"])
     print(f"{'':{width}}", *(f"{title:>10}" for title, _ in columns))

@@ -28,14 +28,7 @@ class Unreadable:
 
 
 def decode(data: bytes, more_formats: tuple[str, ...] = ()) -> Image.Image:
-    """Decodes an image completely, refusing truncated data.
-
-    Args:
-      data: The contents of a JPEG, PNG, BMP or WebP file.
-      more_formats: Further formats to accept, by Pillow's names.
-
-    Returns:
-      The decoded image (the first frame of an animation).
+    """Decodes a JPEG, PNG, BMP or WebP file (of an animation, the first frame).
 
     Raises:
       ValueError: if the data is not a complete image; says why in a few words.
@@ -57,14 +50,7 @@ def decode(data: bytes, more_formats: tuple[str, ...] = ()) -> Image.Image:
 
 
 def storable(data: bytes) -> bytes:
-    """Returns the image as JPEG or PNG with 8 bits per channel.
-
-    Args:
-      data: A readable image file.
-
-    Returns:
-      `data` itself where it already is that, otherwise a PNG of it.
-    """
+    """Returns JPEG or PNG with 8 bits per channel: `data` itself where it is that."""
     image = decode(data)
     if image.format in _STORED_AS_IS and image.mode in _EIGHT_BIT_MODES:
         return data
@@ -102,16 +88,7 @@ def find_unreadable(paths: Sequence[pathlib.Path]) -> Iterator[Unreadable]:
 def report_unreadable(
     unreadable: list[Unreadable], limit: int, report: pathlib.Path
 ) -> None:
-    """Writes the list of unreadable images and stops when there are too many.
-
-    Args:
-      unreadable: Images that `find_unreadable` yields; none removes an old report.
-      limit: How many are tolerated.
-      report: Text file to write, one `path<TAB>reason` per line.
-
-    Raises:
-      UserError: if there are more than `limit`.
-    """
+    """Writes the report, a `path<TAB>reason` a line; stops when there are too many."""
     if not unreadable:
         report.unlink(missing_ok=True)
         return

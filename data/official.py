@@ -26,52 +26,33 @@ _ORIGIN_FILE = "origin.txt"
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled image of a copy.
+    """One labelled image of a copy."""
 
-    Attributes:
-      id: Tells where in the copy the image is.
-      label: Index of its class.
-      source: What to name when it turns out to be unreadable.
-      load: Returns it as JPEG or PNG; raises OSError or ValueError.
-      more: Values of further features.
-    """
-
-    id: str
+    id: str  # tells where in the copy it is
     label: int
-    source: pathlib.Path
-    load: Callable[[], bytes]
-    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    source: pathlib.Path  # what to name when it turns out to be unreadable
+    load: Callable[[], bytes]  # as JPEG or PNG; raises OSError or ValueError
+    more: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # features
 
 
 @dataclasses.dataclass(frozen=True)
 class Groups:
-    """What a copy knows of the people in its images.
-
-    Attributes:
-      columns: What it is about.
-      of: Id of an image -> a group for each column, "" where it is not known.
-      unreadable: Files about images that are no use.
-    """
+    """What a copy knows of the people in its images."""
 
     columns: tuple[str, ...]
-    of: Mapping[str, tuple[str, ...]]
-    unreadable: list[Unreadable]
+    of: Mapping[str, tuple[str, ...]]  # id of an image -> a group a column, or ""
+    unreadable: list[Unreadable]  # files about images that are no use
 
 
 @dataclasses.dataclass(frozen=True)
 class Copy:
     """Somebody's copy of an official distribution.
 
-    Attributes:
-      root: The folder.
-      examples: Per split.
-      unreadable: Entries that are no use, found before any image was opened.
-      remarks: What the user should know about it, one line each.
-      groups: What the copy knows of people, or None if nothing.
+    What is `unreadable` was so before any image was opened; `remarks` are for the user.
     """
 
     root: pathlib.Path
-    examples: dict[str, list[Example]]
+    examples: dict[str, list[Example]]  # per split
     unreadable: list[Unreadable] = dataclasses.field(default_factory=list)
     remarks: list[str] = dataclasses.field(default_factory=list)
     groups: Groups | None = None
@@ -82,19 +63,12 @@ class Copy:
 
 
 class OfficialBuilder(generation.ImageBuilder):
-    """Stores a copy of an official distribution.
+    """Stores a copy of an official distribution."""
 
-    Attributes:
-      copy: What to store; set it before the builder generates.
-      max_unreadable: How many unreadable images are tolerated.
-      how_to_obtain: The tree that is expected, and where to request it.
-      knows_people: Whether a complete copy knows groups of people.
-    """
-
-    knows_people: bool = False
-    copy: Copy
-    max_unreadable: int = 0
-    how_to_obtain: str
+    knows_people: bool = False  # whether a complete copy does
+    copy: Copy  # what to store; set it before the builder generates
+    max_unreadable: int = 0  # how many are tolerated
+    how_to_obtain: str  # the tree that is expected, and where to request it
 
     @property
     def published(self) -> Mapping[str, Sequence[int]]:
@@ -109,12 +83,6 @@ class OfficialBuilder(generation.ImageBuilder):
     @abc.abstractmethod
     def scan(self, root: pathlib.Path) -> Copy:
         """Finds and checks a copy without opening its images.
-
-        Args:
-          root: The folder to look in.
-
-        Returns:
-          The copy.
 
         Raises:
           UserError: if it is not a copy of this data set.
@@ -168,23 +136,9 @@ class OfficialBuilder(generation.ImageBuilder):
 
 
 def prepare(
-    builder: OfficialBuilder,
-    manual_dir: pathlib.Path | None,
-    *,
-    max_unreadable: int,
-    overwrite: bool,
+    builder: OfficialBuilder, manual_dir: pathlib.Path | None, *, overwrite: bool
 ) -> None:
-    """Checks and stores a copy; prints what there is to know about it.
-
-    Args:
-      builder: The data set's builder.
-      manual_dir: The user's copy; needed unless the data set is prepared already.
-      max_unreadable: How many unreadable images are tolerated.
-      overwrite: Whether to replace what is prepared.
-
-    Raises:
-      UserError: if something is missing or wrong.
-    """
+    """Checks and stores a copy; prints what there is to know about it."""
     root = manual_dir and manual_dir.expanduser().resolve()
     with generation.exclusive(builder):
         if generation.is_prepared(builder) and not overwrite:
@@ -194,7 +148,7 @@ def prepare(
             also = ", with groups of people if your copy has them" if lacking else ""
             print(f"To prepare it again{also}, add --overwrite.\n")
         else:
-            _store(builder, _existing(builder, root), max_unreadable)
+            _store(builder, _existing(builder, root))
     counts = generation.summarize(builder, builder.published)
     for line in _differences(builder, counts):
         print(line)
@@ -210,9 +164,6 @@ def csv_lines(path: pathlib.Path) -> Iterator[list[str]]:
 
     Damaged characters are replaced rather than refused: where they matter, the field
     will not have the form that is expected of it.
-
-    Raises:
-      UserError: if it is no CSV file.
     """
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         reader = csv.reader(file)
@@ -238,15 +189,15 @@ def _existing(builder: OfficialBuilder, root: pathlib.Path | None) -> pathlib.Pa
     return root
 
 
-def _store(builder: OfficialBuilder, root: pathlib.Path, max_unreadable: int) -> None:
+def _store(builder: OfficialBuilder, root: pathlib.Path) -> None:
     builder.copy = builder.scan(root)
-    builder.max_unreadable = max_unreadable
+    limit = builder.max_unreadable
     for remark in builder.copy.remarks:
         print(remark)
     if builder.copy.groups:
-        _report_groups(builder.copy.groups.unreadable, max_unreadable)
+        _report_groups(builder.copy.groups.unreadable, limit)
     # Enough may be wrong already to spare the user the long pass.
-    integrity.report_unreadable(builder.copy.unreadable, max_unreadable, builder.report)
+    integrity.report_unreadable(builder.copy.unreadable, limit, builder.report)
     generation.generate(builder)
     if builder.unreadable:
         count = len(builder.unreadable)

@@ -46,15 +46,7 @@ def lacking(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:
-    """Reads a list without opening the photographs.
-
-    Args:
-      root: Folder of the release.
-      name: File name of the list.
-
-    Yields:
-      The face of each row, or what is wrong with the row.
-    """
+    """Yields the face of each row of a list, unopened, or what is wrong with it."""
     path, images = _find(root, name, _LIST_FOLDERS), _images(root)
     lines = csv_lines(path)
     progress = tqdm.tqdm(lines, desc=f"Reading {name}", unit=" rows")
@@ -91,18 +83,10 @@ def _example(line: list[str], images: pathlib.Path) -> Example:
 
 
 def _face(path: pathlib.Path, box: tuple[str, ...]) -> bytes:
-    """Cuts the face out of a photograph.
+    """Cuts the face out of a photograph, as JPEG; raises ValueError for what is no use.
 
-    Args:
-      path: The photograph.
-      box: Left, top, width and height in pixels, of the image as it is stored, not as
-        its EXIF data may turn it; what is outside is cut off.
-
-    Returns:
-      The face as JPEG.
-
-    Raises:
-      ValueError: if the photograph or the box is no use.
+    The box is left, top, width and height in pixels, of the image as it is stored, not
+    as its EXIF data may turn it; what is outside is cut off.
     """
     photograph = integrity.decode(path.read_bytes(), _MORE_FORMATS)
     try:

@@ -30,15 +30,7 @@ def lacking(root: pathlib.Path) -> list[pathlib.Path]:
 
 
 def read(root: pathlib.Path, name: str) -> Iterator[Example | Unreadable]:
-    """Reads the labels of a set without opening the images.
-
-    Args:
-      root: Folder of the release.
-      name: Name of the set.
-
-    Yields:
-      Each image, or what is wrong with its label.
-    """
+    """Yields each image of a set, unopened, or what is wrong with its label."""
     images, annotations = (root / name / folder for folder in _FOLDERS)
     labelled = {
         file.removesuffix(_SUFFIX)

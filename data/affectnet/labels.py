@@ -8,17 +8,7 @@ NO_EXPRESSION = {8: "none", 9: "uncertain", 10: "no face"}
 
 
 def parse(text: str) -> int:
-    """Reads a label.
-
-    Args:
-      text: A number, possibly written as "3.0".
-
-    Returns:
-      An index of `CLASS_NAMES` or of `NO_EXPRESSION`.
-
-    Raises:
-      ValueError: if it is neither; says so.
-    """
+    """Reads a label, of `CLASS_NAMES` or `NO_EXPRESSION`, possibly written as "3.0"."""
     try:
         number = float(text)
     except ValueError:

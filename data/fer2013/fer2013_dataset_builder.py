@@ -23,15 +23,10 @@ The tables are in {table.KAGGLE}"""
 
 
 class Builder(OfficialBuilder):
-    """FER2013: grey faces from the web, 48 x 48 pixels, with one of 7 expressions.
-
-    Attributes:
-      drop_duplicates: Whether training images that are in another split, too, are left
-        out.
-    """
+    """FER2013: grey faces from the web, 48 x 48 pixels, with one of 7 expressions."""
 
     how_to_obtain = _HOW_TO_OBTAIN
-    drop_duplicates = False
+    drop_duplicates = False  # of training images that are in another split, too
 
     @property
     def choices(self) -> str:

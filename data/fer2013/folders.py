@@ -22,15 +22,7 @@ def is_in(root: pathlib.Path) -> bool:
 
 
 def read(root: pathlib.Path) -> Iterator[tuple[str, Example]]:
-    """Lists the images without opening them.
-
-    Yields:
-      The split, and the image.
-
-    Raises:
-      UserError: for a class that FER2013 does not have, or an image whose name says
-        that it belongs to another folder.
-    """
+    """Yields the split and the image, of all images, without opening them."""
     for folder in _FOLDERS:
         for name in class_folders(root / folder) if (root / folder).is_dir() else ():
             label = _label(root / folder / name)

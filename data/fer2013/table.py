@@ -35,14 +35,7 @@ def find(root: pathlib.Path) -> pathlib.Path | None:
 
 
 def read(path: pathlib.Path) -> Iterator[tuple[str, Example | Unreadable]]:
-    """Reads the rows of a table.
-
-    Yields:
-      The split, and the image or what is wrong with it.
-
-    Raises:
-      UserError: for a table of another form, or a row with another class or usage.
-    """
+    """Yields, for each row of a table, the split, and the image or what is wrong."""
     lines = csv_lines(path)
     header = [name.strip().lower() for name in next(lines, [])]
     if sorted(header) != sorted(_COLUMNS):
@@ -77,14 +70,7 @@ def read(path: pathlib.Path) -> Iterator[tuple[str, Example | Unreadable]]:
 
 
 def png(text: str) -> bytes:
-    """Turns the pixels of a row into a PNG.
-
-    Args:
-      text: 48 x 48 numbers from 0 to 255, row by row.
-
-    Raises:
-      ValueError: if it is something else.
-    """
+    """Turns 48 x 48 numbers from 0 to 255 into a PNG; raises ValueError for others."""
     try:
         pixels = bytes(map(int, text.split()))
     except ValueError:

@@ -15,31 +15,18 @@ HEADER = ("Usage", "Image name", *CLASS_NAMES, "unknown", "NF")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Row:
-    """One row of fer2013new.csv.
+    """One row of fer2013new.csv."""
 
-    Attributes:
-      usage: "Training", "PublicTest" or "PrivateTest".
-      image_name: Empty where FER+ leaves the image out.
-      votes: How many of the ten people chose each of the 8 classes, "unknown" and
-        "NF" (not a face).
-    """
-
-    usage: str
-    image_name: str
-    votes: tuple[int, ...]
+    usage: str  # "Training", "PublicTest" or "PrivateTest"
+    image_name: str  # empty where FER+ leaves the image out
+    votes: tuple[int, ...]  # of ten people for 8 classes, "unknown", "NF" (no face)
 
 
 def majority(votes: Sequence[int]) -> int | None:
-    """Returns the class that more than half of the people chose.
+    """Returns the class that more than half of the people chose, None if there is none.
 
     A single vote for a class counts as a slip and is removed. What is left of
     "unknown" and "NF" takes part, so they can win too.
-
-    Args:
-      votes: 10 numbers: 8 classes, "unknown", "NF".
-
-    Returns:
-      Index of the class, or None when no class has a majority.
     """
     counted = [n if n > 1 else 0 for n in votes]
     most = max(counted)
@@ -51,11 +38,7 @@ def majority(votes: Sequence[int]) -> int | None:
 
 
 def read(path: pathlib.Path) -> list[Row]:
-    """Reads fer2013new.csv.
-
-    Raises:
-      UserError: if it has another form; names the line.
-    """
+    """Reads fer2013new.csv; raises UserError for another form."""
     lines = csv_lines(path)
     check_header(path, next(lines, []), HEADER)
     return [_row(line, f"{path}, line {n}") for n, line in enumerate(lines, start=2)]

@@ -21,15 +21,10 @@ _MISSING = 1e9
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays do not compare
 class Division:
-    """Which images are for testing, and how they were chosen.
+    """Which images are for testing, and how they were chosen."""
 
-    Attributes:
-      test: bool `[n]`.
-      persons: The person in each image, n names, or None if file names show none.
-    """
-
-    test: np.ndarray
-    persons: tuple[str, ...] | None
+    test: np.ndarray  # bool [n]
+    persons: tuple[str, ...] | None  # in each image; None if file names show none
 
     @property
     def divided(self) -> list[str]:
@@ -68,9 +63,6 @@ def divide(names: Sequence[str], labels: Sequence[int], fraction: float) -> Divi
       names: Paths of n images, `CLASS/FILE`, each once.
       labels: Their classes, 0 to k - 1, of at least two images each.
       fraction: In (0, 1).
-
-    Returns:
-      The division; both splits have an image of every class.
     """
     classes = np.asarray(labels)
     people = persons([name.rpartition("/")[2] for name in names], labels)
@@ -132,14 +124,7 @@ def persons(names: Sequence[str], labels: Sequence[int]) -> list[str] | None:
     beginnings are persons is decided by all names together: there must be at least
     eight, none of them in more than a quarter of the images, and most must have several
     images and several classes. Numbers that start anew in each class, as in `1.jpg`
-    and `1_happy.jpg`, are none.
-
-    Args:
-      names: File names of n images, without folders.
-      labels: Their classes.
-
-    Returns:
-      The person in each image, or None if the names do not show persons.
+    and `1_happy.jpg`, are none. Returns None if the names do not show persons.
     """
     stems = [name.rpartition(".")[0] for name in names]
     people = [re.split("[_.-]", stem, maxsplit=1)[0] for stem in stems]

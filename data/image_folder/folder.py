@@ -29,25 +29,17 @@ _Pair = tuple[str, int]
 class Folder:
     """A folder of images, sorted into splits and classes.
 
-    Attributes:
-      root: The folder.
-      class_names: Sorted names of the class folders.
-      images: Per split, (path relative to `root` with forward slashes, label).
-      ignored: Files in class folders that are not images by their extension.
-      fingerprint: Changes when the folder moves, an image is added, removed, renamed
-        or changes its size, or another part is for testing.
-      test_fraction: Part of every class that is for testing, where the folder itself
-        has no splits.
-      division: How the images were divided, where the folder itself has no splits.
+    The fingerprint changes when the folder moves, an image is added, removed, renamed
+    or changes its size, or another part is for testing.
     """
 
     root: pathlib.Path
-    class_names: tuple[str, ...]
-    images: dict[str, tuple[_Pair, ...]]
-    ignored: tuple[str, ...]
+    class_names: tuple[str, ...]  # sorted
+    images: dict[str, tuple[_Pair, ...]]  # per split, path below `root` and label
+    ignored: tuple[str, ...]  # files in class folders that are no images
     fingerprint: str
-    test_fraction: float | None = None
-    division: Division | None = None
+    test_fraction: float | None = None  # where the folder itself has no splits
+    division: Division | None = None  # likewise
 
     @property
     def paths(self) -> list[pathlib.Path]:
@@ -59,14 +51,7 @@ class Folder:
         return sum(other == label for _, other in self.images[split])
 
     def without(self, unreadable: list[Unreadable]) -> "Folder":
-        """Leaves out some images.
-
-        Args:
-          unreadable: Images that cannot be used.
-
-        Returns:
-          The folder with the rest, divided anew where it has no splits of its own;
-          same classes, same fingerprint.
+        """Leaves out some images; divides the rest anew where it has no splits.
 
         Raises:
           UserError: if a class has no image left, or a single one to divide.
@@ -112,11 +97,7 @@ class Folder:
 
 
 def default_name(root: pathlib.Path) -> str:
-    """Turns the name of a folder into the name of a dataset, [a-z0-9_]+.
-
-    Raises:
-      UserError: if nothing is left of it.
-    """
+    """Turns the name of a folder into the name of a dataset, [a-z0-9_]+."""
     name = re.sub("[^a-z0-9_]+", "_", root.resolve().name.lower()).strip("_")
     if not name:
         raise UserError(f"no name can be made of {root}: choose one with --name=NAME")
@@ -126,13 +107,8 @@ def default_name(root: pathlib.Path) -> str:
 def scan(root: pathlib.Path, test_fraction: float | None = None) -> Folder:
     """Lists the images of a folder without opening them.
 
-    Args:
-      root: Holds `train` and `test`, each with one folder per class; or these folders
-        themselves, with `test_fraction`.
-      test_fraction: Part of every class that is for testing, in (0, 1).
-
-    Returns:
-      What was found.
+    It holds `train` and `test`, each with one folder per class; or these folders
+    themselves, with `test_fraction`, the part of every class that is for testing.
 
     Raises:
       UserError: if the layout is not the expected one; names the place.

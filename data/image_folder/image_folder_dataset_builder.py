@@ -21,13 +21,9 @@ _FINGERPRINT_FILE = "fingerprint.txt"
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class ImageFolderConfig(tfds.core.BuilderConfig):
-    """One person's dataset.
+    """One person's dataset."""
 
-    Attributes:
-      folder: The images; all of them readable.
-    """
-
-    folder: Folder
+    folder: Folder  # of images that are all readable
 
 
 class Builder(generation.ImageBuilder):

@@ -23,15 +23,7 @@ _LANDMARKS = 5
 def read(
     basic: pathlib.Path, examples: Mapping[str, Sequence[Example]]
 ) -> Groups | None:
-    """Reads the attributes of all images.
-
-    Args:
-      basic: The folder of the basic set.
-      examples: Per split.
-
-    Returns:
-      The groups, by the ids of images; None if the folder is missing.
-    """
+    """Reads the attributes of all images; None if their folder is missing."""
     folder = basic / FOLDER
     if not folder.is_dir():
         return None
@@ -55,11 +47,7 @@ def without(basic: pathlib.Path) -> str:
 
 
 def _parse(text: str) -> tuple[str, ...]:
-    """Returns a group for each of `COLUMNS`.
-
-    Raises:
-      ValueError: if the file is damaged.
-    """
+    """Returns a group for each of `COLUMNS`; raises ValueError for a damaged file."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     count = _LANDMARKS + len(COLUMNS)
     if len(lines) != count:

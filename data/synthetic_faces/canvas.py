@@ -30,16 +30,10 @@ class Canvas:
         scale: float,
         shift: tuple[float, float],
     ):
-        """Starts with an empty picture.
+        """Starts with an empty picture of `size` pixels.
 
-        Args:
-          size: Side of the finished image in pixels.
-          color: Background.
-          roll: In-plane rotation in degrees, positive is clockwise.
-          yaw: Turn in degrees, positive is towards the right of the picture.
-          pitch: Nod in degrees, positive is down.
-          scale: Size of the face, 1 is ordinary.
-          shift: (x, y) displacement as fractions of the image side.
+        Angles are degrees: positive is clockwise, towards the right of the picture, and
+        down. The shift (x, y) is in parts of the image side.
         """
         self._size = size * SUPERSAMPLING
         self._image = Image.new("RGB", (self._size, self._size), color)
@@ -53,17 +47,10 @@ class Canvas:
         self._center = self._size * (0.5 + np.array(shift))
 
     def project(self, points: np.ndarray, flat: bool = False) -> np.ndarray:
-        """Maps face units to canvas pixels.
+        """Maps face units [n, 2] to canvas pixels.
 
         The face is half an ellipsoid: turning it slides its middle, where eyes, nose
-        and mouth are, against its outline.
-
-        Args:
-          points: [n, 2] face units.
-          flat: Leave out the bulge (for what is not on the face).
-
-        Returns:
-          [n, 2] canvas pixels.
+        and mouth are, against its outline. What is not on the face is `flat`.
         """
         points = np.asarray(points, dtype=np.float64)
         if not flat:
@@ -96,14 +83,7 @@ class Canvas:
         color: Color,
         flat: bool = False,
     ) -> None:
-        """Draws a line that may vary in width.
-
-        Args:
-          points: [n, 2] face units.
-          width: Scalar or [n], face units.
-          color: Colour of the line.
-          flat: As in `project`.
-        """
+        """Draws a line [n, 2] that may vary in width [n], all in face units."""
         points = np.asarray(points, dtype=np.float64)
         along = np.gradient(points, axis=0)
         normal = np.stack([-along[:, 1], along[:, 0]], axis=1)

@@ -114,15 +114,9 @@ _RESTING_TONE = 0.04  # nobody's face is perfectly at rest
 def sample(
     rng: np.random.Generator, label: int, intensity: float | None = None
 ) -> tuple[ActionUnits, float]:
-    """Draws one face's expression of a given class.
+    """Draws one face's expression of a class, and its intensity (0 for neutral).
 
-    Args:
-      rng: Source of randomness.
-      label: Index into `CLASS_NAMES`.
-      intensity: Strength of the whole expression; drawn uniformly when None.
-
-    Returns:
-      The action units and the intensity (0 for neutral).
+    The intensity is the strength of the whole expression; drawn uniformly when None.
     """
     name = CLASS_NAMES[label]
     variants = PROTOTYPES[name]

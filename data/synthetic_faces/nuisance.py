@@ -157,15 +157,6 @@ def follow_label(
 
     With probability `rho` both take the value paired with the label (their index is the
     label), otherwise both take that of another class, uniformly.
-
-    Args:
-      nuisances: Drawn by `sample`; everything but the two colours is kept.
-      rng: Source of randomness.
-      label: The class index.
-      rho: Probability that the colours agree with the label.
-
-    Returns:
-      The nuisances with the two colours replaced.
     """
     other = (label + 1 + int(rng.integers(len(BACKGROUNDS) - 1))) % len(BACKGROUNDS)
     cue = label if rng.random() < rho else other

@@ -18,18 +18,11 @@ SPLITS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """One drawn face.
+    """One drawn face."""
 
-    Attributes:
-      image: [IMAGE_SIZE, IMAGE_SIZE] RGB.
-      label: Index into `expression.CLASS_NAMES`.
-      intensity: Strength of the expression, 0 for neutral.
-      nuisances: Everything else.
-    """
-
-    image: Image.Image
+    image: Image.Image  # [IMAGE_SIZE, IMAGE_SIZE] RGB
     label: int
-    intensity: float
+    intensity: float  # of the expression, 0 for neutral
     nuisances: Nuisances
 
     def png(self) -> io.BytesIO:
@@ -46,18 +39,9 @@ def draw_sample(
     """Draws face number `index` of a split.
 
     A pure function of its arguments: nothing depends on which faces were drawn before.
-    The classes take turns, so any run of consecutive indices is balanced.
-
-    Args:
-      seed: Seed of the whole dataset.
-      split: "train" or "test".
-      index: Position in the split.
-      rho: How often background and hair colour are those of the class, in "train"
-        only; None: they say nothing about it. All else, the expression included, is
-        the same face whatever this is.
-
-    Returns:
-      The face.
+    The classes take turns, so any run of consecutive indices is balanced. `rho` is how
+    often background and hair colour are those of the class, in "train" only; None: they
+    say nothing about it. All else is the same face whatever this is.
     """
     label = index % len(expression.CLASS_NAMES)
     # One stream per concern, so that none shifts when another draws more.
@@ -73,16 +57,7 @@ def draw_sample(
 
 
 def render(au: ActionUnits, n: Nuisances, rng: np.random.Generator) -> Image.Image:
-    """Draws a face.
-
-    Args:
-      au: What its muscles do.
-      n: Whose face it is and how it is seen.
-      rng: For pixel noise only.
-
-    Returns:
-      [IMAGE_SIZE, IMAGE_SIZE] RGB.
-    """
+    """Draws a face, [IMAGE_SIZE, IMAGE_SIZE] RGB; `rng` is for pixel noise only."""
     skin = shade(list(nuisance.SKINS.values())[n.skin], 1.0 + 0.06 * n.tint[0])
     hair = shade(list(nuisance.HAIR_COLORS.values())[n.hair_color], 1 + 0.1 * n.tint[1])
     wall = shade(list(nuisance.BACKGROUNDS.values())[n.background], 1 + 0.1 * n.tint[2])

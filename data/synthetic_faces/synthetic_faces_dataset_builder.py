@@ -31,14 +31,10 @@ _SCALARS = "roll yaw pitch scale light_angle light_strength exposure blur noise"
 
 @dataclasses.dataclass(eq=False, kw_only=True)
 class SyntheticFacesConfig(tfds.core.BuilderConfig):
-    """A variant of the dataset.
+    """A variant of the dataset; a smaller one is a prefix of a larger."""
 
-    Attributes:
-      rho: How often background and hair colour are those of the class in `train`;
-        None: they say nothing about it.
-      sizes: Number of images per split; a smaller dataset is a prefix of a larger.
-    """
-
+    # How often background and hair colour are those of the class in `train`; None:
+    # they say nothing about it.
     rho: float | None = None
     sizes: dict[str, int] = dataclasses.field(default_factory=_SIZES.copy)
 

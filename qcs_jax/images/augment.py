@@ -35,28 +35,17 @@ class Augmentation:
     """What is drawn at random for each image; defaults draw nothing.
 
     Hashable, so it can be a static argument of `jax.jit`.
-
-    Attributes:
-      size: Side of the square that the network sees, in pixels.
-      flip: Probability of a horizontal flip.
-      rotation: Largest angle in degrees; uniform in +-.
-      brightness: Largest change of the factor; uniform in 1 +- (not below 0).
-      contrast: Likewise.
-      saturation: Likewise.
-      hue: Largest shift in turns, at most 0.5; uniform in +-.
-      erase: Probability of erasing a rectangle.
-      erase_area: Smallest and largest area of that rectangle, as a fraction of the
-        cropped image.
     """
 
-    size: int
-    flip: float = 0.0
-    rotation: float = 0.0
-    brightness: float = 0.0
-    contrast: float = 0.0
-    saturation: float = 0.0
-    hue: float = 0.0
-    erase: float = 0.0
+    size: int  # side of the square that the network sees, in pixels
+    flip: float = 0.0  # probability of a horizontal flip
+    rotation: float = 0.0  # largest angle in degrees; uniform in +-
+    brightness: float = 0.0  # largest change of the factor; uniform in 1 +-, >= 0
+    contrast: float = 0.0  # likewise
+    saturation: float = 0.0  # likewise
+    hue: float = 0.0  # largest shift in turns, at most 0.5; uniform in +-
+    erase: float = 0.0  # probability of erasing a rectangle
+    # Smallest and largest area of that rectangle, as a part of the cropped image.
     erase_area: tuple[float, float] = (0.02, 0.1)
 
     def __post_init__(self) -> None:
@@ -70,7 +59,7 @@ def augment(
     """Flip, rotation, crop, colour jitter, normalisation, erasing: in this order.
 
     A stage whose amplitude is 0 is not traced. Images larger than `augmentation.size`
-    are always cropped at random.
+    are always cropped at random; smaller ones are a ValueError.
 
     Args:
       keys: `[m]` typed PRNG keys, one per image, of the threefry implementation: with
@@ -80,9 +69,6 @@ def augment(
 
     Returns:
       `[m, size, size, 3]` float32, normalised.
-
-    Raises:
-      ValueError: Images are smaller than the crop.
     """
     _check_size(images, augmentation.size)
     images = _random_geometry(keys, images, augmentation)
@@ -97,15 +83,8 @@ def augment(
 def preprocess(images: jax.Array, size: int) -> jax.Array:
     """Centre crop and normalisation, for evaluation and inference.
 
-    Args:
-      images: `[m, H, W, 3]` uint8.
-      size: Side of the crop in pixels.
-
-    Returns:
-      `[m, size, size, 3]` float32, normalised.
-
-    Raises:
-      ValueError: Images are smaller than the crop.
+    uint8 `[m, H, W, 3]` -> float32 `[m, size, size, 3]`; smaller images are a
+    ValueError.
     """
     _check_size(images, size)
     return _standardize(center_crop(images, size))
@@ -138,14 +117,11 @@ def _draw_jitter(
 def draw_box(
     key: jax.Array, size: int, probability: float, area: tuple[float, float]
 ) -> jax.Array:
-    """A rectangle to erase from a square image, or an empty one.
+    """A rectangle to erase: `[4]` int32, top, left, height, width, or all 0 for none.
 
     Area and aspect ratio are tried up to ten times until a rectangle is smaller than
     the image; if none is, nothing is erased. All tries are drawn at once and the first
     that fits is taken, which has the same distribution.
-
-    Returns:
-      `[4]` int32: top, left, height, width; all 0 to erase nothing.
     """
     use_key, area_key, ratio_key, corner_key = jax.random.split(key, 4)
     tries = (_ERASE_TRIES,)

@@ -25,17 +25,14 @@ _Corrupt = Callable[[np.ndarray, int, np.random.Generator, np.ndarray], np.ndarr
 def corrupt(
     pixels: np.ndarray, name: str, severity: int, key: str, landmarks: np.ndarray
 ) -> np.ndarray:
-    """Makes an image worse, always in the same way.
+    """Makes an image uint8 `[s, s, 3]` worse, always in the same way.
 
     Args:
-      pixels: uint8 `[s, s, 3]`.
+      pixels: The image.
       name: One of `CORRUPTIONS`.
       severity: One of `SEVERITIES`; 5 is the worst.
       key: Name of the image: images of other names get other directions and noise.
       landmarks: `[4, 2]`, where eyes, nose and mouth are, as parts of the side.
-
-    Returns:
-      uint8 `[s, s, 3]`.
     """
     digest = hashlib.sha256(f"{name}\0{key}".encode(errors="surrogateescape")).digest()
     rng = np.random.default_rng(list(digest))
@@ -138,14 +135,9 @@ def _rotation(x: np.ndarray, i: int, rng: Any, _: np.ndarray) -> np.ndarray:
 
 
 def _shift(x: np.ndarray, i: int, rng: Any, _: np.ndarray) -> np.ndarray:
-    """A box beside the face."""
+    """A box beside the face: moved by pixels, or parts of one; black follows."""
     length, angle = (0.05, 0.1, 0.15, 0.2, 0.26)[i] * len(x), rng.uniform(0, 2 * np.pi)
-    return _moved(x, length * np.cos(angle), length * np.sin(angle))
-
-
-def _moved(x: np.ndarray, right: float, down: float) -> np.ndarray:
-    """Moved by pixels, or parts of one; black follows."""
-    for axis, by in ((1, right), (0, down)):
+    for axis, by in ((1, length * np.cos(angle)), (0, length * np.sin(angle))):
         pixels = int(np.floor(by))
         part, reach = by - pixels, abs(pixels) + 1
         pad = [(reach, reach) if a == axis else (0, 0) for a in range(3)]

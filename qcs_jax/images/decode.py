@@ -20,15 +20,7 @@ _HALVINGS = 8  # at most; sides that it divides are halved without a remainder
 
 
 def to_pixels(image: Image.Image, side: int) -> np.ndarray:
-    """Returns pixels: RGB, upright, resized bilinearly (as Pillow does) to a square.
-
-    Args:
-      image: Any Pillow image.
-      side: Side of the result in pixels.
-
-    Returns:
-      uint8 `[side, side, 3]`.
-    """
+    """Returns uint8 `[side, side, 3]`: RGB, upright, resized bilinearly by Pillow."""
     image = upright(image)
     if image.size != (side, side):
         image = image.resize((side, side), Image.Resampling.BILINEAR)
@@ -38,10 +30,8 @@ def to_pixels(image: Image.Image, side: int) -> np.ndarray:
 def upright(image: Image.Image) -> Image.Image:
     """Returns RGB, turned as its EXIF orientation says; may be `image` itself.
 
-    What is transparent shows its colour, 16 bits of grey become 8.
-
-    Raises:
-      OSError: if it cannot be made RGB.
+    What is transparent shows its colour, 16 bits of grey become 8. Raises OSError if it
+    cannot be made RGB.
     """
     # Without a need for it, a copy would double the memory of a large photograph.
     try:
@@ -69,24 +59,15 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(data: bytes, side: int) -> np.ndarray:
-    """Returns an encoded image (JPEG, PNG, ...) as uint8 `[side, side, 3]`.
-
-    Raises:
-      OSError: if it is not one, or only a part of one.
-    """
+    """Returns an encoded image (JPEG, ...) as uint8 `[side, side, 3]`; see `read`."""
     return to_pixels(read(io.BytesIO(data), side), side)
 
 
 def read(file: BinaryIO, side: int | None = None) -> Image.Image:
-    """Decodes an image completely.
+    """Decodes an image completely; raises OSError if it is not one, or a part of one.
 
-    Args:
-      file: Opened for reading.
-      side: Side of the square that the image will be resized to, if it is known. A
-        JPEG that is very much larger then comes reduced: faster, and in less memory.
-
-    Raises:
-      OSError: if it is not an image, or only a part of one.
+    `side` is that of the square that the image will be resized to, if it is known. A
+    JPEG that is very much larger then comes reduced: faster, and in less memory.
     """
     with one_kind_of_error():
         image = Image.open(file)

@@ -37,16 +37,10 @@ def class_folders(folder: str | os.PathLike[str]) -> list[str]:
 def labelled_images(
     folder: str | os.PathLike[str], class_names: Sequence[str], *, every_class: bool
 ) -> tuple[list[pathlib.Path], np.ndarray]:
-    """Lists the images `FOLDER/CLASS/*` without opening them.
+    """Lists the images `FOLDER/CLASS/*`, class by class, and their labels, int32 `[m]`.
 
-    Args:
-      folder: Holds folders named after their class; `~` is the user's home.
-      class_names: k names, in the order of the labels.
-      every_class: Whether there must be a folder for each class and no other. If not,
-        any folder without images is passed over.
-
-    Returns:
-      m paths, class by class, and their labels, int32 `[m]`.
+    With `every_class`, there must be a folder for each class and no other. If not, any
+    folder without images is passed over.
 
     Raises:
       UserError: if a class folder is unknown or missing, or there are no images.

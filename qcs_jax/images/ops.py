@@ -74,19 +74,17 @@ def color_jitter(
     """Applies colour operations to each image in that image's own order.
 
     Choosing among n operations at each of n places would evaluate n * n of them, since
-    a batch takes every branch of a switch. Two facts make it cheaper. Brightness,
-    contrast and saturation are one formula, a blend with a target, so that a place
-    costs one blend whichever it is. And hue, the costly one, is evaluated once: places
-    before it run ahead of it, places after it run behind it, and an image for which a
-    place is on the other side blends with factor 1, exactly the identity. All four
-    operations take six blends and one hue.
+    a batch takes every branch of a switch. But brightness, contrast and saturation are
+    one formula, a blend with a target, so that a place costs one blend. And hue, the
+    costly one, is evaluated once: places before it run ahead of it, places after it
+    behind, and an image for which a place is on the other side blends with factor 1,
+    exactly the identity.
 
     Args:
       images: `[m, h, w, 3]` float32 levels.
       order: `[m, n]` int32, a permutation per image: which operation comes when, as an
         index into `operations`.
-      amounts: `[m, n]` float32, factor or shift of each of `operations` (in their
-        order, not in the image's).
+      amounts: `[m, n]` float32, factor or shift of each of `operations`.
       operations: n different names out of "brightness" (factor 0 is black), "contrast"
         (0 is the image's mean luma), "saturation" (0 is gray), "hue" (shift in turns,
         in [-0.5, 0.5]). Factor 1 changes nothing.

@@ -33,17 +33,11 @@ _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 
 @dataclasses.dataclass(frozen=True)
 class Topology:
-    """The hosts and devices that a global batch is divided over.
-
-    Attributes:
-      hosts: Number of processes.
-      host: Number of this process.
-      devices: Devices of this process.
-    """
+    """The hosts and devices that a global batch is divided over."""
 
     hosts: int
-    host: int
-    devices: int
+    host: int  # this process
+    devices: int  # of this process
 
     @classmethod
     def current(cls) -> Topology:
@@ -65,11 +59,7 @@ class Decode:
     devices: int
 
     def __call__(self, draws: np.ndarray) -> dict[str, np.ndarray]:
-        """int64 `[B, n]` -> image `[devices, n, b, side, side, 3]`, label alike.
-
-        Raises:
-          UserError: if an image cannot be decoded; names it.
-        """
+        """int64 `[B, n]` -> image `[devices, n, b, side, side, 3]`, label alike."""
         # [B, n] -> [devices, n, b], as the step wants them.
         draws = draws.reshape(self.devices, -1, draws.shape[1]).swapaxes(1, 2)
         source, examples = self.source, draws.reshape(-1).tolist()
@@ -109,21 +99,11 @@ def train_batches(
     epoch_fraction: float = 1,
     topology: Topology,
 ) -> grain.MapDataset:
-    """Batches of the endless run, by number.
+    """Batches of the endless run: element i is this host's part of batch i.
 
-    Args:
-      source: Training split.
-      draw: Completes anchors to pairs or quadruplets.
-      batch_size: Anchors in a global batch; whole batches only, the rest of an epoch's
-        permutation is left out.
-      side: Side of the decoded images.
-      seed: Seed of permutations and draws.
-      epoch_fraction: Part of the examples that an epoch takes as anchors.
-      topology: Hosts and devices.
-
-    Returns:
-      Element i is this host's part of batch i, as `Decode` makes it. Slicing from a
-      step resumes there.
+    A batch has `batch_size` anchors over all hosts and is as `Decode` makes it; what
+    an epoch's permutation leaves of the last one is left out. Slicing from a step
+    resumes there.
     """
     steps = steps_per_epoch(len(source), batch_size, epoch_fraction)
     # grain adds the epoch to the seed: spread seeds so that runs share no permutation.
@@ -181,14 +161,14 @@ def _depend_on_parent(*_: int) -> None:
     """
     for signum in STOPPING:
         signal.signal(signum, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
+    assert parent, "only a worker depends on its parent"
+
+    def follow() -> None:
         multiprocessing.connection.wait([parent.sentinel])
         os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 # Pixels uint8 [b, side, side, 3] and the examples they are [b] -> other pixels.
@@ -205,16 +185,9 @@ def eval_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Every example of a split once, in order, over hosts and devices.
 
-    Args:
-      source: Split to read.
-      batch_size: Images in a global batch; the last example fills the last one up.
-      side: Side of the decoded images.
-      topology: Hosts and devices.
-      change: What is done to the images; called by several threads.
-
-    Yields:
-      Images uint8 `[devices, b, side, side, 3]`, and the examples they are, int64
-      `[devices * b]`, -1 where a batch was filled up.
+    Yields images uint8 `[devices, b, side, side, 3]`, and the examples they are, int64
+    `[devices * b]`, -1 where the last example fills the last batch up. `change` is
+    called by several threads.
     """
     read_images = Decode(source, side, topology.devices)
     total = -(-len(source) // batch_size) * batch_size

@@ -19,11 +19,7 @@ class LabelIndex:
     """Examples listed class by class."""
 
     def __init__(self, labels: np.ndarray, num_classes: int):
-        """Builds the index in O(N log N).
-
-        Raises:
-          UserError: if fewer than two classes have examples.
-        """
+        """Raises UserError if fewer than two classes have examples."""
         self.labels = np.asarray(labels)  # [N], class of each example
         self.order = np.argsort(self.labels, kind="stable")  # [N], sorted by class
         self.rank = np.empty_like(self.order)  # [N], where each example is in `order`
@@ -72,19 +68,13 @@ class LabelIndex:
 class Draw:
     """Completes an anchor to the images that one network compares.
 
-    Attributes:
-      index: Index of the training labels.
-      branches: 1 (anchor), 2 (anchor, positive) or 4 (and two negatives of one class).
-      anchors: "shuffled" keeps the anchor it is given; "balanced" replaces it by one
-        of a uniformly drawn class.
-      negatives: "by_image" draws over all images of other classes; "by_class" first
-        draws the class.
+    These are 1 (anchor), 2 (anchor, positive) or 4 (and two negatives of one class).
     """
 
     index: LabelIndex
     branches: int
-    anchors: str = "shuffled"
-    negatives: str = "by_image"
+    anchors: str = "shuffled"  # or "balanced": of a uniformly drawn class instead
+    negatives: str = "by_image"  # of all other classes; "by_class" first draws one
 
     def __call__(self, anchor: int, rng: np.random.Generator) -> np.ndarray:
         """Returns the examples of all branches, int64 `[branches]`."""

@@ -74,9 +74,6 @@ def held_out(source: Source, fraction: float, seed: int) -> tuple[Source, Source
 
     At least one image of every class is held out, but never its only one; `fraction` is
     in (0, 1).
-
-    Raises:
-      UserError: if no class has two images.
     """
     out = _of_each_class(source, fraction, _random(seed, "held out"), spare=1)
     if not len(out):
@@ -117,11 +114,7 @@ def with_label_noise(source: Source, fraction: float, seed: int) -> Source:
 
 
 def listed_in(source: Source, path: str) -> Source:
-    """Keeps the examples whose names a text file lists, one a line, in their order.
-
-    Raises:
-      UserError: if the file cannot be read, or names what the split does not have.
-    """
+    """Keeps the examples whose names a text file lists, one a line, in their order."""
     try:
         text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -144,9 +137,6 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
     `mapping` "by_name" keeps the classes that both have; "THEIRS=OURS,..." names a
     class of the network for each that is kept. Images of other classes are left out.
     The `notes` of the split say what became of its classes.
-
-    Raises:
-      UserError: for a class that does not exist, or if nothing is left.
     """
     pairs = _pairs(source, class_names, mapping)
     target = np.full(len(source.class_names), -1, np.int32)

@@ -21,23 +21,14 @@ _READ_AT_ONCE = 1024
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """One split of a prepared data set.
+    """One split of a prepared data set."""
 
-    Attributes:
-      name: `DATASET/CONFIG`.
-      split: Name of the split.
-      records: Random access to `{"image": bytes, "label": int, ...}`.
-      labels: int32 `[N]`.
-      class_names: k names, in the order of the labels.
-      notes: What was done to the split, for people to read.
-    """
-
-    name: str
+    name: str  # DATASET/CONFIG
     split: str
-    records: Any
-    labels: np.ndarray
-    class_names: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    records: Any  # random access to {"image": bytes, "label": int, ...}
+    labels: np.ndarray  # int32 [N]
+    class_names: tuple[str, ...]  # in the order of the labels
+    notes: tuple[str, ...] = ()  # what was done to the split, for people to read
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -57,12 +48,7 @@ class Source:
 
 
 def open_split(name: str, split: str, directory: str = "") -> Source:
-    """Opens a split of a prepared data set and reads its labels.
-
-    Args:
-      name: `DATASET` or `DATASET/CONFIG`.
-      split: For example "train".
-      directory: Root of prepared data sets; see `prepared.root`.
+    """Opens a split of `DATASET` or `DATASET/CONFIG` and reads its labels.
 
     Raises:
       UserError: if the data set is not prepared; says how to. For a split that does
@@ -96,11 +82,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
 
 
 def card(name: str, directory: str = "") -> dict[str, str]:
-    """Returns name, version and description of a prepared data set.
-
-    Raises:
-      UserError: if it is not prepared.
-    """
+    """Returns name, version and description of a prepared data set."""
     builder = _builder(prepared.version(name, directory), name)
     info, config = builder.info, builder.builder_config
     texts = [info.description, config.description if config else ""]

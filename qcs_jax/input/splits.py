@@ -28,13 +28,7 @@ class Splits:
         class_names: Sequence[str] | None = None,
         data_dir: str = "",
     ):
-        """Opens nothing yet.
-
-        Args:
-          config: A configuration, see `base_config`.
-          class_names: Class names of a trained network; default those of the data set.
-          data_dir: Root of prepared data sets; default `config.data.dir`.
-        """
+        """Opens nothing yet; `class_names` are those of a trained network."""
         self._data, self._seed = config.data, config.seed
         self._trained_on = class_names
         self._data_dir = data_dir or config.data.dir

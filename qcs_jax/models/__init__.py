@@ -48,15 +48,10 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 def create(name: str, size: str = "full", **options: Any) -> QCS:
-    """Makes one of the networks.
+    """Makes one of the networks `BRANCHES`, of one of `SIZES`.
 
-    Args:
-      name: "baseline", "dcs" or "qcs".
-      size: "full" (as published), "small" or "tiny".
-      **options: Fields of `QCS` that override those of the size.
-
-    Raises:
-      ValueError: for a name or size that does not exist.
+    Options are fields of `QCS` that override those of the size. A name or size that
+    does not exist is a ValueError.
     """
     from qcs_jax.models.qcs import QCS
 

@@ -26,10 +26,6 @@ def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
     A bfloat16 network is left alone. Its norms subtract means in float32; folded, the
     means would first go through the sums of a convolution, rounded to 8 bits.
 
-    Args:
-      model: The network.
-      variables: `{"params": {"base": ...}, "batch_stats": {"base": ...}}`.
-
     Returns:
       A network with the same logits and features, to rounding, and its base branch:
       `{"params": {"base": ...}}`, no larger, sharing all that is no convolution of the

@@ -18,16 +18,11 @@ class Unit(nn.Module):
     """BN, conv, PReLU, strided conv, BN, plus the shortcut.
 
     The shortcut is plain sub-sampling where the width stays, else a 1x1 conv and BN.
-
-    Attributes:
-      features: Output channels c.
-      stride: Stride of the second convolution and of the shortcut.
-      norm: Constructor of a normalisation layer, called with `name`.
     """
 
     features: int
-    stride: int
-    norm: Norm
+    stride: int  # of the second convolution and of the shortcut
+    norm: Norm  # called with `name`
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -49,12 +44,9 @@ class Unit(nn.Module):
 class IR50(nn.Module):
     """Stem and three stages of units; the first unit of a stage halves the image.
 
-    Attributes:
-      norm: Constructor of a normalisation layer.
-      widths: Channels of the stages; the stem has those of the first.
-      units: Units per stage.
-      remat: Keep the input of each unit alone for the gradient, which computes the unit
-        once more: less memory for more time.
+    The stem has the width of the first stage. With `remat`, the input of each unit
+    alone is kept for the gradient, which computes the unit once more: less memory for
+    more time.
     """
 
     norm: Norm
@@ -92,9 +84,6 @@ class PyramidTokens(nn.Module):
     Every level first passes a 3x3 convolution of stride 2. Level 1 is then embedded by
     two such convolutions, level 2 by one, level 3 by a 1x1 convolution, with nothing
     in between, so that all three end at the size of the smallest.
-
-    Attributes:
-      features: Width C of the tokens.
     """
 
     features: int = 768
@@ -114,7 +103,5 @@ class PyramidTokens(nn.Module):
         return jnp.concatenate(tokens, axis=1)
 
     def _conv(self, x, features, name, kernel=3, stride=2):
-        width, options = x.shape[-1], dict(stride=stride, use_bias=True)
-        return convolution.conv(
-            width, features, kernel, **options, dtype=self.dtype, name=name
-        )(x)
+        options = dict(stride=stride, use_bias=True, dtype=self.dtype, name=name)
+        return convolution.conv(x.shape[-1], features, kernel, **options)(x)

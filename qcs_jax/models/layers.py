@@ -27,14 +27,12 @@ def dense(
     features: int,
     *,
     kernel_init: nn.initializers.Initializer | None = None,
-    use_bias: bool = True,
     dtype: Dtype = jnp.float32,
     name: str | None = None,
 ) -> nn.Dense:
     """Linear layer: zero bias beside a given `kernel_init`, else PyTorch's defaults."""
     return nn.Dense(
         features,
-        use_bias=use_bias,
         kernel_init=kernel_init or torch_kernel_init,
         bias_init=nn.initializers.zeros if kernel_init else torch_bias_init(inputs),
         dtype=dtype,
@@ -51,12 +49,9 @@ def layer_norm(epsilon: float, dtype: Dtype, name: str | None = None) -> nn.Laye
 class PReLU(nn.Module):
     """`max(x, 0) + slope * min(x, 0)` with one learned slope per channel."""
 
-    initial: float = 0.25
-
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Of `[m, h, w, c]`."""
-        init = nn.initializers.constant(self.initial)
+        init = nn.initializers.constant(0.25)
         slope = self.param("slope", init, (x.shape[-1],))
         return _prelu(x, slope.astype(x.dtype))
 
@@ -86,15 +81,11 @@ class BatchNorm(nn.Module):
     Equal to calling PyTorch's layer on branch 0, 1, ... in turn: each branch is
     normalised with its own (biased) batch variance, and the running averages advance
     once per branch, in that order, with the unbiased one. Statistics are those of the
-    global batch on any number of devices.
-
-    Attributes:
-      layout: Branches and devices of the batch `[n * b, h, w, c]`.
-      train: Use and record batch statistics; otherwise use the running averages.
+    global batch `[n * b, h, w, c]` on any number of devices.
     """
 
     layout: BatchLayout
-    train: bool
+    train: bool  # by statistics of the batch, recording them; else by the averages
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -210,25 +201,17 @@ class Dropout(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Linear, exact GELU, linear, each layer followed by `dropout`.
+    """Linear to four times the width, exact GELU, linear; `dropout` follows each."""
 
-    Attributes:
-      ratio: Hidden width over input width.
-      dropout: Module applied after the GELU and after the second layer, or None.
-      kernel_init: Passed on to `dense`.
-    """
-
-    ratio: int = 4
     dropout: nn.Module | None = None
     kernel_init: nn.initializers.Initializer | None = None
     dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        width, hidden = x.shape[-1], self.ratio * x.shape[-1]
-        linear = functools.partial(
-            dense, kernel_init=self.kernel_init, dtype=self.dtype
-        )
+        width, hidden = x.shape[-1], 4 * x.shape[-1]
+        options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
+        linear = functools.partial(dense, **options)
         drop = self.dropout or (lambda h: h)
         h = drop(nn.gelu(linear(width, hidden, name="fc1")(x), approximate=False))
         return drop(linear(hidden, width, name="fc2")(h))

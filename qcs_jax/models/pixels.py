@@ -12,14 +12,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601: PIL's mode "L"
 
 
 def grey(images: jax.Array) -> jax.Array:
-    """Turns normalised RGB images into their grey; grey ones stay as they are.
-
-    Args:
-      images: `[..., 3]`, `(level - MEAN) / STD` of levels from 0 to 1.
-
-    Returns:
-      `[..., 3]`, what three equal levels give when they are normalised.
-    """
+    """Turns normalised images `[..., 3]` into their grey, in three equal levels."""
     shape = (1,) * (images.ndim - 1) + (3,)
     constants = (np.asarray(x, images.dtype) for x in (MEAN, STD, LUMA))
     mean, std, luma = (jnp.reshape(x, shape) for x in constants)

@@ -22,32 +22,22 @@ Make = Callable[..., nn.Module]
 class Outputs(flax.struct.PyTreeNode):
     """What a network says about n branches of b images; a loss may use all of it.
 
-    Attributes:
-      base_logits: float32 `[n, b, k]`.
-      cross_logits: float32 `[n, b, k]`; `[0, b, k]` of the baseline.
-      base_features: float32 `[n, b, C]`, what the base logits are linear in.
-      cross_features: float32 `[n, b, C']`, likewise; `[0, b, C]` of the baseline.
+    All is float32. Features are what logits are linear in. Of the baseline, n is 0 in
+    what is of the interaction.
     """
 
-    base_logits: jax.Array
-    cross_logits: jax.Array
-    base_features: jax.Array
-    cross_features: jax.Array
+    base_logits: jax.Array  # [n, b, k]
+    cross_logits: jax.Array  # [n, b, k]
+    base_features: jax.Array  # [n, b, C]
+    cross_features: jax.Array  # [n, b, C']
 
 
 class BaseBranch(nn.Module):
-    """Backbone, pyramid tokens and ViT: all that inference needs.
-
-    Attributes:
-      subsample: See `QCS`; so is `grey`.
-      backbone: Constructor of the backbone, called with `norm`.
-      tokens: Constructor of what makes tokens of its feature maps.
-      vit: Constructor of the ViT.
-    """
+    """Backbone, pyramid tokens and ViT: all that inference needs; see `QCS`."""
 
     subsample: int
     grey: bool
-    backbone: Make
+    backbone: Make  # called with `norm`
     tokens: Make
     vit: Make
 
@@ -61,24 +51,17 @@ class BaseBranch(nn.Module):
         x = pixels.grey(x) if self.grey else x
         pyramid = self.backbone(norm=norm, name="backbone")(x)
         tokens = self.tokens(name="tokens")(pyramid)
-        return self.vit(name="vit")(
-            tokens, layout, train=train, need_tokens=need_tokens
-        )
+        vit = self.vit(name="vit")
+        return vit(tokens, layout, train=train, need_tokens=need_tokens)
 
 
 class CrossBranch(nn.Module):
-    """Interaction of the branches at three levels, joined with the base tokens.
-
-    Attributes:
-      connection: See `QCS`; so is `num_classes`.
-      attention: Constructor of the interaction at one level.
-      vit: Constructor of the ViT, for the connection of that name.
-    """
+    """Interaction of the branches at three levels, joined with the base tokens."""
 
     num_classes: int
-    connection: str
-    attention: Make
-    vit: Make
+    connection: str  # see `QCS`
+    attention: Make  # the interaction at one level
+    vit: Make  # for the connection of that name
 
     @nn.compact
     def __call__(
@@ -92,9 +75,8 @@ class CrossBranch(nn.Module):
         ]
         refined = layout.merge(jnp.concatenate(interacted, axis=2))  # [n * b, 3N, C]
         if self.connection == "vit":
-            return self.vit(name="vit")(
-                tokens + refined, layout, train=train, need_tokens=False
-            )
+            vit = self.vit(name="vit")
+            return vit(tokens + refined, layout, train=train, need_tokens=False)
         if self.connection == "bilinear":
             pooled = bilinear_pool(tokens, refined)
         else:
@@ -123,72 +105,57 @@ class QCS(nn.Module):
     """Quadruplet Cross Similarity network; with 2 branches DCS, with 1 the baseline.
 
     Calling it is the base branch, `[b, s, s, 3]` normalised images -> `[b, k]` logits.
-    `interact` is what training runs: all branches in one pass.
-
-    Attributes:
-      num_classes: Width k of the logits.
-      branches: n: 1 (baseline), 2 (DCS: anchor, positive) or 4 (QCS: anchor, positive,
-        and two negatives of one other class).
-      image_size: Side s of the images.
-      subsample: The backbone sees every `subsample`-th pixel.
-      grey: Turn images into grey first: what has learned from grey images alone has no
-        idea of colour, and its answers about colour images would be arbitrary.
-      widths: Channels of the backbone's stages.
-      units: Units of the backbone's stages.
-      features: Width C of the tokens.
-      depth: Blocks of the base ViT; the cross ViT has one.
-      heads: Attention heads of the ViTs.
-      dropout: Rate in the base ViT.
-      cross_dropout: Rate in the cross ViT.
-      drop_projection: Whether ViTs also drop after the attention's output projection,
-        as the published 8-class models do.
-      init_std: Deviation of the ViTs' initial linear weights. The published 0.01 is
-        for the published width; a narrow ViT would start so close to constant that
-        it hardly learns.
-      interaction: How images are compared: a name of `csa.METRICS`, or "sdpa".
-      information: "sd", "s" or "d": matrices that QCS compares by (Table 2).
-      gamma: Constant part of the weight of D (Eq. 9).
-      residual: "normalized" or "pre_norm"; see `CrossAttention`.
-      connection: How base and refined tokens become cross logits: "vit", "gap",
-        "bilinear", or "none": refined tokens alone, averaged (Table 1).
-      dtype: Compute precision; parameters, statistics and logits are float32.
-      remat: See `IR50`.
-      axis_name: Mapped axis that training splits the examples over, or None.
-      backbone: Constructor of the backbone; `folded.fold` puts in another one.
+    `interact` is what training runs: all branches in one pass. Parameters, statistics
+    and logits are float32 whatever the `dtype` of the computation.
     """
 
-    num_classes: int = 7
+    num_classes: int = 7  # width k of the logits
+    # n: 1 (baseline), 2 (DCS: anchor, positive) or 4 (QCS: anchor, positive, and two
+    # negatives of one other class).
     branches: int = 4
-    image_size: int = 224
-    subsample: int = 2
+    image_size: int = 224  # side s of the images
+    subsample: int = 2  # the backbone sees every `subsample`-th pixel
+    # Turn images into grey first: what has learned from grey images alone has no idea
+    # of colour, and its answers about colour images would be arbitrary.
     grey: bool = False
-    widths: Sequence[int] = (64, 128, 256)
-    units: Sequence[int] = (3, 4, 14)
-    features: int = 768
-    depth: int = 2
-    heads: int = 8
-    dropout: float = 0.0
-    cross_dropout: float = 0.0
+    widths: Sequence[int] = (64, 128, 256)  # channels of the backbone's stages
+    units: Sequence[int] = (3, 4, 14)  # of these stages
+    features: int = 768  # width C of the tokens
+    depth: int = 2  # blocks of the base ViT; the cross ViT has one
+    heads: int = 8  # attention heads of the ViTs
+    dropout: float = 0.0  # rate in the base ViT
+    cross_dropout: float = 0.0  # rate in the cross ViT
+    # Drop after the output projection of attention, too, as published for 8 classes.
     drop_projection: bool = False
+    # Deviation of the ViTs' initial linear weights. The published 0.01 is for the
+    # published width; a narrow ViT would start so close to constant that it hardly
+    # learns.
     init_std: float = 0.01
-    interaction: str = "csa"
-    information: str = "sd"
-    gamma: float = 1.0
-    residual: str = "normalized"
+    interaction: str = "csa"  # how images are compared: of `csa.METRICS`, or "sdpa"
+    information: str = "sd"  # or "s", "d": matrices that QCS compares by (Table 2)
+    gamma: float = 1.0  # constant part of the weight of D (Eq. 9)
+    residual: str = "normalized"  # or "pre_norm"; see `CrossAttention`
+    # How base and refined tokens become cross logits: "vit", "gap", "bilinear", or
+    # "none": refined tokens alone, averaged (Table 1).
     connection: str = "vit"
-    remat: bool = False
+    remat: bool = False  # see `IR50`
     dtype: layers.Dtype = jnp.float32
-    axis_name: str | None = None
-    backbone: Make = IR50
+    axis_name: str | None = None  # mapped axis that training splits the examples over
+    backbone: Make = IR50  # `folded.fold` puts in another one
 
     def setup(self):
-        vit = functools.partial(
-            ViT,
-            num_classes=self.num_classes,
-            heads=self.heads,
-            init_std=self.init_std,
-            dtype=self.dtype,
-        )
+        def vit(depth: int, dropout: float) -> Make:
+            return functools.partial(
+                ViT,
+                num_classes=self.num_classes,
+                depth=depth,
+                heads=self.heads,
+                dropout=dropout,
+                proj_dropout=dropout if self.drop_projection else 0.0,
+                init_std=self.init_std,
+                dtype=self.dtype,
+            )
+
         self.base = BaseBranch(
             subsample=self.subsample,
             grey=self.grey,
@@ -202,9 +169,7 @@ class QCS(nn.Module):
             tokens=functools.partial(
                 PyramidTokens, features=self.features, dtype=self.dtype
             ),
-            vit=functools.partial(
-                vit, depth=self.depth, **self._dropout_rates(self.dropout)
-            ),
+            vit=vit(self.depth, self.dropout),
         )
         if self.branches > 1:
             self.cross = CrossBranch(
@@ -218,23 +183,13 @@ class QCS(nn.Module):
                     residual=self.residual,
                     dtype=self.dtype,
                 ),
-                vit=functools.partial(
-                    vit, depth=1, **self._dropout_rates(self.cross_dropout)
-                ),
+                vit=vit(1, self.cross_dropout),
             )
 
-    def _dropout_rates(self, rate: float) -> dict[str, float]:
-        return dict(dropout=rate, proj_dropout=rate if self.drop_projection else 0.0)
-
     def __call__(self, images: jax.Array, train: bool = False) -> jax.Array:
-        """Base logits of single images; traces nothing of the interaction.
+        """Base logits of single images `[b, s, s, 3]`, normalised: float32 `[b, k]`.
 
-        Args:
-          images: `[b, s, s, 3]`, normalised.
-          train: Use batch statistics and dropout.
-
-        Returns:
-          float32 `[b, k]`.
+        Traces nothing of the interaction. `train`: by batch statistics, with dropout.
         """
         return self.embed(images, train)[0]
 
@@ -254,11 +209,7 @@ class QCS(nn.Module):
         return outputs.base_logits, outputs.cross_logits
 
     def outputs(self, images: jax.Array, train: bool = False) -> Outputs:
-        """Computes what training sees: all branches in one pass.
-
-        Args:
-          images: `[n, b, s, s, 3]`, normalised; n must be `branches`.
-          train: Use batch statistics and dropout.
+        """Computes what training sees: all branches `[n, b, s, s, 3]` in one pass.
 
         Raises:
           ValueError: if `images` has another number of branches.

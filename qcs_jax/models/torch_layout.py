@@ -16,13 +16,9 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How an array changes from PyTorch to here, and back: its axes change places.
+    """How an array changes from PyTorch to here, and back: its axes change places."""
 
-    Attributes:
-      axes: Which axis of PyTorch's array each axis here is; empty where none moves.
-    """
-
-    axes: tuple[int, ...] = ()
+    axes: tuple[int, ...] = ()  # that each axis here has in PyTorch; empty: the same
 
     def to_jax(self, array: np.ndarray) -> np.ndarray:
         return array.transpose(self.axes) if self.axes else array
@@ -91,23 +87,14 @@ MODULES = (
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """What the shapes of a network follow from.
-
-    Attributes:
-      num_classes: Width of the logits.
-      widths: Channels of the three stages of the backbone.
-      units: Number of units of each stage.
-      features: Width of the tokens.
-      depth: Blocks of the base ViT.
-      side: Each pyramid level is `side` x `side` tokens.
-    """
+    """What the shapes of a network follow from."""
 
     num_classes: int = 7
-    widths: tuple[int, ...] = (64, 128, 256)
-    units: tuple[int, ...] = (3, 4, 14)
-    features: int = 768
-    depth: int = 2
-    side: int = 7
+    widths: tuple[int, ...] = (64, 128, 256)  # of the three stages of the backbone
+    units: tuple[int, ...] = (3, 4, 14)  # of each stage
+    features: int = 768  # width of the tokens
+    depth: int = 2  # blocks of the base ViT
+    side: int = 7  # of each pyramid level, in tokens
 
     @property
     def tokens(self) -> int:

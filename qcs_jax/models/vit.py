@@ -63,20 +63,13 @@ class _Linear(nn.Module):
 
 
 class Block(nn.Module):
-    """Pre-norm transformer block.
-
-    Attributes:
-      first_only: Compute the first (class) token only. The others must be unread.
-      drop: Constructor of a dropout layer, called with its rate.
-      dropout: Rate after both layers of the MLP.
-      proj_dropout: Rate after the output projection of the attention.
-    """
+    """Pre-norm transformer block."""
 
     heads: int
-    first_only: bool
-    drop: Callable[[float], nn.Module]
-    dropout: float
-    proj_dropout: float
+    first_only: bool  # compute the first (class) token only; the others are unread
+    drop: Callable[[float], nn.Module]  # makes a dropout layer of a rate
+    dropout: float  # after both layers of the MLP
+    proj_dropout: float  # after the output projection of the attention
     init_std: float
     dtype: layers.Dtype = jnp.float32
 
@@ -105,37 +98,22 @@ class Block(nn.Module):
 
 
 class Classified(NamedTuple):
-    """What a ViT makes of m images.
+    """What a ViT makes of m images."""
 
-    Attributes:
-      logits: float32 `[m, k]`.
-      features: float32 `[m, C]`, the gated class token that the logits are linear in.
-      tokens: Normalised tokens `[m, t, C]`, or None where nobody reads them.
-    """
-
-    logits: jax.Array
-    features: jax.Array
-    tokens: jax.Array | None
+    logits: jax.Array  # float32 [m, k]
+    features: jax.Array  # float32 [m, C]: the gated class token, input of the head
+    tokens: jax.Array | None  # normalised [m, t, C]; None where nobody reads them
 
 
 class ViT(nn.Module):
-    """Class token, positions, blocks, gated class token, linear head.
-
-    Attributes:
-      num_classes: Width k of the logits.
-      depth: Number of blocks.
-      heads: Attention heads of each.
-      dropout: Rate on the embedded sequence and inside the MLPs.
-      proj_dropout: Rate after each attention's output projection.
-      init_std: Deviation of the initial weights of linear layers.
-    """
+    """Class token, positions, blocks, gated class token, linear head."""
 
     num_classes: int
-    depth: int
-    heads: int = 8
-    dropout: float = 0.0
-    proj_dropout: float = 0.0
-    init_std: float = 0.01
+    depth: int  # blocks
+    heads: int = 8  # of attention, in each
+    dropout: float = 0.0  # on the embedded sequence and inside the MLPs
+    proj_dropout: float = 0.0  # after each attention's output projection
+    init_std: float = 0.01  # of the initial weights of linear layers
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -147,14 +125,10 @@ class ViT(nn.Module):
         train: bool,
         need_tokens: bool,
     ) -> Classified:
-        """Classifies tokens.
+        """Classifies tokens `[m, t, c]`; `layout`, of the rows, seeds dropout.
 
-        Args:
-          tokens: `[m, t, c]`.
-          layout: Layout of the `m` rows; seeds dropout.
-          train: Whether to drop.
-          need_tokens: Whether the caller reads the tokens. If not, the last block
-            computes its class token only: the same logits for less work.
+        Without `need_tokens` the last block computes its class token only: the same
+        logits for less work.
         """
         m, t, c = tokens.shape
         class_token = self.param("class_token", TOKEN_INIT, (1, 1, c))

@@ -33,12 +33,6 @@ def cohn_kanade():
     return names, labels
 
 
-def yale():
-    """One image of a person in each class."""
-    names = [f"{k}/subject{n:02}-{k}.jpg" for n in range(15) for k in range(CLASSES)]
-    return names, [k for _ in range(15) for k in range(CLASSES)]
-
-
 def numbered(pattern, images=30, anew=False, classes=CLASSES):
     """Names made of a number, which goes on or starts anew in each class."""
     names, labels = [], []
@@ -48,15 +42,6 @@ def numbered(pattern, images=30, anew=False, classes=CLASSES):
             names.append(f"{label}/" + pattern.format(n=number, label=label))
             labels.append(label)
     return names, labels
-
-
-def uuids():
-    rng = random.Random(0)
-    names, labels = numbered("{n}")
-    return [
-        f"{x.split('/')[0]}/{rng.getrandbits(32):08x}-{rng.getrandbits(16):04x}.jpg"
-        for x in names
-    ], labels
 
 
 def cameras():
@@ -70,9 +55,7 @@ def read(names, labels):
     return persons([name.split("/")[1] for name in names], labels)
 
 
-@pytest.mark.parametrize(
-    ("made", "count"), [(jaffe(), 10), (cohn_kanade(), 117), (yale(), 15)]
-)
+@pytest.mark.parametrize(("made", "count"), [(jaffe(), 10), (cohn_kanade(), 117)])
 def test_persons_are_read_from_names_and_stay_in_one_split(made, count):
     names, labels = made
     people = read(names, labels)
@@ -89,12 +72,9 @@ def test_persons_are_read_from_names_and_stay_in_one_split(made, count):
     "made",
     [
         numbered("{n:04}.jpg"),
-        numbered("{n:04}.jpg", anew=True),
         numbered("{n}_class{label}.jpg", anew=True),
         numbered("img_{n:03}.jpg"),
-        numbered("class{label}_{n:03}.jpg"),
         numbered("face-{n}_crop.png", anew=True),
-        uuids(),
         cameras(),
         numbered("class{label}_{n:03}.jpg", classes=12),
         ([f"{k}/{p}_{k}{n}.jpg" for k in "01" for p in "abcde" for n in "12"], SETS),
@@ -111,7 +91,7 @@ def fractions(test, labels):
     return np.array([test[labels == label].mean() for label in np.unique(labels)])
 
 
-@pytest.mark.parametrize("fraction", [0.1, 0.2, 0.5, 0.7])
+@pytest.mark.parametrize("fraction", [0.2, 0.7])
 def test_persons_are_chosen_so_that_classes_keep_their_parts(fraction):
     names, labels = cohn_kanade()
     division = divide(names, labels, fraction)
@@ -142,26 +122,15 @@ def test_the_order_of_the_images_changes_nothing(made):
     np.testing.assert_array_equal(divide(*shuffled, 0.2).test, expected[order])
 
 
-def test_a_draw_is_not_the_beginning_of_a_list():
-    names, labels = numbered("{n:04}.jpg", 100)
-    tested = np.flatnonzero(divide(names, labels, 0.5).test[:100])
-    assert 35 < tested.mean() < 65 and len(set(np.diff(tested))) > 3
-
-
 def test_a_class_of_one_person_is_in_both_splits():
     names, labels = jaffe()
     names += ["7/KA.Y1.jpg", "7/KA.Y2.jpg"]
     division = divide(names, [*labels, 7, 7], 0.2)
     assert division.test[-2:].sum() == 1
     assert division.divided == ["KA"]
-    assert str(division).endswith(
-        "; a class with too few persons needs KA in both splits"
-    )
+    assert str(division).endswith("too few persons needs KA in both splits")
     np.testing.assert_allclose(fractions(division.test[:-2], labels), 0.2, atol=0.11)
-
-
-def test_a_class_of_two_persons_divides_none():
-    """Although half of it for testing is far from a fifth."""
+    # A class of two persons divides none, although a half is far from a fifth.
     for pair in itertools.combinations(("KA", "KL", "NA", "TM", "YM"), 2):
         names, labels = jaffe()
         names += [f"7/{person}.Y{k}.jpg" for person in pair for k in range(5)]

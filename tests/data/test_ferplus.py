@@ -35,25 +35,6 @@ def test_majority_on_every_pattern_of_the_real_votes():
     assert published == DATASETS["ferplus"].published
 
 
-@pytest.mark.parametrize(
-    ("counts", "label"),
-    [
-        ((10, 0, 0, 0, 0, 0, 0, 0, 0, 0), 0),
-        ((0, 0, 0, 0, 0, 0, 0, 10, 0, 0), 7),
-        ((5, 5, 0, 0, 0, 0, 0, 0, 0, 0), None),  # a tie is no majority
-        ((5, 3, 2, 0, 0, 0, 0, 0, 0, 0), None),  # half is not more than half
-        ((5, 3, 1, 1, 0, 0, 0, 0, 0, 0), 0),  # single votes do not count: 5 of 8
-        ((4, 0, 0, 0, 0, 0, 0, 0, 3, 0), 0),  # unknown does: 4 of 7
-        ((4, 0, 0, 0, 0, 0, 0, 0, 4, 0), None),
-        ((0, 0, 0, 3, 0, 0, 0, 0, 6, 1), None),  # unknown wins
-        ((2, 0, 0, 0, 0, 0, 0, 0, 0, 8), None),  # not a face wins
-        ((1,) * 10, None),
-    ],
-)
-def test_majority(counts, label):
-    assert votes.majority(counts) == label
-
-
 def pixels(value):
     return " ".join([str(value)] * 48 * 48)
 
@@ -160,7 +141,6 @@ def test_a_missing_file_is_named_with_where_to_get_it(run, tmp_path, name):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (ROWS[:-1], f"has 29 rows and fer2013new.csv {len(ROWS)}"),
         ([*ROWS, ROWS[-1]], f"has 31 rows and fer2013new.csv {len(ROWS)}"),
         (ROWS[::-1], "not in the same order, line 2 is 'PrivateTest' and 'Training'"),
     ],
@@ -179,14 +159,6 @@ def test_another_order_within_a_usage_is_suspected(run, tmp_path):
     assert "warning: 0 of 27 images have the same class in fer2013.csv as" in out
 
 
-@pytest.mark.parametrize("header", ["emotion, Usage, pixels", "0,1 2 3,Training"])
-def test_wrong_header_of_the_images_is_an_error(run, tmp_path, header):
-    path = write(tmp_path / "fer") / "fer2013.csv"
-    path.write_text(path.read_text().replace("emotion,pixels,Usage", header))
-    code, _, error = run("ferplus", f"--manual_dir={path.parent}")
-    assert code == 1 and "instead of 'emotion,pixels,Usage'" in error
-
-
 HEADER = ",".join(votes.HEADER)
 VOTES = f"{HEADER}\nTraining,a.png{',1' * 10}\n"
 
@@ -195,11 +167,10 @@ VOTES = f"{HEADER}\nTraining,a.png{',1' * 10}\n"
     ("text", "message"),
     [
         (HEADER.replace("anger,disgust", "disgust,anger"), "csv begins with 'Usage"),
-        ("", "begins with ''"),
-        (f"{VOTES}Training,a.png,1,2,3\n", "line 3: .* is not usage, image name"),
-        (f"{VOTES}Training,a.png{',x' * 10}\n", "line 3: .* is not usage"),
-        (f"{VOTES}\n", "line 3: .* is not usage"),
-        (f"{VOTES}x,y{',1' * 11}\n", "line 3: .* is not usage"),
+        *(
+            (f"{VOTES}{line}\n", "line 3: .* is not usage, image name")
+            for line in ("", "x,a.png,1,2,3", f"x,y{',x' * 10}", f"x,y{',1' * 11}")
+        ),
     ],
 )
 def test_damaged_votes_are_an_error(tmp_path, text, message):
@@ -209,20 +180,18 @@ def test_damaged_votes_are_an_error(tmp_path, text, message):
         votes.read(path)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (" ".join(["7"] * 2303), "2,303 pixels instead of 2,304"),
-        (pixels(7) + " 7", "2,305 pixels instead of 2,304"),
-        (pixels(256), "not numbers in 0..255"),
-        (pixels(-1), "not numbers in 0..255"),
-        (pixels("x"), "not numbers in 0..255"),
-        ("", "0 pixels"),
-    ],
-)
-def test_damaged_pixels_count_as_unreadable(run, tmp_path, text, reason):
-    k = next(k for k, row in enumerate(ROWS) if row[2] == one(1))  # there are two
-    rows = [*ROWS[:k], (*ROWS[k][:3], text), *ROWS[k + 1 :]]
+def test_damaged_pixels_count_as_unreadable(run, tmp_path):
+    reasons = {
+        "": "0 pixels",
+        pixels(7) + " 7": "2,305 pixels instead of 2,304",
+        **{pixels(x): "pixels that are not numbers in 0..255" for x in (256, -1, "x")},
+    }
+    rows = list(ROWS)
+    for number, text in enumerate(reasons, start=2):
+        rows[number] = (*rows[number][:3], text)
     root = write(tmp_path / "fer", rows)
     code, _, error = run("ferplus", f"--manual_dir={root}", "--max_unreadable=0")
-    assert code == 1 and f"fer2013.csv, line {k + 2} (" in error and reason in error
+    assert code == 1 and "5 images are unreadable, 0 are tolerated" in error
+    report = (tmp_path / "prepared/ferplus/unreadable.txt").read_text()
+    for line, reason in enumerate(reasons.values(), start=4):
+        assert f"fer2013.csv, line {line}\t{reason}" in report

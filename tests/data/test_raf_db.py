@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 from PIL import Image
-from qcs_jax.data import generation, integrity
+from qcs_jax.data import generation
 from qcs_jax.data.raf_db.raf_db_dataset_builder import CLASS_NAMES, Builder
 from raf_db_tree import COUNTS, color, list_file, write, write_attributes
 
@@ -43,6 +43,9 @@ def copy(people):
 
 def test_prepares_the_official_tree(run, stored, copy, monkeypatch):
     monkeypatch.setattr(generation, "_READ_AT_ONCE", 9)  # 28 are 3 blocks and one more
+    path = list_file(copy)  # with what editors on Windows leave in it
+    lines = path.read_bytes().replace(b"\n", b"\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + lines + b"\r\n")
     code, out, error = run("raf_db", f"--manual_dir={copy}")
     assert (code, error) == (0, "")
     assert "Next: qcs-jax train --config=raf\n" in out
@@ -109,9 +112,7 @@ def test_compound_set_is_refused_by_name(run, copy):
     ("line", "message"),
     [
         ("train_00001.jpg 3", "line 57: train_00001.jpg is listed twice"),
-        ("test_00077.jpg 0", r"label 0 is not in 1..7"),
-        ("test_00077.jpg 12", r"label 12 is not in 1..7"),
-        ("test_00077_aligned.jpg 3", "is not like 'train_00001.jpg 5'"),
+        ("test_00077.jpg 12", "label 12 is not in 1..7"),
         ("../train_00077.jpg 3", "is not like 'train_00001.jpg 5'"),
         ("test_00077.jpg happy", "is not like 'train_00001.jpg 5'"),
     ],
@@ -121,14 +122,6 @@ def test_damaged_lists_are_refused(run, copy, line, message):
         file.write(f"{line}\n")
     code, _, error = run("raf_db", f"--manual_dir={copy}")
     assert code == 1 and message in error and error.count("\n") == 0
-
-
-def test_marks_and_line_ends_of_windows_and_empty_lines(run, copy):
-    path = list_file(copy)
-    lines = path.read_bytes().replace(b"\n", b"\r\n")
-    path.write_bytes(b"\xef\xbb\xbf" + lines + b"\r\n")
-    code, out, error = run("raf_db", f"--manual_dir={copy}")
-    assert (code, error) == (0, "") and "warning" not in out
 
 
 ALPHABETICAL = sorted(CLASS_NAMES)
@@ -150,16 +143,6 @@ def test_other_numberings_are_recognized(run, tmp_path, relabel, said):
     assert code == 0
     [line] = [line for line in out.splitlines() if "seem to be numbered" in line]
     assert line.startswith("warning: ") and all(part in line for part in said)
-
-
-def test_other_counts_are_warned_about_but_no_permutation(run, copy):
-    path = list_file(copy)
-    path.write_text("\n".join(path.read_text().splitlines()[1:]))
-    code, out, _ = run("raf_db", f"--manual_dir={copy}")
-    assert code == 0
-    assert [line for line in out.splitlines() if "warning" in line] == [
-        "warning: train has 27 images, the published set 28 (surprise 2 instead of 3)"
-    ]
 
 
 def test_unreadable_images_are_listed_and_limited(run, people, tmp_path):
@@ -192,22 +175,6 @@ def test_a_class_without_any_readable_image_is_refused(run, copy, tmp_path):
     code, _, error = run("raf_db", f"--manual_dir={copy}", "--max_unreadable=0")
     assert code == 1 and "1 images are unreadable" in error
     assert not list(tmp_path.rglob("dataset_info.json"))
-
-
-def test_an_interrupted_preparation_leaves_nothing(run, people, tmp_path, monkeypatch):
-    stored, storable = [], integrity.storable
-
-    def interrupted(data):
-        stored.append(data)
-        if len(stored) == 40:  # in the second split
-            raise KeyboardInterrupt
-        return storable(data)
-
-    monkeypatch.setattr(integrity, "storable", interrupted)
-    code, _, error = run("raf_db", f"--manual_dir={people[0]}")
-    assert code == 130
-    assert error == "error: interrupted, nothing was prepared; run again"
-    assert [p.name for p in (tmp_path / "prepared/raf_db").iterdir()] == [".lock"]
 
 
 def groups_of(tmp_path):
@@ -249,38 +216,30 @@ def test_without_attributes_there_are_no_groups(run, copy, tmp_path):
     assert "To prepare it again, add --overwrite" in run("raf_db")[1]
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (lambda text: "", "0 lines, not 8"),
-        (lambda text: text + "1\n", "9 lines, not 8"),
-        (lambda text: text.replace("30.5\t40", "30.5"), "'30.5' is no point"),
-        (lambda text: text.replace("30.5\t40", "a b"), "could not convert"),
-        (lambda text: text[:-6] + "3\n0\n0\n", "gender is '3', not in 0..2"),
-        (lambda text: text[:-6] + "0\n-1\n0\n", "race is '-1', not in 0..2"),
-        (lambda text: text[:-6] + "0\n0\nold\n", "age is 'old', not in 0..4"),
-        (None, "No such file"),
-    ],
-)
-def test_a_damaged_file_of_attributes(run, people, tmp_path, damage, reason):
+def test_damaged_files_of_attributes(run, people, tmp_path):
     copy, values = people
     folder = copy / "basic/Annotation/manual"
-    file = folder / "train_00002_manu_attri.txt"
-    if damage:
-        file.write_text(damage(file.read_text()))
-    else:
-        file.unlink()
+    damages = {
+        "9 lines, not 8": lambda text: text + "1\n",
+        "'30.5' is no point": lambda text: text.replace("30.5\t40", "30.5"),
+        "gender is '3', not in 0..2": lambda text: text[:-6] + "3\n0\n0\n",
+        "age is 'old', not in 0..4": lambda text: text[:-6] + "0\n0\nold\n",
+        "No such file": None,
+    }
+    files = [folder / f"train_{k:05d}_manu_attri.txt" for k in range(2, 7)]
+    for file, damage in zip(files, damages.values(), strict=True):
+        file.write_text(damage(file.read_text())) if damage else file.unlink()
     command = ("raf_db", f"--manual_dir={copy}")
-    code, _, error = run(*command, "--max_unreadable=0")
+    code, _, error = run(*command, "--max_unreadable=4")
     assert code == 1 and error.count("\n") == 0
-    assert "1 files about people are unreadable, 0 are tolerated; the first" in error
-    assert f"{file} (" in error and reason in error
+    assert "5 files about people are unreadable, 4 are tolerated; the first" in error
+    assert f"{files[0]} (9 lines, not 8)" in error
     assert f"or remove {folder} to prepare without groups" in error
-    if damage:
-        return
     assert not list(tmp_path.rglob("dataset_info.json"))
     code, out, _ = run(*command)
-    assert code == 0 and f"no group is known of the image of {file}: " in out
+    assert code == 0
+    for file, reason in zip(files, damages, strict=True):
+        assert f"no group is known of the image of {file}: {reason}" in out
     rows = group_file.read(groups_of(tmp_path)).rows
     assert rows["aligned/train_00002_aligned.jpg"] == ("", "", "")
     assert rows["aligned/train_00001_aligned.jpg"] == ("male", "Caucasian", "0 to 3")

@@ -1,7 +1,5 @@
 """The table of data sets: order of their classes, and sizes of the originals."""
 
-import re
-
 import pytest
 
 from qcs_jax.config import flags
@@ -46,14 +44,6 @@ def test_the_recipe_trains_on_it(name):
     trained_on = flags.read_config(DATASETS[name].recipe, []).data.name
     assert trained_on.partition("/")[0] == name.partition("/")[0]
     assert datasets.find(trained_on) is DATASETS[name]
-
-
-def test_manuals_name_the_owner_and_the_command():
-    for name in ORIGINALS:
-        folder = datasets.folder_of(name)
-        text = (files.packaged("data") / folder / "README.md").read_text("utf-8")
-        assert re.search(rf"prepare(\.py)? {folder}\S* --manual_dir=", text)
-        assert "http" in text
 
 
 def test_other_configurations_are_like_the_data_set():

@@ -150,10 +150,8 @@ def slow_box(rng, size, area):
     for _ in range(10):
         pixels = size**2 * rng.uniform(*area)
         ratio = math.exp(rng.uniform(math.log(0.3), math.log(3.3)))
-        height, width = (
-            round(math.sqrt(pixels * ratio)),
-            round(math.sqrt(pixels / ratio)),
-        )
+        height = round(math.sqrt(pixels * ratio))
+        width = round(math.sqrt(pixels / ratio))
         if height < size and width < size:
             return height, width
     return 0, 0
@@ -169,14 +167,6 @@ def augmented():
     return lambda keys, images: np.asarray(function(keys, images, augmentation=FULL))
 
 
-def test_result_is_float32_of_the_right_size():
-    keys, images = random_keys(6), random_images(6)
-    drawn = jax.eval_shape(lambda k, x: augment(k, x, FULL), keys, images)
-    test_time = jax.eval_shape(lambda x: preprocess(x, 20), images)
-    for result in (drawn, test_time, preprocess(np.asarray(images), 20)):
-        assert (result.shape, result.dtype) == ((6, 20, 20, 3), jnp.float32)
-
-
 def test_an_image_does_not_depend_on_the_rest_of_the_batch():
     keys, images = random_keys(6), random_images(6)
     order = np.asarray([3, 5, 0, 1, 4, 2])
@@ -184,6 +174,7 @@ def test_an_image_does_not_depend_on_the_rest_of_the_batch():
     np.testing.assert_array_equal(
         augmented()(keys[order], images[order]), result[order]
     )
+    assert (result.shape, result.dtype) == ((6, 20, 20, 3), np.float32)
     assert not np.array_equal(augmented()(random_keys(6, seed=1), images), result)
     some = np.asarray([4, 1])
     alone = augmented()(keys[some], images[some])
@@ -208,18 +199,13 @@ def test_stages_follow_in_order(monkeypatch):
 
 def test_nothing_to_draw_is_preprocess_and_traces_no_random_numbers():
     keys, images = random_keys(2), random_images(2)
-    augmentation = Augmentation(size=24)
+    augmentation = Augmentation(size=24, erase_area=[0.02, 0.1])  # as a config has it
+    assert hash(augmentation) == hash(Augmentation(size=24))
     expected = preprocess(images, 24)
     np.testing.assert_array_equal(augment(keys, images, augmentation), expected)
     jaxpr = str(jax.make_jaxpr(lambda k, x: augment(k, x, augmentation))(keys, images))
     for primitive in ("random", "gather", "select", "floor"):
         assert primitive not in jaxpr
-
-
-def test_certain_flip_mirrors_every_image():
-    images = random_images(4)
-    result = augment(random_keys(4), images, Augmentation(size=24, flip=1.0))
-    np.testing.assert_array_equal(result, preprocess(images[:, :, ::-1], 24))
 
 
 def test_images_that_are_too_small_are_refused():
@@ -228,8 +214,3 @@ def test_images_that_are_too_small_are_refused():
         augment(random_keys(2), images, FULL)
     with pytest.raises(ValueError, match="24x19 are smaller"):
         preprocess(images.swapaxes(1, 2), 20)
-
-
-def test_what_a_config_file_holds_is_hashable():
-    augmentation = Augmentation(size=20, erase_area=[0.02, 0.1])
-    assert hash(augmentation) == hash(Augmentation(size=20))

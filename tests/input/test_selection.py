@@ -34,9 +34,7 @@ def test_a_fraction_keeps_the_shares_of_the_classes():
     expected = np.round(np.bincount(LABELS) / 2)
     np.testing.assert_array_equal(np.bincount(half.labels), expected)
     assert len(set(seen(half))) == len(half)
-
-
-def test_a_smaller_fraction_is_a_part_of_a_larger_one():
+    # A smaller fraction is a part of a larger one.
     parts = [
         set(seen(selection.fraction_of(SOURCE, f, 1))) for f in (1e-6, 0.1, 0.4, 1)
     ]
@@ -45,7 +43,7 @@ def test_a_smaller_fraction_is_a_part_of_a_larger_one():
     assert parts[1] != set(seen(selection.fraction_of(SOURCE, 0.1, 2)))
 
 
-@pytest.mark.parametrize("fraction", [0, 0.1, 0.3, 1])
+@pytest.mark.parametrize("fraction", [0, 0.3, 1])
 def test_noise_is_as_much_as_asked_for(fraction):
     noisy = selection.with_label_noise(SOURCE, fraction, seed=0)
     assert (noisy.labels != LABELS).sum() == round(fraction * 400)
@@ -71,14 +69,10 @@ def test_a_list_selects_by_name(tmp_path):
     path.write_text("train/9.png\n\n  train/2.png  \n")
     chosen = selection.listed_in(SOURCE, str(path))
     np.testing.assert_array_equal(seen(chosen), [2, 9])
-
-
-@pytest.mark.parametrize("text", ["", "train/2.png\ntest/2.png\n"])
-def test_a_list_that_does_not_fit_says_what_names_are_like(text, tmp_path):
-    path = tmp_path / "list.txt"
-    path.write_text(text)
-    with pytest.raises(UserError, match="names are like 'train/0.png'"):
-        selection.listed_in(SOURCE, str(path))
+    for text in ("", "train/2.png\ntest/2.png\n"):
+        path.write_text(text)
+        with pytest.raises(UserError, match="names are like 'train/0.png'"):
+            selection.listed_in(SOURCE, str(path))
     with pytest.raises(UserError, match="cannot be read"):
         selection.listed_in(SOURCE, str(tmp_path / "nowhere.txt"))
 
@@ -121,7 +115,7 @@ def test_joined_splits_read_from_each():
     np.testing.assert_array_equal(both.labels, LABELS[seen(both)])
 
 
-@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5])
+@pytest.mark.parametrize("fraction", [0.01, 0.5])
 def test_held_out_images_are_a_part_of_every_class(fraction):
     rest, out = selection.held_out(SOURCE, fraction, seed=3)
     assert sorted([*seen(rest), *seen(out)]) == list(range(400))
@@ -132,11 +126,8 @@ def test_held_out_images_are_a_part_of_every_class(fraction):
     np.testing.assert_array_equal(rest.labels, LABELS[seen(rest)])
     again, other = (selection.held_out(SOURCE, fraction, seed)[1] for seed in (3, 1))
     assert set(seen(again)) == set(seen(out)) != set(seen(other))
-
-
-def test_the_only_image_of_a_class_is_trained_on():
+    # The only image of a class is trained on.
     rest, out = selection.held_out(memory_source.create([0, 1, 1, 2]), 0.9, seed=0)
-    assert sorted(rest.labels) == [0, 1, 2]
-    assert out.labels.tolist() == [1]
+    assert sorted(rest.labels) == [0, 1, 2] and out.labels.tolist() == [1]
     with pytest.raises(UserError, match="no class .* two images"):
         selection.held_out(memory_source.create([0, 1, 2]), 0.5, seed=0)

@@ -32,14 +32,11 @@ def splits(class_names=None, **data):
     return Splits(c, class_names=class_names)
 
 
-def test_data_are_left_alone_by_default():
+def test_what_is_done_to_training_is_told():
     plain = splits()
     assert (len(plain.train), len(plain.test)) == (60, 4)
     assert plain.class_names == ("class 0", "class 1", "class 2")
     assert plain.train.notes == plain.test.notes == ()
-
-
-def test_what_is_done_to_training_is_told():
     spoiled = splits(extra="other:class 1", train_fraction=0.5, label_noise=0.1)
     assert len(spoiled.train) == 40
     assert spoiled.train.notes == (
@@ -60,11 +57,9 @@ def test_held_out_images_are_told_and_never_trained_on():
     ids = [s.ids(range(len(s))) for s in (plain.train, plain.held_out)]
     assert not set(ids[0]) & set(ids[1])
     assert splits().held_out is None
-
-
-def test_held_out_images_are_no_better_labelled_and_none_are_added():
-    spoiled = splits(val_fraction=0.5, label_noise=0.2, extra="other:class 1")
+    # They are no better labelled than the others, and none are added.
     plain = splits(val_fraction=0.5)
+    spoiled = splits(val_fraction=0.5, label_noise=0.2, extra="other:class 1")
     wrong = spoiled.held_out.labels != plain.held_out.labels
     assert wrong.sum() == 6 and len(wrong) == 30
     assert len(spoiled.train) == 50
@@ -89,15 +84,10 @@ def test_another_data_set_is_tested_by_an_explicit_map():
         "left out: class 0 (1 image), class 1 (1 image)",
         "no image is of other: such an answer is wrong",
     )
-
-
-def test_a_map_is_told_in_words():
-    mapping = "class 0=b,class 1=a,class 2=a"
-    crossed = splits(("a", "b"), label_map=mapping).test
+    crossed = splits(("a", "b"), label_map="class 0=b,class 1=a,class 2=a").test
     assert crossed.notes == (
         "class 0 counts as b, class 1 counts as a, class 2 counts as a",
     )
-    assert splits(label_map="by_name").test.notes == ()
 
 
 def test_a_test_list_comes_before_the_map(tmp_path):
@@ -127,8 +117,5 @@ def test_extra_images_are_not_those_of_the_data_set_itself(name, other):
     """Or held-out ones would come back into training."""
     with pytest.raises(UserError, match=f"has the images of {name} itself"):
         _ = splits(name=name, extra=f"{other}:class 1").train
-
-
-def test_another_folder_is_another_data_set():
     two = splits(name="image_folder/a", extra="image_folder/b:class 1")
     assert len(two.train) == 80

@@ -11,12 +11,6 @@ N, B = 4, 8  # branches, examples in the global batch
 DEVICES = (1, 2, 8)
 
 
-def deal(x, devices):
-    """Global `[n, B, ...]` -> `[devices, n * b, ...]`."""
-    x = x.reshape(N, devices, B // devices, *x.shape[2:]).swapaxes(0, 1)
-    return x.reshape(devices, -1, *x.shape[3:])
-
-
 def gather(x):
     """`[devices, n * b, ...]` -> global `[n, B, ...]`."""
     x = np.asarray(x)
@@ -45,26 +39,12 @@ def deal_values(x, devices):
     return np.stack(np.split(x, devices, axis=1))
 
 
-def test_split_and_merge_are_inverse_and_branch_major():
-    x = np.arange(N * B * 3).reshape(N * B, 3)
-    split = BatchLayout(N).split(x)
-    assert split.shape == (N, B, 3)
-    np.testing.assert_array_equal(split[1], x[B : 2 * B])
-    np.testing.assert_array_equal(BatchLayout(N).merge(split), x)
-
-
 @pytest.mark.parametrize("devices", DEVICES)
 def test_every_row_keeps_its_number(devices):
     rows = N * B // devices
     ids = on(devices, lambda _: LAYOUT.example_ids(rows), np.zeros(devices))
     assert ids.dtype == jnp.int32
     np.testing.assert_array_equal(gather(ids), np.arange(N * B).reshape(N, B))
-
-
-def test_without_a_mapped_axis_rows_are_numbered_in_order():
-    layout = BatchLayout(N)
-    np.testing.assert_array_equal(layout.example_ids(N * B), np.arange(N * B))
-    assert layout.device_count() == 1
 
 
 def test_keys_belong_to_rows_not_to_devices():

@@ -24,7 +24,7 @@ def networks(monkeypatch):
     return models, small.variables(models[0])
 
 
-def test_training_and_attention_follow_the_metric(networks):
+def test_training_attention_and_explanations_follow_the_metric(networks):
     models, variables = networks
     images = small.images(4, 2, 32, 32, 3)
     usual, other = (m.apply(variables, images, method="outputs") for m in models)
@@ -33,10 +33,6 @@ def test_training_and_attention_follow_the_metric(networks):
     usual, other = (Interaction(m, variables).attention(images) for m in models)
     for a, b in zip(usual, other, strict=True):
         assert np.abs(a - b).max() > 1e-4
-
-
-def test_comparisons_and_explanations_follow_the_metric(networks):
-    models, variables = networks
     usual, other = (Interaction(m, variables) for m in models)
     [*_, keys] = usual.keys(small.images(2, 32, 32, 3))
     exact = np.abs(keys[:1, :, None] - keys[1:, None]).sum(axis=-1)

@@ -19,12 +19,6 @@ def test_it_is_pillows_grey():
     np.testing.assert_allclose(found, wanted, atol=0.51 * step)
 
 
-def test_grey_images_stay_as_they_are():
-    level = np.repeat(small.pixels(2, 8, 8, 1), 3, axis=-1)
-    images = preprocess(jnp.asarray(level), 8)
-    np.testing.assert_allclose(pixels.grey(images), images, atol=1e-5)
-
-
 def test_a_grey_network_does_not_see_colour():
     plain = small.create("baseline")
     variables, apply = small.variables(plain), jax.jit(plain.clone(grey=True).apply)
