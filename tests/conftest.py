@@ -23,7 +23,6 @@ os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 import qcs_jax  # noqa: E402, F401 (sets flags before JAX starts)
 
-
 MAPS = pathlib.Path("/proc/self/maps")
 MOST_MAPS = 40_000  # of the 65,530 that Linux gives a process
 

@@ -210,8 +210,9 @@ class Mlp(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width, hidden = x.shape[-1], 4 * x.shape[-1]
-        options = dict(kernel_init=self.kernel_init, dtype=self.dtype)
-        linear = functools.partial(dense, **options)
+        linear = functools.partial(
+            dense, kernel_init=self.kernel_init, dtype=self.dtype
+        )
         drop = self.dropout or (lambda h: h)
         h = drop(nn.gelu(linear(width, hidden, name="fc1")(x), approximate=False))
         return drop(linear(hidden, width, name="fc2")(h))

@@ -9,7 +9,6 @@ import safetensors
 import safetensors.numpy
 import saved
 import small
-import weights as random_weights
 
 import qcs_jax
 from qcs_jax.checkpoint import CheckpointError, Trained, load_variables, weights
@@ -30,7 +29,7 @@ def test_a_file_is_the_checkpoint_that_it_was_made_of(network):
     run, file = network
     expected, description, _ = load_variables(run)
     variables, about, step = load_variables(file)
-    random_weights.assert_equal(variables, expected)
+    small.assert_equal(variables, expected)
     assert step == 5 and about == description | {"step": 5}
     trained = Trained.load(file, branch="base")
     assert trained.workdir == pathlib.Path("runs/x")
@@ -52,8 +51,8 @@ def test_half_precision_halves_the_file(network, tmp_path):
     half = tmp_path / "half.safetensors"
     weights.save(half, variables, description | {"step": 5}, dtype="float16")
     assert half.stat().st_size < 0.56 * file.stat().st_size
-    halves = random_weights.flat(load_variables(half)[0])
-    for name, x in random_weights.flat(variables).items():
+    halves = small.flat(load_variables(half)[0])
+    for name, x in small.flat(variables).items():
         assert halves[name].dtype == np.float32
         np.testing.assert_array_equal(halves[name], x.astype(np.float16), name)
 

@@ -8,7 +8,6 @@ import jax
 import numpy as np
 import pytest
 import small
-import weights
 from absl import logging
 
 import qcs_jax
@@ -38,7 +37,7 @@ def tiny(name="qcs", **options):
 
 
 def write_pth(path, model, prefix="module."):
-    variables = weights.of(model)
+    variables = small.variables(model)
     state_dict = convert.to_torch(variables)
     save_pth(path, {prefix + key: x for key, x in state_dict.items()})
     return variables
@@ -68,7 +67,7 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     assert "assumed those of RAF-DB" in warned and "--class_names" in warned
     restored, description, step = checkpoint.load_variables(out)
     assert step == 0
-    weights.assert_equal(restored, variables)
+    small.assert_equal(restored, variables)
     assert description["config"]["model"]["residual"] == "normalized"
     classifier = qcs_jax.load(out)
     assert classifier.class_names == RAF_DB
@@ -77,11 +76,11 @@ def test_converted_checkpoint_loads_and_predicts(tmp_path, capsys):
     np.testing.assert_allclose(classifier.logits(images), expected, rtol=2e-5)
     assert names_in(out.parent) == {"out"}
     # As --workdir it is resumed at step 0, with a fresh optimizer.
-    fresh = TrainState.create(weights.of(model, 1), SAM(adam()))
+    fresh = TrainState.create(small.variables(model, 1), SAM(adam()))
     train = {"step": fresh.step, "opt_state": fresh.opt_state}
     with Checkpoints(out, keep=1, metric="accuracy") as checkpoints:
         items, _ = checkpoints.restore({**fresh.variables, "train": train}, description)
-    weights.assert_equal(items["params"], variables["params"])
+    small.assert_equal(items["params"], variables["params"])
     leaves = jax.tree.leaves(items["train"]), jax.tree.leaves(train)
     for actual, leaf in zip(*leaves, strict=True):
         np.testing.assert_array_equal(actual, leaf)
@@ -117,7 +116,7 @@ def test_what_it_says_about_training_can_be_pasted(
 @pytest.mark.parametrize("name, alone", [("qcs", True), ("baseline", False)])
 def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
     model = tiny(name)
-    base = {kind: {"base": x["base"]} for kind, x in weights.of(model).items()}
+    base = {kind: {"base": x["base"]} for kind, x in small.variables(model).items()}
     config = base_config()
     config.model.update({"name": name, "size": "tiny"})
     description = describe(config, RAF_DB, model.image_size) | {"step": 1}
@@ -154,7 +153,7 @@ def test_residual_classes_and_resize_can_be_set(tmp_path, capsys):
 
 
 def write_backbone(path):
-    state_dict = convert.to_torch(weights.of(tiny()))
+    state_dict = convert.to_torch(small.variables(tiny()))
     save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
 
 
@@ -197,7 +196,7 @@ def test_only_earlier_conversions_are_overwritten(tmp_path, capsys):
     assert status == 1 and "--overwrite" in error
     assert run(capsys, *argv, "--overwrite", "--resize=60")[0] == 0
     restored, description, _ = checkpoint.load_variables(out)
-    weights.assert_equal(restored, variables)
+    small.assert_equal(restored, variables)
     assert description["preprocessing"]["resize"] == 60
     assert names_in(tmp_path) == {"out", "x.pth"}
 
@@ -231,7 +230,7 @@ def test_nothing_is_left_of_a_failure(tmp_path, capsys, monkeypatch):
         status, _, error = run(capsys, *argv, "--overwrite")
         assert status == 1 and "disk full" in error
     assert names_in(tmp_path) == {"out", "x.pth", "y.pth"}
-    weights.assert_equal(checkpoint.load_variables(out)[0], variables)
+    small.assert_equal(checkpoint.load_variables(out)[0], variables)
     assert pth.read_bytes() == before
 
 
@@ -245,7 +244,7 @@ def test_to_torch_and_back(tmp_path, capsys):
     assert "size is 'tiny', the published code has 'full'" in output
     assert output.count("  note ") == 1  # pre_norm is what the published code has
     assert "weights_only=True" in output
-    weights.assert_equal(convert.read_pth(pth).variables, variables)
+    small.assert_equal(convert.read_pth(pth).variables, variables)
     for source, out, words in (
         (tmp_path / "run", pth, "--overwrite"),
         (tmp_path / "x.pth", "z.pth", "no checkpoint at"),
@@ -265,7 +264,7 @@ def test_pth_writer(tmp_path):
     }
     path = tmp_path / "x.pth"
     save_pth(path, arrays)
-    weights.assert_equal(reader.load_pth(path), arrays)
+    small.assert_equal(reader.load_pth(path), arrays)
     data = path.read_bytes()
     assert data.index(arrays["matrix"].tobytes()) % 64 == 0
     assert data.index(np.array(2**40).tobytes()) % 64 == 0

@@ -10,7 +10,6 @@ import numpy as np
 import published
 import pytest
 import small
-import weights
 
 from qcs_jax import convert, models
 from qcs_jax.convert import recognise
@@ -23,7 +22,7 @@ IGNORED_PARAMETERS = 16_063_606
 
 @functools.cache
 def _network(name, options):
-    variables = weights.of(small.create(name, **dict(options)))
+    variables = small.variables(small.create(name, **dict(options)))
     return variables, convert.to_torch(variables)
 
 
@@ -54,8 +53,8 @@ def test_published_layouts(name, classes):
     assert {*conversion.mapped, *conversion.ignored} == layout.keys()
     assert conversion.renamed == {}
     model = models.create(name, num_classes=classes)
-    for tree in (conversion.variables, weights.shapes(model)):
-        shapes = {path: x.shape for path, x in weights.flat(tree).items()}
+    for tree in (conversion.variables, small.shapes(model)):
+        shapes = {path: x.shape for path, x in small.flat(tree).items()}
         assert shapes == recognise.shapes(name, conversion.sizes)
 
     if (name, classes) in [("qcs", 8), ("dcs", 7)]:
@@ -74,18 +73,18 @@ def test_round_trip_is_exact(name, options):
     variables, state_dict = network(name, num_classes=5, **options)
     conversion = convert.convert_state_dict(state_dict)
     assert conversion.network == name
-    weights.assert_equal(conversion.variables, variables)
-    weights.assert_equal(convert.to_torch(conversion.variables), state_dict)
+    small.assert_equal(conversion.variables, variables)
+    small.assert_equal(convert.to_torch(conversion.variables), state_dict)
 
 
 def test_arrays_of_jax_convert_and_no_memory_is_shared():
     variables, state_dict = network()
     on_device = jax.tree.map(jax.numpy.asarray, variables)
-    weights.assert_equal(convert.to_torch(on_device), state_dict)
+    small.assert_equal(convert.to_torch(on_device), state_dict)
     converted = convert.from_torch(state_dict)
     for array in state_dict.values():
         array[...] = 0
-    weights.assert_equal(converted, variables)
+    small.assert_equal(converted, variables)
     assert all(x.flags.c_contiguous for x in jax.tree.leaves(converted))
 
 
@@ -113,7 +112,7 @@ def test_spellings(spell):
     respelled = {spell(key): x for key, x in state_dict.items()}
     assert respelled.keys() != state_dict.keys()
     conversion = convert.convert_state_dict(respelled)
-    weights.assert_equal(conversion.variables, variables)
+    small.assert_equal(conversion.variables, variables)
     assert {*conversion.mapped, *conversion.ignored} == respelled.keys()
     renamed = {spell(key): key for key in state_dict if spell(key) != key}
     assert conversion.renamed == renamed
@@ -138,7 +137,7 @@ def test_backbone_alone(respell, prefix, complete):
     assert conversion.sizes.widths == small.SIZES["widths"]
     for collection in ("params", "batch_stats"):
         only = {"base": {"backbone": variables[collection]["base"]["backbone"]}}
-        weights.assert_equal(conversion.variables[collection], only)
+        small.assert_equal(conversion.variables[collection], only)
     stage4 = [key for key in conversion.ignored if respell("body4.0.") in key]
     assert len(stage4) == (2 if complete else 0)
     back = convert.to_torch(conversion.variables)
@@ -151,7 +150,7 @@ def test_other_floating_types(dtype):
     other = {key: x.astype(dtype) for key, x in state_dict.items()}
     rounded = {key: x.astype(np.float32) for key, x in other.items()}
     converted = convert.from_torch(other)
-    weights.assert_equal(converted, convert.from_torch(rounded))
+    small.assert_equal(converted, convert.from_torch(rounded))
     assert {x.dtype for x in jax.tree.leaves(converted)} == {np.dtype("float32")}
 
 
@@ -213,7 +212,7 @@ def test_absurd_claims_cost_nothing(monkeypatch):
 def test_to_torch_refuses_what_does_not_fit():
     """Ablations without a cross ViT, stacks over devices, and what is incomplete."""
     with pytest.raises(UserError, match="2 are unknown: params/cross/head/bias"):
-        convert.to_torch(weights.of(small.create("dcs", connection="gap")))
+        convert.to_torch(small.variables(small.create("dcs", connection="gap")))
     variables, _ = network()
     with pytest.raises(UserError, match="stem_conv/kernel has 5 axes"):
         convert.to_torch(jax.tree.map(lambda x: np.stack([x, x]), variables))

@@ -5,11 +5,11 @@ import json
 import pathlib
 import re
 
-import fake_runs
 import manuals
 import numpy as np
 import pandas as pd
 import pytest
+import saved
 
 from qcs_jax.evaluate import compare_command as command
 from qcs_jax.evaluate import comparison, evidence, predictions, significance
@@ -19,7 +19,7 @@ MANUAL = pathlib.Path(__file__).parents[2] / "qcs_jax/evaluate/README.md"
 
 
 def add(folder, test=(0.5, 0.7, 0.6), held_out=(), **fields):
-    return fake_runs.write(folder, fake_runs.config(**fields), test, held_out)
+    return saved.untrained(folder, saved.config(**fields), test, held_out)
 
 
 def compared(capsys, *arguments):
@@ -121,14 +121,14 @@ def right(row, seed):
 
 def run(folder, row, seed, *, order=None, labels=LABELS, ids=IDS):
     """A finished and evaluated run, whose file has the images in some order."""
-    config = fake_runs.config(seed=seed)
-    workdir = fake_runs.write(folder / row / f"seed{seed}", config, (0.5, 0.7, 0.6))
+    config = saved.config(seed=seed)
+    workdir = saved.untrained(folder / row / f"seed{seed}", config, (0.5, 0.7, 0.6))
     chosen = np.where(right(row, seed), labels, 1 - labels)
     order = np.arange(200) if order is None else order
     answers = np.eye(2)[chosen[order]], ["calm", "sad"]
     names = [ids[i] for i in order]
     predictions.write(workdir / "predictions.csv", names, labels[order], *answers)
-    fake_runs.evaluate(workdir)
+    saved.scored(workdir)
     return read_run(workdir)
 
 

@@ -4,8 +4,8 @@ import json
 import pathlib
 import runpy
 
-import fake_runs
 import pytest
+import saved
 
 from qcs_jax.evaluate import published
 from qcs_jax.evaluate.comparison import over_seeds
@@ -16,7 +16,7 @@ BACKBONE = {"network": "backbone"}
 
 
 def config_of(dataset="raf_db", **fields):
-    return fake_runs.flat(fake_runs.config(data__name=dataset, **fields))
+    return saved.flat(saved.config(data__name=dataset, **fields))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_the_paper_says(fields, table, expected):
 
 def run_of(dataset="affectnet/8", started_from=BACKBONE, **fields):
     """What a run records where it starts from one of this kind."""
-    config = fake_runs.config(**{"data__name": dataset, "init_from": "x"} | fields)
+    config = saved.config(**{"data__name": dataset, "init_from": "x"} | fields)
     described = {"config": config.to_dict(), "started_from": started_from}
     return json.loads(json.dumps(described))
 
@@ -87,13 +87,13 @@ def test_what_a_run_starts_from_tells_the_papers_number(started_from, expected):
 
 def test_one_number_for_runs_that_start_alike(tmp_path):
     """Under one path, they may have started from different weights."""
-    c = fake_runs.config(data__name="raf_db", init_from="runs/affectnet8_qcs")
+    c = saved.config(data__name="raf_db", init_from="runs/affectnet8_qcs")
     starts = (run_of(), run_of(), run_of("ferplus"))
     runs = []
     for seed, start in enumerate(starts):
         c.seed = seed
         folder = tmp_path / str(seed)
-        fake_runs.write(folder, c, (0.5, 0.7, 0.6), started_from=start)
+        saved.untrained(folder, c, (0.5, 0.7, 0.6), started_from=start)
         runs.append(read_run(folder))
     alike, others = Variant("a", tuple(runs[:2])), Variant("a", tuple(runs))
     assert over_seeds([alike])["paper"].dropna().tolist() == [93.02]
@@ -106,7 +106,7 @@ def test_the_recipes_are_what_the_paper_measured():
         path = ROOT / f"configs/{names.get(dataset, dataset)}.py"
         get_config = runpy.run_path(str(path))["get_config"]
         for network, index in (("dcs", 0), ("qcs", 1)):
-            found = published.find(fake_runs.flat(get_config(network)))
+            found = published.find(saved.flat(get_config(network)))
             assert found is published.RESULTS[index]
             assert f"{found.percent[dataset]:.2f} ({network})" in path.read_text()
-            assert not published.find(fake_runs.flat(get_config(f"{network},tiny")))
+            assert not published.find(saved.flat(get_config(f"{network},tiny")))

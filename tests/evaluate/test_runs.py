@@ -2,15 +2,15 @@
 
 import json
 
-import fake_runs
 import pytest
+import saved
 
 from qcs_jax.evaluate import compare_command as command
 from qcs_jax.evaluate.runs import find_runs, read_run, variants_of
 
 
 def add(folder, test=(0.5, 0.7, 0.6), **fields):
-    return fake_runs.write(folder, fake_runs.config(**fields), test)
+    return saved.untrained(folder, saved.config(**fields), test)
 
 
 def test_variants_differ_in_more_than_seed_and_place(tmp_path):

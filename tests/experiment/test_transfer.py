@@ -5,9 +5,9 @@ import dataclasses
 import json
 import shutil
 
-import fake_runs
 import numpy as np
 import pytest
+import saved
 import toy
 
 from qcs_jax.checkpoint import load_variables, weights
@@ -164,7 +164,7 @@ def test_nothing_is_measured_twice(here, capsys, monkeypatch):
 def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
     names = "toy,absent,nothing,toy@train,some@easy,turned"
     arguments = ["runs", f"--data={names}", "--labels=turned:sad=glum", "--out=out"]
-    fake_runs.write(here / "runs" / "third", fake_runs.config(), [])
+    saved.untrained(here / "runs" / "third", saved.config(), [])
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert err == "error: 16 of 18 cells were not measured, see above\n"
@@ -205,7 +205,7 @@ def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
 )
 def test_one_clear_error(arguments, message, here, capsys):
     (here / "empty").mkdir()
-    fake_runs.write(here / "untrained", fake_runs.config(), [])
+    saved.untrained(here / "untrained", saved.config(), [])
     assert main(arguments) == 1
     out, err = capsys.readouterr()
     assert err.startswith("error: ") and message in err and not out

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import saved
 import small
-import weights
 import yaml
 from absl import logging
 
@@ -74,7 +73,7 @@ def test_it_loads_as_the_run_does(workdir, tmp_path, run):
     variables, before, _ = checkpoint.load_variables(workdir)
     for path in (out, out / "model.safetensors"):
         restored, description, step = checkpoint.load_variables(path)
-        weights.assert_equal(restored, variables)
+        small.assert_equal(restored, variables)
         assert step == 5 and description["chosen"] == "newest"
         assert {**before, **description} == description
     assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
@@ -94,7 +93,7 @@ def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
     assert variables["params"].keys() == variables["batch_stats"].keys() == {"base"}
     assert run(tmp_path / "base", out="again")[0] == 0  # a file is exported as a run is
     again, *_ = checkpoint.load_variables(tmp_path / "again")
-    weights.assert_equal(again, variables)
+    small.assert_equal(again, variables)
     status, _, error = run(tmp_path / "base", "--whole", out="more")
     assert status == 1 and "is a base branch alone" in error
     assert "leave out --whole" in error and not (tmp_path / "more").exists()

@@ -31,7 +31,6 @@ def difference(model, variables, images):
     return [float(np.abs(x - y).max()) for x, y in pairs]
 
 
-@pytest.mark.full_size
 def test_published_numbers():
     golden = published.read("qcs_7")
     images, _ = published.batch(golden["seed"], 0, golden["branches"], 7)

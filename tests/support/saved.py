@@ -1,4 +1,4 @@
-"""Checkpoints on disk, as training writes them."""
+"""Runs on disk, as training leaves them, and folders that only look so."""
 
 import json
 import pathlib
@@ -8,7 +8,8 @@ import small
 
 from qcs_jax.checkpoint import Checkpoints, Trained
 from qcs_jax.checkpoint.description import describe
-from qcs_jax.config import base_config, create_model
+from qcs_jax.config import base_config, create_model, flatten
+from qcs_jax.evaluate.run_log import Scores, read_log
 
 CLASS_NAMES = ("anger", "joy", "neutral")
 
@@ -25,12 +26,12 @@ def run(
 
     Without landmarks it is as earlier versions left it, which did not measure them.
     """
-    config = base_config()
-    config.model.size = size
-    config.data.name = trained_on
-    config.data.resize = resize
-    model = create_model(config, len(CLASS_NAMES))
-    description = describe(config, CLASS_NAMES, model.image_size)
+    c = base_config()
+    c.model.size = size
+    c.data.name = trained_on
+    c.data.resize = resize
+    model = create_model(c, len(CLASS_NAMES))
+    description = describe(c, CLASS_NAMES, model.image_size)
     if landmarks:
         description["preprocessing"]["landmarks"] = landmarks
     with Checkpoints(workdir, keep=9, metric="accuracy") as checkpoints:
@@ -54,3 +55,53 @@ def damage(folder: pathlib.Path):
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 0x10
     largest.write_bytes(data)
+
+
+def config(**fields):
+    """All fields by their dotted names; `model__name="dcs"` sets `model.name`."""
+    c = base_config()
+    c.data.name = "toy"
+    c.train.epochs = 3
+    c.update_from_flattened_dict({k.replace("__", "."): v for k, v in fields.items()})
+    return c
+
+
+def line(kind, epoch, accuracy):
+    metrics = {"accuracy": accuracy, "mean_class_accuracy": accuracy / 2}
+    return {"step": 10 * epoch, "kind": kind, "epoch": epoch, **metrics}
+
+
+def untrained(workdir, c, test, held_out=(), started_from=None):
+    """`config.json`, `log.jsonl` and the last checkpoint's folder.
+
+    Args:
+      workdir: Is created.
+      c: From `config`.
+      test: Accuracies on the test split after epochs 1, 2, ...
+      held_out: The same on held-out images.
+      started_from: What the run has recorded of that.
+    """
+    workdir = pathlib.Path(workdir)
+    workdir.mkdir(parents=True, exist_ok=True)
+    description = {"config": c.to_dict(), "class_names": ["a", "b"]}
+    description["started_from"] = started_from
+    (workdir / "config.json").write_text(json.dumps(description))
+    lines = [{"step": 1, "kind": "train", "loss": 2.0}]
+    for kind, values in (("held_out", held_out), ("test", test)):
+        lines += [line(kind, e, value) for e, value in enumerate(values, start=1)]
+    lines.sort(key=lambda line: line["step"])
+    (workdir / "log.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    if test:
+        (workdir / "checkpoints" / str(10 * len(test))).mkdir(parents=True)
+    return workdir
+
+
+def scored(workdir, step=None):
+    """`metrics.json`, as far as it tells what was evaluated."""
+    scores = Scores.of(read_log(workdir))
+    measured = {"step": step or scores.last["step"], "scores": scores.named()}
+    (workdir / "metrics.json").write_text(json.dumps(measured))
+
+
+def flat(c):
+    return flatten(c.to_dict())

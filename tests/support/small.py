@@ -3,6 +3,7 @@
 import io
 import pathlib
 
+import flax.traverse_util
 import jax
 import numpy as np
 from PIL import Image
@@ -29,9 +30,13 @@ def create(name: str, **options) -> QCS:
     return models.create(name, **{**SIZES, **options})
 
 
+def shapes(model: QCS) -> dict:
+    return jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+
+
 def variables(model: QCS, seed: int = 0) -> dict:
     """Random variables: weights of the usual scale, nothing at its initial value."""
-    return draw(jax.eval_shape(lambda: models.init(model, jax.random.key(0))), seed)
+    return draw(shapes(model), seed)
 
 
 def draw(shapes: dict, seed: int = 0) -> dict:
@@ -92,3 +97,15 @@ def encode(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def flat(variables: dict) -> dict:
+    return flax.traverse_util.flatten_dict(variables, sep="/")
+
+
+def assert_equal(actual: dict, expected: dict) -> None:
+    actual, expected = flat(actual), flat(expected)
+    assert actual.keys() == expected.keys()
+    for name, value in expected.items():
+        assert actual[name].dtype == value.dtype
+        np.testing.assert_array_equal(actual[name], value, err_msg=name)

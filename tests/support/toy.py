@@ -1,16 +1,20 @@
 """A world in which a run takes seconds: a data set in memory and a small network."""
 
+import json
+
 import numpy as np
 import small
 from PIL import Image
 
 from qcs_jax import models
 from qcs_jax.config import base_config
+from qcs_jax.evaluate import predictions
 from qcs_jax.input import sources
-from qcs_jax.train import initialize
+from qcs_jax.train import initialize, loop
 
 CLASSES = ("calm", "glad", "sad")
 SIZES = {"train": 50, "test": 21}
+HELD_OUT = {"data.val_fraction": 0.2}
 
 
 class Records(list):
@@ -61,3 +65,14 @@ def config(**overrides):
     c.train.tensorboard = False
     c.update_from_flattened_dict(overrides)
     return c
+
+
+def train(folder):
+    """A run without and one with held-out images."""
+    loop.train_and_evaluate(config(), folder / "plain")
+    loop.train_and_evaluate(config(**HELD_OUT), folder / "held_out")
+
+
+def written(folder):
+    measured = json.loads((folder / "metrics.json").read_text())
+    return measured, predictions.read(folder / "predictions.csv")

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 import small
-import weights
 
 from qcs_jax import convert
 from qcs_jax.checkpoint import Checkpoints, load_variables
@@ -29,14 +28,14 @@ def names(k=7):
 
 def pth(path, model):
     """Saves random weights as PyTorch would; returns them."""
-    variables = weights.of(model, SAVED)
+    variables = small.variables(model, SAVED)
     save_pth(path, convert.to_torch(variables))
     return variables
 
 
 def orbax(path, model):
     """Saves random weights as training would; returns them."""
-    variables = weights.of(model, SAVED)
+    variables = small.variables(model, SAVED)
     config = base_config()
     items = {**variables, "train": {"step": np.int32(3)}}
     with Checkpoints(path, keep=1, metric="accuracy") as checkpoints:
@@ -48,7 +47,7 @@ def orbax(path, model):
 
 def assert_only_fresh(merged, saved, fresh, *parts):
     """Everything is as saved, but for what is in `parts`."""
-    merged, saved, fresh = (weights.flat(tree) for tree in (merged, saved, fresh))
+    merged, saved, fresh = (small.flat(tree) for tree in (merged, saved, fresh))
     assert merged.keys() == fresh.keys()
     for name, value in merged.items():
         is_fresh = any(f"{name}/".partition("/")[2].startswith(f"{p}/") for p in parts)
@@ -91,7 +90,7 @@ def test_parts_come_from_the_checkpoint_or_stay_fresh(
     old, new, parts, said, save, tmp_path
 ):
     path = tmp_path / "saved"
-    saved, fresh = save(path, old), weights.of(new, FRESH)
+    saved, fresh = save(path, old), small.variables(new, FRESH)
     merged, notes, _ = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh, *parts)
     assert notes[0].startswith(BASE) and notes[0].endswith(f": weights of {path}")
@@ -101,7 +100,7 @@ def test_parts_come_from_the_checkpoint_or_stay_fresh(
 @pytest.mark.parametrize("form", ["run", "file"])
 def test_the_same_classes_in_another_order(tmp_path, form):
     model, path = QCS, tmp_path / "saved"
-    saved, fresh = orbax(path, model), weights.of(model, FRESH)
+    saved, fresh = orbax(path, model), small.variables(model, FRESH)
     variables, description, _ = load_variables(path)
     if form == "file":
         path = tmp_path / "saved.safetensors"
@@ -121,7 +120,7 @@ def test_the_same_classes_in_another_order(tmp_path, form):
 
 def test_as_many_other_classes_have_fresh_heads(tmp_path):
     saved = orbax(tmp_path, QCS)
-    fresh = weights.of(QCS, FRESH)
+    fresh = small.variables(QCS, FRESH)
     ours = [*names()[:-1], "contempt"]
     merged, notes, _ = initialize(fresh, tmp_path, ours)
     assert_only_fresh(merged, saved, fresh, *HEADS)
@@ -130,7 +129,7 @@ def test_as_many_other_classes_have_fresh_heads(tmp_path):
 
 def test_backbone_alone(tmp_path):
     path, model = tmp_path / "ir50.pth", QCS
-    saved, fresh = weights.of(model, SAVED), weights.of(model, FRESH)
+    saved, fresh = small.variables(model, SAVED), small.variables(model, FRESH)
     state_dict = convert.to_torch(saved)
     save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
     merged, notes, _ = initialize(fresh, path, names())
@@ -154,7 +153,7 @@ def test_backbone_alone(tmp_path):
 )
 def test_another_size_is_one_error(tmp_path, options, fault):
     pth(tmp_path / "x.pth", QCS)
-    fresh = weights.of(small.create("qcs", **options), FRESH)
+    fresh = small.variables(small.create("qcs", **options), FRESH)
     with pytest.raises(UserError, match="is of a network of another size") as error:
         initialize(fresh, tmp_path / "x.pth", names())
     assert fault in str(error.value) and len(str(error.value)) < 6000
@@ -180,7 +179,7 @@ def test_full_size_from_random_weights(warned, recipe):
 def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     """A run's own checkpoint, else init_from, else fresh weights; all say which."""
     model, path = small.create("baseline"), tmp_path / "x.pth"
-    initial = weights.of(model, FRESH)
+    initial = small.variables(model, FRESH)
     # Compiling the real initialisation takes far longer than all else here.
     monkeypatch.setattr(loop.models, "init", lambda model, key: initial)
     monkeypatch.setattr(module, "_landmarks", lambda run: None)
@@ -205,10 +204,10 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     fresh, described = start(tmp_path / "a")
     assert described["started_from"] is None
     assert capsys.readouterr().out.startswith("warning: from random weights the full")
-    weights.assert_equal(fresh.variables, initial)
+    small.assert_equal(fresh.variables, initial)
     started, described = start(tmp_path / "a", path)
     assert described["started_from"] == {"network": "baseline"}
-    weights.assert_equal(started.variables, saved)
+    small.assert_equal(started.variables, saved)
     told = capsys.readouterr().out
     assert f"note: base/backbone, base/tokens, base/vit: weights of {path}" in told
     assert "warning" not in told
@@ -227,4 +226,4 @@ def test_order_of_the_start(tmp_path, capsys, monkeypatch):
     assert described["started_from"] == {"network": "baseline"}
     assert "warning" not in capsys.readouterr().out  # it would come too late
     resumed, _ = start(tmp_path / "a", path)
-    weights.assert_equal(resumed.variables, saved)
+    small.assert_equal(resumed.variables, saved)

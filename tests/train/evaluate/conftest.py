@@ -4,7 +4,6 @@ import shutil
 
 import pytest
 import toy
-import toy_runs
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +16,7 @@ def only_trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy.install(patch)
         folder = tmp_path_factory.mktemp("runs")
-        toy_runs.train(folder)
+        toy.train(folder)
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 import toy
 from saved import damage
 from scipy import stats
-from toy_runs import HELD_OUT, written
+from toy import HELD_OUT, written
 
 import qcs_jax
 from qcs_jax import main

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import toy
-from toy_runs import written
+from toy import written
 
 from qcs_jax import main
 from qcs_jax.evaluate.counts import Counts
