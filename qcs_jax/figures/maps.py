@@ -104,8 +104,7 @@ def _mosaic(
     """
     side = top.shape[1]
     maps = [on_image(row, side) for row in values]
-    values = np.concatenate([x.ravel() for x in maps])
-    norm = style.range_of(np.percentile(values, [1, 99]))
+    norm = style.map_range(*maps)
     rows, columns = len(maps) + 1, len(top) + (left is not None)
     cell = min(style.WIDTH / (columns + 1), 1.2)
     figure = style.Figure(figsize=(cell * (columns + 1), cell * rows + above))

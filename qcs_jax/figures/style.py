@@ -139,6 +139,12 @@ def range_of(values: np.ndarray) -> Normalize:
     return Normalize(low, high if high > low else low + 1)
 
 
+def map_range(*maps: np.ndarray) -> Normalize:
+    """Returns one colour scale for all maps, without the last percent at both ends."""
+    values = np.concatenate([x.ravel() for x in maps])
+    return range_of(np.percentile(values, [1, 99]))
+
+
 def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
     """Draws the colour bar of `show_map` beside the axes."""
     where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both", alpha=OPACITY)
