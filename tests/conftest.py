@@ -23,18 +23,23 @@ os.environ["JAX_NUMPY_DTYPE_PROMOTION"] = "strict"
 
 import qcs_jax  # noqa: E402, F401 (sets flags before JAX starts)
 
-MAPS = pathlib.Path("/proc/self/maps")
+PROCESS = pathlib.Path("/proc/self")
 MOST_MAPS = 40_000  # of the 65,530 that Linux gives a process
+MOST_PAGES = 2**31 // 4096
 
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
     """Unloads what has been compiled where the process comes near to a limit.
 
-    Each program holds many memory maps, and those of all tests together are too many.
+    Each program holds memory and many memory maps: those of all tests are too many.
     """
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > MOST_MAPS:
+    if not PROCESS.exists():
+        return
+    maps = (PROCESS / "maps").read_bytes().count(b"\n")
+    pages = int((PROCESS / "statm").read_text().split()[1])
+    if maps > MOST_MAPS or pages > MOST_PAGES:
         import jax  # not before the settings above
 
         jax.clear_caches()
