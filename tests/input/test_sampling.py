@@ -84,6 +84,19 @@ def test_second_negative_is_another_of_the_negative_s_class(index):
         assert_distribution(given, uniform(members(1) - {first}))
 
 
+def test_positive_and_negative_are_independent(index):
+    draw = Draw(index, 4)
+    rng = np.random.default_rng(8)
+    anchor = min(members(1))
+    drawn = np.array([draw(anchor, rng) for _ in range(DRAWS)])
+    positives, negatives = sorted(members(1) - {anchor}), sorted(others(1))
+    table = [
+        [np.sum((drawn[:, 1] == p) & (drawn[:, 2] == n)) for n in negatives]
+        for p in positives
+    ]
+    assert stats.chi2_contingency(table).pvalue > SIGNIFICANCE
+
+
 def test_balanced_anchors_draw_the_class_first(index):
     draw = Draw(index, 1, anchors="balanced")
     rng = np.random.default_rng(2)
@@ -93,9 +106,54 @@ def test_balanced_anchors_draw_the_class_first(index):
         assert_distribution(drawn[LABELS[drawn] == label], uniform(members(label)))
 
 
+@pytest.mark.parametrize("branches", [1, 2, 4])
+@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
+def test_shuffled_anchors_stay_first(index, branches, negatives):
+    draw = Draw(index, branches, negatives=negatives)
+    rng = np.random.default_rng(3)
+    for anchor in range(len(LABELS)):
+        drawn = draw(anchor, rng)
+        assert drawn.shape == (branches,) and drawn.dtype == np.int64
+        assert drawn[0] == anchor
+        if branches >= 2:
+            assert LABELS[drawn[1]] == LABELS[anchor]
+        if branches == 4:
+            assert LABELS[drawn[2]] == LABELS[drawn[3]] != LABELS[anchor]
+
+
+def test_draw_is_a_function_of_the_generator(index):
+    draw = Draw(index, 4, "balanced", "by_class")
+
+    def run(seed):
+        rng = np.random.default_rng(seed)
+        return np.array([draw(a, rng) for a in range(len(LABELS))])
+
+    np.testing.assert_array_equal(run(1), run(1))
+    assert not np.array_equal(run(1)[:, 1:], run(2)[:, 1:])
+
+
+@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
+def test_two_classes_suffice(negatives):
+    index = LabelIndex(np.array([1, 0, 1, 0, 1]), 2)
+    rng = np.random.default_rng(4)
+    draw = Draw(index, 4, negatives=negatives)
+    drawn = np.array([draw(1, rng) for _ in range(600)])
+    assert set(drawn[:, 1]) == {3}
+    assert_distribution(drawn[:, 2], uniform({0, 2, 4}))
+
+
 @pytest.mark.parametrize(
     "labels", [[0, 0, 0], [2, 2], [1], np.array([], np.int64)], ids=str
 )
 def test_fewer_than_two_classes_cannot_be_compared(labels):
     with pytest.raises(UserError, match="at least two classes .* of 3 classes"):
         LabelIndex(np.array(labels), 3)
+
+
+def test_warns_once_of_all_single_images():
+    with pytest.warns(UserWarning) as caught:
+        index = LabelIndex(np.array([0, 2, 2, 3]), 4)
+        draw, rng = Draw(index, 4), np.random.default_rng(0)
+        for _ in range(5):
+            draw(0, rng)
+    assert len(caught) == 1 and "[0, 3]" in str(caught[0].message)
