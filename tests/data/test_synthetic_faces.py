@@ -46,6 +46,13 @@ def test_a_face_depends_on_seed_split_and_index_only():
         assert drawn.nuisances != alone.nuisances
 
 
+def test_classes_take_turns_and_images_survive_encoding():
+    faces = [renderer.draw_sample(0, "test", k) for k in range(CLASSES + 1)]
+    assert [face.label for face in faces] == [*range(CLASSES), 0]
+    assert faces[1].image.size == (renderer.IMAGE_SIZE, renderer.IMAGE_SIZE)
+    assert Image.open(faces[1].png()).tobytes() == faces[1].image.tobytes()
+
+
 @pytest.mark.parametrize("label", range(1, CLASSES))
 def test_every_expression_changes_the_face_more_when_stronger(label):
     def draw(which, intensity):
@@ -56,6 +63,12 @@ def test_every_expression_changes_the_face_more_when_stronger(label):
     rest = draw(0, 0.0)
     weak, strong = (np.abs(draw(label, s) - rest).mean() for s in (0.3, 1.0))
     assert 0.1 < weak < strong
+
+
+def test_neutral_has_no_intensity_and_others_do():
+    for label in range(CLASSES):
+        _, intensity = expression.sample(streams(0), label)
+        assert intensity == 0 if label == 0 else 0.5 <= intensity <= 1.0
 
 
 NEEDS = {
@@ -83,6 +96,24 @@ def test_every_nuisance_is_visible(field):
     assert images[0] != images[1]
 
 
+def test_nuisances_are_drawn_without_the_label():
+    """Cramer's V of label and nuisance stays at the level of chance."""
+    count = 2100
+    labels = np.arange(count) % CLASSES
+    drawn = [
+        dataclasses.asdict(nuisance.sample(streams([0, 0, index, 1])))
+        for index in range(count)
+    ]
+    for name in ("skin", "hair_color", "hair_style", "glasses", "background"):
+        values = np.array([d[name] for d in drawn])
+        table = np.zeros((CLASSES, values.max() + 1))
+        np.add.at(table, (labels, values), 1)
+        expected = table.sum(1, keepdims=True) * table.sum(0) / count
+        chi2 = ((table - expected) ** 2 / expected).sum()
+        freedom = (table.shape[0] - 1) * (table.shape[1] - 1)
+        assert chi2 < freedom + 4 * np.sqrt(2 * freedom), name
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
 def test_bias_makes_both_colours_follow_the_label(rho):
     label, background, hair = biased_cues(4200, rho)
@@ -91,6 +122,18 @@ def test_bias_makes_both_colours_follow_the_label(rho):
     strays = (background - label)[background != label] % CLASSES
     share = np.bincount(strays, minlength=CLASSES)[1:] / len(strays)
     np.testing.assert_allclose(share, 1 / (CLASSES - 1), atol=0.06)
+
+
+def test_bias_changes_nothing_but_the_two_colours():
+    plain = renderer.draw_sample(0, "train", 8)
+    biased = renderer.draw_sample(0, "train", 8, rho=0.9)
+    restored = dataclasses.replace(
+        biased.nuisances,
+        background=plain.nuisances.background,
+        hair_color=plain.nuisances.hair_color,
+    )
+    assert restored == plain.nuisances
+    assert (biased.label, biased.intensity) == (plain.label, plain.intensity)
 
 
 @pytest.fixture(scope="module")
@@ -124,13 +167,6 @@ def test_round_trip_through_tfds(prepared):
         assert record["label"] == face.label
         assert record["background"] == face.nuisances.background
         assert record["yaw"] == pytest.approx(face.nuisances.yaw, rel=1e-5)
-        assert (face.intensity == 0) == (face.label == 0)
-        # A bias changes nothing but two colours.
-        biased = renderer.draw_sample(0, split, int(index), rho=0.9)
-        plain = dataclasses.asdict(face.nuisances)
-        colours = {name: plain[name] for name in ("background", "hair_color")}
-        restored = dataclasses.replace(biased.nuisances, **colours)
-        assert (restored, biased.label) == (face.nuisances, face.label)
 
 
 def test_only_the_biased_training_split_is_biased(prepared):
@@ -139,6 +175,13 @@ def test_only_the_biased_training_split_is_biased(prepared):
 
     assert agreement("biased", "train") > 0.75
     assert agreement("biased_0", "train") == 0
-    assert agreement("balanced", "train") < 0.4
-    tested = [{record["image"] for record in prepared[x, "test"]} for x in CONFIGS]
-    assert tested[0] == tested[1] == tested[2]
+    for key in (("balanced", "train"), ("balanced", "test"), ("biased", "test")):
+        assert agreement(*key) < 0.4
+
+
+def test_all_configs_are_tested_on_the_same_images(prepared):
+    images = [
+        sorted(record["image"] for record in prepared[config, "test"])
+        for config in CONFIGS
+    ]
+    assert images[0] == images[1] == images[2]
