@@ -10,6 +10,8 @@ The tables can be read without JAX; the functions start it.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -64,14 +66,18 @@ def create(name: str, size: str = "full", **options: Any) -> QCS:
 
 def init(model: QCS, key: jax.Array) -> dict:
     """Fresh variables: `{"params": ..., "batch_stats": ...}`, float32."""
+    # Outside of a mapped axis the batch is that of one device.
+    return _initializer(model.clone(axis_name=None))(key)
+
+
+@functools.cache
+def _initializer(model: QCS) -> Callable[[jax.Array], dict]:
+    """Traced once for all that initialise a network, or ask for its shapes."""
     import jax
     import jax.numpy as jnp
 
-    s = model.image_size
-    images = jnp.zeros((model.branches, 1, s, s, 3))
-    # Outside of a mapped axis the batch is that of one device.
-    model = model.clone(axis_name=None)
-    return jax.jit(lambda k: model.init(k, images, method="interact"))(key)
+    shape = model.branches, 1, model.image_size, model.image_size, 3
+    return jax.jit(lambda key: model.init(key, jnp.zeros(shape), method="interact"))
 
 
 def count(variables: dict) -> int:
