@@ -1,5 +1,6 @@
 """Settings of all tests: eight CPU devices, no implicit conversions."""
 
+import ctypes
 import os
 import pathlib
 import tempfile
@@ -25,7 +26,16 @@ import qcs_jax  # noqa: E402, F401 (sets flags before JAX starts)
 
 PROCESS = pathlib.Path("/proc/self")
 MOST_MAPS = 40_000  # of the 65,530 that Linux gives a process
-MOST_PAGES = 2**31 // 4096
+MOST_BYTES = 2**30
+
+
+def memory() -> int:
+    """Bytes of this process, after what is free went back to the system."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # of glibc
+    if trim:
+        trim(0)
+    pages = (PROCESS / "statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,8 +48,8 @@ def forget_programs():
     if not PROCESS.exists():
         return
     maps = (PROCESS / "maps").read_bytes().count(b"\n")
-    pages = int((PROCESS / "statm").read_text().split()[1])
-    if maps > MOST_MAPS or pages > MOST_PAGES:
+    if maps > MOST_MAPS or memory() > MOST_BYTES:
         import jax  # not before the settings above
 
         jax.clear_caches()
+        memory()

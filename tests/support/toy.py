@@ -1,5 +1,7 @@
 """A world in which a run takes seconds: a data set in memory and a small network."""
 
+import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -10,7 +12,7 @@ from qcs_jax import models
 from qcs_jax.config import base_config
 from qcs_jax.evaluate import predictions
 from qcs_jax.input import sources
-from qcs_jax.train import initialize, loop
+from qcs_jax.train import evaluate, initialize, loop, run, step
 
 CLASSES = ("calm", "glad", "sad")
 SIZES = {"train": 50, "test": 21}
@@ -36,11 +38,28 @@ def source(split):
     return sources.Source("toy", split, records, labels, CLASSES)
 
 
+STEPS = {}
+eval_step = functools.cache(step.make_eval_step)
+
+
+def train_step(config, model, optimizer):
+    """`run.create_train_step`, with the programs of a run before where it may."""
+    c = config
+    key = model, c.train.remat, str(c.loss), str(c.augment), str(c.optimizer)
+    if key not in STEPS:
+        STEPS[key] = run.create_train_step(config, model, optimizer)
+    return dataclasses.replace(STEPS[key], seed=step.seed_data(config.seed))
+
+
 def install(monkeypatch):
     """A small network under the name "tiny", and the data set under any name.
 
-    Nobody looks for faces in its images: there are none, and it takes seconds.
+    Nobody looks for faces in its images: there are none, and it takes seconds. Tracing
+    a step takes seconds, too, so all runs of a process have one.
     """
+    monkeypatch.setattr(loop, "create_train_step", train_step)
+    for module in (loop, evaluate):
+        monkeypatch.setattr(module, "make_eval_step", eval_step)
     splits = {split: source(split) for split in SIZES}
     monkeypatch.setattr(sources, "open_split", lambda name, split, dir: splits[split])
     told = {"name": "toy", "version": "1.0.0", "description": "Grey squares."}

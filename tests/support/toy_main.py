@@ -8,6 +8,7 @@ import functools
 import jax
 import pytest
 import toy
+from jax._src import compiler, distributed
 
 from qcs_jax import main
 from qcs_jax.system import command
@@ -29,8 +30,18 @@ def weights_stay(*model, **options):
     return guarded
 
 
+def cached(*program):
+    """Keeps a compiled program, which JAX does in process 0 alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed.global_state, "process_id", 0)
+        write_to_cache(*program)
+
+
+write_to_cache = compiler._cache_write
+
 if __name__ == "__main__":
     patch = pytest.MonkeyPatch()
+    patch.setattr(compiler, "_cache_write", cached)
     toy.install(patch)
     patch.setattr(evaluate, "make_eval_step", weights_stay)
     command.start(main.main)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 import toy
+from fleet import assert_same, told
 from toy import config
 
 from qcs_jax import checkpoint, main
@@ -25,21 +26,6 @@ def toy_world(monkeypatch):
     toy.install(monkeypatch)
 
 
-def final(workdir):
-    with checkpoint.Checkpoints(workdir, keep=2, metric="accuracy") as checkpoints:
-        step = checkpoints.latest_step()
-    variables, _, _ = checkpoint.load_variables(workdir)
-    return step, variables
-
-
-def told(workdir):
-    """The log without what depends on the clock."""
-    return [
-        {k: v for k, v in line.items() if "per_second" not in k}
-        for line in read_log(workdir)
-    ]
-
-
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
     """A run that nothing stopped."""
@@ -51,8 +37,7 @@ def reference(tmp_path_factory):
 
 
 def test_a_run_leaves_what_it_promises(reference):
-    step, _ = final(reference)
-    assert step == 12  # two epochs of six whole batches
+    assert checkpoint.newest_step(reference) == 12  # two epochs of six whole batches
     lines = told(reference)
     assert [line["step"] for line in lines if line["kind"] == "train"] == [
         *range(1, 13)
@@ -96,13 +81,6 @@ def terminate():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def assert_same_run(workdir, reference):
-    (step, variables), (expected_step, expected) = final(workdir), final(reference)
-    assert step == expected_step
-    jax.tree.map(np.testing.assert_array_equal, variables, expected)
-    assert told(workdir) == told(reference)
-
-
 class Killed(BaseException):
     """Nothing in the program expects or handles it."""
 
@@ -119,7 +97,7 @@ def test_killed_run_resumes_to_the_same_end(tmp_path, monkeypatch, reference):
     with (tmp_path / "log.jsonl").open("a") as log:
         log.write('{"step": 10, "ki')  # a line that was being written
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same_run(tmp_path, reference)
+    assert_same(tmp_path, reference)
 
 
 def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, reference):
@@ -131,7 +109,7 @@ def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, refere
             ) as stopped:
                 loop.train_and_evaluate(config(), tmp_path)
         assert stopped.value.signum == signal.SIGTERM
-        assert final(tmp_path)[0] == step
+        assert checkpoint.newest_step(tmp_path) == step
     with monkeypatch.context() as patch:
         iterate = pipeline.iterate
 
@@ -155,7 +133,7 @@ def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, refere
         with pytest.raises(Interrupted, match="after step 8 of 12"):
             loop.train_and_evaluate(config(), tmp_path)
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same_run(tmp_path, reference)
+    assert_same(tmp_path, reference)
 
 
 def test_finished_run_is_only_summarised(reference, capsys):
@@ -177,7 +155,7 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
         "resuming after step 6 of 12",
         compiling,
     ]
-    assert final(tmp_path)[0] == 12
+    assert checkpoint.newest_step(tmp_path) == 12
 
 
 @pytest.mark.parametrize(
@@ -198,7 +176,7 @@ def test_a_run_does_not_go_on_with_other_data_or_another_network(
     assert main.run("train", longer, reference, "command") == 1
     error = capsys.readouterr().err
     assert message in error and f"\n  {field} " in error
-    assert final(reference)[0] == 12
+    assert checkpoint.newest_step(reference) == 12
 
 
 def test_weights_that_cannot_be_read_leave_nothing(tmp_path, capsys):
@@ -272,4 +250,4 @@ def test_a_state_that_is_not_finite_is_never_saved(
         assert named in message and f"The last good checkpoint is {last}." in message
         assert checkpoint.newest_step(tmp_path) == 6
     loop.train_and_evaluate(config(), tmp_path)
-    assert_same_run(tmp_path, reference)
+    assert_same(tmp_path, reference)
