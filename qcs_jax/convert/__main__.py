@@ -22,19 +22,21 @@ from qcs_jax import checkpoint, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import FIELDS, base_config
-from qcs_jax.convert.conversion import Conversion, default_residual, read_pth, to_torch
+from qcs_jax.convert.conversion import (
+    BACKBONE,
+    Conversion,
+    default_residual,
+    read_pth,
+    to_torch,
+)
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.convert.reader import shorten
 from qcs_jax.system import command, files
 from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
-# Number of classes -> the data set that a published checkpoint is assumed to be of, its
-# recipe, its classes, and the size of its images before the centre crop.
-ASSUMED: dict[int, tuple[str, str, tuple[str, ...], int]] = {
-    7: ("RAF-DB", "raf", DATASETS["raf_db"].class_names, 224),
-    8: ("AffectNet", "affectnet8", DATASETS["affectnet/8"].class_names, 236),
-}
+# Number of classes -> the data set that a published checkpoint is assumed to be of, and
+# the size of its images before the centre crop.
+ASSUMED = {7: ("RAF-DB", "raf_db", 224), 8: ("AffectNet", "affectnet/8", 236)}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -51,13 +53,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help=".pth; or what predict takes (--to-torch)",
-    )
+    add("checkpoint", metavar="CHECKPOINT", help=".pth; or what predict takes")
     add("--out", required=True, type=os.path.abspath, help="folder or file to write")
-    add("--to-torch", "--to_torch", action="store_true", help="write a .pth file")
+    add("--to-torch", "--to_torch", action="store_true", help="write .pth, not read it")
     add("--overwrite", action="store_true", help="replace an earlier conversion")
     add(
         "--residual",
@@ -90,7 +88,7 @@ def _write_orbax(args: argparse.Namespace) -> None:
     config = base_config()
     config.name = args.out.name
     config.model.update({"name": network, "size": size})
-    published = default_residual(network, conversion.sizes.num_classes)
+    published = default_residual(network, conversion.model.num_classes)
     config.model.residual = args.residual or published
     class_names, resize = _faces(args, conversion)
     config.data.resize = resize
@@ -110,20 +108,19 @@ def _write_orbax(args: argparse.Namespace) -> None:
         Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
     ):
         checkpoints.save(0, {**conversion.variables, "train": train}, description)
+    print(f"wrote {args.out}, next:")
+    print(f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')")
     train_from = f"--config.init_from={shlex.quote(str(args.out))}"
-    _, recipe, assumed, _ = ASSUMED.get(len(class_names), ("", "", (), 0))
-    if class_names == assumed:
+    _, data_set, _ = ASSUMED.get(len(class_names), ("", "", 0))
+    if data_set and class_names == DATASETS[data_set].class_names:
         variant = network if size == "full" else f"{network},{size}"
-        train_from = f"qcs-jax train --config={recipe}:{variant} {train_from}"
+        recipe = DATASETS[data_set].recipe
+        print(f"  qcs-jax train --config={recipe}:{variant} {train_from}")
     else:
-        train_from = (
-            f"to train from it: {train_from} --config.model.name={network} "
+        print(
+            f"  to train from it: {train_from} --config.model.name={network} "
             f"--config.model.size={size} --config.data.resize={resize}"
         )
-    print(
-        f"wrote {args.out}, next:\n"
-        f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')\n  {train_from}"
-    )
 
 
 def _check_target(out: pathlib.Path, overwrite: bool) -> None:
@@ -144,7 +141,7 @@ def _check_target(out: pathlib.Path, overwrite: bool) -> None:
 
 def _check_usable(path: str, conversion: Conversion) -> None:
     """Raises UserError for what converts, but does not make a network of its own."""
-    if conversion.network == "backbone":
+    if conversion.network == BACKBONE:
         raise UserError(
             f"{path} is the backbone alone, which cannot predict. Training starts from "
             f"the file as it is: --config.init_from={shlex.quote(path)}"
@@ -159,13 +156,15 @@ def _check_usable(path: str, conversion: Conversion) -> None:
 
 def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
     """Class names and size of the training images, from flags or assumed."""
-    count = c.sizes.num_classes
-    data_set, _, names, assumed_resize = ASSUMED.get(count, ("", "", (), 224))
+    count, image_size = c.model.num_classes, models.SIZES[c.size_name]["image_size"]
+    title, data_set, resize = ASSUMED.get(count, ("", "", 224))
+    names: tuple[str, ...] = ()
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
-    elif names:
+    elif data_set:
+        names = DATASETS[data_set].class_names
         print(
-            f"warning: weights do not name their classes: assumed those of {data_set}. "
+            f"warning: weights do not name their classes: assumed those of {title}. "
             f"For another data set give --class_names (in the order of its labels) and "
             f"--resize",
             file=sys.stderr,
@@ -175,10 +174,10 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
-    image_size = models.SIZES[c.size_name]["image_size"]
-    resize = args.resize
-    if resize is None:
-        resize = assumed_resize if c.size_name == "full" else image_size
+    if args.resize is not None:
+        resize = args.resize
+    elif c.size_name != "full":
+        resize = image_size
     bounds = FIELDS["data.resize"].range
     assert bounds  # it is a number
     if not image_size <= resize <= bounds[1]:
@@ -223,25 +222,22 @@ def _print_summary(c: Conversion) -> None:
     """Recognised, mapped, ignored, and how many parameters that are."""
     size = {"full": "published size", "": "a size without a name"}
     network = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
-    if c.network == "backbone":
-        network = f"backbone alone, {'-'.join(map(str, c.sizes.units))} units"
+    if c.network == BACKBONE:
+        network = f"backbone alone, {'-'.join(map(str, c.model.units))} units"
     else:
-        network += f", {c.sizes.num_classes} classes"
+        network += f", {c.model.num_classes} classes"
     print(f"  recognised {network}")
-    for key, name in list(c.renamed.items())[:1]:
-        more = f", and {len(c.renamed) - 1} more" if len(c.renamed) > 1 else ""
-        print(f"{'':13}{shorten(key)} read as {shorten(name)}{more}")
-    print(f"  mapped     {len(c.mapped)} arrays: {_counts(c.variables)}")
+    print(f"  mapped     {_counts(c.variables)}")
     print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
         f"of parts that are never used"
     )
-    parts = [key.removeprefix("module.").rpartition(".") for key in c.ignored]
-    modules = [
-        f"*.{leaf}" if leaf == "num_batches_tracked" else re.sub(r"\.\d+", ".*", module)
-        for module, _, leaf in parts
-    ]
-    for line in textwrap.wrap(", ".join(dict.fromkeys(modules)), 75):
+    modules = {}
+    for key in c.ignored:
+        module, _, leaf = key.removeprefix("module.").rpartition(".")
+        is_counter = leaf == "num_batches_tracked"
+        modules[f"*.{leaf}" if is_counter else re.sub(r"\.\d+", ".*", module)] = True
+    for line in textwrap.wrap(", ".join(modules), 75):
         print(f"{'':13}{line}")
 
 

@@ -8,10 +8,15 @@ second table has the arrays that only PyTorch has: no result depends on them.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from qcs_jax.models.qcs import QCS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +30,6 @@ class Transform:
 
     def to_torch(self, array: np.ndarray) -> np.ndarray:
         return array.transpose(np.argsort(self.axes)) if self.axes else array
-
-    def shape_in_torch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape before `to_jax`."""
-        return tuple(shape[i] for i in np.argsort(self.axes)) if self.axes else shape
 
 
 SAME = Transform()
@@ -85,21 +86,14 @@ MODULES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Sizes:
-    """What the shapes of a network follow from."""
+def side(model: QCS) -> int:
+    """Tokens along each side of a pyramid level: four strides of two lie before it."""
+    return math.ceil(model.image_size / model.subsample / 16)
 
-    num_classes: int = 7
-    widths: tuple[int, ...] = (64, 128, 256)  # of the three stages of the backbone
-    units: tuple[int, ...] = (3, 4, 14)  # of each stage
-    features: int = 768  # width of the tokens
-    depth: int = 2  # blocks of the base ViT
-    side: int = 7  # of each pyramid level, in tokens
 
-    @property
-    def tokens(self) -> int:
-        """Tokens that the ViTs see: three levels, without the class token."""
-        return 3 * self.side**2
+def _positions(model: QCS) -> int:
+    """Tokens that the ViTs see: three levels, and the class token."""
+    return 3 * side(model) ** 2 + 1
 
 
 _FACE = 512  # width of the face embedding that the backbone once ended in
@@ -107,24 +101,24 @@ _OUTPUT = "ir_back.output_layer"
 
 # Arrays of modules that the published code creates and never uses: no gradient ever
 # reaches them. Their shapes are written so that it still finds all that it asks for.
-DEAD: tuple[tuple[str, Callable[[Sizes], tuple[int, ...]]], ...] = (
-    ("VIT_{v}.patch_embed.proj.weight", lambda z: (z.features, z.widths[-1], 1, 1)),
-    ("VIT_{v}.patch_embed.proj.bias", lambda z: (z.features,)),
-    ("VIT_{v}.eca_block.conv.weight", lambda z: (1, 1, 5)),
-    ("VIT_{v}.CON1.weight", lambda z: (z.features, z.widths[-1], 1, 1)),
-    ("VIT_{v}.IRLinear1.weight", lambda z: (z.features, 1024)),
-    ("VIT_{v}.IRLinear1.bias", lambda z: (z.features,)),
-    ("VIT_{v}.IRLinear2.weight", lambda z: (_FACE, z.features)),
-    ("VIT_{v}.IRLinear2.bias", lambda z: (_FACE,)),
-    (f"{_BLOCK}.conv.weight", lambda z: (z.tokens + 1, z.tokens + 1, 1)),
-    (f"{_BLOCK}.conv.bias", lambda z: (z.tokens + 1,)),
+DEAD: tuple[tuple[str, Callable[[QCS], tuple[int, ...]]], ...] = (
+    ("VIT_{v}.patch_embed.proj.weight", lambda m: (m.features, m.widths[-1], 1, 1)),
+    ("VIT_{v}.patch_embed.proj.bias", lambda m: (m.features,)),
+    ("VIT_{v}.eca_block.conv.weight", lambda m: (1, 1, 5)),
+    ("VIT_{v}.CON1.weight", lambda m: (m.features, m.widths[-1], 1, 1)),
+    ("VIT_{v}.IRLinear1.weight", lambda m: (m.features, 1024)),
+    ("VIT_{v}.IRLinear1.bias", lambda m: (m.features,)),
+    ("VIT_{v}.IRLinear2.weight", lambda m: (_FACE, m.features)),
+    ("VIT_{v}.IRLinear2.bias", lambda m: (_FACE,)),
+    (f"{_BLOCK}.conv.weight", lambda m: (_positions(m), _positions(m), 1)),
+    (f"{_BLOCK}.conv.bias", lambda m: (_positions(m),)),
     *(
-        (f"{_OUTPUT}.{n}.{leaf}", lambda z: (_FACE,))
+        (f"{_OUTPUT}.{n}.{leaf}", lambda m: (_FACE,))
         for n in (0, 4)
         for leaf in ("weight", "bias", "running_mean", "running_var")
     ),
-    (f"{_OUTPUT}.3.weight", lambda z: (_FACE, _FACE * z.side**2)),
-    (f"{_OUTPUT}.3.bias", lambda z: (_FACE,)),
+    (f"{_OUTPUT}.3.weight", lambda m: (_FACE, _FACE * side(m) ** 2)),
+    (f"{_OUTPUT}.3.bias", lambda m: (_FACE,)),
 )
 
 # What `ir_back` has in files of the whole face recognition network: a fourth stage.
@@ -185,15 +179,15 @@ def is_dead(key: str) -> bool:
     return any(pattern.fullmatch(key) for pattern in _DEAD)
 
 
-def dead_arrays(sizes: Sizes, *, cross: bool) -> dict[str, np.ndarray]:
+def dead_arrays(model: QCS) -> dict[str, np.ndarray]:
     """Fresh values for the keys of `DEAD`: float32 zeros, and ones for variances."""
-    depths = {"base": sizes.depth} | ({"cross": 1} if cross else {})
+    depths = {"base": model.depth} | ({"cross": 1} if model.branches > 1 else {})
     blocks = [(v, i) for v, depth in depths.items() for i in range(depth)]
     arrays = {}
     for template, shape in DEAD:
         make = np.ones if template.endswith("running_var") else np.zeros
         for v, i in blocks:
-            arrays[template.format(v=v, i=i)] = make(shape(sizes), np.float32)
+            arrays[template.format(v=v, i=i)] = make(shape(model), np.float32)
     return arrays
 
 

@@ -106,12 +106,8 @@ def random_tensor(generator: random.Random) -> torch.Tensor:
     size = [generator.choice([0, 1, 2, 3, 5]) for _ in range(generator.randrange(5))]
     values = torch.randint(0, 256, (*size, 8), dtype=torch.uint8)  # Any bit pattern.
     dtype = generator.choice(DTYPES)
-    if dtype is torch.bool:
-        return random_view(values[..., 0] > 127, generator)
-    return random_view(values.view(dtype)[..., 0], generator)
-
-
-def random_view(tensor: torch.Tensor, generator: random.Random) -> torch.Tensor:
+    is_bool = dtype is torch.bool
+    tensor = values[..., 0] > 127 if is_bool else values.view(dtype)[..., 0]
     match generator.randrange(7):
         case 0:
             return tensor.clone()
@@ -153,15 +149,11 @@ def assert_same(actual: Any, expected: Any) -> None:
         expected = expected.detach()
         is_bfloat16 = expected.dtype is torch.bfloat16
         array = (expected.float() if is_bfloat16 else expected).numpy()
-        assert isinstance(actual, np.ndarray)
-        assert (actual.dtype, actual.shape) == (array.dtype, array.shape)
-        np.testing.assert_array_equal(actual, array)  # NaN equals NaN.
+        np.testing.assert_array_equal(actual, array, strict=True)  # NaN equals NaN.
     elif isinstance(expected, dict):
         assert list(actual) == list(expected)
-        for key, value in expected.items():
-            assert_same(actual[key], value)
+        assert_same(list(actual.values()), list(expected.values()))
     elif isinstance(expected, (list, tuple)):
-        assert len(actual) == len(expected)
         for one, other in zip(actual, expected, strict=True):
             assert_same(one, other)
     else:

@@ -1,31 +1,40 @@
 """Reads PyTorch checkpoints (`.pth`) without PyTorch and without trusting them.
 
-A `.pth` file is a pickle that refers to raw storages. The pickle runs on a machine that
-cannot execute anything (`pickle_machine`); what it says about tensors is checked
-against the bytes that exist before any memory is taken (`tensors`); both containers of
-PyTorch are known (`containers`).
+A `.pth` file is a zip archive, or before torch 1.6 a stream, of one pickle and the raw
+storages that it refers to. The pickle runs on a machine that cannot execute anything
+(`pickle_machine`); what it says about tensors is checked against the bytes that exist
+before any memory is taken (`tensors`). The code assumes that the file was written to do
+harm.
 
     weights = state_dict_of(load_pth("model_best.pth"))  # {"conv1.weight": array, ...}
 """
 
+import dataclasses
+import io
+import itertools
 import os
+import struct
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from qcs_jax.convert.reader.containers import load_archive, load_legacy
 from qcs_jax.convert.reader.pickle_machine import (
     DOWNLOAD,
     SAVE,
     CheckpointFormatError,
     Stub,
+    run_pickle,
     shorten,
 )
-from qcs_jax.convert.reader.tensors import ByteLimit
+from qcs_jax.convert.reader.tensors import Tensors
 
 __all__ = ["CheckpointFormatError", "Stub", "load_pth", "shorten", "state_dict_of"]
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_VERSION = 1001
 
 # How files that are often taken for a checkpoint begin, and what to do with them.
 _WRONG_STARTS: tuple[tuple[bytes, str, str], ...] = (
@@ -87,8 +96,135 @@ def _load(path: Path) -> Any:
                 raise CheckpointFormatError(problem, remedy)
         if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size:
             raise CheckpointFormatError("it is a safetensors file", SAVE)
-        is_zip = start.startswith(b"PK\x03\x04")
-        return (load_archive if is_zip else load_legacy)(file, size, ByteLimit(size))
+        if start.startswith(b"PK\x03\x04"):
+            return _load_archive(file, size)
+        return _load_legacy(file, size)
+
+
+def _load_archive(file: BinaryIO, size: int) -> Any:
+    """Reads the zip archive of torch >= 1.6, of `size` bytes.
+
+    Its records are `ROOT/data.pkl`, one `ROOT/data/KEY` per storage, and, in newer
+    files, `ROOT/byteorder`; ROOT is any name.
+    """
+    try:
+        archive = zipfile.ZipFile(file)
+    except zipfile.BadZipFile:
+        problem = "the zip archive is incomplete or damaged"
+        raise CheckpointFormatError(problem) from None
+    records = _checked_records(archive, size)
+    order = records.get("byteorder")
+    if order is not None and _read(archive, order) != b"little":
+        raise CheckpointFormatError("its numbers are not little-endian", SAVE)
+    tensors = Tensors(size)
+    program = io.BytesIO(_read(archive, records["data.pkl"]))
+    content = run_pickle(program, tensors.functions, tensors.persistent_load)
+    for key, storage in tensors.storages.items():
+        record = records.get(f"data/{key}")
+        if record is None or record.file_size < storage.byte_count:
+            raise CheckpointFormatError(
+                f"storage {shorten(key)} is missing or shorter than the"
+                f" {storage.byte_count} bytes it should have"
+            )
+        storage.fill(_read(archive, record))
+    return content
+
+
+def _read(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bytes:
+    try:
+        return archive.read(record)
+    except zipfile.BadZipFile as error:
+        # The bytes are not those of the checksum. PyTorch itself would not notice.
+        raise CheckpointFormatError(
+            f"a record is damaged ({shorten(str(error))})",
+            f"{DOWNLOAD}; or, if it was saved without checksums, load and save it with"
+            " their computation enabled",
+        ) from None
+
+
+def _checked_records(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
+    """The records by their name below ROOT.
+
+    Stored records that fit into the file together cannot be a zip bomb: those need
+    compression, or records that overlap.
+    """
+    infos = archive.infolist()
+    names = [info.filename for info in infos]
+    if len(set(names)) < len(names):
+        raise CheckpointFormatError("two of its records have one name")
+    mains = [n for n in names if n.count("/") == 1 and n.endswith("/data.pkl")]
+    if len(mains) != 1:
+        first = ", ".join(map(shorten, names[:5])) or "nothing"
+        raise CheckpointFormatError(
+            f"it is a zip archive of something else (with {first})",
+            "If the checkpoint is in it, unpack it first",
+        )
+    root = mains[0].removesuffix("data.pkl")
+    if root + "constants.pkl" in names:
+        raise CheckpointFormatError("it is a TorchScript program", SAVE)
+    for info in infos:
+        stored = info.compress_type == zipfile.ZIP_STORED and not info.flag_bits & 1
+        if not stored or info.compress_size != info.file_size:
+            raise CheckpointFormatError("its records are compressed", SAVE)
+    if sum(info.file_size for info in infos) > size:
+        raise CheckpointFormatError("its records overlap")
+    inside = [info for info in infos if info.filename.startswith(root)]
+    return {info.filename.removeprefix(root): info for info in inside}
+
+
+@dataclasses.dataclass
+class _BoundedStream:
+    """A stream that takes no more memory for a read than the file has bytes left."""
+
+    file: BinaryIO
+    size: int
+
+    def read(self, count: int) -> bytes:
+        if count > io.DEFAULT_BUFFER_SIZE:  # Small reads are many, and cost nothing.
+            count = min(count, self.size - self.file.tell())
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        return self.file.readline(1 << 20)
+
+
+def _load_legacy(file: BinaryIO, size: int) -> Any:
+    """Reads the format before torch 1.6, five pickles and then the storages.
+
+    The pickles are a magic number, the format's version, a description of the machine
+    that wrote it (storages are little-endian whatever it says), the content, and the
+    keys of the storages, in their order.
+    """
+    stream = cast(BinaryIO, _BoundedStream(file, size))  # all that it has to be
+    tensors = Tensors(size)
+
+    def run() -> Any:
+        return run_pickle(stream, tensors.functions, tensors.persistent_load)
+
+    try:
+        magic = run()
+    except Exception:
+        magic = None
+    if not isinstance(magic, int) or magic != _LEGACY_MAGIC:
+        raise CheckpointFormatError(
+            "it is no PyTorch checkpoint: neither a zip archive nor a file that begins"
+            " with PyTorch's magic number",
+            SAVE,
+        )
+    if run() != _LEGACY_VERSION:
+        raise CheckpointFormatError("its format has an unknown version", SAVE)
+    run()
+    content, keys = run(), run()
+    if keys != sorted(tensors.storages):
+        raise CheckpointFormatError("its list of storages is damaged")
+    for key, storage in sorted(tensors.storages.items()):
+        if stream.read(8) != struct.pack("<q", storage.count):
+            raise CheckpointFormatError(
+                f"storage {shorten(key)} has not the expected size, or the file is"
+                " truncated"
+            )
+        storage.fill(stream.read(storage.byte_count))
+    return content
 
 
 def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
@@ -103,15 +239,10 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
         if isinstance(entry, (Mapping, Stub)):
             what, candidate = f"its {key!r} entry", entry
             break
-    if isinstance(candidate, Stub):
-        raise CheckpointFormatError(
-            f"{what} is a pickled {candidate.qualified_name} object, and reading it"
-            " would mean to run its class",
-            SAVE,
-        )
     if not isinstance(candidate, Mapping):
-        kind = type(candidate).__name__
-        raise CheckpointFormatError(f"{what} is a {kind}, not a dict", SAVE)
+        # Reading a whole pickled model would mean to run its class.
+        problem = f"{what} is a {_kind_of(candidate)}, not a dict of arrays"
+        raise CheckpointFormatError(problem, SAVE)
     others = {
         name: value
         for name, value in candidate.items()
@@ -126,13 +257,15 @@ def state_dict_of(checkpoint: Any) -> dict[str, np.ndarray]:
     return dict(candidate)
 
 
+def _kind_of(value: Any) -> str:
+    return value.qualified_name if isinstance(value, Stub) else type(value).__name__
+
+
 def _listed(mapping: Mapping[Any, Any], limit: int = 20) -> str:
     """Describes the entries without printing what a file may have made endless."""
-    shown = []
-    for key, value in list(mapping.items())[:limit]:
-        name = shorten(key) if isinstance(key, str) else "?"
-        is_stub = isinstance(value, Stub)
-        kind = value.qualified_name if is_stub else type(value).__name__
-        shown.append(f"{name} ({kind})")
+    shown = [
+        f"{shorten(key) if isinstance(key, str) else '?'} ({_kind_of(value)})"
+        for key, value in itertools.islice(mapping.items(), limit)
+    ]
     more = len(mapping) - len(shown)
     return ", ".join(shown) + (f" and {more} more" if more else "") or "nothing"

@@ -1,15 +1,13 @@
-"""Builds NumPy arrays from what a PyTorch pickle says about its tensors.
+"""What a PyTorch pickle says about its tensors, as NumPy arrays.
 
 A pickled tensor is a storage (a flat run of elements), an offset, a size and strides.
 Any of them may be a lie, so all are checked as Python integers, which do not overflow,
-before NumPy sees them: `as_strided` believes whatever it is told.
+before memory is taken. Arrays are made while the pickle runs, and filled once its
+storages are read: in old files these come behind it.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -34,88 +32,54 @@ _MAX_BYTES = 8 << 30
 _GROWTH = 8
 _GROWTH_CONSTANT = 64 << 20
 
-_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+# Type of the elements in the file, and in arrays.
 _DTYPES = {
-    "DoubleStorage": np.dtype("<f8"),
-    "FloatStorage": np.dtype("<f4"),
-    "HalfStorage": np.dtype("<f2"),
-    "BFloat16Storage": _BFLOAT16,
-    "LongStorage": np.dtype("<i8"),
-    "IntStorage": np.dtype("<i4"),
-    "ShortStorage": np.dtype("<i2"),
-    "CharStorage": np.dtype("i1"),
-    "ByteStorage": np.dtype("u1"),
-    "BoolStorage": np.dtype("?"),
+    "DoubleStorage": ("<f8", "f8"),
+    "FloatStorage": ("<f4", "f4"),
+    "HalfStorage": ("<f2", "f2"),
+    "BFloat16Storage": (ml_dtypes.bfloat16, "f4"),
+    "LongStorage": ("<i8", "i8"),
+    "IntStorage": ("<i4", "i4"),
+    "ShortStorage": ("<i2", "i2"),
+    "CharStorage": ("i1", "i1"),
+    "ByteStorage": ("u1", "u1"),
+    "BoolStorage": ("u1", "?"),  # A bool of another byte than 0 and 1 would be none.
 }
 
 
 @dataclasses.dataclass
-class ByteLimit:
-    """Pays for memory before it is taken."""
+class Storage:
+    """What the pickle says about a storage, and the arrays that wait for its bytes."""
 
-    file_size: int
-    spent: int = 0
-
-    def spend(self, byte_count: int) -> None:
-        """Raises CheckpointFormatError if `byte_count` more bytes are too many."""
-        self.spent += byte_count
-        most = min(_GROWTH * self.file_size + _GROWTH_CONSTANT, _MAX_BYTES)
-        if self.spent > most:
-            raise CheckpointFormatError(
-                f"its tensors take more than {most:,} bytes, far more than the file"
-                " or one of these networks holds",
-                "Save them in PyTorch without expanded views: call .clone() on each",
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class StorageId:
-    """What the pickle says about a storage: its name, type and number of elements."""
-
-    key: str
-    dtype: np.dtype
-    count: int
+    stored: np.dtype  # in the file
+    native: np.dtype  # of arrays
+    count: int  # of elements
+    # Each array with the offset and strides of its elements in the file, in bytes.
+    waiting: list[tuple[np.ndarray, int, list[int]]] = dataclasses.field(
+        default_factory=list, compare=False
+    )
 
     @property
     def byte_count(self) -> int:
         """Number of bytes in the file."""
-        return self.count * self.dtype.itemsize
+        return self.count * self.stored.itemsize
 
-    @classmethod
-    def parse(cls, identifier: Any) -> StorageId | None:
-        """Checks a persistent id; None where it is no storage, but a whole model's.
-
-        It is `("storage", type, key, device, count)`, in legacy files with None behind
-        it (once a view of another storage), or `("module", class, file, source)`.
-        """
-        match identifier:
-            case ("module", Stub(), _, _):
-                return None
-            case ("storage", Stub() as kind, str() as key, _, count, *views):
-                is_view = any(view is not None for view in views)
-                if not is_view and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
-                    return cls(key, _dtype_of(kind), count)
-        raise CheckpointFormatError("its pickle names a storage wrongly")
+    def fill(self, data: bytes) -> None:
+        """Copies elements from the storage's bytes into the arrays."""
+        if len(data) < self.byte_count:
+            raise CheckpointFormatError("it is truncated")
+        for array, offset, strides in self.waiting:
+            array[...] = np.ndarray(array.shape, self.stored, data, offset, strides)
 
 
-@dataclasses.dataclass(eq=False)
-class _Storage:
-    """A storage in memory; the first tensor that fills it may have that memory."""
+class Tensors:
+    """What a PyTorch pickle may name: storages, tensors, and what is around them.
 
-    id: StorageId
-    elements: np.ndarray
-    is_given_away: bool = False
+    Once the pickle has run, each of `storages`, by their keys, has to be filled.
+    """
 
-
-@dataclasses.dataclass
-class TensorBuilder:
-    """What a PyTorch pickle may name: storages, tensors, and what is around them."""
-
-    read_storage: Callable[[StorageId], bytes]  # little-endian
-    limit: ByteLimit
-
-    def __post_init__(self) -> None:
-        self._storages: dict[str, _Storage] = {}
+    def __init__(self, file_size: int) -> None:
+        self.storages: dict[str, Storage] = {}
         self.functions: Functions = {
             ("torch._utils", "_rebuild_tensor"): self._tensor,
             ("torch._utils", "_rebuild_tensor_v2"): self._tensor_v2,
@@ -126,30 +90,26 @@ class TensorBuilder:
             ("torch", "Size"): _sequence,
             ("collections", "OrderedDict"): _ordered_dict,
         }
+        self._limit = min(_GROWTH * file_size + _GROWTH_CONSTANT, _MAX_BYTES)
+        self._bytes = 0
 
-    def persistent_load(self, identifier: Any) -> Any:
-        """Reads the storage that a persistent id names, once."""
-        storage_id = StorageId.parse(identifier)
-        if storage_id is None:
-            return identifier[1]
-        storage = self._storages.get(storage_id.key)
-        if storage is None:
-            storage = _Storage(storage_id, self._read(storage_id))
-            self._storages[storage_id.key] = storage
-        if storage.id != storage_id:
-            raise CheckpointFormatError("two storages have one key")
-        return storage
+    def persistent_load(self, identifier: Any) -> Storage | Stub:
+        """The storage that a persistent id names, or the class of a whole model.
 
-    def _read(self, storage_id: StorageId) -> np.ndarray:
-        dtype = storage_id.dtype
-        self.limit.spend(storage_id.byte_count * (2 if dtype == _BFLOAT16 else 1))
-        data = self.read_storage(storage_id)
-        if len(data) != storage_id.byte_count:
-            raise CheckpointFormatError("it is truncated")
-        if dtype == np.bool:  # With another byte than 0 and 1 it would be none.
-            return np.frombuffer(data, np.uint8) != 0
-        native = np.dtype(np.float32) if dtype == _BFLOAT16 else dtype.newbyteorder("=")
-        return np.frombuffer(data, dtype).astype(native)
+        It is `("storage", type, key, device, count)`, in legacy files with None behind
+        it (once a view of another storage), or `("module", class, file, source)`.
+        """
+        match identifier[:7]:  # One that is longer would cost much each time.
+            case ("module", Stub() as model, _, _):
+                return model
+            case ("storage", Stub() as kind, str() as key, _, count, *view):
+                is_plain = view in ([], [None])
+                if is_plain and _is_int64(count) and len(key) <= _MAX_KEY_LENGTH:
+                    storage = Storage(*_dtypes_of(kind), count)
+                    if self.storages.setdefault(key, storage) != storage:
+                        raise CheckpointFormatError("two storages have one key")
+                    return self.storages[key]
+        raise CheckpointFormatError("its pickle names a storage wrongly")
 
     def _tensor_v2(self, *arguments: Any) -> np.ndarray:
         if any(arguments[6:]):  # After requires_grad and hooks: pending operations.
@@ -157,23 +117,25 @@ class TensorBuilder:
         return self._tensor(*arguments[:4])
 
     def _tensor(self, storage: Any, offset: Any, size: Any, stride: Any) -> np.ndarray:
-        """The tensor as an array that shares its memory with no other one."""
-        if not isinstance(storage, _Storage):
+        """An array that waits for its elements, and has memory of its own."""
+        if not isinstance(storage, Storage):
             raise CheckpointFormatError("a tensor has no storage")
-        _check_geometry(len(storage.elements), offset, size, stride)
-        size, elements = tuple(size), storage.elements
-        strides = _steps(size, stride)
-        dense = _steps(size, [math.prod(size[axis + 1 :]) for axis in range(len(size))])
-        is_complete = math.prod(size) == len(elements) and strides == dense
-        if is_complete and not storage.is_given_away:
-            storage.is_given_away = True
-            return elements.reshape(size)
-        self.limit.spend(math.prod(size) * elements.itemsize)
-        if not math.prod(size):
-            return np.empty(size, elements.dtype)
-        byte_strides = [step * elements.itemsize for step in strides]
-        view = np.lib.stride_tricks.as_strided(elements[offset:], size, byte_strides)
-        return view.copy(order="C")
+        _check_geometry(storage.count, offset, size, stride)
+        self._bytes += math.prod(size) * storage.native.itemsize
+        if self._bytes > self._limit:
+            raise CheckpointFormatError(
+                f"its tensors take more than {self._limit:,} bytes, far more than the"
+                " file or one of these networks holds",
+                "Save them in PyTorch without expanded views: call .clone() on each",
+            )
+        array = np.empty(size, storage.native)
+        if array.size:
+            step = storage.stored.itemsize
+            # Along an axis of one element any stride is allowed.
+            axes = zip(size, stride, strict=True)
+            strides = [s * step if n > 1 else 0 for n, s in axes]
+            storage.waiting.append((array, offset * step, strides))
+        return array
 
     def _from_type(self, function: Any, _type: Any, arguments: Any, *_: Any) -> Any:
         """A tensor of a subclass, or with attributes, as a plain one."""
@@ -182,6 +144,14 @@ class TensorBuilder:
                 if rebuild := self.functions.get((function.module, function.name)):
                     return rebuild(*arguments)
         raise CheckpointFormatError("it holds a tensor of an unknown type", _PLAIN)
+
+
+def _dtypes_of(kind: Stub) -> tuple[np.dtype, np.dtype]:
+    if kind.name not in _DTYPES or kind.module not in ("torch", "torch.cuda"):
+        problem = f"it holds a {kind.qualified_name}, which is not supported"
+        raise CheckpointFormatError(problem, _PLAIN)
+    stored, native = _DTYPES[kind.name]
+    return np.dtype(stored), np.dtype(native)
 
 
 def _check_geometry(count: int, offset: Any, size: Any, stride: Any) -> None:
@@ -198,19 +168,6 @@ def _check_geometry(count: int, offset: Any, size: Any, stride: Any) -> None:
         raise CheckpointFormatError(
             f"a tensor reaches element {last} of a storage of {count}"
         )
-
-
-def _steps(size: tuple[int, ...], stride: Any) -> tuple[int, ...]:
-    """The strides that matter: along an axis of one element any stride is allowed."""
-    return tuple(s if n > 1 else 0 for n, s in zip(size, stride, strict=True))
-
-
-def _dtype_of(kind: Stub) -> np.dtype:
-    dtype = _DTYPES.get(kind.name)
-    if dtype is None or kind.module not in ("torch", "torch.cuda"):
-        problem = f"it holds a {kind.qualified_name}, which is not supported"
-        raise CheckpointFormatError(problem, _PLAIN)
-    return dtype
 
 
 def _is_int64(value: Any) -> bool:

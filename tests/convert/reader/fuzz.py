@@ -10,6 +10,7 @@ the figures as a JSON object.
 import codecs
 import io
 import json
+import os
 import pickletools
 import random
 import resource
@@ -38,7 +39,7 @@ from qcs_jax.convert.reader import (  # noqa: E402
     state_dict_of,
 )
 
-FIXTURES = Path(__file__).parents[2] / "fixtures" / "torch"
+FIXTURES = sorted((Path(__file__).parents[2] / "fixtures" / "torch").glob("*.pth"))
 MAX_SECONDS = 2.0
 MAX_ADDRESS_SPACE = 4 << 30
 
@@ -57,41 +58,35 @@ PIECES = [
 
 
 class Watch:
-    """Notes forbidden audit events while it is on; an audit hook stays for ever."""
+    """Notes forbidden audit events while it has a path; its hook stays for ever."""
 
     def __init__(self) -> None:
-        self.is_on = False
         self.path = ""
         self.events: list[str] = []
         sys.addaudithook(self._note)
 
     def _note(self, event: str, arguments: tuple) -> None:
-        if not self.is_on:
-            return
-        if event == "open" and str(arguments[0]) != self.path:
-            self.events.append(f"open {arguments[0]!r:.100}")
-        if event.startswith(tuple(FORBIDDEN_EVENTS)):
-            self.events.append(event)
+        is_other_file = event == "open" and str(arguments[0]) != self.path
+        if self.path and (is_other_file or event.startswith(tuple(FORBIDDEN_EVENTS))):
+            self.events.append(f"{event} {arguments!r:.100}")
 
 
 def mutate(data: bytes, generator: random.Random) -> bytes:
-    """Flips bits, cuts, inserts, or copies a part over another, a few times."""
+    """Flips bits, sets bytes, cuts, inserts, or copies a part over another."""
     changed = bytearray(data)
     for _ in range(generator.choice([1, 1, 1, 2, 4, 8])):
-        size = len(changed) or 1
-        start = generator.randrange(size)
-        end = min(size, start + generator.choice([1, 4, 32, 256]))
+        start, target = (generator.randrange(len(changed) + 1) for _ in range(2))
+        end = start + generator.choice([1, 4, 32, 256])
         match generator.randrange(6):
-            case 0 if changed:
+            case 0 if start < len(changed):
                 changed[start] ^= 1 << generator.randrange(8)
-            case 1 if changed:
+            case 1 if start < len(changed):
                 changed[start] = generator.choice([0, 1, 0x7F, 0x80, 0xFF])
             case 2:
                 changed[start:start] = generator.choice(PIECES)
             case 3:
                 del changed[start:end]
             case 4:
-                target = generator.randrange(size)
                 replaced = generator.choice([0, end - start])
                 changed[target : target + replaced] = changed[start:end]
             case 5 if generator.random() < 0.2:
@@ -115,7 +110,6 @@ def mutate_records(content: bytes, generator: random.Random) -> bytes:
 
 
 def make_case(seeds: list[bytes], generator: random.Random) -> bytes:
-    """Returns one file."""
     seed, other = generator.choice(seeds), generator.choice(seeds)
     kind = generator.random()
     if seed.startswith(b"PK") and kind < 0.75:
@@ -126,8 +120,8 @@ def make_case(seeds: list[bytes], generator: random.Random) -> bytes:
     return mutate(seed, generator)
 
 
-def run_case(path: Path) -> bool:
-    """Returns whether the file loads; all that may be raised is the reader's error."""
+def loads(path: Path) -> bool:
+    """Whether the file loads; all that may be raised is the reader's error."""
     loaded = None
     try:
         loaded = load_pth(path)
@@ -137,39 +131,33 @@ def run_case(path: Path) -> bool:
     return loaded is not None
 
 
-def fuzz(cases: int, seed: int) -> dict[str, float]:
+def fuzz(cases: int, seed: int, path: Path) -> dict[str, float]:
+    """Writes the cases to `path`, which keeps the one that fails."""
     generator = random.Random(seed)
-    seeds = [path.read_bytes() for path in sorted(FIXTURES.glob("*.pth"))] * 10
+    seeds = [fixture.read_bytes() for fixture in FIXTURES] * 10
     for program in PROGRAMS:
         seeds += [assemble(program), assemble_legacy(program)]
     watch = Watch()
+    for codec in ("cp437", "raw_unicode_escape"):
+        codecs.lookup(codec)  # Python imports them when they are first used.
+    for fixture in FIXTURES:
+        loads(fixture)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     loaded = 0
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "case.pth")
+    for case in range(cases):
+        path.write_bytes(make_case(seeds, generator))
+        start = time.perf_counter()
         watch.path = str(path)
-        for codec in ("cp437", "raw_unicode_escape"):
-            codecs.lookup(codec)  # Python imports them when they are first used.
-        for fixture in FIXTURES.glob("*.pth"):
-            run_case(fixture)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        for case in range(cases):
-            path.write_bytes(make_case(seeds, generator))
-            start = time.perf_counter()
-            try:
-                watch.is_on = True
-                loaded += run_case(path)
-                watch.is_on = False
-                seconds = time.perf_counter() - start
-                assert not watch.events, watch.events[:5]
-                assert not CANARY.exists(), "the file ran a command"
-                assert seconds < MAX_SECONDS, f"the file took {seconds:.1f} s"
-            except BaseException:
-                watch.is_on = False
-                kept = Path(tempfile.gettempdir(), f"fuzz_{seed}_{case}.pth")
-                kept.write_bytes(path.read_bytes())
-                print(f"case {case} of seed {seed} is kept: {kept}", file=sys.stderr)
-                raise
+        try:
+            loaded += loads(path)
+        finally:
+            watch.path = ""
+        seconds = time.perf_counter() - start
+        assert not watch.events, f"case {case}: {watch.events[:5]}"
+        assert not CANARY.exists(), f"case {case} ran a command"
+        assert seconds < MAX_SECONDS, f"case {case} took {seconds:.1f} s"
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    path.unlink(missing_ok=True)
     return {
         "cases": cases,
         "loaded": loaded,
@@ -181,5 +169,10 @@ def fuzz(cases: int, seed: int) -> dict[str, float]:
 if __name__ == "__main__":
     warnings.simplefilter("error")
     resource.setrlimit(resource.RLIMIT_AS, (MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE))
-    arguments = [int(argument) for argument in sys.argv[1:]] + [0]
-    print(json.dumps(fuzz(arguments[0], arguments[1])))
+    cases, seed = [*map(int, sys.argv[1:]), 0][:2]
+    kept = Path(tempfile.gettempdir(), f"fuzz_{seed}_{os.getpid()}.pth")
+    try:
+        print(json.dumps(fuzz(cases, seed, kept)))
+    except BaseException:
+        print(f"the file of seed {seed} is kept: {kept}", file=sys.stderr)
+        raise
