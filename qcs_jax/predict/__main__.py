@@ -21,7 +21,26 @@ from qcs_jax.system.errors import UserError
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    args = _parse(argv)
+    parser = argparse.ArgumentParser(
+        prog="qcs-jax predict",
+        description="Finds the faces in image files and classifies them. An image that "
+        "is cropped to a face, as training images are, is taken whole.",
+        epilog="Exit status: 0 if every image was read, 1 if some were not, 2 if the "
+        "command could not do its work.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    text = "a file, a pattern in quotes, a folder; or -: standard input has one a line"
+    add("images", metavar="IMAGE", nargs="+", help=text)
+    add_network(parser)
+    text = "each image is a face, and taken whole; always so for networks of drawings"
+    add("--crops", action="store_true", help=text)
+    add("--json", action="store_true", help="print all of it as JSON, not a table")
+    add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
+    add("--draw", metavar="FOLDER", help="write photographs with boxes and labels")
+    args = parser.parse_intermixed_args(argv)  # flags may stand between images
+    if args.crops and (args.draw or args.detector):
+        parser.error("--draw and --detector are for photographs: leave out --crops")
     with signals.ending():
         return command.run(lambda: _classify(args), failure=2)
 
@@ -52,30 +71,6 @@ def load_network(args: argparse.Namespace) -> Any:
         return classifier.load(path, flip=args.flip, detector=detector)
 
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="qcs-jax predict",
-        description="Finds the faces in image files and classifies them. An image that "
-        "is cropped to a face, as training images are, is taken whole.",
-        epilog="Exit status: 0 if every image was read, 1 if some were not, 2 if the "
-        "command could not do its work.",
-        allow_abbrev=False,
-    )
-    add = parser.add_argument
-    text = "a file, a pattern in quotes, a folder; or -: standard input has one a line"
-    add("images", metavar="IMAGE", nargs="+", help=text)
-    add_network(parser)
-    text = "each image is a face, and taken whole; always so for networks of drawings"
-    add("--crops", action="store_true", help=text)
-    add("--json", action="store_true", help="print all of it as JSON, not a table")
-    add("--out", metavar="FILE", help="write all probabilities: .csv or .json")
-    add("--draw", metavar="FOLDER", help="write photographs with boxes and labels")
-    args = parser.parse_intermixed_args(argv)  # flags may stand between images
-    if args.crops and (args.draw or args.detector):
-        parser.error("--draw and --detector are for photographs: leave out --crops")
-    return args
-
-
 def _classify(args: argparse.Namespace) -> int:
     """Returns 1 if an image could not be read, else 0."""
     # Imported here, so that --help and a wrong flag answer at once.
@@ -100,8 +95,7 @@ def _classify(args: argparse.Namespace) -> int:
             record = stack.enter_context(output.writer(args.out, names, columns))
         if args.json:
             return output.print_json(answers, record)
-        width = max(map(len, ("label", *names)))
-        return output.print_table(answers, width, record, photographs=not crops)
+        return output.print_table(answers, names, record, photographs=not crops)
 
 
 def _drawn(answers: Iterator[Any], folder: pathlib.Path) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from PIL import Image
 
-from qcs_jax.predict.detector import BlazeFace, Detection, Detector, overlap
+from qcs_jax.predict.detector import BlazeFace, Detection, overlap
 from qcs_jax.system.errors import UserError
 
 # Where the usual alignment for face recognition (ArcFace) puts the landmarks, as parts
@@ -24,41 +24,38 @@ _CROP = 128
 _FITS = 0.4
 
 
-class Aligner:
-    """Turns, scales and moves the faces of photographs to a template.
+def is_crop(
+    image: Image.Image, faces: Sequence[Detection], template: np.ndarray, side: int
+) -> bool:
+    """Whether an image is cut out around its face already, as data sets have it.
 
-    The template, float64 `[4, 2]`, is where their landmarks go, as parts of the side.
+    Networks know such crops as they are, and landmarks of so few pixels are not sure
+    enough to cut them once more. A photograph that was cropped by hand has another
+    shape, or more pixels, and has its face cut out. A small square without any face is
+    a crop whose face the detector does not know. `side` is that of what the network
+    takes, in pixels.
     """
+    width, height = image.size
+    if width != height or width > max(_CROP, side) or len(faces) > 1:
+        return False
+    if not faces:
+        return True
+    matrix = similarity(faces[0].landmarks, template)
+    half = 0.5 / np.hypot(*matrix[:, 0])  # in pixels of the image
+    center = np.linalg.solve(matrix[:, :2], 0.5 - matrix[:, 2])
+    would = np.concatenate([center - half, center + half])
+    return overlap(would, np.array((0, 0, width, width))) >= _FITS
 
-    def __init__(self, detect: Detector | None = None, template: np.ndarray = TEMPLATE):
-        self.detect: Detector = BlazeFace() if detect is None else detect
-        self.template = template
 
-    def is_crop(
-        self, image: Image.Image, faces: Sequence[Detection], side: int
-    ) -> bool:
-        """Whether an image is cut out around its face already, as data sets have it.
+def cut(
+    image: Image.Image, face: Detection, template: np.ndarray, side: int
+) -> Image.Image:
+    """Turns, scales and moves a face of an upright RGB image to a template.
 
-        Networks know such crops as they are, and landmarks of so few pixels are not
-        sure enough to cut them once more. A photograph that was cropped by hand has
-        another shape, or more pixels, and has its face cut out. A small square without
-        any face is a crop whose face the detector does not know. `side` is that of what
-        the network takes, in pixels.
-        """
-        width, height = image.size
-        if width != height or width > max(_CROP, side) or len(faces) > 1:
-            return False
-        if not faces:
-            return True
-        matrix = similarity(faces[0].landmarks, self.template)
-        half = 0.5 / np.hypot(*matrix[:, 0])  # in pixels of the image
-        center = np.linalg.solve(matrix[:, :2], 0.5 - matrix[:, 2])
-        would = np.concatenate([center - half, center + half])
-        return overlap(would, np.array((0, 0, width, width))) >= _FITS
-
-    def cut(self, image: Image.Image, face: Detection, side: int) -> Image.Image:
-        """Cuts one face out of an upright RGB image: a square of `side` pixels."""
-        return warp(image, similarity(face.landmarks, self.template * side), side)
+    The template, float64 `[4, 2]`, is where its landmarks go, as parts of the side.
+    Returns a square of `side` pixels.
+    """
+    return warp(image, similarity(face.landmarks, template * side), side)
 
 
 def template_of(faces: Iterable[Image.Image]) -> np.ndarray | None:

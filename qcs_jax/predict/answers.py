@@ -7,16 +7,17 @@ photograph or frame without any.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
-import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from qcs_jax.predict.detector import LANDMARKS
+from qcs_jax.system.errors import UserError
+
+T = TypeVar("T")
 
 NO_FACE = "no face"
 
@@ -95,9 +96,9 @@ class FaceFound(Prediction):
     """
 
     box: np.ndarray
-    landmarks: np.ndarray | None
-    score: float | None
     pixels: np.ndarray
+    landmarks: np.ndarray | None = None
+    score: float | None = None
     id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -153,17 +154,13 @@ class Photograph:
             "faces": [face.to_dict() for face in self.faces],
         }
 
-    def to_pandas(self) -> Any:
-        """Returns a pandas.DataFrame with a row for each face; see `to_pandas`."""
-        return to_pandas(self)
-
     def draw(self) -> Image.Image:
         """Returns a copy with a box around every face, and its label above."""
         return _draw(self.image, self.faces)
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes what `draw` returns; the suffix says in which format."""
-        self.draw().save(pathlib.Path(path))
+        self.draw().save(path)
 
     def __str__(self) -> str:
         what = self.path or "photograph"
@@ -203,6 +200,16 @@ class Frame:
 Answer = Prediction | Photograph | Frame | Failure
 
 
+def successes(answers: Iterable[T | Failure]) -> list[T]:
+    """All of them; raises UserError for the first failure."""
+    every = []
+    for answer in answers:
+        if isinstance(answer, Failure):
+            raise UserError(str(answer))
+        every.append(answer)
+    return every
+
+
 def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
     """Returns `COLUMNS`, those of the classes, and the one why a row is empty."""
     return [*columns, *class_names, "error"]
@@ -213,21 +220,20 @@ def rows(answer: Answer, columns: int) -> list[list]:
 
     A photograph or frame without a face has a row, whose error is "no face".
     """
-    source: list = []
-    if isinstance(answer, Frame):
-        source = [answer.index, round(answer.seconds, 3)]
-        faces = [[face.id, *face._cells()] for face in answer.faces]
+    source: list = [getattr(answer, "path", None)]
+    error, faces = NO_FACE, []
+    if isinstance(answer, Prediction):
+        faces = [[answer.label, *answer.probabilities]]
     elif isinstance(answer, Photograph):
-        source, taken = [answer.path], "whole image" if answer.whole else "face"
-        numbered = enumerate(answer.faces, start=1)
-        faces = [[i, taken, *face._cells()] for i, face in numbered]
-    elif isinstance(answer, Prediction):
-        faces = [[answer.path, answer.label, *answer.probabilities]]
+        taken = "whole image" if answer.whole else "face"
+        faces = [[i, taken, *x._cells()] for i, x in enumerate(answer.faces, start=1)]
+    elif isinstance(answer, Frame):
+        source = [answer.index, round(answer.seconds, 3)]
+        faces = [[x.id, *x._cells()] for x in answer.faces]
     else:
-        source, faces = [answer.path], []
+        error = answer.error
     if faces:
-        return [_fill([*source, *face, None], columns) for face in faces]
-    error = answer.error if isinstance(answer, Failure) else NO_FACE
+        return [[*source, *face, None] for face in faces]
     return [_fill([*source, error], columns)]
 
 
@@ -276,13 +282,8 @@ def _draw(image: Image.Image, faces: Sequence[FaceFound]) -> Image.Image:
         # The text begins inside of the image.
         x = min(max(left, 0), 0.9 * image.width)
         y = min(max(top - 1.4 * size, 0), 0.9 * image.height)
-        ground = np.array(pen.textbbox((x, y), text, _font(size)))
+        ground = np.array(pen.textbbox((x, y), text, font_size=size))
         ground += width * np.array((-1, -1, 1, 1))
         pen.rectangle(tuple(ground), fill=_BOX_COLOR)
-        pen.text((x, y), text, _TEXT_COLOR, _font(size))
+        pen.text((x, y), text, _TEXT_COLOR, font_size=size)
     return image
-
-
-@functools.cache
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)

@@ -8,29 +8,34 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-import pickle
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
+from PIL import Image
 
-from qcs_jax.checkpoint import CheckpointError, Trained
+from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.models.folded import fold
 from qcs_jax.predict import network
-from qcs_jax.predict.align import TEMPLATE, Aligner
-from qcs_jax.predict.answers import FaceFound, Failure, Frame, Photograph, Prediction
-from qcs_jax.predict.detector import Detector
+from qcs_jax.predict.align import TEMPLATE, cut, is_crop
+from qcs_jax.predict.answers import (
+    FaceFound,
+    Failure,
+    Frame,
+    Photograph,
+    Prediction,
+    successes,
+)
+from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
 from qcs_jax.predict.tracking import follow
 from qcs_jax.predict.video import Video
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
-
-T = TypeVar("T")
 
 PRETRAINED = "fer2013"  # see `checkpoint.weights`
 
@@ -103,9 +108,9 @@ class Classifier:
         self.model, base = fold(trained.model, base)
         self.variables = jax.device_put(base)
         self.image_size = self.model.image_size
-        self._flip = flip
+        self._options = self.model, self.resize, flip
         self._detector = detector
-        self._landmarks = np.asarray(trained.landmarks or TEMPLATE, np.float64)
+        self._template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
         # Another process, which it is pickled for, may run in another folder.
         if source is not None and os.path.exists(source):
             source = os.path.abspath(source)
@@ -116,17 +121,7 @@ class Classifier:
         return self.about
 
     def __getstate__(self) -> dict:
-        """All but the cross branch; UserError if its detector cannot be pickled."""
-        try:
-            pickle.dumps(self._detector)
-        except (AttributeError, pickle.PicklingError):
-            pass  # a local class or function: pickle names it, and cloudpickle takes it
-        except TypeError as error:  # it has a lock, a network, ...
-            raise UserError(
-                f"a classifier is pickled with its detector, and this "
-                f"{type(self._detector).__name__} cannot be ({error}): give it a "
-                f"__reduce__, as detector.BlazeFace has"
-            ) from error
+        """All but the cross branch; the detector must be one that can be pickled."""
         return {name: x for name, x in vars(self).items() if name != "_interaction"}
 
     def logits(self, normalized_images: Any) -> jax.Array:
@@ -160,7 +155,7 @@ class Classifier:
         """
         items, single = expand(faces)
         answers = self._predict(items)
-        return _successes(answers)[0] if single else list(answers)
+        return successes(answers)[0] if single else list(answers)
 
     def predict_each(
         self, faces: Face | Iterable[Face]
@@ -181,7 +176,7 @@ class Classifier:
         items, single = expand(photo)
         if not single:
             raise UserError("this is not one photograph: predict_photos takes several")
-        return _successes(map(self._photograph, items))[0]
+        return successes(map(self._photograph, items))[0]
 
     def predict_photos(
         self, photos: Face | Iterable[Face]
@@ -209,7 +204,7 @@ class Classifier:
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
         """The same for a `Video`, or other index, seconds and RGB image."""
-        return follow(frames, self._aligner, self.resize, self._of_crops)
+        return follow(frames, self._detect.upright, self._faces)
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns logits `[b, k]`, and features `[b, C]` that they are linear in.
@@ -219,13 +214,12 @@ class Classifier:
         Raises:
           UserError: if one of the faces is not an image.
         """
-        logits = [np.zeros((0, len(self.class_names)), np.float32)]
-        features = [np.zeros((0, self.model.features), np.float32)]
-        for pass_ in network.passes(expand(faces)[0], self.resize, self._run):
-            _successes(pass_.faces)
-            logits.append(pass_.logits)
-            features.append(pass_.features)
-        return np.concatenate(logits), np.concatenate(features)
+        items, _ = expand(faces)
+        outputs = successes(network.outputs(self.variables, items, *self._options))
+        logits = np.array([x.logits for x in outputs], np.float32)
+        features = np.array([x.features for x in outputs], np.float32)
+        b, k = len(outputs), len(self.class_names)
+        return logits.reshape(b, k), features.reshape(b, self.model.features)
 
     def features(self, faces: Face | Iterable[Face]) -> np.ndarray:
         """Returns what the last linear layer sees, float32 `[b, C]`; see `classify`."""
@@ -244,29 +238,19 @@ class Classifier:
         if not single:
             raise UserError("there is one anchor: give a single face")
         faces = itertools.chain(anchors, expand(others)[0])
-        decoded = _successes(network.decode(face, self.resize) for face in faces)
+        decoded = successes(network.decode(face, self.resize) for face in faces)
         if len(decoded) < 2:
             raise UserError("there is no other face to compare the anchor with")
-        pixels = np.stack([face.pixels for face in decoded])
-        return self._interaction.explain(pixels[0], pixels[1:])
-
-    def _run(self, pixels: np.ndarray) -> Any:
-        return network.forward(self.variables, pixels, self.model, self._flip)
+        return self._interaction.explain(decoded[0], np.stack(decoded[1:]))
 
     def _predict(
         self, faces: Iterable[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
-        for pass_ in network.passes(faces, self.resize, self._run):
-            rows = iter(probabilities(pass_.logits))
-            for face in pass_.faces:
-                if isinstance(face, Failure):
-                    yield face
-                else:
-                    yield Prediction(next(rows), self.class_names, face.path)
-
-    def _of_crops(self, crops: list[np.ndarray]) -> list[Prediction]:
-        """Classifies crops, uint8 `[resize, resize, 3]` each."""
-        return _successes(self._predict(crops))
+        for x in network.outputs(self.variables, faces, *self._options):
+            if isinstance(x, Failure):
+                yield x
+            else:
+                yield Prediction(probabilities(x.logits), self.class_names, x.path)
 
     def _photograph(self, photo: Face | Failure) -> Photograph | Failure:
         if isinstance(photo, Failure):
@@ -275,48 +259,34 @@ class Classifier:
             image = upright(read(photo))
         except (OSError, UserError) as error:
             return Failure(str(error), path_of(photo))
-        aligner, side = self._aligner, self.resize
-        detections = aligner.detect(image)
-        places = [vars(face) for face in detections]
-        whole = aligner.is_crop(image, detections, side)
-        if whole:
-            crops = [to_pixels(image, side)]
-            frame = np.array((0, 0, *image.size), np.float64)
-            places = places or [{"box": frame, "landmarks": None, "score": None}]
-        else:
-            crops = [np.asarray(aligner.cut(image, face, side)) for face in detections]
-        shown = zip(self._of_crops(crops), places, crops, strict=True)
-        faces = tuple(
-            FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)
-            for face, place, pixels in shown
-        )
+        detections = self._detect(image)
+        whole = is_crop(image, detections, self._template, self.resize)
+        faces = tuple(self._faces(image, detections, whole=whole))
         return Photograph(image, faces, whole, path_of(photo))
 
+    def _faces(
+        self, image: Image.Image, detections: list[Detection], *, whole: bool = False
+    ) -> list[FaceFound]:
+        """Cuts faces out, or takes the image for one, and classifies them."""
+        places = [vars(face) for face in detections]
+        if whole:
+            frame = np.array((0, 0, *image.size), np.float64)
+            places, crops = places or [{"box": frame}], [to_pixels(image, self.resize)]
+        else:
+            aim = self._template, self.resize
+            crops = [np.asarray(cut(image, face, *aim)) for face in detections]
+        answers = zip(successes(self._predict(crops)), places, crops, strict=True)
+        return [
+            FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)
+            for face, place, pixels in answers
+        ]
+
     @functools.cached_property
-    def _aligner(self) -> Aligner:
-        return Aligner(self._detector, self._landmarks)
+    def _detect(self) -> Detector:
+        return BlazeFace() if self._detector is None else self._detector
 
     @functools.cached_property
     def _interaction(self) -> Interaction:
         if self._source is None:
-            raise UserError(
-                "this classifier has its base branch alone, which compares nothing: "
-                "load it from a checkpoint with qcs_jax.load"
-            )
-        try:
-            return Interaction.load(self._source, step=self._step)
-        except CheckpointError as error:
-            raise CheckpointError(
-                f"explain reads the cross branch from where the classifier was loaded: "
-                f"{error}"
-            ) from error
-
-
-def _successes(answers: Iterable[T | Failure]) -> list[T]:
-    """All of them; raises UserError for the first failure."""
-    successes = []
-    for answer in answers:
-        if isinstance(answer, Failure):
-            raise UserError(str(answer))
-        successes.append(answer)
-    return successes
+            raise UserError("this is the base branch alone: use qcs_jax.load instead")
+        return Interaction.load(self._source, step=self._step)

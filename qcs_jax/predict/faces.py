@@ -45,8 +45,8 @@ def expand(faces: Any) -> tuple[Iterator[Face | Failure], bool]:
       UserError: for a pattern or folder, given alone, that has no images.
     """
     if _is_iterable(faces):
-        return itertools.chain.from_iterable(map(_items, faces)), False
-    items, single = _items(faces), not _has_files(faces)
+        return (item for face in faces for item in _items(face)[0]), False
+    items, single = _items(faces)
     if not single:
         first = next(items)
         if isinstance(first, Failure):
@@ -120,33 +120,24 @@ def _is_file(face: Any) -> bool:
     return readable and not isinstance(face, os.PathLike)
 
 
-def _has_files(face: Any) -> bool:
-    """Whether it is a pattern or a folder."""
-    is_path = isinstance(face, str | os.PathLike)
-    return is_path and (_is_pattern(face) or os.path.isdir(face))
-
-
-def _is_pattern(path: str | os.PathLike) -> bool:
-    if not isinstance(path, str) or is_url(path):  # a URL may have a "?"
-        return False
-    return glob.has_magic(path) and not os.path.exists(path)
-
-
-def _items(face: Any) -> Iterator[Face | Failure]:
-    """A face, or the files of a pattern or folder."""
-    if not _has_files(face):
-        yield _content(face) if _is_file(face) else face
-        return
-    if _is_pattern(face):
-        matches = sorted(glob.iglob(os.fspath(face), recursive=True))
-        files: Iterator[str] = filter(os.path.isfile, matches)
-        error = "no file matches"
+def _items(face: Any) -> tuple[Iterator[Face | Failure], bool]:
+    """The files of a pattern or folder, or a face; and whether it is one."""
+    files: Iterator[str]
+    if isinstance(face, str | os.PathLike) and os.path.isdir(face):
+        files, error = images_below(face), f"no {', '.join(EXTENSIONS)} in this folder"
+    elif isinstance(face, str) and _is_pattern(face):
+        matches = sorted(glob.iglob(face, recursive=True))
+        files, error = filter(os.path.isfile, matches), "no file matches"
     else:
-        files = images_below(face)
-        error = f"no {', '.join(EXTENSIONS)} in this folder"
+        return iter([_content(face) if _is_file(face) else face]), True
     first = next(files, None)
-    yield Failure(error, path_of(face)) if first is None else first
-    yield from files
+    item = Failure(error, path_of(face)) if first is None else first
+    return itertools.chain([item], files), False
+
+
+def _is_pattern(path: str) -> bool:
+    # A URL may have a "?".
+    return glob.has_magic(path) and not (is_url(path) or os.path.exists(path))
 
 
 def _content(file: Any) -> bytes | Failure:

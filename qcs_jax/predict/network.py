@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -29,43 +29,30 @@ _USUAL = "as usual in face recognition: those of the training images are not kno
 
 def about(trained: Trained, source: str | os.PathLike | None) -> str:
     """Lines that say what network it is, and how good."""
-    config, model = trained.config, trained.model
-    landmarks = "as in the training images" if trained.landmarks else _USUAL
-    lines = [
-        f"Classifier {os.fspath(source or trained.workdir)}",
-        f"  network   {config.model.size} {config.model.name}, step {trained.step} on "
-        f"{config.data.name}",
-        f"  classes   {', '.join(trained.class_names)}",
-        f"  faces     {trained.resize} x {trained.resize} pixels, of which the middle "
-        f"{model.image_size} x {model.image_size}",
-        f"  landmarks {landmarks}",
-    ]
-    if evaluation := trained.evaluation:
-        low, high = evaluation["intervals"]["accuracy"]
-        accuracy = evaluation["metrics"]["accuracy"]
-        lines.append(
-            f"  accuracy  {accuracy:.3f} ({low:.3f} to {high:.3f}) of "
-            f"{evaluation['examples']} images, {evaluation['dataset']} "
-            f"{evaluation['split']}"
-        )
+    model, data = trained.config.model, trained.config.data
+    side, middle = trained.resize, trained.model.image_size
+    lines = {
+        "network": f"{model.size} {model.name}, step {trained.step} on {data.name}",
+        "classes": ", ".join(trained.class_names),
+        "faces": f"{side} x {side} pixels, of which the middle {middle} x {middle}",
+        "landmarks": "as in the training images" if trained.landmarks else _USUAL,
+    }
+    if x := trained.evaluation:
+        accuracy, (low, high) = x["metrics"]["accuracy"], x["intervals"]["accuracy"]
+        images = f"{x['examples']} images, {x['dataset']} {x['split']}"
+        lines["accuracy"] = f"{accuracy:.3f} ({low:.3f} to {high:.3f}) of {images}"
     elif trained.doubt:
-        lines.append(f"  accuracy  not known: {trained.doubt}")
-    return "\n".join(lines)
+        lines["accuracy"] = f"not known: {trained.doubt}"
+    rows = [f"  {name:<9} {text}" for name, text in lines.items()]
+    return "\n".join([f"Classifier {os.fspath(source or trained.workdir)}", *rows])
 
 
-class Decoded(NamedTuple):
-    """A face that is ready for the network, before the centre crop."""
+class Output(NamedTuple):
+    """What the network gives for one face."""
 
     path: str | None
-    pixels: np.ndarray  # uint8 [resize, resize, 3]
-
-
-class Pass(NamedTuple):
-    """Faces that went through the network together; failures have no row."""
-
-    faces: list[Decoded | Failure]
-    logits: np.ndarray  # float32 [b, k]
-    features: np.ndarray  # float32 [b, C]
+    logits: np.ndarray  # float32 [k]
+    features: np.ndarray  # float32 [C]
 
 
 @functools.partial(jax.jit, static_argnames=("model", "flip"))
@@ -90,9 +77,13 @@ def logits(variables: dict, images: jax.Array, model: QCS) -> Any:
     return model.apply(variables, images)
 
 
-def passes(
-    faces: Iterable[Face | Failure], resize: int, run: Callable[[np.ndarray], Any]
-) -> Iterator[Pass]:
+def outputs(
+    variables: dict,
+    faces: Iterable[Face | Failure],
+    model: QCS,
+    resize: int,
+    flip: bool,
+) -> Iterator[Output | Failure]:
     """Runs `forward` on `BATCH` faces at a time; NotFiniteError for its logits.
 
     Threads decode a batch while the network is busy with the one before.
@@ -101,30 +92,34 @@ def passes(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while batch := list(itertools.islice(faces, BATCH)):
             decoded = list(pool.map(decode, batch, itertools.repeat(resize)))
-            pixels = [face.pixels for face in decoded if isinstance(face, Decoded)]
-            outputs = (np.zeros((0, 1)),) * 2
+            pixels = [x for x in decoded if not isinstance(x, Failure)]
+            computed = (np.zeros((0, 1)),) * 2
             if pixels:
-                outputs = run(fill_up(np.stack(pixels)))
+                computed = forward(variables, fill_up(np.stack(pixels)), model, flip)
             if running:
-                yield _fetch(*running)
-            running = decoded, outputs
+                yield from _fetch(*running)
+            running = [*map(path_of, batch)], decoded, computed
     if running:
-        yield _fetch(*running)
+        yield from _fetch(*running)
 
 
-def _fetch(faces: list[Decoded | Failure], outputs: Any) -> Pass:
+def _fetch(
+    paths: list[str | None], decoded: list[np.ndarray | Failure], computed: Any
+) -> Iterator[Output | Failure]:
     """Waits for the network; drops what the batch was filled up with."""
-    count = sum(isinstance(face, Decoded) for face in faces)
+    count = sum(not isinstance(x, Failure) for x in decoded)
     # Slicing on the device would compile for every count.
-    logits, features = jax.device_get(outputs)
-    return Pass(faces, finite(logits[:count]), features[:count])
+    logits, features = jax.device_get(computed)
+    rows = zip(finite(logits[:count]), features, strict=False)
+    for path, x in zip(paths, decoded, strict=True):
+        yield x if isinstance(x, Failure) else Output(path, *next(rows))
 
 
-def decode(face: Face | Failure, resize: int) -> Decoded | Failure:
-    """Reads one face; one that cannot be read becomes a `Failure`."""
+def decode(face: Face | Failure, resize: int) -> np.ndarray | Failure:
+    """Reads a face as uint8 `[resize, resize, 3]`; a `Failure` if that fails."""
     if isinstance(face, Failure):
         return face
     try:
-        return Decoded(path_of(face), to_pixels(read(face, resize), resize))
+        return to_pixels(read(face, resize), resize)
     except (OSError, UserError) as error:
         return Failure(str(error), path_of(face))

@@ -110,22 +110,23 @@ def print_json(answers: Iterator[Any], record: Record | None) -> int:
 
 def print_table(
     answers: Iterator[Any],
-    label_width: int,
+    class_names: Sequence[str],
     record: Record | None,
     *,
-    photographs: bool = False,
+    photographs: bool,
 ) -> int:
     """Prints the two most probable classes of each face, failures to standard error.
 
     Photographs have a column for where the face is. `record` writes each answer into a
     file. Returns 1 if an image could not be read, else 0.
     """
-    widths = [len("file"), label_width, 5, label_width, 5, 0]
+    label = max(map(len, ("label", *class_names)))
+    widths = [len("file"), label, 5, label, 5, 0]
     heads = [["file", "label", "p", "second", "p", *(["where"] if photographs else [])]]
 
     def show(block: list[Any]) -> None:
         widths[0] = max(widths[0], *(len(str(answer.path)) for answer in block))
-        lines = [*itertools.chain.from_iterable(map(_cells, block))]
+        lines = [cells for answer in block for cells in _cells(answer)]
         if lines and heads:
             lines.insert(0, heads.pop())
         for cells in lines:
@@ -165,20 +166,16 @@ def _print(
 
 def _cells(answer: Any) -> Iterator[list]:
     """Of the table, a row for each face."""
-    if isinstance(answer, Prediction):
-        yield [answer.path, *_two_best(answer)]
-    elif isinstance(answer, Photograph):
-        for face in answer.faces:
+    if isinstance(answer, Photograph) and not answer.faces:
+        yield [answer.path, NO_FACE]
+    alone = [answer] if isinstance(answer, Prediction) else []
+    for face in getattr(answer, "faces", alone):
+        (first, p1), (second, p2) = face.top(2)
+        cells = [answer.path, first, f"{p1:.3f}", second, f"{p2:.3f}"]
+        if isinstance(answer, Photograph):
             place = ", ".join(f"{x:.0f}" for x in face.box)
-            where = "taken whole" if answer.whole else place
-            yield [answer.path, *_two_best(face), where]
-        if not answer.faces:
-            yield [answer.path, NO_FACE]
-
-
-def _two_best(prediction: Prediction) -> list[str]:
-    (first, p1), (second, p2) = prediction.top(2)
-    return [first, f"{p1:.3f}", second, f"{p2:.3f}"]
+            cells.append("taken whole" if answer.whole else place)
+        yield cells
 
 
 def _say(line: str, stream: TextIO | None = None) -> None:

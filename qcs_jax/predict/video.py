@@ -27,7 +27,6 @@ class Video:
     """The frames of a file or of a camera; a context manager that closes it.
 
     Attributes:
-      live: Whether it is a camera.
       size: Width and height of the first frame, in pixels.
       count: About how many frames there will be, or None if that is not known.
     """
@@ -40,7 +39,6 @@ class Video:
         """
         if every < 1:
             raise UserError(f"every={every}: give 1 or more")
-        self.live = isinstance(source, int)
         self._source: _Camera | _File
         self._source = _Camera(source) if isinstance(source, int) else _File(source)
         self._every = every

@@ -65,12 +65,14 @@ def _watch(args: argparse.Namespace) -> None:
         frames = output.with_progress(
             classifier.watch(opened), unit=" frames", total=opened.count
         )
-        _use(frames, uses, opened.live)
+        _use(frames, uses, live=camera)
     if opened.cut_off:
         print(f"warning: {opened.cut_off}: it may be cut off", file=sys.stderr)
 
 
-def _use(frames: Iterable[Any], uses: list[Callable[[Any], None]], live: bool) -> None:
+def _use(
+    frames: Iterable[Any], uses: list[Callable[[Any], None]], *, live: bool
+) -> None:
     """Hands every frame on, and sums up what was seen, also after Ctrl-C.
 
     The first frame, which has the compilation, too, is left out of all times.

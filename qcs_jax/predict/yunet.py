@@ -58,22 +58,18 @@ class YuNet:
         """Finds all faces of an upright RGB image; the largest comes first."""
         for longest in _LOOKS:
             shrink = min(1.0, longest / max(image.size))
-            rows = self._detect(image, shrink)
-            if len(rows):
+            w, h = (max(1, round(length * shrink)) for length in image.size)
+            canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
+            small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
+            canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
+            with self._lock:
+                _, rows = self._detector.detect(canvas)
+            if rows is not None and len(rows):
                 faces = [_detection(row, shrink) for row in rows.astype(np.float64)]
                 return sorted(faces, key=lambda face: -face.area)
         return []
 
     upright = __call__
-
-    def _detect(self, image: Image.Image, shrink: float) -> np.ndarray:
-        w, h = (max(1, round(length * shrink)) for length in image.size)
-        canvas = np.zeros((_CANVAS, _CANVAS, 3), np.uint8)
-        small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
-        canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
-        with self._lock:
-            _, faces = self._detector.detect(canvas)
-        return np.zeros((0, 15)) if faces is None else faces
 
 
 def _detection(row: np.ndarray, shrink: float) -> Detection:

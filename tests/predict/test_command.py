@@ -186,7 +186,6 @@ def test_half_a_drawn_photograph_is_none(predict, photographs, tmp_path, monkeyp
         ("--out=x.txt", "ends in .csv or .json"),
         ("--out=nowhere/x.csv", "there is no folder nowhere"),
         ("--out=folder.csv", "is a folder"),
-        ("--detector=nowhere.onnx", "there is no face detector nowhere.onnx"),
         ("--crops", "no checkpoint at"),
     ],
 )

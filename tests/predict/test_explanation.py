@@ -1,17 +1,23 @@
-"""Explanations: of the faces of the input, in their order, by the cross branch."""
+"""What the cross branch compares: the equations in NumPy, and pictures of faces."""
 
 import io
 import pathlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small
 from PIL import Image
+from scipy import ndimage
+from scipy.special import softmax
 
 import qcs_jax
 from qcs_jax.images import augment
-from qcs_jax.predict import explain_command
-from qcs_jax.predict.interaction import Comparison, Interaction
+from qcs_jax.models import csa
+from qcs_jax.models.batch_layout import BatchLayout
+from qcs_jax.predict import explain_command, interaction
+from qcs_jax.predict.interaction import Comparison, Interaction, on_image
 from qcs_jax.system.errors import UserError
 
 FACES = small.pixels(4, 52, 52, 3)
@@ -37,15 +43,8 @@ def test_it_is_what_the_checkpoint_compares(first, run):
     # Tokens stand at every 16th pixel.
     grid = explained.anchor_maps[:, ::16, ::16].reshape(3, 9)
     np.testing.assert_allclose(grid, compared.importance[0], rtol=1e-5)
-
-
-def test_a_face_is_most_like_itself_and_maps_turn_around(first):
-    forth = first.explain(FACES[0], [FACES[0], FACES[1]])
-    itself, other = forth.similarities
-    np.testing.assert_allclose(np.diag(itself), itself.max(), rtol=1e-3)
-    assert itself.max() > other.max()
-    forth, back = first.explain(*FACES[:2]), first.explain(*FACES[1::-1])
-    np.testing.assert_allclose(forth.anchor_maps, back.other_maps, rtol=1e-4)
+    grid = explained.other_maps[:, ::16, ::16].reshape(3, 9)
+    np.testing.assert_allclose(grid, compared.importance[1], rtol=1e-5)
 
 
 def test_it_is_drawn_a_row_for_each_face(first, tmp_path):
@@ -83,45 +82,165 @@ def test_what_cannot_be_explained(first, tmp_path):
         small.classifier().explain(FACES[0], FACES[1])
 
 
-@pytest.fixture
-def images(tmp_path, monkeypatch, portrait, two):
+def test_the_command_compares_the_largest_faces(
+    run, classifier, portrait_path, two, capsys, monkeypatch, tmp_path
+):
     monkeypatch.chdir(tmp_path)
     crop, empty = map(Image.fromarray, small.pixels(2, 200, 200, 3))
     crop.save("crop.png")
     empty.save("empty.png")
-    portrait.save("portrait.png")
-    Image.open(two).save("two.png")
     pathlib.Path("linked.png").hardlink_to("crop.png")
-
-
-def test_the_command_compares_the_largest_faces(run, classifier, images, capsys):
-    [largest, _], [other] = (
-        classifier.predict_photo(name).faces for name in ("two.png", "portrait.png")
-    )
+    before = pathlib.Path("crop.png").read_bytes()
+    images = str(two), str(portrait_path)
+    largest, other = (classifier.predict_photo(x).faces[0].pixels for x in images)
     for argv, faces in (
-        (["two.png", "portrait.png"], (largest.pixels, other.pixels)),
+        ([*images], (largest, other)),
         (["crop.png", "empty.png", "--crops"], ("crop.png", "empty.png")),
     ):
         argv += "--out=x.png", f"--checkpoint={run}"
         assert explain_command.main(argv) == 0
         assert capsys.readouterr().out == "wrote x.png\n"
         classifier.explain(*faces).save("y.png")
-        assert pathlib.Path("x.png").read_bytes() == pathlib.Path("y.png").read_bytes()
-
-
-@pytest.mark.parametrize(
-    "argv,message",
-    [
-        (["portrait.png", "empty.png", "--out=x.png"], "empty.png: no face found"),
+        written = pathlib.Path("x.png").read_bytes()
+        assert written == pathlib.Path("y.png").read_bytes()
+    for argv, message in (
+        ([images[1], "empty.png", "--out=x.png"], "empty.png: no face found"),
         (["crop.png", "empty.png", "--out=linked.png"], "is one of the images"),
         (["crop.png", "empty.png", "--out=x.gif"], "ends in .png or .jpg"),
-    ],
-)
-def test_mistakes_are_one_line(run, images, capsys, argv, message):
-    before = pathlib.Path("crop.png").read_bytes()
-    assert explain_command.main([*argv, f"--checkpoint={run}"]) == 2
-    out, err = capsys.readouterr()
-    assert not out and err.startswith("error: ") and message in err
-    assert err.count("\n") == 1
+    ):
+        assert explain_command.main([*argv, f"--checkpoint={run}"]) == 2
+        out, err = capsys.readouterr()
+        assert not out and err.startswith("error: ") and message in err
+        assert err.count("\n") == 1
     assert pathlib.Path("crop.png").read_bytes() == before
-    assert not pathlib.Path("x.png").exists()
+    assert pathlib.Path("x.png").read_bytes() == written
+
+
+def create(name, **options):
+    model = small.create(name, **options)
+    return Interaction(model, small.variables(model))
+
+
+@pytest.fixture(scope="module")
+def qcs():
+    return create("qcs")
+
+
+@pytest.fixture(scope="module")
+def normalized():
+    return small.images(8, 32, 32, 3)
+
+
+def test_comparison_is_equations_1_3_7_and_8():
+    first, second = small.images(2, 3, 9, 5)
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    distance = np.linalg.norm(x[:, :, None] - y[:, None], axis=-1)
+    distance = distance - distance.min()  # of all pairs together
+    result = Comparison.of(first, second)
+    np.testing.assert_allclose(result.distances, distance, atol=2e-5)
+    similarity = distance.max() - distance
+    np.testing.assert_allclose(result.similarities, similarity, atol=2e-5)
+    product = np.einsum("pic,pjc->pij", x, y) / np.sqrt(x.shape[-1])
+    np.testing.assert_allclose(result.products, product, atol=1e-5)
+    s = result.similarities.astype(np.float64)
+    importance = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
+    np.testing.assert_allclose(result.importance[0], importance, rtol=1e-5)
+    importance = (s / np.linalg.norm(s, axis=2, keepdims=True)).sum(axis=1) / 3
+    np.testing.assert_allclose(result.importance[1], importance, rtol=1e-5)
+    even = np.full((2, 9, 9), 3.5, np.float32)
+    for values in Comparison(even, even, even).importance:
+        np.testing.assert_allclose(values, 1, rtol=1e-6)
+
+
+def test_keys_do_not_depend_on_the_other_images(qcs, normalized, monkeypatch):
+    together = qcs.keys(normalized)
+    assert [level.shape for level in together] == 3 * [(8, 4, 16)]
+    monkeypatch.setattr(interaction, "_PASS", 5)
+    mixed = [7, 6, 5, 4, 3, 2, 1, 0, 2, 2]
+    for level, again in zip(together, qcs.keys(normalized[mixed]), strict=True):
+        np.testing.assert_allclose(level[mixed], again, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["qcs", "dcs"])
+def test_attention_is_what_csa_makes_of_the_keys(name, normalized, request):
+    network = request.getfixturevalue("qcs") if name == "qcs" else create(name)
+    n = network.model.branches
+    groups = normalized[: 2 * n].reshape(n, 2, 32, 32, 3)
+    weights = network.attention(groups)
+    for i, (w, qk) in enumerate(
+        zip(weights, network.keys(groups.reshape(-1, 32, 32, 3)), strict=True), start=1
+    ):
+        assert w.shape == (n, 2, 4)
+        np.testing.assert_allclose(w.sum(axis=-1), 1, rtol=1e-5)
+        theta = network.variables["params"]["cross"][f"csa{i}"].get("theta", 0.0)
+        expected = csa.csa_maps(
+            jnp.asarray(qk.reshape(n, 2, 4, 16)),
+            BatchLayout(n),
+            weight_of_d=1.0 + jnp.tanh(theta),
+        )
+        np.testing.assert_allclose(w, expected, atol=1e-5)
+
+
+def test_attention_of_dot_products_is_over_the_image_itself(normalized):
+    network = create("dcs", interaction="sdpa")
+    weights = network.attention(normalized[:2, None])
+    for w, (x, y) in zip(weights, network.keys(normalized[:2]), strict=True):
+        assert w.shape == (2, 1, 4)
+        np.testing.assert_allclose(w.sum(axis=-1), 1, rtol=1e-5)
+        # Positions of image 0 as image 1 asks for them, and the reverse.
+        np.testing.assert_allclose(w[0, 0], softmax(y @ x.T / 4, 1).mean(0), atol=1e-5)
+        np.testing.assert_allclose(w[1, 0], softmax(x @ y.T / 4, 1).mean(0), atol=1e-5)
+
+
+def test_what_compares_nothing():
+    base = small.trained()
+    with pytest.raises(UserError, match="base branch alone, .* exported with --whole"):
+        Interaction(base.model, base.variables)
+    with pytest.raises(UserError, match="baseline has no cross branch"):
+        create("baseline")
+
+
+def test_load_reads_the_whole_network(run):
+    loaded = Interaction.load(run, step=1)
+    small.assert_equal(loaded.variables, small.variables(loaded.model, 1))
+
+
+@pytest.mark.parametrize("side", [1, 3, 7])
+def test_maps_are_bilinear_between_tokens(side):
+    maps = small.images(2, side**2)
+    places = np.mgrid[: 16 * side, : 16 * side] / 16
+    spread = on_image(maps, 16 * side)
+    assert spread.dtype == np.float32
+    for values, tokens in zip(spread, maps.reshape(2, side, side), strict=True):
+        expected = ndimage.map_coordinates(tokens, places, order=1, mode="nearest")
+        np.testing.assert_allclose(values, expected, atol=1e-6)
+    with pytest.raises(ValueError, match="no square grid"):
+        on_image(np.ones((2, 8)), 48)
+
+
+def test_tokens_look_where_maps_put_them():
+    """Lines of pixels that a token depends on surround its place."""
+    model = small.create("baseline", image_size=96)  # 6 x 6 tokens, 16 pixels apart
+    variables = small.variables(model)
+    row, column = 2, 3
+
+    @jax.jit
+    def tokens(x):
+        _, state = model.apply(
+            variables,
+            x,
+            mutable=["intermediates"],
+            capture_intermediates=lambda module, _: module.name == "tokens",
+        )
+        return state["intermediates"]["base"]["tokens"]["__call__"][0]
+
+    image, line = small.images(96, 96, 3), 9 * np.eye(96, dtype=np.float32)
+    rows, columns = image + line[:, :, None, None], image + line[:, None, :, None]
+    before, *after = np.asarray(tokens(np.stack([image, *rows, *columns])))
+    changes = np.abs(np.stack(after) - before).max(axis=-1).reshape(2, 96, 3, 6, 6)
+    for level in range(3):
+        for axis, place in enumerate((row, column)):
+            change = changes[axis, :, level, row, column]
+            pixels = np.flatnonzero(change > 1e-5)
+            assert 0 < pixels[0] and pixels[-1] < 95  # not cut off by the border
+            assert (pixels[0] + pixels[-1]) / 2 == 16 * place

@@ -10,11 +10,12 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.predict import align
+from qcs_jax.predict.answers import FaceFound, header
 from qcs_jax.system.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
+def measured(tmp_path_factory):
     """Faces of its training images had their landmarks where training measured them."""
     template = (align.TEMPLATE * 0.9).tolist()
     folder = tmp_path_factory.mktemp("photograph")
@@ -22,8 +23,8 @@ def classifier(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def photo(classifier, two):
-    return classifier.predict_photo(two)
+def photo(measured, two):
+    return measured.predict_photo(two)
 
 
 def assert_same(answers, expected):
@@ -35,37 +36,32 @@ def area(box):
     return np.prod(box[2:] - box[:2])
 
 
-@pytest.mark.parametrize("scale", [0.9, 1.0])
-def test_every_face_is_classified_as_its_crop(request, scale, two, run):
+def test_every_face_is_classified_as_its_crop(measured, classifier, photo, two):
     """Cut out as in the training images; as ArcFace does where that is not known."""
-    template, classifier = align.TEMPLATE * scale, qcs_jax.load(run)
-    if scale != 1:
-        classifier = request.getfixturevalue("classifier")
-    photo = classifier.predict_photo(two)
     assert isinstance(photo, qcs_jax.Photograph) and photo.path == str(two)
     left, right = photo.faces
     assert left.box[2] < right.box[0] and area(left.box) > area(right.box)
-    aligner = align.Aligner(template=template)
-    detections = aligner.detect(photo.image)
-    for face, detection in zip(photo.faces, detections, strict=True):
-        np.testing.assert_array_equal(face.box, detection.box)
-        crop = aligner.cut(photo.image, detection, classifier.resize)
-        np.testing.assert_array_equal(face.pixels, crop)
-        assert_same([face], [classifier.predict(crop)])
-        assert face.path is None and 0.6 <= face.score <= 1
-    assert not photo.whole
+    usual = classifier.predict_photo(two)
+    for answer, network, scale in ((photo, measured, 0.9), (usual, classifier, 1.0)):
+        for face in answer.faces:
+            targets = align.TEMPLATE * scale * network.resize
+            matrix = align.similarity(face.landmarks, targets)
+            crop = align.warp(answer.image, matrix, network.resize)
+            np.testing.assert_array_equal(face.pixels, crop)
+            assert_same([face], [network.predict(crop)])
+            assert face.path is None and 0.6 <= face.score <= 1
+        assert not answer.whole
 
 
-def test_photographs_come_one_by_one(classifier, photo, two, tmp_path, flower):
+def test_photographs_come_one_by_one(classifier, two, tmp_path, flower):
     with two.open("rb") as file:  # such as an upload
-        again = classifier.predict_photo(file)
-    assert again.path is None
-    assert_same(again.faces, photo.faces)
+        upload = classifier.predict_photo(file)
+    assert upload.path is None
     (tmp_path / "a.jpg").write_bytes(b"no image")
     paths = [two, tmp_path / "a.jpg", flower, tmp_path / "b"]
     answers = classifier.predict_photos(paths)
     first = next(answers)  # before the others are opened
-    assert len(first.faces) == 2
+    assert_same(first.faces, upload.faces)
     broken, without, missing = answers
     assert isinstance(broken, qcs_jax.Failure) and "not an image" in str(broken)
     assert without.faces == () and str(without) == "photograph: no face"
@@ -77,16 +73,13 @@ def test_photographs_come_one_by_one(classifier, photo, two, tmp_path, flower):
             classifier.predict_photo(several)
 
 
-def test_it_is_json(photo):
+def test_it_is_json_and_boxes_and_labels_are_drawn(photo, tmp_path):
     written = json.loads(json.dumps(photo.to_dict()))
     assert (written["width"], written["height"]) == (900, 640)
     for face, cells in zip(photo.faces, written["faces"], strict=True):
         np.testing.assert_allclose(cells["box"], face.box, atol=0.05)
         assert list(cells["landmarks"])[0] == "left eye"
         assert cells["probabilities"] == pytest.approx(dict(face.top(3)))
-
-
-def test_boxes_and_labels_are_drawn(photo, tmp_path):
     before = np.asarray(photo.image).copy()
     photo.save(tmp_path / "drawn.png")
     drawn = np.asarray(Image.open(tmp_path / "drawn.png"))
@@ -104,21 +97,21 @@ def test_boxes_and_labels_are_drawn(photo, tmp_path):
     assert (drawn != before).any(axis=-1).sum() > 100  # its label stays inside
 
 
-@pytest.mark.parametrize("wide", [1.05, 1.3, 2.6])
-@pytest.mark.parametrize("aspect", [1 / 1.7, 1.0, 1.7])
-def test_the_crop_of_a_photograph_does_not_matter(classifier, portrait, wide, aspect):
+def test_the_crop_of_a_photograph_does_not_matter(classifier, portrait):
     """Its face is cut out as from the whole photograph, not squeezed into a square."""
     [face] = classifier.predict_photo(portrait).faces
     middle, side = (face.box[:2] + face.box[2:]) / 2, max(face.box[2:] - face.box[:2])
-    half = wide * side * np.array((max(aspect, 1), max(1 / aspect, 1))) / 2
-    box = np.clip([*(middle - half), *(middle + half)], 0, [*portrait.size] * 2)
-    photo = classifier.predict_photo(portrait.crop(tuple(map(round, box))))
     inside = slice(8, -8)  # around it, the edge of a narrow crop goes on
-    cut, expected = (
-        x.pixels[inside, inside].astype(float) for x in (*photo.faces, face)
-    )
-    assert not photo.whole
-    assert np.abs(cut - expected).mean() < 10  # levels; squeezed they are 35 to 76
+    for wide, aspect in ((1.05, 1 / 1.7), (1.05, 1.0), (1.3, 1.7), (2.6, 1 / 1.7)):
+        half = wide * side * np.array((max(aspect, 1), max(1 / aspect, 1))) / 2
+        box = np.clip([*(middle - half), *(middle + half)], 0, [*portrait.size] * 2)
+        photo = classifier.predict_photo(portrait.crop(tuple(map(round, box))))
+        [cut] = photo.faces
+        difference = cut.pixels[inside, inside] - face.pixels[inside, inside].astype(
+            float
+        )
+        assert not photo.whole
+        assert np.abs(difference).mean() < 10  # levels; squeezed they are 35 to 76
 
 
 def test_small_squares_are_crops_and_taken_whole(classifier, photo):
@@ -138,3 +131,37 @@ def test_small_squares_are_crops_and_taken_whole(classifier, photo):
             assert face.to_dict()["box"] == [0, 0, *size]
             assert json.dumps(taken.to_dict()) and taken.draw()
     assert not classifier.predict_photo(Image.new("RGB", (48, 40))).faces
+
+
+NAMES = ("joy", "error")  # a class may be called like a column
+P = np.array((0.25, 0.75))
+IMAGE = Image.new("RGB", (40, 30))
+BOX, PIXELS = np.array((1.0, 2.0, 11.04, 12.0)), np.zeros((4, 4, 3), np.uint8)
+
+
+def test_tables_have_a_row_for_each_face_or_photograph_without_one():
+    pytest.importorskip("pandas")
+    face = FaceFound(P, NAMES, box=BOX, score=0.91234, pixels=PIXELS, id=1)
+    photos = [
+        qcs_jax.Photograph(IMAGE, (), path="a.jpg"),
+        qcs_jax.Photograph(IMAGE, (face, face), path="c.jpg"),
+        qcs_jax.Failure("broken", "\udcff.jpg"),
+        qcs_jax.Photograph(IMAGE, (face,), whole=True, path="d.jpg"),
+    ]
+    table = qcs_jax.to_pandas(photos)
+    assert list(table.columns) == header(qcs_jax.Photograph.COLUMNS, NAMES)
+    assert table["file"].tolist() == ["a.jpg", "c.jpg", "c.jpg", "?.jpg", "d.jpg"]
+    errors = table.iloc[:, -1].fillna("").tolist()
+    assert errors == ["no face", "", "", "broken", ""]
+    cells = [1.0, 2.0, 11.0, 12.0, 0.9123, "error", 0.25, 0.75]
+    assert table.iloc[2].tolist()[:-1] == ["c.jpg", 2, "face", *cells]
+    assert table.iloc[4].tolist()[:-1] == ["d.jpg", 1, "whole image", *cells]
+    assert qcs_jax.to_pandas(photos[1]).equals(qcs_jax.to_pandas(photos[1:2]))
+    frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, (), 0.1, 0.1) for i in range(3)]
+    assert list(qcs_jax.to_pandas(frames).columns) == header(qcs_jax.Frame.COLUMNS, ())
+    frames.append(qcs_jax.Frame(3, 0.12, IMAGE, (face,), 0.1, 0.1))
+    table = qcs_jax.to_pandas(frames)
+    assert table["seconds"].tolist() == [0, 0.04, 0.08, 0.12]
+    assert table["face"].isna().tolist() == [True, True, True, False]
+    predictions = (qcs_jax.Prediction(P, NAMES) for _ in range(3))
+    assert qcs_jax.to_pandas(predictions).shape == (3, 5)

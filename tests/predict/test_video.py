@@ -48,25 +48,20 @@ def frames(classifier, clip):
     return list(classifier.predict_video(clip))
 
 
-def test_one_face_is_followed(frames):
+def test_one_face_is_followed(classifier, frames):
     assert [frame.index for frame in frames] == list(range(FRAMES))
     assert [x.seconds for x in frames] == pytest.approx([at(i) for i in range(FRAMES)])
+    p, before = 0.0, -np.inf
     for frame in frames[:-4]:
         [face] = frame.faces
         assert face.id == 1
         assert overlap(face.box, BOX - np.tile(corner(frame.index), 2)) > 0.5
         assert frame.image.size == SIZE and frame.detecting > 0 < frame.classifying
+        kept, before = np.exp((before - frame.seconds) / 0.5), frame.seconds
+        p = kept * p + (1 - kept) * classifier.predict(face.pixels).probabilities
+        np.testing.assert_allclose(face.probabilities, p, atol=1e-5)  # smoothed
+        assert face.label == classifier.class_names[p.argmax()]
     assert not any(frame.faces for frame in frames[-4:])
-
-
-def test_probabilities_are_smoothed(classifier, frames):
-    now = [classifier.predict(frame.faces[0].pixels) for frame in frames[:-4]]
-    p, before = now[0].probabilities, 0.0
-    for i, (frame, prediction) in enumerate(zip(frames, now, strict=False)):
-        kept, before = np.exp((before - at(i)) / 0.5), at(i)
-        p = kept * p + (1 - kept) * prediction.probabilities
-        np.testing.assert_allclose(frame.faces[0].probabilities, p, atol=1e-5)
-        assert frame.faces[0].label == classifier.class_names[p.argmax()]
 
 
 def test_frames_come_one_by_one_and_may_be_left_out(classifier, clip, frames):
@@ -150,7 +145,7 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(cv2, "VideoCapture", lambda number: Capture())
     monkeypatch.setitem(sys.modules, "av", None)
     with video.Video(0, every=2) as camera:
-        assert (camera.live, camera.size, camera.count) == (True, (64, 48), None)
+        assert (camera.size, camera.count) == ((64, 48), None)
         seen = list(camera)
         assert camera.cut_off is None
     assert [index for index, _, _ in seen] == [0, 2]
