@@ -151,22 +151,19 @@ def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[np.ndarray,
     """Returns the logits of the test images, and the numbers about them."""
     test, held_out = run.splits.test, _held_out(run, trained)
     variables, step = replicate(trained.variables), make_eval_step(run.model)
-    mirrored = make_eval_step(run.model, mirrored=True)
-    temperature = None
-    if held_out is not None:
-        of_held_out = predict_split(run, step, variables, held_out)
-        temperature = results.fit_temperature(of_held_out, held_out.labels)
+    flipped = make_eval_step(run.model, mirrored=True)
     logits = predict_split(run, step, variables, test)
-    numbers = results.measure(
-        run.splits.class_names,
-        test.labels,
-        logits,
-        predict_split(run, mirrored, variables, test),
-        temperature,
-    )
+    mirrored = predict_split(run, flipped, variables, test)
+    accuracy = temperature = None
     if corruptions:
         template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
         accuracy = corrupted_accuracy(run, step, variables, test, template)
+    if held_out is not None:
+        of_held_out = predict_split(run, step, variables, held_out)
+        temperature = results.fit_temperature(of_held_out, held_out.labels)
+    classes = run.splits.class_names
+    numbers = results.measure(classes, test.labels, logits, mirrored, temperature)
+    if accuracy is not None:
         clean = numbers["metrics"]["accuracy"]
         numbers["robustness"] = results.robustness(accuracy, clean)
     return logits, numbers
