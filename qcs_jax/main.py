@@ -20,9 +20,9 @@ from qcs_jax.system.errors import UserError
 from qcs_jax.system.processes import Meeting
 
 if TYPE_CHECKING:
-    import ml_collections
+    import pathlib
 
-    from qcs_jax.train.evaluate import Evaluation
+    import ml_collections
 
 # Mode that the name of the command says -> that name, and what it does.
 _COMMANDS = {
@@ -158,7 +158,26 @@ def run(
             )
             print(evaluation)
             if evaluation.own:
-                _report(evaluation, config.data.dir)
+                report(evaluation.folder)
+
+    def report(folder: pathlib.Path) -> None:
+        """Writes the page about the run's evaluation on its own test split."""
+        import jax
+
+        from qcs_jax.figures import PAGE
+
+        old = folder / PAGE  # of other numbers, unless it is replaced
+        if jax.process_count() > 1:  # it loads the run again: all would be needed
+            old.unlink(missing_ok=True)
+            print(f"  next        qcs-jax report {folder}")
+            return
+        try:
+            from qcs_jax.figures import page  # matplotlib and others are an extra
+
+            print(f"  report in {page.write_page(folder, config.data.dir)}")
+        except UserError as error:
+            old.unlink(missing_ok=True)
+            print(f"note: there is no report: {error}")
 
     def after_loss() -> str:
         from qcs_jax.checkpoint import newest_step
@@ -168,26 +187,6 @@ def run(
         return f"Start all processes again{after}."
 
     return command.run(work)
-
-
-def _report(evaluation: Evaluation, data_dir: str) -> None:
-    """Writes the page about an evaluation of a run on its own test split."""
-    import jax
-
-    from qcs_jax.figures import PAGE
-
-    old = evaluation.folder / PAGE  # of other numbers, unless it is replaced
-    if jax.process_count() > 1:  # it loads the run again, for which all would be needed
-        old.unlink(missing_ok=True)
-        print(f"  next        qcs-jax report {evaluation.folder}")
-        return
-    try:
-        from qcs_jax.figures import page  # matplotlib and others are an extra
-
-        print(f"  report in {page.write_page(evaluation.folder, data_dir)}")
-    except UserError as error:
-        old.unlink(missing_ok=True)
-        print(f"note: there is no report: {error}")
 
 
 if __name__ == "__main__":

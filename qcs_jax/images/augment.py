@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax.images import ops
-from qcs_jax.models.pixels import MEAN, STD
+from qcs_jax.models import MEAN, STD
 
 # Random erasing: height over width, log-uniform, and how often to look for a rectangle
 # that fits.

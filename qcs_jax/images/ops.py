@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.models.pixels import LUMA
+from qcs_jax.models import LUMA
 
 # PIL stores the affine map of a rotation in 16.16 fixed point.
 _FIXED = 16

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
     from qcs_jax.models.qcs import QCS
 
+# What images are normalised by, of ImageNet; and how much of grey each colour is, as in
+# PIL's mode "L" (ITU-R 601).
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)
+
 # Images that are compared at a time.
 BRANCHES = {"baseline": 1, "dcs": 2, "qcs": 4}
 

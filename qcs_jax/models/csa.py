@@ -8,6 +8,7 @@ on every device: their differences carry the information.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -95,42 +96,11 @@ def pair_distances(
 
 
 def similarities(distances: jax.Array, layout: BatchLayout) -> jax.Array:
-    """Similarities `S = max(D) - D`, Eq. 7.
+    """Similarities `S = max(D) - D` of distances D, Eq. 7: `[p, b, N, N]` both.
 
-    Args:
-      distances: D, `[p, b, N, N]`.
-      layout: Layout of the batch; the maximum is taken over the global one.
-
-    Returns:
-      `[p, b, N, N]`.
+    The maximum is taken over the global batch.
     """
     return lax.expand_dims(layout.maximum(distances), (1, 2, 3)) - distances
-
-
-def same_class_scores(
-    tokens: jax.Array, layout: BatchLayout, metric: str = "csa"
-) -> jax.Array:
-    """Scores by similarity to the image of the same class.
-
-    Args:
-      tokens: `[n, b, N, C]`, n = 2 or 4.
-      layout: Layout of the batch.
-      metric: A name of `METRICS`.
-
-    Returns:
-      `[n, b, N]`.
-    """
-    d = pair_distances(tokens, SAME_CLASS[: len(tokens) // 2], layout, metric)
-    first, second = importance(similarities(d, layout))  # branches (0, 2), (1, 3)
-    return jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:])
-
-
-def different_class_scores(
-    tokens: jax.Array, layout: BatchLayout, metric: str = "csa"
-) -> jax.Array:
-    """Scores by distance to the other class, `[4, b, N, C]` -> `[4, b, N]`."""
-    d = pair_distances(tokens, DIFFERENT_CLASS, layout, metric)
-    return jnp.concatenate(importance(d))  # branches (0, 1), (2, 3)
 
 
 def csa_maps(
@@ -154,14 +124,16 @@ def csa_maps(
     Returns:
       `[n, b, N]`, each summing to 1 over N.
     """
-    if information == "s" or len(tokens) == 2:
-        scores = same_class_scores(tokens, layout, metric)
-    elif information == "d":
-        scores = different_class_scores(tokens, layout, metric)
-    else:
-        scores = same_class_scores(tokens, layout, metric)
-        scores += weight_of_d * different_class_scores(tokens, layout, metric)
-    return nn.softmax(scores)
+    scores = []
+    if information != "d" or len(tokens) == 2:
+        d = pair_distances(tokens, SAME_CLASS[: len(tokens) // 2], layout, metric)
+        first, second = importance(similarities(d, layout))  # branches (0, 2), (1, 3)
+        scores.append(jnp.stack([first, second], axis=1).reshape(-1, *first.shape[1:]))
+    if information != "s" and len(tokens) == 4:
+        d = pair_distances(tokens, DIFFERENT_CLASS, layout, metric)
+        of_d = jnp.concatenate(importance(d))  # branches (0, 1), (2, 3)
+        scores.append(of_d if information == "d" else weight_of_d * of_d)
+    return nn.softmax(functools.reduce(jnp.add, scores))
 
 
 def sdpa_maps(tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -205,11 +177,8 @@ class CrossAttention(nn.Module):
         projection = layers.dense(c, 2 * c, dtype=self.dtype, name="qk_v")(h)
         qk, v = jnp.split(projection, 2, axis=-1)
         self.sow("intermediates", "qk", qk)
-        update = (
-            self._sdpa(qk, v)
-            if self.interaction == "sdpa"
-            else self._csa(qk, v, layout)
-        )
+        sdpa = self.interaction == "sdpa"
+        update = self._sdpa(qk, v) if sdpa else self._csa(qk, v, layout)
         norm2 = layers.layer_norm(1e-5, self.dtype, name="norm2")
         mlp = layers.Mlp(dtype=self.dtype, name="mlp")
         if self.residual == "pre_norm":

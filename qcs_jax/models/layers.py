@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from qcs_jax.models import LUMA, MEAN, STD
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.convolution import Dtype, torch_bias_init, torch_kernel_init
 
@@ -20,6 +21,15 @@ def full(x: jax.Array) -> jax.Array:
     (float64 where everything is, as a reference computation would have it.)
     """
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+def grey(images: jax.Array) -> jax.Array:
+    """Turns normalised images `[..., 3]` into their grey, in three equal levels."""
+    shape = (1,) * (images.ndim - 1) + (3,)
+    constants = (np.asarray(x, images.dtype) for x in (MEAN, STD, LUMA))
+    mean, std, luma = (jnp.reshape(x, shape) for x in constants)
+    level = jnp.sum(luma * (images * std + mean), axis=-1, keepdims=True)
+    return (level - mean) / std
 
 
 def dense(

@@ -10,7 +10,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from qcs_jax.models import layers, pixels
+from qcs_jax.models import layers
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.csa import CrossAttention
 from qcs_jax.models.ir50 import IR50, PyramidTokens
@@ -48,7 +48,7 @@ class BaseBranch(nn.Module):
         """Classifies images `[n * b, s, s, 3]`; the tokens are `[n * b, 3N, C]`."""
         norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
         x = images[:, :: self.subsample, :: self.subsample]
-        x = pixels.grey(x) if self.grey else x
+        x = layers.grey(x) if self.grey else x
         pyramid = self.backbone(norm=norm, name="backbone")(x)
         tokens = self.tokens(name="tokens")(pyramid)
         vit = self.vit(name="vit")

@@ -1,5 +1,6 @@
 """The recipes of the paper, and what may follow the colon."""
 
+import itertools
 import pathlib
 import re
 
@@ -70,30 +71,36 @@ def test_recipes_are_those_of_the_paper(name, variant):
     assert c.init_from == ("runs/affectnet8_qcs" if "finetune" in variant else "")
 
 
-@pytest.mark.parametrize("name", DATA)
-def test_every_recipe_has_a_baseline_and_smaller_forms(name):
+# Recipe -> the size of its networks, and the flags that change it.
+FORMS = {
+    **dict.fromkeys(DATA, ("full", ["", "tiny", "small"])),
+    "fer2013": ("small", ["", "tiny"]),
+    "demo": ("tiny", [""]),
+    "folder": ("tiny", [""]),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_every_recipe_has_three_networks_and_smaller_forms(name):
     assert get_config(name) == get_config(name, "qcs")
-    for network in NETWORKS:
-        c = get_config(name, network)
+    size, flags = FORMS[name]
+    for network, flag in itertools.product(NETWORKS, flags):
+        words = [word for word in (network, flag) if word]
+        c = get_config(name, ",".join(words))
         validate(c)
-        assert c.name == f"{name}_{network}"
-        for size in ("tiny", "small"):
-            c, side = get_config(name, f"{network},{size}"), SIZES[size]["image_size"]
-            validate(c)
-            assert c.model.size == size and side <= c.data.resize <= side + 3
-            assert c.name == f"{name}_{network}_{size}"
-
-
-def test_fer2013_trains_small_networks_and_goes_on_where_the_baseline_ended():
-    for network in NETWORKS:
-        c = get_config("fer2013", network)
-        validate(c)
-        assert (c.model.size, c.data.val_split) == ("small", "validation")
-        assert get_config("fer2013", f"{network},tiny").model.size == "tiny"
+        assert (c.model.name, c.model.size) == (network, flag or size)
         assert c.init_from == ""
+        plain = size == "tiny" and network == "qcs"  # goes without saying
+        assert c.name == (name if plain else "_".join([name, *words]))
+        if flag and name in DATA:
+            assert 0 <= c.data.resize - SIZES[flag]["image_size"] <= 3
+
+
+def test_fer2013_goes_on_where_the_baseline_ended():
     c, baseline = (get_config("fer2013", x) for x in ("qcs,finetune", "baseline"))
     validate(c)
     assert c.init_from == f"runs/{baseline.name}"
+    assert c.data.val_split == baseline.data.val_split == "validation"
     assert c.optimizer.rho > 0 == baseline.optimizer.rho
 
 
@@ -101,20 +108,10 @@ def test_fer2013_trains_small_networks_and_goes_on_where_the_baseline_ended():
     "text", ["", "vgg", "qcs,large", "qcs,dcs", "tiny", "qcs,", "qcs,tiny,finetune"]
 )
 def test_unknown_variants_say_what_there_is(text):
-    with pytest.raises(UserError, match="give baseline, dcs, qcs"):
+    with pytest.raises(UserError, match="give baseline, dcs, qcs, alone or with"):
         Variant.parse(text)
-
-
-@pytest.mark.parametrize("name", ["demo", "folder"])
-def test_small_recipes_have_the_three_networks_alone(name):
-    assert get_config(name) == get_config(name, "qcs")
-    for network in NETWORKS:
-        c = get_config(name, network)
-        validate(c)
-        assert (c.model.name, c.model.size) == (network, "tiny")
-        assert c.name == (name if network == "qcs" else f"{name}_{network}")
     with pytest.raises(UserError, match="give baseline, dcs, qcs$"):
-        get_config(name, "qcs,finetune")
+        Variant.parse(text, flags=())
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,70 @@
 """Makes `qcs_jax.data` importable, and prepares data sets in the folder of a test."""
 
+import pathlib
+
 import pytest
 
-from qcs_jax.input import prepare, sources
+from qcs_jax.input import prepare as command
+from qcs_jax.input import sources
 
-prepare.builders("command")
+command.builders("command")
+
+
+def _argument(value):
+    return f"--manual_dir={value}" if isinstance(value, pathlib.Path) else value
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the command with tmp_path/prepared as data_dir.
+    """Runs the command with tmp_path/prepared as data_dir; a path is the manual_dir.
 
     Returns its exit code, what it printed, and its error message.
     """
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
 
     def call(*args):
-        code = prepare.main([str(arg) for arg in args])
+        code = command.main([*map(_argument, args)])
         captured = capsys.readouterr()
         _, mark, error = captured.err.partition("error: ")
         return code, captured.out, (mark + error).strip()
+
+    return call
+
+
+@pytest.fixture
+def prepare(run):
+    """Runs the command, which succeeds; returns what it printed."""
+
+    def call(*args):
+        code, out, error = run(*args)
+        assert (code, error) == (0, "")
+        return out
+
+    return call
+
+
+@pytest.fixture
+def refuse(run, finished, tmp_path):
+    """Runs the command, which fails and leaves what there was; returns the error."""
+
+    def call(*args):
+        before = finished()
+        code, out, error = run(*args)
+        assert code == 1 and "Traceback" not in out
+        assert finished() == before and not list(tmp_path.rglob("incomplete*"))
+        return error
+
+    return call
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """Lists what is prepared completely, as "NAME/CONFIG/VERSION"."""
+
+    def call(root=tmp_path / "prepared"):
+        infos = [path.parent for path in root.rglob("dataset_info.json")]
+        names = [path.relative_to(root).as_posix() for path in infos]
+        return sorted(name for name in names if "incomplete" not in name)
 
     return call
 

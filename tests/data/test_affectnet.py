@@ -1,64 +1,69 @@
-"""AffectNet: both releases, and labels that are no expressions."""
+"""AffectNet: both releases, their annotations, and the faces cut out of photographs."""
 
 import io
-import os
 
+import copies
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image
 from qcs_jax.data.affectnet import csv_release, folder_release
 from qcs_jax.data.integrity import Unreadable
 
 from qcs_jax.system.datasets import DATASETS
 
 
-@pytest.fixture
-def newer(tmp_path):
-    """Two images of each class in train_set, one in val_set, and others."""
-    root = tmp_path / "newer"
-    for folder, repeats in (("train_set", 2), ("val_set", 1)):
-        for label in [*range(11)] * repeats:
-            add(root / folder, label)
-    return root
-
-
-def add(folder, label, image=True):
-    """Adds an image with a label; returns both files."""
-    images, annotations = folder / "images", folder / "annotations"
-    for place in (images, annotations):
-        place.mkdir(parents=True, exist_ok=True)
-    stem = str(len(os.listdir(annotations)))
-    path = images / f"{stem}.jpg"
-    if image:
-        Image.new("RGB", (12, 12), (20 * int(label), 100, 200)).save(path)
-    annotation = annotations / f"{stem}_exp.npy"
-    np.save(annotation, np.array(str(label)))  # the release holds strings
-    np.save(annotations / f"{stem}_val.npy", np.array("0.5"))
-    return path, annotation
-
-
 def totals(out):
-    return next(line.split() for line in out.splitlines() if line.startswith("total"))
+    [total] = [line.split() for line in out.splitlines() if line.startswith("total")]
+    return [int(number) for number in total[1::2]]
+
+
+def of_newer(root, where, data):
+    """Split and label of what is stored of an image, as the image itself says."""
+    assert data == (root / where).read_bytes()
+    red = Image.open(io.BytesIO(data)).getpixel((6, 6))[0]
+    return "train" if where.startswith("train_set/images/") else "test", round(red / 20)
+
+
+def of_older(root, where, data):
+    image = Image.open(io.BytesIO(data))
+    assert image.format == "JPEG" and image.size == (30, 40)
+    face = np.broadcast_to(copies.FACE, (40, 30, 3))
+    np.testing.assert_allclose(np.asarray(image), face, atol=12)
+    return "train" if where.startswith("12/t") else "test", int(where[4:-4]) % 11
 
 
 @pytest.mark.parametrize("config", [7, 8])
-def test_newer_release(run, stored, newer, config):
-    code, out, error = run(f"affectnet/{config}", f"--manual_dir={newer}")
-    assert (code, error) == (0, "")
+@pytest.mark.parametrize(
+    ("write", "of"),
+    [(copies.affectnet, of_newer), (copies.older_affectnet, of_older)],
+)
+def test_both_releases(prepare, stored, tmp_path, write, of, config):
+    root = write(tmp_path / "copy")
+    out = prepare(f"affectnet/{config}", root)
     assert f"Next: qcs-jax train --config=affectnet{config}" in out
     contempt = "3 contempt, " if config == 7 else ""
     left_out = f"left out, by their label: {contempt}3 none, 3 uncertain, 3 no face"
-    assert left_out in out.splitlines()
-    assert totals(out)[1::2] == [str(2 * config), str(config)]
-    for split, folder in (("train", "train_set"), ("test", "val_set")):
+    assert left_out in out.splitlines() and "skipped" not in out
+    assert totals(out) == [2 * config, config]
+    for split in ("train", "test"):
         source, examples = stored(f"affectnet/{config}", split)
         assert source.class_names == DATASETS[f"affectnet/{config}"].class_names
         assert set(source.labels) == set(range(config))
         for where, (label, data) in examples.items():
-            assert where.startswith(f"{folder}/images/")
-            assert data == (newer / where).read_bytes()
-            red = Image.open(io.BytesIO(data)).getpixel((6, 6))[0]
-            assert abs(red - 20 * label) < 5
+            assert of(root, where, data) == (split, label)
+
+
+def test_lists_without_a_header_where_the_archives_put_them(prepare, tmp_path):
+    root = copies.older_affectnet(tmp_path / "older")
+    inside = root / "Manually_Annotated"
+    lists = inside / "Manually_Annotated_file_lists"
+    lists.mkdir(parents=True)
+    for name in ("training.csv", "validation.csv"):
+        _, text = (root / name).read_text().split("\n", 1)
+        (lists / name).write_text(text)
+        (root / name).unlink()
+    (root / "Manually_Annotated_Images").rename(inside / "Manually_Annotated_Images")
+    assert totals(prepare("affectnet/8", root)) == [16, 8]
 
 
 def header(shape):
@@ -89,7 +94,7 @@ class Bomb:
     ],
 )
 def test_annotations(tmp_path, array, label):
-    path, annotation = add(tmp_path / "train_set", 0)
+    path, annotation = copies.annotate(tmp_path / "train_set", 0)
     if isinstance(array, bytes):
         annotation.write_bytes(array)
     else:
@@ -102,110 +107,12 @@ def test_annotations(tmp_path, array, label):
         assert label in entry.reason
 
 
-def test_images_without_labels_and_labels_without_images(run, newer, tmp_path):
-    _, annotation = add(newer / "train_set", 1)
-    annotation.unlink()
-    path, _ = add(newer / "train_set", 1, image=False)
-    add(newer / "train_set", 9, image=False)  # nobody wants that image
-    code, out, _ = run("affectnet/8", f"--manual_dir={newer}")
-    assert code == 0 and "skipped 2 unreadable images" in out
-    report = (tmp_path / "prepared/affectnet/8/unreadable.txt").read_text()
-    assert report.count("\n") == 2
-    assert f"{annotation}\tNo such file" in report and f"{path}\tNo such" in report
-
-
-def test_missing_parts_are_named_with_the_expected_tree(run, newer, tmp_path):
-    def complaint(root):
-        code, _, error = run("affectnet/8", f"--manual_dir={root}")
-        assert code == 1
-        assert "FOLDER/train_set/annotations/0_exp.npy" in error
-        assert "FOLDER/training.csv" in error
-        assert "http://mohammadmahoor.com/pages/databases/affectnet/" in error
-        return error.splitlines()[0]
-
-    older = tmp_path / "older"
-    older.mkdir()
-    assert "neither train_set nor training.csv" in complaint(older)
-    (older / "training.csv").touch()
-    assert complaint(older).endswith("older/validation.csv is missing.")
-    (older / "validation.csv").touch()
-    assert complaint(older).endswith("Manually_Annotated_Images is missing.")
-    (newer / "val_set").rename(newer / "validation")
-    assert complaint(newer).endswith("val_set/images is missing.")
-    (newer / "training.csv").touch()
-    code, _, error = run("affectnet/8", f"--manual_dir={newer}")
-    assert code == 1 and "holds both releases" in error and "only one" in error
-
-
-# The older release: lists, and the faces cut out of photographs.
-
-HEADER = ",".join(csv_release.COLUMNS)
-FACE, OUTSIDE = (200, 40, 90), (10, 220, 10)
-
-
-@pytest.fixture
-def older(tmp_path):
-    """Two images of each class in one list, one in the other, and others."""
-    root = tmp_path / "older"
-    for name, repeats in (("training.csv", 2), ("validation.csv", 1)):
-        append(root, name, HEADER)
-        for k, label in enumerate([*range(11)] * repeats):
-            image = photograph(root, f"{name[0]}{k}.jpg")
-            # Where there is no face, there is no box either.
-            box = (20, 10, 30, 40) if label < 8 else ("NULL",) * 4
-            append(root, name, row(image, box, label))
-    return root
-
-
-def photograph(root, name, box=(20, 10, 50, 50), size=(100, 80)):
-    """Writes a picture with a face; returns its name in the lists."""
-    image = Image.new("RGB", size, OUTSIDE)
-    ImageDraw.Draw(image).rectangle((box[0], box[1], box[2] - 1, box[3] - 1), fill=FACE)
-    path = root / "Manually_Annotated_Images/12" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path, quality=95, subsampling=0)
-    return f"12/{name}"
-
-
-def row(image, box, label):
-    return ",".join([image, *map(str, box), "1.5;2.5;3.5", str(label), "0.1", "-0.2"])
-
-
-def append(root, name, line):
-    root.mkdir(exist_ok=True)
-    with open(root / name, "a") as file:
-        file.write(f"{line}\n")
-
-
-@pytest.mark.parametrize("config", [7, 8])
-def test_older_release(run, stored, older, config):
-    code, out, error = run(f"affectnet/{config}", f"--manual_dir={older}")
-    assert (code, error) == (0, "")
-    assert "3 none, 3 uncertain, 3 no face" in out and "skipped" not in out
-    assert totals(out)[1::2] == [str(2 * config), str(config)]
-    for split, prefix in (("train", "t"), ("test", "v")):
-        _, examples = stored(f"affectnet/{config}", split)
-        for where, (label, data) in examples.items():
-            assert where.startswith(f"12/{prefix}")
-            assert label == int(where[4:-4]) % 11
-            image = Image.open(io.BytesIO(data))
-            assert image.format == "JPEG" and image.size == (30, 40)
-            np.testing.assert_allclose(
-                np.asarray(image), np.broadcast_to(FACE, (40, 30, 3)), atol=12
-            )
-
-
-def test_lists_without_a_header_where_the_archives_put_them(run, older):
-    inside = older / "Manually_Annotated"
-    lists = inside / "Manually_Annotated_file_lists"
-    lists.mkdir(parents=True)
-    for name in ("training.csv", "validation.csv"):
-        text = (older / name).read_text().removeprefix(HEADER + "\n")
-        (lists / name).write_text(text)
-        (older / name).unlink()
-    (older / "Manually_Annotated_Images").rename(inside / "Manually_Annotated_Images")
-    code, out, _ = run("affectnet/8", f"--manual_dir={older}")
-    assert code == 0 and totals(out)[1::2] == ["16", "8"]
+def face(root, *row):
+    """Loads the face of one row."""
+    lines = [copies.AFFECTNET_COLUMNS, copies.row(*row), ""]
+    (root / "training.csv").write_text("\n".join(lines))
+    [example] = csv_release.read(root, "training.csv")
+    return Image.open(io.BytesIO(example.load()))
 
 
 @pytest.mark.parametrize(
@@ -221,19 +128,12 @@ def test_lists_without_a_header_where_the_archives_put_them(run, older):
     ],
 )
 def test_boxes_are_clipped_to_the_image(tmp_path, box, size):
-    line = row(photograph(tmp_path, "a.jpg"), box, 1)
+    photograph = copies.photograph(tmp_path, "a.jpg")
     if isinstance(size, tuple):
-        assert face(tmp_path, line).size == size
+        assert face(tmp_path, photograph, box, 1).size == size
     else:
         with pytest.raises(ValueError, match=size):
-            face(tmp_path, line)
-
-
-def face(root, line):
-    """Loads the face of one row."""
-    (root / "training.csv").write_text(f"{HEADER}\n{line}\n")
-    [example] = csv_release.read(root, "training.csv")
-    return Image.open(io.BytesIO(example.load()))
+            face(tmp_path, photograph, box, 1)
 
 
 @pytest.mark.parametrize(
@@ -244,30 +144,5 @@ def test_photographs_of_other_formats_and_modes(tmp_path, name, mode):
     path = tmp_path / "Manually_Annotated_Images" / name
     path.parent.mkdir()
     Image.new(mode, (100, 80)).save(path)
-    cut = face(tmp_path, row(name, (1, 2, 30, 40), 1))
+    cut = face(tmp_path, name, (1, 2, 30, 40), 1)
     assert cut.format == "JPEG" and cut.mode in ("L", "RGB")
-
-
-def test_damaged_rows_count_as_unreadable(run, older, tmp_path):
-    good = photograph(older, "good.jpg")
-    photograph(older, "../../../secret.jpg")
-    box = (20, 10, 30, 40)
-    bad = {
-        "12/t0.jpg,1,2,3": "4 columns instead of 9",
-        row(good, box, "happy"): "label 'happy' is not in 0..10",
-        row(good, box, 1.5): "label '1.5' is not in 0..10",
-        row("../../secret.jpg", box, 1): "leads elsewhere",
-        row("/etc/passwd", box, 1): "leads elsewhere",
-        row("12/gone.jpg", box, 1): "No such file or directory",
-        row(good, (500, 10, 30, 40), 1): "has no part of the image",
-    }
-    for line in bad:
-        append(older, "training.csv", line)
-    command = ("affectnet/8", f"--manual_dir={older}")
-    code, out, _ = run(*command, f"--max_unreadable={len(bad)}")
-    assert code == 0 and f"skipped {len(bad)} unreadable images" in out
-    assert totals(out)[1::2] == ["16", "8"]
-    report = (tmp_path / "prepared/affectnet/8/unreadable.txt").read_text()
-    for reason in bad.values():
-        assert report.count(reason) == list(bad.values()).count(reason)
-    assert "training.csv, line 24\t4 columns" in report

@@ -19,9 +19,8 @@ def gather(x):
 
 
 def on(devices, function, *args):
-    return jax.pmap(function, axis_name="devices", devices=jax.devices()[:devices])(
-        *args
-    )
+    chosen = jax.devices()[:devices]
+    return jax.pmap(function, axis_name="devices", devices=chosen)(*args)
 
 
 LAYOUT = BatchLayout(N, "devices")
@@ -39,25 +38,20 @@ def deal_values(x, devices):
     return np.stack(np.split(x, devices, axis=1))
 
 
-@pytest.mark.parametrize("devices", DEVICES)
-def test_every_row_keeps_its_number(devices):
-    rows = N * B // devices
-    ids = on(devices, lambda _: LAYOUT.example_ids(rows), np.zeros(devices))
-    assert ids.dtype == jnp.int32
-    np.testing.assert_array_equal(gather(ids), np.arange(N * B).reshape(N, B))
-
-
-def test_keys_belong_to_rows_not_to_devices():
-    def draw(key, rows, layout=LAYOUT):
-        return jax.vmap(jax.random.uniform)(layout.example_keys(key, rows))
-
+def test_numbers_and_keys_belong_to_rows_not_to_devices():
     key = jax.random.key(3)
-    single = draw(key, N * B, BatchLayout(N))
+
+    def draw(rows, layout=LAYOUT):
+        keys = layout.example_keys(key, rows)
+        return layout.example_ids(rows), jax.vmap(jax.random.uniform)(keys)
+
+    _, single = draw(N * B, BatchLayout(N))
     assert len(np.unique(single)) == N * B
-    for devices in (2, 8):
-        drawn = on(
-            devices, lambda _, d=devices: draw(key, N * B // d), np.zeros(devices)
-        )
+    for devices in DEVICES:
+        rows = N * B // devices
+        ids, drawn = on(devices, lambda _, n=rows: draw(n), np.zeros(devices))
+        assert ids.dtype == jnp.int32
+        np.testing.assert_array_equal(gather(ids), np.arange(N * B).reshape(N, B))
         np.testing.assert_array_equal(gather(drawn).reshape(-1), single)
 
 

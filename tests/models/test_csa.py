@@ -21,40 +21,32 @@ def tokens(case) -> np.ndarray:
     return np.stack(drawn).astype(np.float32)
 
 
-def maps(case, name, x):
-    n, information = MAPS[name]
-    weight = jnp.float32(1 + case["tanh_theta"])
-    return csa.csa_maps(x[:n], ONE, information=information, weight_of_d=weight)
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"seed{case['seed']}")
 class TestPublished:
     @pytest.mark.parametrize("name", MAPS)
-    def test_maps(self, case, name):
-        np.testing.assert_allclose(
-            maps(case, name, tokens(case)), case[name], rtol=0, atol=1e-6
+    def test_maps_and_gradients(self, case, name):
+        n, information = MAPS[name]
+        seeds = range(case["seed"] + 7, case["seed"] + 7 + n)
+        draws = [np.random.default_rng(s).standard_normal for s in seeds]
+        weights = np.stack([draw(case["shape"][:2]) for draw in draws])
+        options = dict(
+            information=information, weight_of_d=np.float32(1 + case["tanh_theta"])
         )
 
-    @pytest.mark.parametrize("name", ["dcs_s", "qcs_sd"])
-    def test_gradients(self, case, name):
-        n = MAPS[name][0]
-        seeds = [case["seed"] + 7 + i for i in range(n)]
-        weights = np.stack(
-            [
-                np.random.default_rng(seed).standard_normal(case["shape"][:2])
-                for seed in seeds
-            ]
-        ).astype(np.float32)
-
+        @jax.jit
         def loss(x):
-            return jnp.sum(maps(case, name, x) * weights)
+            maps = csa.csa_maps(x, ONE, **options)
+            return jnp.sum(maps * weights.astype(np.float32)), maps
 
-        value, gradient = jax.value_and_grad(loss)(tokens(case))
+        x = tokens(case)[:n]
+        (value, maps), gradient = jax.value_and_grad(loss, has_aux=True)(x)
+        np.testing.assert_allclose(maps, case[name], rtol=0, atol=1e-6)
+        if name not in ("dcs_s", "qcs_sd"):  # no other gradients are known
+            return
         np.testing.assert_allclose(value, case[f"{name}_loss"], rtol=2e-5, atol=1e-6)
-        np.testing.assert_allclose(
-            gradient[0, 0, 0], case[f"{name}_grad0_row"], rtol=1e-4, atol=1e-6
-        )
-        norms = [jnp.linalg.norm(g.ravel()) for g in gradient[:n]]
+        row = case[f"{name}_grad0_row"]
+        np.testing.assert_allclose(gradient[0, 0, 0], row, rtol=1e-4, atol=1e-6)
+        norms = np.linalg.norm(gradient.reshape(n, -1), axis=1)
         np.testing.assert_allclose(norms, case[f"{name}_grad_norms"][:n], rtol=2e-5)
 
     def test_scaled_dot_product(self, case):
@@ -94,12 +86,14 @@ def test_distances_are_those_of_float64():
 def test_gradient_is_finite_for_identical_images(information):
     x = np.broadcast_to(random_tokens(1, 2, 5, 8), (4, 2, 5, 8))
 
-    def loss(x):
+    @jax.jit
+    @jax.grad
+    def gradient(x):
         weights = jnp.arange(5, dtype=jnp.float32)
         return jnp.vdot(csa.csa_maps(x, ONE, information=information)[0, 0], weights)
 
-    assert np.isfinite(jax.grad(loss)(x)).all()
-    assert np.isfinite(jax.grad(loss)(np.zeros_like(x))).all()
+    assert np.isfinite(gradient(x)).all()
+    assert np.isfinite(gradient(np.zeros_like(x))).all()
 
 
 def test_gradient_agrees_with_finite_differences():
@@ -107,10 +101,11 @@ def test_gradient_agrees_with_finite_differences():
         x = np.random.default_rng(0).standard_normal((4, 2, 5, 6))
         weights = np.random.default_rng(1).standard_normal((4, 2, 5))
 
+        @jax.jit
         def loss(x):
             return jnp.sum(csa.csa_maps(x, ONE) * weights)
 
-        gradient = jax.grad(loss)(x)
+        gradient = jax.jit(jax.grad(loss))(x)
         for index in [(0, 0, 0, 0), (1, 1, 2, 3), (2, 0, 4, 5), (3, 1, 1, 1)]:
             step = np.zeros_like(x)
             step[index] = 1e-6

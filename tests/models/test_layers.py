@@ -4,8 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
+from PIL import Image
 
-from qcs_jax.models import layers
+from qcs_jax.images.augment import preprocess
+from qcs_jax.models import STD, layers
 from qcs_jax.models.batch_layout import BatchLayout
 
 
@@ -105,3 +108,23 @@ def test_initial_values_are_pytorchs_defaults(inputs, features):
     for array in params.values():
         assert np.abs(array).max() <= bound
         np.testing.assert_allclose(np.std(array), bound / 3**0.5, rtol=0.2)
+
+
+def test_grey_is_pillows():
+    colour = small.pixels(32, 32, 3)
+    grey = np.asarray(Image.fromarray(colour).convert("L").convert("RGB"))
+    ours = layers.grey(preprocess(jnp.asarray(colour[None]), 32))
+    pillows = preprocess(jnp.asarray(grey[None]), 32)
+    step = 1 / (255 * min(STD))  # of one level
+    np.testing.assert_allclose(ours, pillows, atol=0.51 * step)
+
+
+def test_a_grey_network_does_not_see_colour():
+    plain = small.create("baseline")
+    variables, apply = small.variables(plain), jax.jit(plain.clone(grey=True).apply)
+    colour = jnp.asarray(small.images(2, 32, 32, 3))
+    grey = layers.grey(colour)
+    logits, seen = apply(variables, colour), jax.jit(plain.apply)
+    np.testing.assert_allclose(logits, apply(variables, grey), atol=1e-4)
+    np.testing.assert_allclose(logits, seen(variables, grey), atol=1e-4)
+    assert np.abs(logits - seen(variables, colour)).max() > 1e-2

@@ -18,12 +18,12 @@ from qcs_jax.models.vit import ViT
 
 @pytest.mark.parametrize("name, n", [("baseline", 1), ("dcs", 2), ("qcs", 4)])
 def test_shapes_and_base_branch(name, n):
-    model = small.create(name, num_classes=5)
+    model = small.create(name)
     variables = small.variables(model)
-    images = small.images(n, 3, 32, 32, 3)
+    images = small.images(n, 2, 32, 32, 3)
     base, cross = model.apply(variables, images, method="interact")
-    assert base.shape == (n, 3, 5)
-    assert cross.shape == ((n if n > 1 else 0), 3, 5)
+    assert base.shape == (n, 2, 7)
+    assert cross.shape == ((n if n > 1 else 0), 2, 7)
     single = model.apply(variables, images.reshape(-1, 32, 32, 3))
     np.testing.assert_allclose(single.reshape(base.shape), base, atol=2e-6)
     assert ("cross" in variables["params"]) == (n > 1)
@@ -33,7 +33,7 @@ def test_inference_reads_and_traces_the_base_branch_alone():
     model = small.create("qcs")
     variables = small.variables(model)
     base = {name: {"base": tree["base"]} for name, tree in variables.items()}
-    images = small.images(2, 32, 32, 3)
+    images = small.images(8, 32, 32, 3)
     np.testing.assert_array_equal(
         model.apply(base, images), model.apply(variables, images)
     )
@@ -157,8 +157,9 @@ def test_bfloat16_computes_in_half_precision_and_answers_in_full():
     model = small.create("qcs", dtype=jnp.bfloat16)
     variables = small.variables(small.create("qcs"))
     images = small.images(4, 2, 32, 32, 3)
+    interact = jax.jit(functools.partial(model.apply, method="interact"))
     with jax.numpy_dtype_promotion("standard"):  # Flax's own layers mix the two
-        base, cross = model.apply(variables, images, method="interact")
+        base, cross = interact(variables, images)
     exact, _ = small.create("qcs").apply(variables, images, method="interact")
     assert base.dtype == cross.dtype == jnp.float32
     np.testing.assert_allclose(base, exact, atol=0.15 * np.abs(exact).max())
