@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow_datasets as tfds
 
-from qcs_jax.system import prepared
+from qcs_jax.system import datasets
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
@@ -54,8 +54,8 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
       UserError: if the data set is not prepared; says how to. For a split that does
         not exist, or one with no examples.
     """
-    version = prepared.version(name, directory)
-    name = version.parent.relative_to(prepared.root(directory)).as_posix()
+    version = datasets.version(name, directory)
+    name = version.parent.relative_to(datasets.root(directory)).as_posix()
     builder = _builder(version, name)
     _check_features(name, builder.info.features)
     if split not in builder.info.splits:
@@ -83,7 +83,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
 
 def card(name: str, directory: str = "") -> dict[str, str]:
     """Returns name, version and description of a prepared data set."""
-    builder = _builder(prepared.version(name, directory), name)
+    builder = _builder(datasets.version(name, directory), name)
     info, config = builder.info, builder.builder_config
     texts = [info.description, config.description if config else ""]
     return {
