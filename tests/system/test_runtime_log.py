@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from qcs_jax.system.runtime_log import kept
+from qcs_jax.system.processes import kept
 
 LOG = b"""hello
 W1127 14:57:44.408164 10499 coordination_service.cc:185] [16] Using an experiment
@@ -38,7 +38,7 @@ def test_losses_are_left_out():
 def test_all_that_is_written_comes_out():
     code = """
 import os, sys
-from qcs_jax.system.runtime_log import without_losses
+from qcs_jax.system.processes import without_losses
 with without_losses(lambda: print("aborting", file=sys.stderr)):
     print("python", file=sys.stderr)
     os.write(2, b"library\\n")
