@@ -5,10 +5,10 @@ framework reads them. What the network is lies beside them: the text "qcs_jax" i
 file's metadata is JSON, the description of a checkpoint (see `describe`) with the step.
 "sha256" is the digest of everything, and a file that does not have it is refused.
 
-The package has such files of its own, which are loaded by name. One of the Hugging Face
-Hub is "hf:owner/name", or "hf:owner/name@revision": a branch, a tag or a commit, else the
-newest. It is downloaded and kept in the Hub's own cache, which serves it where there is
-no connection. Nothing of a repository is ever executed.
+The package has such files of its own, which are loaded by name. One of the Hugging
+Face Hub is "hf:owner/name", or "hf:owner/name@revision": a branch, a tag or a commit,
+else the newest. It is downloaded and kept in the Hub's own cache, which serves it where
+there is no connection. Nothing of a repository is ever executed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
     What exists goes before a name of the package. What is of the Hub is downloaded.
     """
     if in_hub(path):
-        return fetch(os.fspath(path), FILE)
+        return fetch(os.fspath(path))
     path = pathlib.Path(path)
     if (path / FILE).is_file() and not (path / "checkpoints").is_dir():
         return path / FILE
@@ -165,8 +165,8 @@ def in_hub(path: str | os.PathLike[str]) -> bool:
 
 
 @functools.cache  # one revision in one process, and one request
-def fetch(path: str, file: str) -> pathlib.Path:
-    """Downloads a file of a repository unless the cache has it; returns where it lies.
+def fetch(path: str) -> pathlib.Path:
+    """Downloads a repository's file unless the cache has it; returns where it lies.
 
     Raises:
       CheckpointError: if there is no such repository, revision or file, or no
@@ -184,7 +184,7 @@ def fetch(path: str, file: str) -> pathlib.Path:
     # It tells of every attempt; what is said below says it once.
     huggingface_hub.logging.set_verbosity_error()
     try:
-        location = huggingface_hub.hf_hub_download(repository, file, revision=revision)
+        location = huggingface_hub.hf_hub_download(repository, FILE, revision=revision)
         return pathlib.Path(location)
     except errors.RevisionNotFoundError:
         problem = f"the Hub's {repository} has no revision {revision}"
@@ -198,7 +198,7 @@ def fetch(path: str, file: str) -> pathlib.Path:
         problem = f"the Hub cannot be reached, and {repository} is not in its cache: "
         problem += "try again when there is a connection"
     except errors.EntryNotFoundError:
-        problem = f"the Hub's {repository} has no file {file}: it is not one that "
+        problem = f"the Hub's {repository} has no file {FILE}: it is not one that "
         problem += "qcs-jax export --format=hub has written"
     except Exception as error:  # of names, of transport: it has no common kind
         problem = f"the Hub's {repository} cannot be downloaded: {first_line(error)}"

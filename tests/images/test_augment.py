@@ -165,19 +165,18 @@ def test_an_image_does_not_depend_on_the_rest_of_the_batch():
 
 
 def test_stages_follow_in_order(monkeypatch):
-    order = []
-    for name in ("flip", "rotate", "crop", "color_jitter", "erase"):
+    traced, stages = [], ("flip", "rotate", "crop", "color_jitter", "erase")
+    for name in stages:
         original = getattr(ops, name)
 
-        def traced(*args, name=name, original=original):
-            order.append(name)
+        def operation(*args, name=name, original=original):
+            traced.append(name)
             return original(*args)
 
-        monkeypatch.setattr(ops, name, traced)
-    jax.eval_shape(
-        functools.partial(augment, augmentation=FULL), random_keys(2), random_images(2)
-    )
-    assert order == ["flip", "rotate", "crop", "color_jitter", "erase"]
+        monkeypatch.setattr(ops, name, operation)
+    everything = functools.partial(augment, augmentation=FULL)
+    jax.eval_shape(everything, random_keys(2), random_images(2))
+    assert traced == [*stages]
 
 
 def test_nothing_to_draw_is_preprocess_and_traces_no_random_numbers():
