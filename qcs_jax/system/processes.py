@@ -264,16 +264,14 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
 
 def _copy(read: int, to: int, on_abort: Callable[[], None]) -> None:
     with os.fdopen(read, "rb") as file:
-        for line in kept(iter(file.readline, b""), on_abort):
+        for line in _kept(iter(file.readline, b""), on_abort):
             os.write(to, line)
 
 
-def kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[bytes]:
-    """Yields the lines that are not of records about losses.
-
-    What follows an error, or the last record, belongs to it; after a warning, others
-    may speak.
-    """
+def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[bytes]:
+    """Yields the lines that are not of records about losses."""
+    # What follows an error, or the last record, belongs to it; after a warning, others
+    # may speak.
     dropping = False
     for line in lines:
         if _RECORD.match(line):
