@@ -144,9 +144,9 @@ def _random_geometry(
         degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
         images = ops.rotate(images, degrees)
     if (sides != size).any():  # corners of both ends included
-        limits = jnp.asarray(sides - size + 1, jnp.int32)
-        corners = _draw(keys, _CROP, jax.random.randint, (2,), 0, limits, jnp.int32)
-        images = ops.crop(images, *corners.T, size)
+        ends = jnp.asarray(sides - size + 1, jnp.int32)
+        top, left = _draw(keys, _CROP, jax.random.randint, (2,), 0, ends, jnp.int32).T
+        images = ops.crop(images, top, left, size)
     return images
 
 
