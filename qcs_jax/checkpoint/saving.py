@@ -28,7 +28,6 @@ from qcs_jax.checkpoint.description import (
 from qcs_jax.checkpoint.storage import (
     ITEMS,
     digests_of,
-    first_line,
     late_answers_left_out,
     newest_and_best,
     open_manager,
@@ -37,7 +36,7 @@ from qcs_jax.checkpoint.storage import (
     read_items,
 )
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
-from qcs_jax.system.errors import UserError
+from qcs_jax.system.errors import UserError, first_line
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import operator
 import os
 import pathlib
 import sys
@@ -22,6 +23,7 @@ from absl import logging as absl_logging
 from orbax.checkpoint import checkpoint_managers
 
 from qcs_jax.checkpoint.description import DamagedError, check_known
+from qcs_jax.system.errors import first_line
 
 VARIABLES = ("params", "batch_stats")
 ITEMS = (*VARIABLES, "train")
@@ -55,10 +57,7 @@ class _Manager(ocp.CheckpointManager):
 
 def newest_and_best(keep: int, metric: str) -> ocp.CheckpointManagerOptions:
     """Options that keep the newest checkpoints, and the one with the largest metric."""
-
-    def value(metrics: dict[str, float]) -> float:
-        return metrics[metric]
-
+    value = operator.itemgetter(metric)
     best = checkpoint_managers.BestN(
         get_metric_fn=value, n=1, keep_checkpoints_without_metrics=False
     )
@@ -160,11 +159,6 @@ def _restore(
             f"not what was saved"
         )
     return items
-
-
-def first_line(error: Exception) -> str:
-    """What an error of Orbax says, which may be very long."""
-    return str(error).strip().partition("\n")[0][:200]
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -75,10 +74,12 @@ class Trained:
         """
         if file := weights.find(path):
             workdir = pathlib.Path("runs") / weights.name_of(path)
-            trained = cls(*weights.load(file, branch=branch), workdir, in_file=True)
+            trained = cls(*weights.read(file, branch=branch), workdir, in_file=True)
         else:
-            directory, named = _locate(path)
-            trained = _load_orbax(directory, named if step is None else step, branch)
+            directory, chosen, why = _choose(path)
+            if step is not None:
+                chosen, why = step, AS_NAMED
+            trained = _read_orbax(directory, chosen, why, branch)
         if wrong := not_finite(trained.variables):
             raise CheckpointError(
                 f"{path}, step {trained.step}, is no network: {wrong}. Give an earlier "
@@ -128,13 +129,11 @@ class Trained:
         """What an evaluation of this network measured, see `evaluate.results`."""
         if measured := self.description.get("evaluation"):
             return measured
-        metrics, network = self._metrics, None
-        with contextlib.suppress(KeyError, TypeError):
-            network = metrics["fingerprint"]["network"]
+        digests = self._metrics.get("fingerprint")
+        network = digests.get("network") if isinstance(digests, dict) else None
         # Nothing is hashed where the step tells, or an earlier version has not told.
-        if metrics.get("step") == self.step and network and network == self.digest:
-            return metrics
-        return None
+        same = network and self._metrics.get("step") == self.step
+        return self._metrics if same and network == self.digest else None
 
     @property
     def doubt(self) -> str:
@@ -152,8 +151,7 @@ class Trained:
         if self.in_file:
             return {}
         try:
-            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
-            metrics = json.loads(text)
+            metrics = json.loads((self.workdir / METRICS_FILE).read_bytes())
         except (OSError, ValueError):
             return {}
         return metrics if isinstance(metrics, dict) else {}
@@ -178,8 +176,8 @@ def load_variables(
     return trained.variables, trained.description, trained.step
 
 
-def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Trained:
-    """Reads one step; unless it is named the chosen one, else the newest whole one."""
+def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> Trained:
+    """Reads a step; if it is damaged and was not named, the newest whole one."""
     with extras.named():  # a second to import, which files of weights do not cost
         from qcs_jax.checkpoint.storage import (
             open_read_only,
@@ -187,29 +185,28 @@ def _load_orbax(directory: pathlib.Path, step: int | None, branch: str) -> Train
             read_items,
         )
 
-    wanted, chosen = _choose(directory) if step is None else (step, AS_NAMED)
     with open_read_only(directory) as manager:
         steps = sorted(manager.all_steps())
-        if wanted not in steps:
+        if chosen not in steps:
             raise CheckpointError(
-                f"{directory} has no checkpoint of step {wanted}: it has {steps}"
+                f"{directory} has no checkpoint of step {chosen}: it has {steps}"
             )
-        others = [x for x in reversed(steps) if x != wanted and step is None]
-        for candidate in [wanted, *others]:
+        others = [x for x in reversed(steps) if x != chosen and why != AS_NAMED]
+        for step in [chosen, *others]:
             try:
-                description, shapes = read_description(manager, candidate)
+                description, shapes = read_description(manager, step)
                 if branch:
                     shapes = {x: {branch: tree[branch]} for x, tree in shapes.items()}
-                variables = read_items(manager, candidate, shapes)
+                variables = read_items(manager, step, shapes)
             except DamagedError as error:
-                if step is not None:
+                if why == AS_NAMED:
                     raise
                 logger.warning("%s", error)
                 continue
-            if candidate != wanted:
-                logger.warning("step %d is used in place of step %d", candidate, wanted)
-                chosen = WHOLE
-            return Trained(variables, description, candidate, directory.parent, chosen)
+            if step != chosen:
+                logger.warning("step %d is used in place of step %d", step, chosen)
+                why = WHOLE
+            return Trained(variables, description, step, directory.parent, why)
     raise DamagedError(
         f"every checkpoint in {directory} is damaged (steps {steps}): restore it from "
         f"a backup"
@@ -225,44 +222,36 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     Raises:
       CheckpointError: if there is none.
     """
-    directory, named = _locate(path)
-    return _choose(directory) if named is None else (named, AS_NAMED)
+    return _choose(path)[1:]
 
 
-def _choose(directory: pathlib.Path) -> tuple[int, str]:
-    steps = _steps_in(directory)
-    if not steps:
-        raise CheckpointError(f"{directory} has no checkpoint")
+def _choose(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
+    """The folder of a run's checkpoints, the step that is meant, and why."""
+    path = pathlib.Path(path).resolve()
+    if path.name.isdecimal() and (path / "params").is_dir():
+        return path.parent, int(path.name), AS_NAMED
+    directory = path / FOLDER if (path / FOLDER).is_dir() else path
+    if not (steps := _steps_in(directory)):
+        names = " or ".join(weights.pretrained())
+        raise CheckpointError(
+            f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, "
+            f"the folder of one step, or a file of weights{names and ', or ' + names}"
+        )
     scores = Scores.of(read_log(directory.parent))
     if scores and scores.best_on_held_out:
         best = scores.best_on_held_out["step"]
         if best in steps:
-            return best, BEST_ON_HELD_OUT
+            return directory, best, BEST_ON_HELD_OUT
     newest = max(steps)
-    return newest, LAST if scores and scores.last["step"] == newest else NEWEST
+    is_last = scores and scores.last["step"] == newest
+    return directory, newest, LAST if is_last else NEWEST
 
 
 def newest_step(workdir: str | os.PathLike) -> int | None:
     """The step of a run's newest checkpoint, or None if it has none."""
-    directory = pathlib.Path(workdir) / FOLDER
-    return max(_steps_in(directory), default=None) if directory.is_dir() else None
+    return max(_steps_in(pathlib.Path(workdir) / FOLDER), default=None)
 
 
 def _steps_in(directory: pathlib.Path) -> list[int]:
-    return [int(path.name) for path in directory.iterdir() if path.name.isdecimal()]
-
-
-def _locate(path: str | os.PathLike) -> tuple[pathlib.Path, int | None]:
-    """Returns the folder of a run's checkpoints, and the step if one is named."""
-    path = pathlib.Path(path).resolve()
-    if (path / FOLDER).is_dir():
-        return path / FOLDER, None
-    if path.name.isdecimal() and (path / "params").is_dir():
-        return path.parent, int(path.name)
-    if path.is_dir() and _steps_in(path):
-        return path, None
-    names = " or ".join(weights.pretrained())
-    raise CheckpointError(
-        f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, the "
-        f"folder of one step, or a file of weights{names and ', or ' + names}"
-    )
+    paths = directory.iterdir() if directory.is_dir() else ()
+    return [int(path.name) for path in paths if path.name.isdecimal()]

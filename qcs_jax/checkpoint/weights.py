@@ -5,11 +5,15 @@ framework reads them. What the network is lies beside them: the text "qcs_jax" i
 file's metadata is JSON, the description of a checkpoint (see `describe`) with the step.
 "sha256" is the digest of everything, and a file that does not have it is refused.
 
-The package has such files of its own, which are loaded by name.
+The package has such files of its own, which are loaded by name. One of the Hugging
+Face Hub is "hf:owner/name", or "hf:owner/name@revision": a branch, a tag or a commit,
+else the newest. It is downloaded and kept in the Hub's own cache, which serves it where
+there is no connection. Nothing of a repository is ever executed.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -23,10 +27,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from qcs_jax.checkpoint import hub
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, check_known
 from qcs_jax.config import written
 from qcs_jax.models import torch_layout
+from qcs_jax.system import extras
+from qcs_jax.system.errors import first_line
 from qcs_jax.system.files import replacing
 
 SUFFIX = ".safetensors"
@@ -34,6 +39,8 @@ FILE = f"model{SUFFIX}"  # in a folder of its own, such as one of the Hub
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 
 _DESCRIPTION, _DIGEST = "qcs_jax", "sha256"
+_HUB = "hf:"
+_HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 
 
 def pretrained() -> dict[str, pathlib.Path]:
@@ -46,8 +53,8 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
 
     What exists goes before a name of the package. What is of the Hub is downloaded.
     """
-    if hub.names(path):
-        return hub.fetch(os.fspath(path), FILE)
+    if in_hub(path):
+        return fetch(os.fspath(path))
     path = pathlib.Path(path)
     if (path / FILE).is_file() and not (path / "checkpoints").is_dir():
         return path / FILE
@@ -58,7 +65,7 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
 
 def name_of(path: str | os.PathLike) -> str:
     """What a file, its folder, or a network of the Hub is called, fit for a folder."""
-    if hub.names(path):
+    if in_hub(path):
         return re.sub(r"[^\w.-]+", "_", os.fspath(path).partition(":")[2])
     path = pathlib.Path(path)
     name = path.resolve().name if path.exists() else path.name
@@ -102,7 +109,7 @@ def save(
         unfinished.write_bytes(data)
 
 
-def load(
+def read(
     path: str | os.PathLike, *, branch: str = ""
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Returns variables, or those of a branch, description and step of a file.
@@ -150,3 +157,49 @@ def digest(arrays: Mapping[str, np.ndarray], text: str) -> str:
         sha.update(f"\0{key}\0{array.dtype}{array.shape}\0".encode())
         sha.update(array.tobytes())
     return sha.hexdigest()
+
+
+def in_hub(path: str | os.PathLike[str]) -> bool:
+    """Whether a path means a network of the Hub."""
+    return os.fspath(path).startswith(_HUB)
+
+
+@functools.cache  # one revision in one process, and one request
+def fetch(path: str) -> pathlib.Path:
+    """Downloads a repository's file unless the cache has it; returns where it lies.
+
+    Raises:
+      CheckpointError: if there is no such repository, revision or file, or no
+        connection and nothing in the cache.
+      UserError: if huggingface-hub (the extra `hub`) is not installed.
+    """
+    text = path.removeprefix(_HUB)
+    match = _HUB_NAME.fullmatch(text)
+    if not match:
+        raise CheckpointError(f"{path}: give hf:OWNER/NAME")
+    repository, revision = match.groups()
+    with extras.named():
+        import huggingface_hub
+        from huggingface_hub import errors
+    # It tells of every attempt; what is said below says it once.
+    huggingface_hub.logging.set_verbosity_error()
+    try:
+        location = huggingface_hub.hf_hub_download(repository, FILE, revision=revision)
+        return pathlib.Path(location)
+    except errors.RevisionNotFoundError:
+        problem = f"the Hub's {repository} has no revision {revision}"
+    except errors.GatedRepoError:
+        problem = f"the Hub's {repository} asks for consent: accept its terms there, "
+        problem += "and log in with `hf auth login`"
+    except errors.RepositoryNotFoundError:
+        problem = f"the Hub has no repository {repository}, or a private one: log in "
+        problem += "with `hf auth login`"
+    except errors.LocalEntryNotFoundError:
+        problem = f"the Hub cannot be reached, and {repository} is not in its cache: "
+        problem += "try again when there is a connection"
+    except errors.EntryNotFoundError:
+        problem = f"the Hub's {repository} has no file {FILE}: it is not one that "
+        problem += "qcs-jax export --format=hub has written"
+    except Exception as error:  # of names, of transport: it has no common kind
+        problem = f"the Hub's {repository} cannot be downloaded: {first_line(error)}"
+    raise CheckpointError(problem) from None

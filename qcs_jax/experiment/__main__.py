@@ -20,7 +20,7 @@ from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import Job, make_plan
 from qcs_jax.experiment.runner import MAIN, Runner
 from qcs_jax.experiment.tablefile import Table
-from qcs_jax.system import command, extras, prepared
+from qcs_jax.system import command, datasets, extras
 from qcs_jax.system.errors import UserError
 
 
@@ -90,7 +90,7 @@ def _require_data(jobs: list[Job]) -> None:
         if not (job.finished and job.evaluated)
         for name in job.datasets
     }
-    if missing := [*filter(None, (prepared.missing(*dataset) for dataset in needed))]:
+    if missing := [*filter(None, (datasets.missing(*dataset) for dataset in needed))]:
         raise UserError("\n".join(missing))
 
 

@@ -1,8 +1,9 @@
 """A folder for the Hugging Face Hub: `hf upload OWNER/NAME FOLDER`.
 
-`qcs_jax.load("hf:OWNER/NAME")` loads what was uploaded, see `checkpoint.hub`. Its model
-card is `card.md`, filled in: it says what the run itself measured; what only people
-know, such as the licence that the images allow, it leaves to them in so many words.
+`qcs_jax.load("hf:OWNER/NAME")` loads what was uploaded, see `checkpoint.weights`. Its
+model card is `card.md`, filled in: it says what the run itself measured; what only
+people know, such as the licence that the images allow, it leaves to them in so many
+words.
 """
 
 from __future__ import annotations

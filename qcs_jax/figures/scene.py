@@ -46,7 +46,7 @@ class Scene:
 
     path: str | pathlib.Path  # a run's workdir, its checkpoints, or one step
     folder: str = ""  # of images, by class; default the test split of the run
-    data_dir: str = ""  # default that of the run, then `prepared.root`
+    data_dir: str = ""  # default that of the run, then `datasets.root`
     seed: int = 0  # of the choice of faces
 
     @functools.cached_property

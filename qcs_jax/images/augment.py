@@ -97,12 +97,6 @@ def center_crop(images: Any, size: int) -> Any:
     return images[:, top : top + size, left : left + size]
 
 
-def _draw_corner(key: jax.Array, h: int, w: int, size: int) -> jax.Array:
-    """Upper left corner of a random crop: `[2]` int32, both ends included."""
-    limits = jnp.asarray([h - size + 1, w - size + 1], jnp.int32)
-    return jax.random.randint(key, (2,), 0, limits, jnp.int32)
-
-
 def _draw_jitter(
     key: jax.Array, ranges: tuple[tuple[float, float], ...]
 ) -> tuple[jax.Array, jax.Array]:
@@ -141,7 +135,7 @@ def _random_geometry(
     keys: jax.Array, images: jax.Array, augmentation: Augmentation
 ) -> jax.Array:
     """uint8 `[m, H, W, 3]` -> uint8 `[m, size, size, 3]`."""
-    _, h, w, _ = images.shape
+    size, sides = augmentation.size, np.asarray(images.shape[1:3])
     if augmentation.flip:
         flipped = _draw(keys, _FLIP, jax.random.bernoulli, augmentation.flip)
         images = ops.flip(images, flipped)
@@ -149,9 +143,10 @@ def _random_geometry(
         limits = (-augmentation.rotation, augmentation.rotation)
         degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
         images = ops.rotate(images, degrees)
-    if (h, w) != (augmentation.size, augmentation.size):
-        top, left = _draw(keys, _CROP, _draw_corner, h, w, augmentation.size).T
-        images = ops.crop(images, top, left, augmentation.size)
+    if (sides != size).any():  # corners of both ends included
+        ends = jnp.asarray(sides - size + 1, jnp.int32)
+        top, left = _draw(keys, _CROP, jax.random.randint, (2,), 0, ends, jnp.int32).T
+        images = ops.crop(images, top, left, size)
     return images
 
 

@@ -143,15 +143,11 @@ def _start_tracker() -> None:
     After an error in a worker there is some, of batches that nobody takes any more. It
     would warn of them as of a mistake.
     """
-    before = os.environ.get("PYTHONWARNINGS")
+    before = os.environ.get("PYTHONWARNINGS", "")  # "" is as none
     quiet = f"ignore::UserWarning:{resource_tracker.__name__}"
-    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
-    try:
-        resource_tracker.ensure_running()
-    finally:
-        del os.environ["PYTHONWARNINGS"]
-        if before is not None:
-            os.environ["PYTHONWARNINGS"] = before
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}".lstrip(",")
+    resource_tracker.ensure_running()
+    os.environ["PYTHONWARNINGS"] = before
 
 
 def _depend_on_parent(*_: int) -> None:

@@ -148,31 +148,29 @@ def mapped_to(source: Source, class_names: Sequence[str], mapping: str) -> Sourc
             f"data.label_map={mapping!r} leaves no image of {source.name}, which has "
             f"{', '.join(source.class_names)}; the network has {', '.join(class_names)}"
         )
-    labels, names = target[chosen.labels], tuple(class_names)
-    notes = tuple(_mapping_notes(source, pairs, class_names, labels))
-    return dataclasses.replace(chosen, labels=labels, class_names=names, notes=notes)
+    mapped = dataclasses.replace(
+        chosen, labels=target[chosen.labels], class_names=tuple(class_names)
+    )
+    notes = tuple(_mapping_notes(source, mapped, pairs))
+    return dataclasses.replace(mapped, notes=notes)
 
 
 def _mapping_notes(
-    source: Source,
-    pairs: dict[str, str],
-    class_names: Sequence[str],
-    labels: np.ndarray,
+    before: Source, after: Source, pairs: dict[str, str]
 ) -> Iterator[str]:
-    """Says what `mapped_to` did; `labels` are those of the images that it kept."""
+    """Says what `mapped_to` did to a split."""
     renamed = [f"{a} counts as {b}" for a, b in pairs.items() if a != b]
     if renamed:
         yield ", ".join(renamed)
-    counts = np.bincount(source.labels, minlength=len(source.class_names))
+    counts = np.bincount(before.labels, minlength=len(before.class_names))
     left_out = [
         f"{name} ({count} image{'s' * (count != 1)})"
-        for name, count in zip(source.class_names, counts.tolist(), strict=True)
+        for name, count in zip(before.class_names, counts.tolist(), strict=True)
         if name not in pairs and count
     ]
     if left_out:
         yield f"left out: {', '.join(left_out)}"
-    present = set(labels.tolist())
-    absent = [name for i, name in enumerate(class_names) if i not in present]
+    absent = [x for i, x in enumerate(after.class_names) if i not in after.labels]
     if absent:
         yield f"no image is of {', '.join(absent)}: such an answer is wrong"
 

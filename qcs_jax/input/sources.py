@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 import tensorflow_datasets as tfds
 
-from qcs_jax.system import prepared
+from qcs_jax.system import datasets
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import replacing
 
@@ -43,7 +43,7 @@ class Source:
         return [x.decode() if isinstance(x, bytes) else x for x in names]
 
     def _read(self, examples: Sequence[int]) -> list[dict]:
-        with _verified(self.name, self.split):
+        with _intact(f"split {self.split!r} of data set {self.name}"):
             return self.records.__getitems__([int(example) for example in examples])
 
 
@@ -54,8 +54,8 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
       UserError: if the data set is not prepared; says how to. For a split that does
         not exist, or one with no examples.
     """
-    version = prepared.version(name, directory)
-    name = version.parent.relative_to(prepared.root(directory)).as_posix()
+    version = datasets.version(name, directory)
+    name = version.parent.relative_to(datasets.root(directory)).as_posix()
     builder = _builder(version, name)
     _check_features(name, builder.info.features)
     if split not in builder.info.splits:
@@ -65,7 +65,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
         )
     encoded = {"image": tfds.decode.SkipDecoding()}
     names = tuple(builder.info.features["label"].names)
-    with _verified(name, split):
+    with _intact(f"split {split!r} of data set {name}"):
         records = builder.as_data_source(split, decoders=encoded)
         if not len(records):
             raise UserError(
@@ -83,7 +83,7 @@ def open_split(name: str, split: str, directory: str = "") -> Source:
 
 def card(name: str, directory: str = "") -> dict[str, str]:
     """Returns name, version and description of a prepared data set."""
-    builder = _builder(prepared.version(name, directory), name)
+    builder = _builder(datasets.version(name, directory), name)
     info, config = builder.info, builder.builder_config
     texts = [info.description, config.description if config else ""]
     return {
@@ -95,24 +95,20 @@ def card(name: str, directory: str = "") -> dict[str, str]:
 
 def _builder(version: pathlib.Path, name: str) -> Any:
     """What TFDS knows of a version; raises UserError if its own files are damaged."""
-    try:
+    # It raises many kinds of errors, for JSON and for what is in it.
+    with _intact(f"data set {name} in {version}", Exception):
         return tfds.builder_from_directory(version)
-    except Exception as error:  # it raises many kinds, for JSON and for what is in it
-        raise UserError(
-            f"data set {name} is damaged, {version} cannot be read "
-            f"({type(error).__name__}: {error}): prepare it again with --overwrite"
-        ) from error
 
 
 @contextlib.contextmanager
-def _verified(name: str, split: str) -> Iterator[None]:
-    """Raises UserError where the hashes of records say that a file is damaged."""
+def _intact(what: str, kind: type[Exception] = RuntimeError) -> Iterator[None]:
+    """Raises UserError for errors of damaged files; array_record has RuntimeError."""
     try:
         yield
-    except RuntimeError as error:  # array_record knows no other
+    except kind as error:
         raise UserError(
-            f"split {split!r} of data set {name} is damaged ({error}): prepare it "
-            f"again with --overwrite"
+            f"{what} is damaged ({type(error).__name__}: {error}): prepare it again "
+            f"with --overwrite"
         ) from error
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from absl import logging
 
 from qcs_jax.system import extras
-from qcs_jax.system.errors import Interrupted, UserError
+from qcs_jax.system.errors import Interrupted, UserError, first_line
 
 _BUG = 70  # exit status, EX_SOFTWARE of sysexits.h
 
@@ -78,8 +78,7 @@ def start(main: Callable[[], int]) -> None:
 
 def _report(error: Exception) -> str:
     """Writes the traceback into a file, and says what happened in one line."""
-    kind, first = type(error).__name__, str(error).strip().partition("\n")[0]
-    message = f"error: {kind}: {first}" if first else f"error: {kind}"
+    message = f"error: {type(error).__name__}: {first_line(error)}".removesuffix(": ")
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="qcs_jax-", suffix=".txt", delete=False, errors="replace"

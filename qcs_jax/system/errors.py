@@ -8,6 +8,11 @@ class UserError(ValueError):
     """
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, which may be very long."""
+    return str(error).strip().partition("\n")[0][:200]
+
+
 class Interrupted(Exception):
     """A signal ended the work; `saved` if all its processes have saved its state."""
 

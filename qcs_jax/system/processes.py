@@ -9,24 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from qcs_jax.system import signals
-from qcs_jax.system.errors import Interrupted, UserError
-from qcs_jax.system.runtime_log import without_losses
+from qcs_jax.system.errors import Interrupted, UserError, first_line
 
 GONE = 75  # exit status when another process is lost, EX_TEMPFAIL of sysexits.h
 
 _START = 300  # seconds in which all processes have to be there
 _LEAVE = 5.0  # seconds in which others may come to the same error as process 0
 _TOGETHER = 24 * 3600  # seconds in which all have to be done once one is
+
+# A record begins with its severity, time and source file: "E1127 14:57:46.130289 ...".
+_RECORD = re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d\.")
+_OF_LOSSES = re.compile(rb" (coordination_service|preemption_|client\.h|add_port)")
+_DETAILS = (b"Additional GRPC", b":UNKNOWN")  # lines that go on with a warning
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,8 +115,7 @@ class Meeting:
                 "each process with --coordinator=HOST:PORT --processes=N --process=I"
             ) from error
         except RuntimeError as error:
-            first = str(error).strip().partition("\n")[0]
-            raise UserError(self._not_met(first)) from error
+            raise UserError(self._not_met(first_line(error))) from error
 
     def _not_met(self, why: str) -> str:
         return (
@@ -228,3 +233,53 @@ def _exit(status: int, message: str) -> None:
     for child in multiprocessing.active_children():  # that decode images
         child.kill()
     os._exit(status)
+
+
+@contextlib.contextmanager
+def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
+    """Leaves out what the coordination service logs, dumps of its aborts included.
+
+    It writes to the file descriptor. What Python writes to `sys.stderr` goes the
+    straight way, to a terminal if there is one. `on_abort` is called, in another
+    thread, when the service is about to abort this process.
+    """
+    sys.stderr.flush()
+    before, straight = sys.stderr, os.dup(2)
+    read, write = os.pipe()
+    os.dup2(write, 2)
+    os.close(write)
+    raw = os.fdopen(straight, "wb", 0, closefd=False)
+    sys.stderr = io.TextIOWrapper(raw, errors="surrogateescape", write_through=True)
+    thread = threading.Thread(
+        target=_copy, args=(read, straight, on_abort), daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        sys.stderr = before
+        os.dup2(straight, 2)  # which ends the pipe, unless a child writes into it
+        thread.join(1)
+
+
+def _copy(read: int, to: int, on_abort: Callable[[], None]) -> None:
+    with os.fdopen(read, "rb") as file:
+        for line in _kept(iter(file.readline, b""), on_abort):
+            os.write(to, line)
+
+
+def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[bytes]:
+    """Yields the lines that are not of records about losses."""
+    # What follows an error, or the last record, belongs to it; after a warning, others
+    # may speak.
+    dropping = False
+    for line in lines:
+        if _RECORD.match(line):
+            about_losses = bool(_OF_LOSSES.search(line))
+            dropping = about_losses and line[:1] in b"EF"
+            if about_losses and line[:1] == b"F":
+                on_abort()
+            if about_losses:
+                continue
+        if not (dropping or line.startswith(_DETAILS)):
+            yield line

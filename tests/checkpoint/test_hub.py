@@ -1,9 +1,7 @@
 """Networks of the Hub, from a stand-in for its server on this machine."""
 
 import http.server
-import os
 import pathlib
-import subprocess
 import sys
 import threading
 
@@ -11,17 +9,10 @@ import huggingface_hub.constants
 import pytest
 import saved
 
-from qcs_jax.checkpoint import CheckpointError, Trained, hub, load_variables, weights
+from qcs_jax.checkpoint import CheckpointError, Trained, load_variables, weights
 from qcs_jax.system.errors import UserError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SCRIPT = """
-import sys
-from qcs_jax.checkpoint import Trained
-
-trained = Trained.load(sys.argv[1], branch="base")
-print(trained.step, *trained.class_names, trained.workdir)
-"""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -83,25 +74,24 @@ def here(server, tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(constants, "ENDPOINT", endpoint)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    hub.fetch.cache_clear()
+    weights.fetch.cache_clear()
     yield constants
-    hub.fetch.cache_clear()
+    weights.fetch.cache_clear()
 
 
-def test_downloaded_once_and_then_without_a_connection(server, tmp_path):
-    """In processes, which read the settings of the Hub when they begin."""
-
-    def load(path, port=server.server_port, **settings):
-        settings |= {"HF_ENDPOINT": f"http://127.0.0.1:{port}"}
-        settings |= {"HF_HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
-        argv = [sys.executable, "-c", SCRIPT, path]
-        return subprocess.check_output(argv, env=os.environ | settings, text=True)
-
-    expected = f"3 anger joy neutral {pathlib.Path('runs/me_faces')}\n"
-    assert load("hf:me/faces") == expected
+def test_downloaded_once_and_then_without_a_connection(here, server, monkeypatch):
+    for offline in (False, True):
+        monkeypatch.setattr(here, "HF_HUB_OFFLINE", offline)
+        weights.fetch.cache_clear()
+        trained = Trained.load("hf:me/faces", branch="base")
+        assert (trained.step, trained.workdir) == (3, pathlib.Path("runs/me_faces"))
     asked = [path for path in server.asked if "/resolve/" in path]
     assert {path.rpartition("/")[2] for path in asked} == {"model.safetensors"}
-    assert load("hf:me/faces", port=9) == expected  # nobody answers there
+    with pytest.raises(CheckpointError, match="^the Hub cannot be reached, and me/x"):
+        Trained.load("hf:me/x")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(UserError, match=r"pip install 'qcs_jax\[hub\]'"):
+        Trained.load("hf:me/x")
 
 
 @pytest.mark.parametrize(
@@ -123,7 +113,7 @@ def test_what_is_not_there(here, path, words):
 def test_a_revision(here, server):
     assert Trained.load("hf:me/faces@v1").step == 3
     assert "/me/faces/resolve/v1/model.safetensors" in server.asked
-    assert not hub.names(pathlib.Path("runs/hf"))
+    assert not weights.in_hub(pathlib.Path("runs/hf"))
 
 
 def test_a_repository_of_something_else(here, server, tmp_path):
@@ -133,13 +123,4 @@ def test_a_repository_of_something_else(here, server, tmp_path):
     # What is downloaded is weights and JSON; a pickle is not even tried.
     (tmp_path / weights.FILE).write_bytes(b"\x80\x04cos\nsystem\n(S'id'\ntR.")
     with pytest.raises(CheckpointError, match="is no whole safetensors file"):
-        Trained.load("hf:me/faces")
-
-
-def test_neither_a_connection_nor_the_package(here, monkeypatch):
-    monkeypatch.setattr(here, "HF_HUB_OFFLINE", True)  # or it tries for half a minute
-    with pytest.raises(CheckpointError, match="^the Hub cannot be reached, and me/"):
-        Trained.load("hf:me/faces")
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"pip install 'qcs_jax\[hub\]'"):
         Trained.load("hf:me/faces")

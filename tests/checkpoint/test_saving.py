@@ -86,13 +86,13 @@ def test_round_trip(run, tmp_path):
 
 def test_newest_and_best_are_kept_and_remembered(tmp_path):
     save(tmp_path, 1, 2, 3, accuracies=[0.1, 0.9, 0.2])
-    save(tmp_path, 4, 5, accuracies=[0.3, 0.4])  # also when it was opened again
+    save(tmp_path, 4, accuracies=[0.3])  # also when it was opened again
     with Checkpoints(tmp_path, keep=2, metric="accuracy") as checkpoints:
-        assert checkpoints.latest_step() == 5
-    assert steps_in(tmp_path / "checkpoints") == {"2", "4", "5"}
-    for step in (4, 5):
-        with pytest.raises(CheckpointError, match=f"step {step} was not.* has step 5"):
-            save(tmp_path, step)
+        assert checkpoints.latest_step() == 4
+        for step in (3, 4):
+            with pytest.raises(CheckpointError, match=f"step {step} was.* has step 4"):
+                checkpoints.save(step, items(step), DESCRIPTION)
+    assert steps_in(tmp_path / "checkpoints") == {"2", "3", "4"}
 
 
 def test_flipped_bit_falls_back_and_loses_nothing(run, caplog):
@@ -121,7 +121,7 @@ def test_missing_item_is_damage(run, item):
     assert_equal(restore(run)[0], items(1))
 
 
-@pytest.mark.parametrize("text", ["", "[3", '{"accuracy": 0.1}', None])
+@pytest.mark.parametrize("text", ["[3", '{"accuracy": 0.1}', None])
 def test_damaged_metrics_cost_the_metrics_alone(run, text, caplog):
     metrics = run / "checkpoints" / "2" / "metrics" / "metrics"
     if text is None:
@@ -207,20 +207,14 @@ def test_checkpoints_of_another_network_are_refused(run):
 
 def test_another_version_is_no_damage(run):
     """The checkpoint stays where it is, and no older one takes its place."""
-    description, arrays = described(), jax.tree.map(np.array, items(3))
-    description["config"]["model"]["wings"] = 2
-    arrays["params"]["base"]["vit"]["crown"] = {"kernel": np.ones(3, np.float32)}
-    newer = {
-        3: (items(3), description, "the field model.wings"),
-        4: (arrays, DESCRIPTION, "the array params/base/vit/crown/"),
-    }
-    for step, (saved, said, unknown) in newer.items():
-        with Checkpoints(run, keep=2, metric="accuracy") as checkpoints:
-            checkpoints.save(step, saved, said)
-        for read in (restore, checkpoint.load_variables):
-            with pytest.raises(UserError, match=f"does not know {unknown}"):
-                read(run)
-        assert (run / "checkpoints" / str(step)).is_dir()
+    newer = jax.tree.map(np.array, items(3))
+    newer["params"]["base"]["vit"]["crown"] = {"kernel": np.ones(3, np.float32)}
+    with Checkpoints(run, keep=2, metric="accuracy") as checkpoints:
+        checkpoints.save(3, newer, DESCRIPTION)
+    for read in (restore, checkpoint.load_variables):
+        with pytest.raises(UserError, match="not know the array params/base/vit/crown"):
+            read(run)
+    assert (run / "checkpoints" / "3").is_dir()
 
 
 def test_load_variables(run, tmp_path):

@@ -77,7 +77,6 @@ NOT_SAVED = "is damaged: it is not what was saved"
     "damage, message",
     [
         (lambda data: data[:-1], NOT_WHOLE),
-        (lambda data: data[:5], NOT_WHOLE),
         (lambda data: b"", NOT_WHOLE),
         (lambda data: b"\xff" * 1000, NOT_WHOLE),
         (lambda data: data + b"\0", NOT_WHOLE),
@@ -110,13 +109,9 @@ def test_a_file_of_another_version_or_origin_is_refused(network, tmp_path):
     for branch in ("", "base"):
         with pytest.raises(UserError, match="does not know the array VIT_base.crown"):
             load_variables(path, branch=branch)
-    key, newer = ["VIT_base.norm.bias"], description["config"] | {"news": 1}
-    with pytest.raises(UserError, match="does not know the field news"):
-        load_variables(with_digest(path, key, description | {"config": newer}))
-    for missing in ("step", "config", "class_names"):
-        less = {name: x for name, x in description.items() if name != missing}
-        with pytest.raises(UserError, match=f"it has no (config.seed|{missing})"):
-            load_variables(with_digest(path, key, less))
+    del description["step"]
+    with pytest.raises(UserError, match="it has no step"):
+        load_variables(with_digest(path, ["VIT_base.norm.bias"], description))
     safetensors.numpy.save_file({"a": np.zeros(3, np.float32)}, path)
     with pytest.raises(CheckpointError, match="does not say which network it is of"):
         load_variables(path)

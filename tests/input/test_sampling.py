@@ -52,55 +52,38 @@ def by_class(label):
     return {i: 1 / len(present) / SIZES[k] for k in present for i in members(k)}
 
 
-@pytest.mark.parametrize("anchor", [i for i in range(0, len(LABELS), 3) if i != ALONE])
-def test_positive_is_any_other_of_the_class(index, anchor):
-    rng = np.random.default_rng(anchor)
-    drawn = [index.another_of_its_class(anchor, rng) for _ in range(DRAWS // 4)]
-    assert_distribution(drawn, uniform(members(LABELS[anchor]) - {anchor}))
-    assert index.another_of_its_class(ALONE, rng) == ALONE
+def draws(index, anchor, branches=4, seed=0, **options):
+    """Many draws for one anchor, `[DRAWS, branches]`."""
+    draw, rng = Draw(index, branches, **options), np.random.default_rng(seed)
+    return np.array([draw(anchor, rng) for _ in range(DRAWS)])
 
 
-@pytest.mark.parametrize("label", [0, 1, 3, 4])
+@pytest.mark.parametrize("label", [0, 1, 4])
 @pytest.mark.parametrize("negatives", ["by_image", "by_class"])
-def test_negative(index, label, negatives):
-    anchor = min(members(label))
-    draw = Draw(index, 4, negatives=negatives)
-    rng = np.random.default_rng(label)
-    drawn = [draw(anchor, rng)[2] for _ in range(DRAWS)]
-    by_image = uniform(others(label))
-    assert_distribution(drawn, by_class(label) if negatives == "by_class" else by_image)
+def test_positive_and_negative(index, label, negatives):
+    """Any other of the class, and any image, or class, of the others."""
+    anchor = sorted(members(label))[2]
+    drawn = draws(index, anchor, seed=label, negatives=negatives)
+    assert_distribution(drawn[:, 1], uniform(members(label) - {anchor}))
+    expected = uniform(others(label)) if negatives == "by_image" else by_class(label)
+    assert_distribution(drawn[:, 2], expected)
 
 
-def test_second_negative_is_another_of_the_negative_s_class(index):
-    draw = Draw(index, 4)
-    rng = np.random.default_rng(5)
-    drawn = np.array([draw(min(members(0)), rng) for _ in range(DRAWS)])
-    negative, second = drawn[:, 2], drawn[:, 3]
+def test_positive_and_negatives_are_independent(index):
+    anchor, of_none = min(members(1)), members(0)
+    _, positive, negative, second = draws(index, anchor, seed=8).T
+    table = stats.contingency.crosstab(positive, negative).count
+    assert table.shape == (3, len(others(1)))
+    assert stats.chi2_contingency(table).pvalue > SIGNIFICANCE
+    # The second negative is another one of the class of the first.
     np.testing.assert_array_equal(LABELS[negative], LABELS[second])
     assert set(negative[negative == second]) == {ALONE}
-    for first in members(1):
-        given = second[negative == first]
-        assert len(given) > 100
-        assert_distribution(given, uniform(members(1) - {first}))
-
-
-def test_positive_and_negative_are_independent(index):
-    draw = Draw(index, 4)
-    rng = np.random.default_rng(8)
-    anchor = min(members(1))
-    drawn = np.array([draw(anchor, rng) for _ in range(DRAWS)])
-    positives, negatives = sorted(members(1) - {anchor}), sorted(others(1))
-    table = [
-        [np.sum((drawn[:, 1] == p) & (drawn[:, 2] == n)) for n in negatives]
-        for p in positives
-    ]
-    assert stats.chi2_contingency(table).pvalue > SIGNIFICANCE
+    for first in of_none:
+        assert_distribution(second[negative == first], uniform(of_none - {first}))
 
 
 def test_balanced_anchors_draw_the_class_first(index):
-    draw = Draw(index, 1, anchors="balanced")
-    rng = np.random.default_rng(2)
-    drawn = np.array([draw(0, rng)[0] for _ in range(DRAWS)])
+    drawn = draws(index, 0, 1, seed=2, anchors="balanced")[:, 0]
     assert_distribution(LABELS[drawn], uniform({0, 1, 3, 4}))
     for label in (0, 1, 4):
         assert_distribution(drawn[LABELS[drawn] == label], uniform(members(label)))
@@ -117,6 +100,7 @@ def test_shuffled_anchors_stay_first(index, branches, negatives):
         assert drawn[0] == anchor
         if branches >= 2:
             assert LABELS[drawn[1]] == LABELS[anchor]
+            assert (drawn[1] == anchor) == (anchor == ALONE)
         if branches == 4:
             assert LABELS[drawn[2]] == LABELS[drawn[3]] != LABELS[anchor]
 
@@ -132,28 +116,18 @@ def test_draw_is_a_function_of_the_generator(index):
     assert not np.array_equal(run(1)[:, 1:], run(2)[:, 1:])
 
 
-@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
-def test_two_classes_suffice(negatives):
+def test_two_classes_suffice():
     index = LabelIndex(np.array([1, 0, 1, 0, 1]), 2)
-    rng = np.random.default_rng(4)
-    draw = Draw(index, 4, negatives=negatives)
-    drawn = np.array([draw(1, rng) for _ in range(600)])
-    assert set(drawn[:, 1]) == {3}
-    assert_distribution(drawn[:, 2], uniform({0, 2, 4}))
-
-
-@pytest.mark.parametrize(
-    "labels", [[0, 0, 0], [2, 2], [1], np.array([], np.int64)], ids=str
-)
-def test_fewer_than_two_classes_cannot_be_compared(labels):
-    with pytest.raises(UserError, match="at least two classes .* of 3 classes"):
-        LabelIndex(np.array(labels), 3)
+    for negatives in ("by_image", "by_class"):
+        drawn = draws(index, 1, negatives=negatives)
+        assert set(drawn[:, 1]) == {3}
+        assert_distribution(drawn[:, 2], uniform({0, 2, 4}))
+    for labels in ([2, 2], []):
+        with pytest.raises(UserError, match="at least two classes .* of 3 classes"):
+            LabelIndex(np.array(labels, np.int64), 3)
 
 
 def test_warns_once_of_all_single_images():
     with pytest.warns(UserWarning) as caught:
-        index = LabelIndex(np.array([0, 2, 2, 3]), 4)
-        draw, rng = Draw(index, 4), np.random.default_rng(0)
-        for _ in range(5):
-            draw(0, rng)
+        draws(LabelIndex(np.array([0, 2, 2, 3]), 4), 0)
     assert len(caught) == 1 and "[0, 3]" in str(caught[0].message)

@@ -75,7 +75,7 @@ def test_a_split_of_the_data_set_may_choose_the_epoch():
     assert np.sum(noisy.labels != found.held_out.labels) == 2
 
 
-def test_another_data_set_is_tested_by_an_explicit_map():
+def test_another_data_set_is_tested_by_an_explicit_map(tmp_path):
     crossed = splits(("class 2", "other"), label_map="by_name")
     assert crossed.class_names == ("class 2", "other")
     np.testing.assert_array_equal(crossed.test.labels, [0, 0])
@@ -88,16 +88,10 @@ def test_another_data_set_is_tested_by_an_explicit_map():
     assert crossed.notes == (
         "class 0 counts as b, class 1 counts as a, class 2 counts as a",
     )
-
-
-def test_a_test_list_comes_before_the_map(tmp_path):
     (tmp_path / "list.txt").write_text("train/0.png\ntrain/3.png\n")
-    listed = splits(test_list=str(tmp_path / "list.txt"))
-    np.testing.assert_array_equal(listed.test.labels, [0, 2])
-    assert listed.test.notes == ("testing on 2 of 4 images",)
-
-
-def test_classes_that_do_not_exist():
+    listed = splits(test_list=str(tmp_path / "list.txt")).test
+    np.testing.assert_array_equal(listed.labels, [0, 2])
+    assert listed.notes == ("testing on 2 of 4 images",)
     with pytest.raises(UserError, match="'joy' in 'joy=joy' is none of class 0"):
         _ = splits(extra="other:joy").train
     with pytest.raises(UserError, match="which has class 0, class 1, class 2; the net"):

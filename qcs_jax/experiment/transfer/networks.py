@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint import hub, weights
+from qcs_jax.checkpoint import weights
 from qcs_jax.config import written
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate.run_log import CONFIG_FILE
@@ -106,12 +106,12 @@ def shared(seen: Sequence[tuple[str, str]], name: str, split: str) -> str:
 
 def _description_of(start: str) -> Any:
     """What the weights at a path say of themselves; None if they are not here."""
-    if hub.names(start):  # nothing is downloaded for a note
+    if weights.in_hub(start):  # nothing is downloaded for a note
         return None
     folder = pathlib.Path(start)
     try:
         if file := weights.find(start):
-            return weights.load(file)[1]
+            return weights.read(file)[1]
         for path in (folder, folder.parent, folder.parent.parent):
             if folder.is_dir() and (path / CONFIG_FILE).is_file():
                 return json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
