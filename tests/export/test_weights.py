@@ -20,8 +20,7 @@ from qcs_jax.evaluate import groups, results
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, hub, onnx
-from qcs_jax.export.served import calibrated
+from qcs_jax.export import hub, onnx, served
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +32,7 @@ def quiet():
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     """Exports to `tmp_path / "out"`, without ONNX: exit status, output, errors."""
-    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setattr(served, "BATCHES", (2,))
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
 
     def run(checkpoint, *flags, out="out", format="safetensors"):
@@ -191,7 +190,7 @@ def test_the_card_says_what_was_measured(trained):
 
 
 def test_the_card_says_what_was_calibrated_and_drawn(trained):
-    text = hub.model_card(calibrated(trained), "x")
+    text = hub.model_card(command.calibrated(trained), "x")
     assert "with the temperature of 0.932 that is applied" in text
     config = trained.config.copy_and_resolve_references()
     config.data.name = "synthetic_faces/balanced"
