@@ -139,6 +139,7 @@ def test_input(run, capsys):
 
 def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     monkeypatch.undo()
+    monkeypatch.setattr(report, "DTYPES", ("float32",))
     words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
     assert main([*words, "--mode=input"]) == 1
     error = "error: data set 'raf_db' is not prepared"
@@ -166,22 +167,22 @@ def test_mistakes(word, message, capsys):
     assert "error: " in error and message in error
 
 
-def dcs(batch=8, **fields):
-    fields |= {"model.name": "dcs", "train.batch_size": batch}
-    return Subject(toy.config(**fields), 3)
+def count(batch=8, **fields):
+    """Operations of the programs of a step."""
+    return Subject(toy.config(**{"train.batch_size": batch, **fields}), 3).count()
 
 
 def test_operations_double_with_the_batch_and_with_the_second_pass():
-    one, two = (dcs(batch).count() for batch in (4, 8))
+    one, two = (count(batch) for batch in (4, 8))
     assert list(one) == ["prepare", "gradient", "climb", "update"]
     for name in ("prepare", "gradient"):
         assert two[name] == pytest.approx(2 * one[name], rel=0.01)
     for name in ("climb", "update"):
         assert two[name] == one[name]
-    without_climb = dcs(**{"optimizer.rho": 0.0}).count()
+    without_climb = count(**{"optimizer.rho": 0.0})
     assert list(without_climb) == ["prepare", "gradient", "update"]
     assert two["gradient"] == 2 * without_climb["gradient"]
-    local = dcs(**{"optimizer.local_climb": True}).count()
+    local = count(**{"optimizer.local_climb": True})
     passes = ["gradient", "climb", "second gradient"]
     assert list(local) == ["prepare", *passes, "update"]
     for name in ("gradient", "second gradient"):

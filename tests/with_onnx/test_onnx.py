@@ -18,7 +18,6 @@ import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import onnx
-from qcs_jax.export import served as module
 from qcs_jax.export.served import ExportError, Served, largest_difference
 from qcs_jax.images.decode import decode
 
@@ -128,7 +127,7 @@ def test_int8_computes_in_8_bits_with_ranges_of_the_examples(served, tmp_path):
 
 def test_command(tmp_path, monkeypatch, capsys):
     """int8 calibrates on some of the photographs, and is measured on the others."""
-    monkeypatch.setattr(module, "BATCHES", (2,))
+    monkeypatch.setattr("qcs_jax.export.served.BATCHES", (2,))
     run = saved.run(tmp_path / "run", 0)
     for i, name in enumerate([*saved.CLASS_NAMES] * 4):
         (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
@@ -145,7 +144,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):
     """Of a trained network, whose batch normalisation it has folded."""
-    monkeypatch.setattr(module, "BATCHES", (2,))
+    monkeypatch.setattr("qcs_jax.export.served.BATCHES", (2,))
     out = tmp_path / "out"
     argv = ["--checkpoint=fer2013", "--format=hub", f"--out={out}"]
     assert command.main(argv) == 0

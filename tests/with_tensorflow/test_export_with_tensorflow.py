@@ -12,9 +12,7 @@ import small
 from manuals import snippet
 
 import qcs_jax
-from qcs_jax.export import __main__ as command
 from qcs_jax.export import savedmodel, tflite
-from qcs_jax.export import served as module
 from qcs_jax.export.served import Served, largest_difference
 from qcs_jax.images.decode import decode
 
@@ -139,22 +137,6 @@ def test_tflite_has_a_named_signature_and_built_in_operations(served, tmp_path):
     size = (tmp_path / "model.tflite").stat().st_size
     tflite.write(Served(small.trained(), quantize="int8"), tmp_path)
     assert (tmp_path / "model.tflite").stat().st_size < size
-
-
-@pytest.mark.parametrize("format", ["savedmodel", "tflite"])
-def test_another_network_is_refused(tmp_path, monkeypatch, capsys, format):
-    write, other = savedmodel.write, Served(small.trained(seed=1))
-
-    def write_another(_, folder, **batch):
-        write(other, folder, **batch)
-
-    monkeypatch.setattr(savedmodel, "write", write_another)
-    monkeypatch.setattr(module, "BATCHES", (2,))
-    monkeypatch.setattr(command, "read_trained", lambda *_, **flags: small.trained())
-    argv = ["--checkpoint=run", f"--format={format}", f"--out={tmp_path / 'out'}"]
-    assert command.main(argv) == 1
-    assert "error: the exported model is not the network" in capsys.readouterr().err
-    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("format", ["savedmodel", "tflite"])
