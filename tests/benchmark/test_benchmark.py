@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import types
 
 import jax
 import manuals
@@ -78,7 +77,8 @@ def test_train(run, monkeypatch):
     speed = x["speed"]
     assert (dtype, speed["steps"]) == ("float32", 2)
     assert speed["images_per_second"] == pytest.approx(8 / speed["median"])
-    assert min(x["compilation"].values()) > 0
+    compilation = x["compilation"]
+    assert compilation["cold"] > compilation["cached"] > 0 < compilation["trace"]
     total = sum(x["flops"].values())
     assert measured["flops"] == {"float32": pytest.approx(total)}
     assert x["flops_per_second"] == pytest.approx(total / speed["median"])
@@ -203,26 +203,6 @@ def test_programs_are_compiled_then_read_back_and_no_trace_is_left(events):
     assert events.count("hits") and events.count("misses") == 1
     assert jax.config.jax_compilation_cache_dir == before
     assert not os.path.exists(folder)
-
-
-def test_times_of_compilation_are_of_the_cold_and_of_the_cached_one(monkeypatch):
-    clock, took = [0.0], iter([(1, 8), (2, 4)])
-
-    class Slow:
-        """A program that takes so long to trace and to compile."""
-
-        def lower(self):
-            trace, self.left = next(took)
-            clock[0] += trace
-            return self
-
-        def compile(self):
-            clock[0] += self.left
-
-    fake = types.SimpleNamespace(perf_counter=lambda: clock[0])
-    monkeypatch.setattr(programs, "time", fake)
-    seconds, _ = programs.compile_twice([Slow()])
-    assert seconds == {"trace": 2, "cold": 8, "cached": 4}
 
 
 def test_the_bottleneck_and_the_speed():
