@@ -48,14 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def measure() -> None:
         # What computes is imported where it is used: --help answers at once.
-        from qcs_jax.benchmark import printing, report
+        from qcs_jax.benchmark import report
         from qcs_jax.benchmark.programs import Limits
 
         measured = report.create(args.mode, config, Limits(args.steps, args.seconds))
-        if args.json:
-            print(json.dumps(measured, indent=2))
-        else:
-            print(printing.as_text(measured))
+        text = json.dumps(measured, indent=2) if args.json else report.as_text(measured)
+        print(text)
 
     return command.run(measure)
 

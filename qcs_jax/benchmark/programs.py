@@ -53,7 +53,7 @@ def time_calls(call: Callable[[], object], limits: Limits) -> list[float]:
     return seconds
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Program:
     """A jitted function and its arguments, or their shapes.
 
@@ -70,10 +70,6 @@ class Program:
     def lower(self) -> jax.stages.Lowered:
         """Traces it."""
         return self.function.lower(*self.args)  # type: ignore[attr-defined]
-
-    def result(self) -> Any:
-        """Shapes of what it returns."""
-        return jax.eval_shape(self.function, *self.args)
 
     def flops(self) -> float:
         """XLA's count for the calls of a step, before anything is optimised.
@@ -99,26 +95,32 @@ def counting_device() -> jax.Device:
 def programs_of(
     step: TrainStep, state: TrainState, batch: dict, learning_rate: float
 ) -> list[Program]:
-    """Returns the programs that a step calls with these, or with shapes, in order."""
-    drawn = step.seed, state.step, batch["image"]
-    images, key, _ = jax.eval_shape(step.prepare, *drawn)
+    """Returns the programs that a step calls with these, or with shapes, in order.
 
-    def gradient(name: str, number: int, params: Any, calls: int) -> Program:
-        inputs = images, batch["label"], key, np.int32(number)
-        args = (params, state.batch_stats, *inputs)
-        return Program(name, step.gradients[number], args, calls)
+    The step runs with functions that note their arguments, and give shapes alone.
+    """
+    programs: dict[Callable, Program] = {}
 
-    climbs, shared = step.optimizer.rho > 0, step.gradients[0] is step.gradients[1]
-    last = gradient("gradient", 0, state.params, 2 if climbs and shared else 1)
-    programs = [Program("prepare", step.prepare, drawn), last]
-    if climbs:
-        args = (state.params, last.result()[0])
-        programs.append(Program("climb", step.climb, args, divided=False))
-        if not shared:
-            last = gradient("second gradient", 1, programs[-1].result(), 1)
-            programs.append(last)
-    final = (state.params, state.opt_state, last.result()[0], learning_rate)
-    return [*programs, Program("update", step.update, final, divided=False)]
+    def noted(name: str, function: Callable, divided: bool = True) -> Callable:
+        def call(*args: Any) -> Any:
+            if function in programs:
+                programs[function].calls += 1
+            else:
+                programs[function] = Program(name, function, args, divided=divided)
+            return jax.eval_shape(function, *args)
+
+        return call
+
+    first, second = step.gradients
+    noting = dataclasses.replace(
+        step,
+        prepare=noted("prepare", step.prepare),
+        gradients=(noted("gradient", first), noted("second gradient", second)),
+        climb=noted("climb", step.climb, divided=False),
+        update=noted("update", step.update, divided=False),
+    )
+    noting(state, batch, learning_rate)
+    return list(programs.values())
 
 
 def compile_twice(
@@ -146,23 +148,17 @@ def compile_twice(
 def empty_cache() -> Iterator[str]:
     """Inside, JAX keeps every compiled program in a new folder; yields its path."""
     config: Any = jax.config
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as after:
         settings = {
             "jax_enable_compilation_cache": True,
             "jax_compilation_cache_dir": folder,
             "jax_persistent_cache_min_compile_time_secs": 0.0,
             "jax_persistent_cache_min_entry_size_bytes": -1,
         }
-        before = {name: getattr(config, name) for name in settings}
         jax.clear_caches()
-        try:
-            _apply(settings)
-            yield folder
-        finally:
-            _apply(before)
-
-
-def _apply(settings: dict[str, Any]) -> None:
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()  # JAX looks at the folder once
+        after.callback(compilation_cache.reset_cache)
+        for name, value in settings.items():
+            after.callback(config.update, name, getattr(config, name))
+            config.update(name, value)
+        compilation_cache.reset_cache()  # JAX looks at the folder once
+        yield folder

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import os
 import pathlib
@@ -18,17 +19,20 @@ import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
+
+from qcs_jax.checkpoint import AS_NAMED, Trained
 from qcs_jax.export import (
-    check,
     hub,
     onnx,
     safetensors,
     savedmodel,
+    served,
     stablehlo,
     tflite,
     web,
 )
-from qcs_jax.export.served import Options, Served, read_trained
 from qcs_jax.images.folder import labelled_images
 from qcs_jax.system import command, compilation_cache, files, runtime
 from qcs_jax.system.errors import UserError
@@ -43,7 +47,7 @@ class Format(NamedTuple):
     """What the command has to know about a format."""
 
     module: Any  # that writes and loads it, see `served`
-    tolerance: float  # to the network in float32, see `check`
+    tolerance: float  # to the network in float32, see `served`
     flags: tuple[str, ...]  # of `PLAIN`, `HALF`, `INT8`, "whole" and "runtime"
     needs: Callable[[], object] | None = None  # `TENSORFLOW` or `ONNX`
     folded: bool = True  # batch normalisation into the convolutions
@@ -60,6 +64,8 @@ FORMATS = {
     "hub": Format(hub, 1e-6, ("whole", HALF)),
     "web": Format(web, onnx.TOLERANCE, ("runtime", HALF), ONNX),
 }
+
+_CALIBRATING = 256  # photographs that "int8" of "onnx" sees, at most
 
 # What to do with a folder: `{path}`, or `{quoted}` for a shell.
 NEXT = {
@@ -93,21 +99,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--out", required=True, type=pathlib.Path, help="folder to write")
     flag = functools.partial(add, action="store_true")
     folder = functools.partial(add, type=pathlib.Path, metavar="FOLDER")
-    inside = "take uint8 images; crop and normalise inside (default)"
-    flag("--preprocess", default=True, help=inside)
-    add(
-        "--nopreprocess",
-        "--no-preprocess",
-        dest="preprocess",
-        action="store_false",
-        help="take float32 images, cropped and normalised",
-    )
-    add(
-        "--quantize",
-        choices=("none", "float16", "int8"),
-        default="none",
-        help="weights of fewer bits; int8 is for tflite and onnx",
-    )
+    flag("--nopreprocess", help="take float32 images, cropped and normalised")
+    bits = "weights of fewer bits; int8 is for tflite and onnx"
+    add("--quantize", choices=("none", "float16", "int8"), default="none", help=bits)
     folder("--images", help="measure the accuracy on FOLDER/CLASS/*.jpg")
     flag("--calibrate", help="divide the logits by the temperature of an evaluation")
     flag("--whole", help="with the cross branch, for explain and for training")
@@ -123,17 +117,21 @@ def _misplaced(args: argparse.Namespace) -> str:
     """Says which flag is not for the format, or ""."""
     flags = {
         f"quantize={args.quantize}": args.quantize != "none",
-        "nopreprocess": not args.preprocess,
+        "nopreprocess": args.nopreprocess,
         "whole": args.whole,
-        "runtime": args.runtime is not None,
+        "runtime": args.runtime,
     }
-    for flag in (flag for flag, is_set in flags.items() if is_set):
+    for flag in filter(flags.get, flags):
         takers = [name for name, format in FORMATS.items() if flag in format.flags]
         if args.format not in takers:
             return f"--{flag} is for --format={' or '.join(takers)}"
-    if args.format == "onnx" and args.quantize == "int8" and not args.images:
+    if _calibrates(args) and not args.images:
         return "--quantize=int8 calibrates an onnx on photographs: give --images"
     return ""
+
+
+def _calibrates(args: argparse.Namespace) -> bool:
+    return (args.format, args.quantize) == ("onnx", "int8")
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -143,39 +141,46 @@ def _export(args: argparse.Namespace) -> None:
         format.needs()
     compilation_cache.enable()
     trained = read_trained(args.checkpoint, whole=args.whole, calibrate=args.calibrate)
-    # What the export is compared with is the network as it was trained.
-    network = served = Served.of(trained, preprocess=args.preprocess, folded=False)
-    if format.folded:
-        served = Served.of(trained, preprocess=args.preprocess)
-    photographs = examples = None
+    paths: list[pathlib.Path] = []
+    labels, examples = np.empty(0), None
     if args.images:
-        names = served.class_names
-        photographs = labelled_images(args.images, names, every_class=False)
-        if args.format == "onnx" and args.quantize == "int8":
-            shown, photographs = check.divided(*photographs)
-            examples = check.read(shown, served.resize)
-    _describe(args, served)
-    if examples is not None:
-        print(f"  calibrated on {len(examples)} of the photographs")
-    if trained.model.dtype != served.model.dtype:
-        print("  note       the network computes in bfloat16, its export in float32")
-
+        names = trained.class_names
+        paths, labels = labelled_images(args.images, names, every_class=False)
+    if _calibrates(args):
+        if len(paths) < 2:
+            raise UserError("--quantize=int8 needs two photographs or more")
+        every = max(2, -(-len(paths) // _CALIBRATING))
+        examples = served.read_pixels(paths[::every], trained.resize)
+        rest = np.flatnonzero(np.arange(len(paths)) % every)
+        paths, labels = [paths[i] for i in rest], labels[rest]
     # A name need not be text, what is written about it is.
     name = os.fsencode(args.out.resolve().name).decode(errors="replace")
-    options = Options(args.quantize, trained, name, args.runtime, examples)
-    tolerance = check.bound(format.tolerance, args.quantize)
+    base = served.Served(
+        trained,
+        preprocess=not args.nopreprocess,
+        folded=format.folded,
+        quantize=args.quantize,
+        name=name,
+        runtime=args.runtime,
+        examples=examples,
+    )
+    _describe(args, base)
+
+    # What the export is compared with is the network as it was trained.
+    network = dataclasses.replace(base, folded=False)
+    tolerance = base.tolerance(format.tolerance)
     with files.new_folder(args.out) as folder:
-        format.module.write(served, folder, options)
+        format.module.write(base, folder)
         exported = format.module.load(folder)
-        difference = check.largest_difference(network, exported, tolerance)
+        difference = served.largest_difference(network, exported, tolerance)
         print(
-            f"  check      {sum(check.BATCHES)} random images: logits differ by "
+            f"  check      {sum(served.BATCHES)} random images: logits differ by "
             f"at most {difference:.1e} (allowed {tolerance:.1e})"
         )
-        if photographs:
-            before, after, same = check.accuracies(network, exported, *photographs)
+        if paths:
+            before, after, same = served.accuracies(network, exported, paths, labels)
             print(
-                f"  accuracy   {after:.2%} of {len(photographs[0])} images; the "
+                f"  accuracy   {after:.2%} of {len(paths)} images; the "
                 f"network {before:.2%}; both give the same class for {same:.2%}"
             )
         _check_free(args.out)  # still: it would be replaced
@@ -183,6 +188,51 @@ def _export(args: argparse.Namespace) -> None:
     path = str(args.out)
     next = NEXT.get(args.format, "").format(path=path, quoted=shlex.quote(path))
     print(f"wrote {args.out}, {size / 1e6:.1f} MB{next}")
+
+
+def read_trained(path: str, *, whole: bool, calibrate: bool) -> Trained:
+    """Reads a checkpoint, `whole` with its cross branch; see `calibrated`.
+
+    Its description says how the epoch was chosen.
+    """
+    trained = Trained.load(path, branch="" if whole else "base")
+    is_base = "cross" not in trained.variables["params"]
+    if whole and is_base and trained.model.branches > 1:
+        raise UserError(
+            f"{path} is a base branch alone, with no cross branch to write: leave out "
+            f"--whole"
+        )
+    if trained.chosen != AS_NAMED:
+        description = trained.description | {"chosen": trained.chosen}
+        trained = dataclasses.replace(trained, description=description)
+    return calibrated(trained) if calibrate else trained
+
+
+def calibrated(trained: Trained) -> Trained:
+    """The network with its logits divided by the temperature of held-out images.
+
+    The weights of the last layer of the base branch are divided: whatever is exported
+    gives calibrated probabilities then. The description says so under "temperature".
+    """
+    scaled = (trained.evaluation or {}).get("calibrated")
+    if not scaled:
+        doubt = f" ({trained.doubt})" if trained.doubt else ""
+        raise UserError(
+            f"this network has no temperature{doubt}: evaluate its run with held-out "
+            f"images, data.val_fraction or data.val_split, and export it again"
+        )
+    temperature = scaled["temperature"]
+    if "temperature" in trained.description:
+        raise UserError("the logits of this network are divided already: leave it out")
+    base = trained.variables["params"]["base"]
+    head = jax.tree.map(lambda x: x / temperature, base["vit"]["head"])
+    base = {**base, "vit": {**base["vit"], "head": head}}
+    params = {**trained.variables["params"], "base": base}
+    variables = {**trained.variables, "params": params}
+    # Its weights are not those that were evaluated any more.
+    measured = {"temperature": temperature, "evaluation": trained.evaluation}
+    description = trained.description | measured
+    return dataclasses.replace(trained, variables=variables, description=description)
 
 
 def _check_free(out: pathlib.Path) -> None:
@@ -193,20 +243,23 @@ def _check_free(out: pathlib.Path) -> None:
         raise UserError(f"--out={out} is not empty: give another one, or remove it")
 
 
-def _describe(args: argparse.Namespace, served: Served) -> None:
-    side = served.image_shape[0]
+def _describe(args: argparse.Namespace, base: served.Served) -> None:
+    side, names = base.image_shape[0], base.trained.class_names
     batch = 1 if args.format == "tflite" else "b"
     meaning = (
         f"RGB, resized to {side}x{side}; cropped and normalised inside"
-        if served.preprocess
+        if base.preprocess
         else "RGB, cropped and normalised"
     )
     print(
         f"{args.checkpoint}:\n"
-        f"  images     {served.image_dtype}[{batch}, {side}, {side}, 3]: {meaning}\n"
-        f"  logits, probabilities  float32[{batch}, {len(served.class_names)}]: "
-        f"{', '.join(served.class_names)}"
+        f"  images     {base.image_dtype}[{batch}, {side}, {side}, 3]: {meaning}\n"
+        f"  logits, probabilities  float32[{batch}, {len(names)}]: {', '.join(names)}"
     )
+    if base.examples is not None:
+        print(f"  calibrated on {len(base.examples)} of the photographs")
+    if base.trained.model.dtype != base.model.dtype:
+        print("  note       the network computes in bfloat16, its export in float32")
 
 
 if __name__ == "__main__":

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import pathlib
-import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from qcs_jax import models
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate import groups
-from qcs_jax.export import check, onnx, safetensors
-from qcs_jax.export.served import Options, Served
+from qcs_jax.export import onnx, safetensors
+from qcs_jax.export.served import Served, largest_difference
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 
@@ -35,21 +34,20 @@ face alone, without situation, voice or time, and has to choose one of its class
 where none fits, or where there is no face at all."""
 
 
-def write(served: Served, folder: pathlib.Path, options: Options) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes weights, ONNX, `config.json`, labels, and the model card `README.md`."""
-    trained = options.trained
-    assert trained, "the card is about the network"
-    text = model_card(trained, options.name)  # before the work
-    safetensors.write(served, folder, options)
+    trained = served.trained
+    text = model_card(trained, served.name)  # before the work
+    safetensors.write(served, folder)
     (folder / "README.md").write_text(text, "utf-8")
     config = {  # what other programs look for in a repository
         "library_name": "qcs_jax",
         "model_type": trained.config.model.name,
         "size": trained.config.model.size,
         "image_size": served.model.image_size,
-        "resize": served.resize,
-        "id2label": {str(i): name for i, name in enumerate(served.class_names)},
-        "label2id": {name: i for i, name in enumerate(served.class_names)},
+        "resize": trained.resize,
+        "id2label": {str(i): name for i, name in enumerate(trained.class_names)},
+        "label2id": {name: i for i, name in enumerate(trained.class_names)},
     }
     write_json(folder / "config.json", config)
     try:
@@ -57,9 +55,9 @@ def write(served: Served, folder: pathlib.Path, options: Options) -> None:
     except UserError as error:
         print(f"  note       no {onnx.MODEL_FILE}: {error}")
         return
-    onnx.write(served, folder, options)
-    tolerance = check.bound(onnx.TOLERANCE, options.quantize)
-    check.largest_difference(served, onnx.load(folder), tolerance)
+    onnx.write(served, folder)
+    tolerance = served.tolerance(onnx.TOLERANCE)
+    largest_difference(served, onnx.load(folder), tolerance)
 
 
 def model_card(trained: Trained, name: str) -> str:
@@ -71,71 +69,56 @@ def model_card(trained: Trained, name: str) -> str:
             f"a model card needs what an evaluation measures{doubt}: evaluate this "
             f"run, and export it again"
         )
-    classes = [row["class"] for row in measured["per_class"]]
-    confusion = zip(classes, measured["confusion"], strict=True)
-    return string.Template(_TEMPLATE.read_text("utf-8")).substitute(
+    about, metrics = trained.description, measured["metrics"]
+    base = models.count({"params": {"base": trained.variables["params"]["base"]}})
+    low, high = map(_percent, measured["intervals"]["accuracy"])
+    texts = {"name": name, "dataset": measured["dataset"], "split": measured["split"]}
+    return _TEMPLATE.read_text("utf-8").format(
         name=name,
-        quoted_name=json.dumps(name),
+        quoted={key: json.dumps(text) for key, text in texts.items()},
         license="apache-2.0" if trained.drawn else "other",
-        dataset=json.dumps(measured["dataset"]),
-        split=json.dumps(measured["split"]),
-        accuracy=f"{measured['metrics']['accuracy']:.4f}",
-        network=_network(trained),
+        trained=trained,
+        config=trained.config,
+        about=about,
+        chosen=about.get("chosen", "as named"),
+        parameters=base / 1e6,
+        classes=", ".join(trained.class_names),
+        grey=", in grey" if trained.config.model.grey else "",
         limits=_DRAWN if trained.drawn else _LIMITS,
-        results=_results(measured),
-        confusion=_table(["", *classes], [(name, *row) for name, row in confusion]),
-        calibration=_calibration(measured, trained.description.get("temperature")),
+        measured=measured,
+        metrics=metrics,
+        percent={key: _percent(value) for key, value in metrics.items()},
+        low=low,
+        high=high,
+        **_by_class(measured),
+        scaled=_scaled(measured.get("calibrated"), about.get("temperature")),
         robustness=_robustness(measured.get("robustness")),
         groups=_groups(measured.get("groups")),
-        training=_training(trained),
     )
 
 
-def _network(trained: Trained) -> str:
-    model, config = trained.model, trained.config.model
-    base = models.count({"params": {"base": trained.variables["params"]["base"]}})
-    network = (
-        f"`{config.name}`, size `{config.size}` (QCS, Quadruplet Cross Similarity): "
-        f"{base / 1e6:.2f} M parameters in the base branch, which alone predicts"
-    )
-    face = (
-        f"a face, upright, resized to {trained.resize} x {trained.resize}, of which "
-        f"the middle {model.image_size} x {model.image_size} are seen"
-        f"{', in grey' if config.grey else ''}"
-    )
-    classes = ", ".join(trained.class_names)
-    rows = [("network", network), ("classes", classes), ("input", face)]
-    return _table(["", ""], rows)
-
-
-def _results(measured: dict) -> str:
-    metrics, (low, high) = measured["metrics"], measured["intervals"]["accuracy"]
-    rows = []
-    for row in measured["per_class"]:
+def _by_class(measured: dict) -> dict[str, str]:
+    """The tables of "results" and "confusion"."""
+    rows, confusion = [], []
+    for row, counts in zip(measured["per_class"], measured["confusion"], strict=True):
         scores = (_percent(row[name]) for name in ("recall", "precision", "f1"))
         rows.append((row["class"], row["examples"], *scores))
+        confusion.append((row["class"], *counts))
+    header = "class", "images", "recall", "precision", "F1"
+    classes = (row["class"] for row in measured["per_class"])
+    return {
+        "results": _table(header, rows),
+        "confusion": _table(("", *classes), confusion),
+    }
+
+
+def _scaled(calibrated: dict | None, temperature: float | None) -> str:
+    if not (calibrated and temperature):
+        return ""
     return (
-        f"**Results** on {measured['examples']:,} images, {measured['dataset']} "
-        f"“{measured['split']}”: accuracy **{_percent(metrics['accuracy'])} %** (95 %: "
-        f"{_percent(low)} to {_percent(high)}); always the most frequent class "
-        f"{_percent(metrics['most_frequent'])}, chance {_percent(metrics['chance'])}."
-        f"\n\n{_table(['class', 'images', 'recall', 'precision', 'F1'], rows)}"
+        f", and with the temperature of {temperature:.3f} that is applied here "
+        f"{_percent(calibrated['ece'])} % and {calibrated['nll']:.3f}"
     )
-
-
-def _calibration(measured: dict, temperature: float | None) -> str:
-    metrics = measured["metrics"]
-    text = (
-        f"**Calibration.** The calibration error is {_percent(metrics['ece'])} %, the "
-        f"mean negative log likelihood {metrics['nll']:.3f} nats"
-    )
-    if temperature:
-        scaled = measured["calibrated"]
-        text += (
-            f", and with the temperature of {temperature:.3f} that is applied here "
-            f"{_percent(scaled['ece'])} % and {scaled['nll']:.3f}"
-        )
-    return f"{text}."
 
 
 def _robustness(measured: dict | None) -> str:

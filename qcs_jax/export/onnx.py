@@ -17,14 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.export.served import (
-    DEFAULT,
-    OUTPUTS,
-    Exported,
-    Options,
-    Served,
-    write_labels,
-)
+from qcs_jax.export.served import OUTPUTS, Exported, Served, write_labels
 from qcs_jax.system.errors import UserError
 
 MODEL_FILE = "model.onnx"
@@ -45,7 +38,7 @@ def check_installed() -> None:
         raise UserError(f"ONNX needs more packages ({error}): {INSTALL}") from error
 
 
-def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes `model.onnx` and `labels.txt`.
 
     It takes `images` and gives `logits` and `probabilities`. Its metadata are
@@ -56,26 +49,22 @@ def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> N
     check_installed()
     import onnx
 
-    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as after:
+    with contextlib.ExitStack() as after:
         after.callback(logging.disable, logging.root.manager.disable)
         logging.disable(logging.WARNING)  # about shapes that nobody needs
-        graph = pathlib.Path(scratch) / "graph.onnx"
-        with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
-            _convert(served, graph)
-        if options.quantize == "int8":
-            assert options.examples is not None, "int8 needs examples"
-            graph = _in_int8(graph, served, options.examples)
-        model = onnx.load(graph)
-    if options.quantize == "float16":
+        model = _convert(served)
+        if served.quantize == "int8":
+            model = _in_int8(model, served)
+    if served.quantize == "float16":
         _halve(model)
     preprocessing = {
         "color": "RGB",
-        "resize": served.resize,
+        "resize": served.trained.resize,
         "crop": served.model.image_size,
         "inside": served.preprocess,  # crop and normalisation
     }
-    metadata = {"class_names": served.class_names, "preprocessing": preprocessing}
-    texts = {name: json.dumps(value) for name, value in metadata.items()}
+    names = json.dumps(served.trained.class_names)
+    texts = {"class_names": names, "preprocessing": json.dumps(preprocessing)}
     onnx.helper.set_model_props(model, texts)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, folder / MODEL_FILE)
@@ -84,7 +73,6 @@ def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> N
 
 def load(folder: pathlib.Path) -> Exported:
     """Reads back what `write` wrote, in ONNX Runtime."""
-    check_installed()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -101,32 +89,33 @@ def load(folder: pathlib.Path) -> Exported:
     return run
 
 
-def _convert(served: Served, path: pathlib.Path) -> None:
-    """Writes the graph as jax2onnx makes it."""
+def _convert(served: Served) -> Any:
+    """The function as a model of ONNX, weights inside."""
     from jax2onnx import to_onnx
 
     def function(images: jax.Array) -> tuple[jax.Array, ...]:
         outputs = served(served.variables, images)
         return tuple(outputs[name] for name in OUTPUTS)
 
-    to_onnx(
-        function,
-        [jax.ShapeDtypeStruct(("b", *served.image_shape), served.image_dtype)],
-        model_name="qcs_jax",
-        opset=17,
-        input_names=["images"],
-        output_names=list(OUTPUTS),
-        export_mode="web",  # one file, weights inside
-        return_mode="file",
-        output_path=str(path),
-    )
+    with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
+        return to_onnx(
+            function,
+            [jax.ShapeDtypeStruct(("b", *served.image_shape), served.image_dtype)],
+            model_name="qcs_jax",
+            opset=17,
+            input_names=["images"],
+            output_names=list(OUTPUTS),
+        )
 
 
-def _in_int8(graph: pathlib.Path, served: Served, examples: np.ndarray) -> pathlib.Path:
-    """The graph with 8-bit convolutions and products, beside the one of float32."""
+def _in_int8(model: Any, served: Served) -> Any:
+    """The model with 8-bit convolutions and products."""
+    import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
+    examples = served.examples
+    assert examples is not None, "int8 needs examples"
     starts = range(0, len(examples), _BATCH)
     batches = iter([served.prepare(examples[i : i + _BATCH]) for i in starts])
 
@@ -134,22 +123,25 @@ def _in_int8(graph: pathlib.Path, served: Served, examples: np.ndarray) -> pathl
         def get_next(self) -> dict[str, np.ndarray] | None:
             return next(({"images": batch} for batch in batches), None)
 
-    prepared, quantized = (graph.with_name(f"{x}.onnx") for x in ("prepared", "int8"))
-    # Shapes are known already, and the symbolic ones stop it.
-    quant_pre_process(graph, prepared, skip_symbolic_shape=True)
-    quantization.quantize_static(
-        prepared,
-        quantized,
-        Reader(),
-        quant_format=quantization.QuantFormat.QDQ,
-        per_channel=True,
-        # Without VNNI the sums of two products of 8 bits overflow: 7 bits lose less.
-        reduce_range=True,
-        activation_type=quantization.QuantType.QUInt8,
-        weight_type=quantization.QuantType.QInt8,
-        op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-    )
-    return quantized
+    with tempfile.TemporaryDirectory() as scratch:
+        names = "graph.onnx", "prepared.onnx", "int8.onnx"
+        graph, prepared, quantized = (pathlib.Path(scratch, name) for name in names)
+        onnx.save(model, graph)
+        # Shapes are known already, and the symbolic ones stop it.
+        quant_pre_process(graph, prepared, skip_symbolic_shape=True)
+        quantization.quantize_static(
+            prepared,
+            quantized,
+            Reader(),
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            # Without VNNI sums of two products of 8 bits overflow: 7 bits lose less.
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
+            weight_type=quantization.QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+        )
+        return onnx.load(quantized)
 
 
 def _halve(model: Any) -> None:
@@ -162,11 +154,10 @@ def _halve(model: Any) -> None:
     casts = []
     for tensor in model.graph.initializer:
         array = numpy_helper.to_array(tensor)
-        if tensor.data_type != TensorProto.FLOAT or array.size < _SMALL:
-            continue
-        name, half = tensor.name, f"{tensor.name}_float16"
-        tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), half))
-        casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
+        if array.dtype == np.float32 and array.size >= _SMALL:
+            name, half = tensor.name, f"{tensor.name}_float16"
+            tensor.CopyFrom(numpy_helper.from_array(array.astype(np.float16), half))
+            casts.append(helper.make_node("Cast", [half], [name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)

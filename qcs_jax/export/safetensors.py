@@ -9,7 +9,7 @@ from __future__ import annotations
 import pathlib
 
 from qcs_jax.checkpoint import Trained, weights
-from qcs_jax.export.served import Exported, Options, Served, write_labels
+from qcs_jax.export.served import Exported, Served, write_labels
 
 # What a file of weights says of an evaluation.
 _EVALUATION = (
@@ -18,25 +18,23 @@ _EVALUATION = (
 )
 
 
-def write(served: Served, folder: pathlib.Path, options: Options) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes `model.safetensors` and `labels.txt`; for errors see `weights.save`.
 
     The description in it is that of the checkpoint, with "chosen" (how the epoch was
     chosen), "temperature" if the logits were divided by one and, if the checkpoint was
     evaluated, its "evaluation".
     """
-    trained = options.trained
-    assert trained, "what is written is the network, not its function"
-    about = trained.description
+    trained, about = served.trained, served.trained.description
     preprocessing = about["preprocessing"] | {"landmarks": trained.landmarks}
     about = about | {"step": trained.step, "preprocessing": preprocessing}
     if measured := trained.evaluation:
         about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
-    dtype = "float16" if options.quantize == "float16" else "float32"
+    dtype = "float16" if served.quantize == "float16" else "float32"
     weights.save(folder / weights.FILE, trained.variables, about, dtype=dtype)
     write_labels(served, folder)
 
 
 def load(folder: pathlib.Path) -> Exported:
     """Reads back what `write` wrote."""
-    return Served.of(Trained.load(folder, branch="base"), folded=False).run
+    return Served(Trained.load(folder, branch="base"), folded=False).run

@@ -16,10 +16,8 @@ import jax
 import numpy as np
 
 from qcs_jax.export.served import (
-    DEFAULT,
     PLATFORMS,
     Exported,
-    Options,
     Served,
     no_source_locations,
     write_labels,
@@ -83,13 +81,7 @@ def quiet() -> Iterator[None]:
             reader.communicate(timeout=5)
 
 
-def write(
-    served: Served,
-    folder: pathlib.Path,
-    options: Options = DEFAULT,
-    *,
-    batch: int | None = None,
-) -> None:
+def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> None:
     """Writes a SavedModel for a fixed number of images, or for any.
 
     Its signature `serving_default` takes `images` and gives `logits` and
@@ -113,7 +105,7 @@ def write(
     images = tf.TensorSpec(shape, served.image_dtype, name="images")
     module = tf.Module()
     module.weights = jax.tree_util.tree_map_with_path(variable, served.variables)
-    module.class_names = tf.Variable(served.class_names, trainable=False)
+    module.class_names = tf.Variable(served.trained.class_names, trainable=False)
     module.serve = tf.function(
         lambda images: function(module.weights, images),
         input_signature=[images],

@@ -1,8 +1,8 @@
 """What every format exports: one function of the weights and of a batch of images.
 
-A format is a file with two functions. `write(served, folder, options)` fills a folder
-that is there, and raises UserError where a package is not installed; `load(folder)`
-reads it back as an `Exported`.
+A format is a file with two functions. `write(served, folder)` fills a folder that is
+there, and raises UserError where a package is not installed; `load(folder)` reads it
+back as an `Exported`. The command compares that with the network.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,10 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.checkpoint import AS_NAMED, Trained
+from qcs_jax.checkpoint import Trained
+from qcs_jax.evaluate.counts import finite
 from qcs_jax.images import augment
+from qcs_jax.images.decode import decode
 from qcs_jax.models.folded import fold
-from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
@@ -30,107 +31,73 @@ Exported = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 OUTPUTS = ("logits", "probabilities")
 PLATFORMS = ("cpu", "cuda", "tpu")
+BATCHES = (1, 3, 8)  # random images that an export is compared on
+
+# Weights of fewer bits differ by what they differ: this only catches what is broken.
+_QUANTIZED = {"float16": 0.05, "int8": 0.5}
+_AT_ONCE = 32  # photographs in memory
 
 
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """Options of formats beside the function; each reads those that concern it."""
-
-    quantize: str = "none"  # "float16" halves the weights; for "int8" see the format
-    trained: Trained | None = None  # a whole network or its base branch
-    name: str = ""
-    runtime: pathlib.Path | None = None  # folder of npm's package, for "web"
-    examples: np.ndarray | None = None  # uint8 photographs, for "int8" of "onnx"
-
-
-DEFAULT = Options()
-
-
-def read_trained(path: str, *, whole: bool, calibrate: bool) -> Trained:
-    """Reads a checkpoint, `whole` with its cross branch; see `calibrated`.
-
-    Its description says how the epoch was chosen.
-    """
-    trained = Trained.load(path, branch="" if whole else "base")
-    is_base = "cross" not in trained.variables["params"]
-    if whole and is_base and trained.model.branches > 1:
-        raise UserError(
-            f"{path} is a base branch alone, with no cross branch to write: leave out "
-            f"--whole"
-        )
-    if trained.chosen != AS_NAMED:
-        description = trained.description | {"chosen": trained.chosen}
-        trained = dataclasses.replace(trained, description=description)
-    return calibrated(trained) if calibrate else trained
-
-
-def calibrated(trained: Trained) -> Trained:
-    """The network with its logits divided by the temperature of held-out images.
-
-    The weights of the last layer of the base branch are divided: whatever is exported
-    gives calibrated probabilities then. The description says so under "temperature".
-    """
-    scaled = (trained.evaluation or {}).get("calibrated")
-    if not scaled:
-        doubt = f" ({trained.doubt})" if trained.doubt else ""
-        raise UserError(
-            f"this network has no temperature{doubt}: evaluate its run with held-out "
-            f"images, data.val_fraction or data.val_split, and export it again"
-        )
-    temperature = scaled["temperature"]
-    if "temperature" in trained.description:
-        raise UserError("the logits of this network are divided already: leave it out")
-    base = trained.variables["params"]["base"]
-    head = jax.tree.map(lambda x: x / temperature, base["vit"]["head"])
-    base = {**base, "vit": {**base["vit"], "head": head}}
-    params = {**trained.variables["params"], "base": base}
-    variables = {**trained.variables, "params": params}
-    # Its weights are not those that were evaluated any more.
-    measured = {"temperature": temperature, "evaluation": trained.evaluation}
-    description = trained.description | measured
-    return dataclasses.replace(trained, variables=variables, description=description)
+class ExportError(UserError):
+    """An exported model does not say what the network says."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # hashed by identity, for jax.jit
 class Served:
-    """The base branch with or without the preprocessing in front of it."""
+    """The base branch of a network as a function, and how formats store it.
 
-    model: models.QCS  # computes in float32
-    variables: dict  # of the base branch, NumPy arrays
-    class_names: tuple[str, ...]
-    resize: int  # side of the square of a face, before anything here
-    preprocess: bool  # whether centre crop and normalisation are part of the function
+    It computes in float32, whatever the network does: that is what all formats can do,
+    and what can be compared to rounding.
 
-    @classmethod
-    def of(
-        cls,
-        source: Classifier | Trained,
-        *,
-        preprocess: bool = True,
-        folded: bool = True,
-    ) -> Served:
-        """Takes a base branch; one of bfloat16 is served in float32.
+    Attributes:
+      trained: A whole network, or its base branch.
+      preprocess: Whether centre crop and normalisation are part of the function.
+      folded: Whether batch normalisation is folded into the convolutions.
+      quantize: "float16" halves the weights; for "int8" see the format.
+      name: What a page or a model card calls the network.
+      runtime: Folder of npm's package, for "web".
+      examples: uint8 photographs `[n, resize, resize, 3]`, for "int8" of "onnx".
+    """
 
-        Float32 is what all formats can do, and what can be compared to rounding.
-        `folded` folds batch normalisation into the convolutions, which that of a
-        classifier is already.
-        """
-        model = source.model.clone(dtype=jnp.float32)
-        variables = jax.device_get(source.variables)
-        if folded:
-            model, variables = fold(model, variables)
-        return cls(model, variables, source.class_names, source.resize, preprocess)
+    trained: Trained
+    preprocess: bool = True
+    folded: bool = True
+    quantize: str = "none"
+    name: str = ""
+    runtime: pathlib.Path | None = None
+    examples: np.ndarray | None = None
+
+    @functools.cached_property
+    def _network(self) -> tuple[models.QCS, dict]:
+        model = self.trained.model.clone(dtype=jnp.float32)
+        variables = self.trained.variables
+        base = {kind: {"base": tree["base"]} for kind, tree in variables.items()}
+        return fold(model, base) if self.folded else (model, base)
+
+    @property
+    def model(self) -> models.QCS:
+        """The network, in float32."""
+        return self._network[0]
+
+    @property
+    def variables(self) -> dict:
+        """Weights of its base branch, NumPy arrays."""
+        return self._network[1]
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """Shape of one image that goes in."""
-        side = self.resize if self.preprocess else self.model.image_size
+        side = self.trained.resize if self.preprocess else self.model.image_size
         return side, side, 3
 
     @property
     def image_dtype(self) -> np.dtype:
         """Of images that go in."""
         return np.dtype(np.uint8 if self.preprocess else np.float32)
+
+    def tolerance(self, exact: float) -> float:
+        """How much an export may differ; `exact` is for weights in float32."""
+        return _QUANTIZED.get(self.quantize, exact)
 
     def __call__(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
         """`[b, *image_shape]` RGB, or normalised RGB -> `OUTPUTS`, float32 `[b, k]`."""
@@ -153,10 +120,82 @@ class Served:
         return lambda images: jax.device_get(function(self.variables, images))
 
 
+def largest_difference(served: Served, exported: Exported, tolerance: float) -> float:
+    """The largest difference of logits between the network and an export of it.
+
+    It is measured on random images, in units of the largest logit or of 1, whichever is
+    larger.
+
+    Raises:
+      ExportError: if it, or that of probabilities, is more than `tolerance`, or not a
+        number.
+      NotFiniteError: if a logit of the network is not finite.
+    """
+    rng, side = np.random.default_rng(0), served.trained.resize
+    differences = []
+    for count in BATCHES:
+        pixels = rng.integers(0, 256, (count, side, side, 3), np.uint8)
+        images = served.prepare(pixels)
+        expected, actual = served.run(images), exported(images)
+        finite(expected["logits"])
+        differences.append([_difference(actual[x], expected[x]) for x in OUTPUTS])
+    largest = dict(zip(OUTPUTS, np.max(differences, axis=0), strict=True))
+    for name, difference in largest.items():
+        if not difference <= tolerance:
+            raise ExportError(
+                f"the exported model is not the network: {name} of random images "
+                f"differ by {difference:.1e}, more than {tolerance:.1e}; nothing was "
+                f"written"
+            )
+    return float(largest["logits"])
+
+
+def _difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    if actual.shape != expected.shape:
+        return float("inf")
+    scale = max(1.0, float(np.abs(expected).max()))
+    return float(np.abs(actual - expected).max()) / scale
+
+
+def accuracies(
+    served: Served,
+    exported: Exported,
+    paths: Sequence[pathlib.Path],
+    labels: np.ndarray,
+) -> tuple[np.floating, np.floating, np.floating]:
+    """Accuracies of the network and of its export, and how often their classes agree.
+
+    Raises:
+      UserError: for a file that is not an image.
+      NotFiniteError: if a logit, of either, is not finite.
+    """
+    classes = []
+    for i in range(0, len(paths), _AT_ONCE):
+        pixels = read_pixels(paths[i : i + _AT_ONCE], served.trained.resize)
+        images = served.prepare(pixels)
+        logits = [finite(run(images)["logits"]) for run in (served.run, exported)]
+        classes.append([x.argmax(axis=1) for x in logits])
+    network, export = np.concatenate(classes, axis=1)
+    right = np.mean(network == labels), np.mean(export == labels)
+    return *right, np.mean(network == export)
+
+
+def read_pixels(paths: Sequence[pathlib.Path], side: int) -> np.ndarray:
+    """Decodes photographs to uint8 `[n, side, side, 3]`; UserError if one is none."""
+    pixels = []
+    for path in paths:
+        try:
+            pixels.append(decode(path.read_bytes(), side))
+        except OSError as error:
+            raise UserError(f"{path}: {error}") from error
+    return np.stack(pixels)
+
+
 def write_labels(served: Served, folder: pathlib.Path) -> pathlib.Path:
     """Writes the class names, one a line, in the order of the outputs."""
     path = folder / "labels.txt"
-    path.write_text("".join(f"{name}\n" for name in served.class_names), "utf-8")
+    names = served.trained.class_names
+    path.write_text("".join(f"{name}\n" for name in names), "utf-8")
     return path
 
 

@@ -7,10 +7,8 @@ import pathlib
 import jax
 
 from qcs_jax.export.served import (
-    DEFAULT,
     PLATFORMS,
     Exported,
-    Options,
     Served,
     no_source_locations,
     write_labels,
@@ -19,7 +17,7 @@ from qcs_jax.export.served import (
 MODEL_FILE = "model.stablehlo"
 
 
-def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes `model.stablehlo`, weights inside, and `labels.txt`.
 
     The batch is symbolic; one program runs on all `PLATFORMS`.

@@ -14,12 +14,12 @@ import warnings
 import numpy as np
 
 from qcs_jax.export import savedmodel
-from qcs_jax.export.served import DEFAULT, Exported, Options, Served, write_labels
+from qcs_jax.export.served import Exported, Served, write_labels
 
 MODEL_FILE = "model.tflite"
 
 
-def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes `model.tflite`, signature `serving_default`, and `labels.txt`.
 
     "int8" stores the weights of matrices and convolutions in 8 bits and quantises what
@@ -27,11 +27,11 @@ def write(served: Served, folder: pathlib.Path, options: Options = DEFAULT) -> N
     """
     tf = savedmodel.import_tensorflow()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        savedmodel.write(served, pathlib.Path(scratch), options, batch=1)
+        savedmodel.write(served, pathlib.Path(scratch), batch=1)
         converter = tf.lite.TFLiteConverter.from_saved_model(scratch)
-        if options.quantize != "none":
+        if served.quantize != "none":
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        if options.quantize == "float16":
+        if served.quantize == "float16":
             converter.target_spec.supported_types = [tf.float16]
         model = converter.convert()
     (folder / MODEL_FILE).write_bytes(model)

@@ -13,7 +13,7 @@ import tempfile
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.export import onnx
-from qcs_jax.export.served import Options, Served
+from qcs_jax.export.served import Served
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.predict.detector import MODEL as DETECTOR
 from qcs_jax.system.errors import UserError
@@ -33,27 +33,25 @@ _RUNTIME = (
 load = onnx.load
 
 
-def write(served: Served, folder: pathlib.Path, options: Options) -> None:
+def write(served: Served, folder: pathlib.Path) -> None:
     """Writes the page, the network, the face detector and their runtime.
 
-    The runtime is copied from the folder of the npm package `PACKAGE`, or of its
-    `dist`; without it, the npm client fetches it.
+    The runtime is copied from the folder of the npm package `PACKAGE`; without one, the
+    npm client fetches it.
     """
-    trained = options.trained
-    assert trained, "the page is about the network"
-    onnx.check_installed()
+    trained = served.trained
     (folder / "runtime").mkdir()
-    if options.runtime:
-        _copy_runtime(options.runtime, folder / "runtime")
+    if served.runtime:
+        _copy_runtime(served.runtime, folder / "runtime")
     else:
         _fetch_runtime(folder / "runtime")
-    onnx.write(served, folder, options)
+    onnx.write(served, folder)
     shutil.copytree(PAGE, folder, dirs_exist_ok=True)
     shutil.copyfile(DETECTOR, folder / DETECTOR.name)
     about = {  # what the page has to know about the network
-        "name": options.name,
-        "class_names": list(served.class_names),
-        "resize": served.resize,
+        "name": served.name,
+        "class_names": list(trained.class_names),
+        "resize": trained.resize,
         "image_size": served.model.image_size,
         "landmarks": trained.landmarks or TEMPLATE.tolist(),
         "drawn": trained.drawn,
@@ -77,33 +75,25 @@ def _sentence(trained: Trained) -> str:
 
 def _fetch_runtime(folder: pathlib.Path) -> None:
     """Copies the runtime from where npm's client puts it."""
-    remedy = "give --runtime=FOLDER with the unpacked package"
+    needs, remedy = f"{PACKAGE} {VERSION} of npm", "give --runtime=FOLDER, unpacked"
     if not (npm := shutil.which("npm")):
-        needs = f"the page needs {PACKAGE} {VERSION} of npm"
-        raise UserError(f"{needs}: install npm, or {remedy}")
+        raise UserError(f"the page needs {needs}: install npm, or {remedy}")
     with tempfile.TemporaryDirectory() as scratch:
         command = [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
         archives = list(pathlib.Path(scratch).glob("*.tgz"))
         if done.returncode or not archives:
             problem = done.stderr.strip().partition("\n")[0] or "no reason given"
-            raise UserError(
-                f"npm cannot fetch {PACKAGE} {VERSION} ({problem}): {remedy}"
-            )
+            raise UserError(f"there is no {needs} ({problem}): {remedy}")
         with tarfile.open(archives[0]) as archive:
             archive.extractall(scratch, filter="data")
         _copy_runtime(pathlib.Path(scratch) / "package", folder)
 
 
 def _copy_runtime(package: pathlib.Path, folder: pathlib.Path) -> None:
-    """Copies `_RUNTIME` from an unpacked package, or from its `dist`."""
-    remedy = f"give the folder of the npm package {PACKAGE} {VERSION}"
+    """Copies `_RUNTIME` from an unpacked package."""
     about = package / "package.json"
-    if about.is_file():
-        if f'"version": "{VERSION}"' not in about.read_text("utf-8"):
-            raise UserError(f"{package} is another version: {remedy}")
-        package = package / "dist"
+    if not about.is_file() or f'"version": "{VERSION}"' not in about.read_text("utf-8"):
+        raise UserError(f"{package} is not {PACKAGE} {VERSION} as npm has it")
     for name in _RUNTIME:
-        if not (package / name).is_file():
-            raise UserError(f"{package} has no {name}: {remedy}")
-        shutil.copyfile(package / name, folder / name)
+        shutil.copyfile(package / "dist" / name, folder / name)

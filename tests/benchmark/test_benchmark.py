@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import types
 
 import jax
 import manuals
@@ -11,30 +10,18 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax.benchmark import device, inference, printing, programs, report
+from qcs_jax.benchmark import device, programs, report, subject
 from qcs_jax.benchmark.__main__ import main
-from qcs_jax.benchmark.programs import (
-    Limits,
-    Program,
-    compile_twice,
-    empty_cache,
-    programs_of,
-    speed,
-)
-from qcs_jax.benchmark.report import bottleneck
-from qcs_jax.benchmark.training import Subject
+from qcs_jax.benchmark.programs import Limits, Program
+from qcs_jax.benchmark.subject import Subject
 from qcs_jax.config import flags
 from qcs_jax.input.pipeline import steps_per_epoch
 from qcs_jax.system.errors import UserError
-from qcs_jax.train.run import create_optimizer, create_train_step
-from qcs_jax.train.step import TrainState
 
 ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 MANUAL = ROOT / "qcs_jax" / "benchmark" / "README.md"
-DTYPES = {"float32", "bfloat16"}
 RECIPE = f"--config={ROOT / 'tests/support/toy_recipe.py'}"
-CACHE = "/jax/compilation_cache/cache_{}"
 KEYS = {
     *("mode", "name", "network", "batch", "devices", "training", "inference"),
     *("flops", "input", "bottleneck", "notes"),
@@ -45,9 +32,11 @@ KEYS = {
 def small_world(monkeypatch):
     toy.install(monkeypatch)
     monkeypatch.setattr(device, "_SIDE_ON_CPU", 64)
-    monkeypatch.setattr(inference, "BATCHES", (1, 2))
+    monkeypatch.setattr(subject, "BATCHES", (1, 2))
+    jax.config.update("jax_disable_most_optimizations", True)  # compiles in less time
     with jax.numpy_dtype_promotion("standard"):  # Flax's norms need it for bfloat16
         yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture
@@ -61,11 +50,23 @@ def run(capsys):
     return run
 
 
+@pytest.fixture
+def events():
+    """Whether programs were found in the persistent cache: "hits" and "misses"."""
+    events = []
+
+    def listen(event, **_):
+        if event.startswith("/jax/compilation_cache/cache_"):
+            events.append(event.rpartition("_")[2])
+
+    jax.monitoring.register_event_listener(listen)
+    yield events
+    jax.monitoring.clear_event_listeners()
+
+
 def test_train(run, monkeypatch):
     # Compiling is slow: that there are two precisions, the other modes show.
     monkeypatch.setattr(report, "DTYPES", ("float32",))
-    monkeypatch.setattr(printing, "DTYPES", ("float32",))
-    monkeypatch.setattr(printing, "_COLUMNS", ("float32",))
     measured = json.loads(run("--json"))
     assert measured.keys() == KEYS
     assert (measured["mode"], measured["name"]) == ("train", "toy")
@@ -76,7 +77,8 @@ def test_train(run, monkeypatch):
     speed = x["speed"]
     assert (dtype, speed["steps"]) == ("float32", 2)
     assert speed["images_per_second"] == pytest.approx(8 / speed["median"])
-    assert min(x["compilation"].values()) > 0
+    compilation = x["compilation"]
+    assert compilation["cold"] > compilation["cached"] > 0 < compilation["trace"]
     total = sum(x["flops"].values())
     assert measured["flops"] == {"float32": pytest.approx(total)}
     assert x["flops_per_second"] == pytest.approx(total / speed["median"])
@@ -85,11 +87,8 @@ def test_train(run, monkeypatch):
     assert x["matmul"]["reached"] == pytest.approx(x["flops_per_second"] / peak)
     assert x["memory"]["peak"] is None  # CPUs do not count
     assert 0 < x["memory"]["programs"] < x["memory"]["process"]
-    decoded = measured["input"]
-    rate = decoded["images"] / decoded["seconds"]
-    assert decoded["images_per_second"] == pytest.approx(rate)
     assert "is the bottleneck" in measured["bottleneck"]["float32"]
-    text = printing.as_text(measured)
+    text = report.as_text(measured)
     assert text.startswith("toy, --mode=train: baseline, tiny")
     for part in ("XLA, empty cache", "images/s", "is the bottleneck", "RSS", "climb"):
         assert part in text
@@ -97,23 +96,23 @@ def test_train(run, monkeypatch):
     assert max(map(len, text.splitlines())) < 200
 
 
-def test_infer(run, monkeypatch):
+def test_infer(run, monkeypatch, events):
     """The first of two calls compiles; the second reads from the cache, and no more."""
-    events, looked_up, seconds = [], [], inference._seconds
+    looked_up, time_calls = [], subject.time_calls
 
-    def first_call(*args):
+    def timed(call, limits):
+        if limits.steps > 1:
+            return time_calls(call, limits)
         events.clear()
-        seconds(*args)
-        kinds = (x for x in ("misses", "hits") if CACHE.format(x) in events)
-        looked_up.append(next(kinds, "nothing"))
-        return 10.0 * len(looked_up)
+        call()
+        looked_up.append("misses" if "misses" in events else events[0])
+        return [10.0 * len(looked_up)]
 
-    monkeypatch.setattr(inference, "_seconds", first_call)
-    jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
+    monkeypatch.setattr(subject, "time_calls", timed)
     measured = json.loads(run("--mode=infer", "--json"))
-    jax.monitoring.clear_event_listeners()
     assert looked_up == ["misses", "hits"] * 4
-    assert measured.keys() == KEYS and measured["inference"].keys() == DTYPES
+    assert measured.keys() == KEYS
+    assert measured["inference"].keys() == {"float32", "bfloat16"}
     first = []
     for x in measured["inference"].values():
         assert [call["batch"] for call in x["calls"]] == [1, 2]
@@ -123,20 +122,24 @@ def test_infer(run, monkeypatch):
             assert call["flops_per_second"] == pytest.approx(x["flops"] * rate)
             first += [call["first_cold"], call["first_cached"]]
     assert first == sorted(first) and len(set(first)) == 8
-    text = printing.as_text(measured)
+    text = report.as_text(measured)
     assert "2 at a time" in text and "first call, from the cache" in text
 
 
 def test_input(run, capsys):
     measured = json.loads(run("--mode=input", "--json"))
-    assert measured["input"]["dataset"] == "toy" and not measured["training"]
-    assert "images/s" in run("--mode=input")
+    assert not measured["training"]
+    decoded = measured["input"]
+    rate = decoded["images"] / decoded["seconds"]
+    assert decoded["images_per_second"] == pytest.approx(rate)
+    assert "input pipeline alone, toy, threads: " in report.as_text(measured)
     assert main([RECIPE, "--config.train.batch_size=9"]) == 1
     assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
 
 
 def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
     monkeypatch.undo()
+    monkeypatch.setattr(report, "DTYPES", ("float32",))
     words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
     assert main([*words, "--mode=input"]) == 1
     error = "error: data set 'raf_db' is not prepared"
@@ -164,87 +167,53 @@ def test_mistakes(word, message, capsys):
     assert "error: " in error and message in error
 
 
-def subject(batch=8, **fields):
-    fields |= {"model.name": "dcs", "train.batch_size": batch}
-    return Subject(toy.config(**fields), 3)
+def count(batch=8, **fields):
+    """Operations of the programs of a step."""
+    return Subject(toy.config(**{"train.batch_size": batch, **fields}), 3).count()
 
 
 def test_operations_double_with_the_batch_and_with_the_second_pass():
-    one, two = (subject(batch).count() for batch in (4, 8))
-    assert one.keys() == {"prepare", "gradient", "climb", "update"}
+    one, two = (count(batch) for batch in (4, 8))
+    assert list(one) == ["prepare", "gradient", "climb", "update"]
     for name in ("prepare", "gradient"):
         assert two[name] == pytest.approx(2 * one[name], rel=0.01)
     for name in ("climb", "update"):
         assert two[name] == one[name]
-    without_climb = subject(**{"optimizer.rho": 0.0}).count()
-    assert without_climb.keys() == {"prepare", "gradient", "update"}
+    without_climb = count(**{"optimizer.rho": 0.0})
+    assert list(without_climb) == ["prepare", "gradient", "update"]
     assert two["gradient"] == 2 * without_climb["gradient"]
-
-
-def test_local_climbs_have_a_program_for_each_pass():
-    of = subject(**{"optimizer.local_climb": True})
-    optimizer = create_optimizer(of.config)
-    step = create_train_step(of.config, of.model, optimizer, jax.devices()[:2])
-    state = jax.eval_shape(lambda: TrainState.create(of.shapes, optimizer))
-    several = programs_of(step, state, of.batch(2), 1e-3)
-    names = [program.name for program in several]
-    assert names == ["prepare", "gradient", "climb", "second gradient", "update"]
-    assert [program.calls for program in several] == [1] * 5
-    for program in several:
-        program.lower()
-
-
-def test_the_count_of_a_matmul():
+    local = count(**{"optimizer.local_climb": True})
+    passes = ["gradient", "climb", "second gradient"]
+    assert list(local) == ["prepare", *passes, "update"]
+    for name in ("gradient", "second gradient"):
+        assert local[name] == pytest.approx(without_climb[name[-8:]], rel=0.01)
     x = jax.ShapeDtypeStruct((64, 64), np.float32)
-    program = Program("product", jax.jit(lambda a, b: a @ b), (x, x), calls=3)
-    assert program.flops() == 3 * 2 * 64**3
+    product = Program("product", jax.jit(lambda a, b: a @ b), (x, x), calls=3)
+    assert product.flops() == 3 * 2 * 64**3
 
 
-def test_programs_are_compiled_then_read_back_and_no_trace_is_left():
+def test_programs_are_compiled_then_read_back_and_no_trace_is_left(events):
     before = jax.config.jax_compilation_cache_dir
     x = np.ones(8, np.float32)
     program = Program("sum", jax.jit(lambda x: np.float32(3.21) * x.sum()), (x,))
-    events = []
-    jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
-    with empty_cache() as folder:
-        compile_twice([program])
+    with programs.empty_cache() as folder:
+        programs.compile_twice([program])
         assert len([x for x in os.listdir(folder) if x.endswith("-cache")]) == 1
         program.function(*program.args)  # what is run was not compiled once more
-    jax.monitoring.clear_event_listeners()
-    hits, misses = (events.count(CACHE.format(x)) for x in ("hits", "misses"))
-    assert hits and misses == 1
+    assert events.count("hits") and events.count("misses") == 1
     assert jax.config.jax_compilation_cache_dir == before
     assert not os.path.exists(folder)
 
 
-def test_times_of_compilation_are_of_the_cold_and_of_the_cached_one(monkeypatch):
-    clock, took = [0.0], iter([(1, 8), (2, 4)])
-
-    class Slow:
-        """A program that takes so long to trace and to compile."""
-
-        def lower(self):
-            trace, self.left = next(took)
-            clock[0] += trace
-            return self
-
-        def compile(self):
-            clock[0] += self.left
-
-    fake = types.SimpleNamespace(perf_counter=lambda: clock[0])
-    monkeypatch.setattr(programs, "time", fake)
-    assert compile_twice([Slow()])[0] == {"trace": 2, "cold": 8, "cached": 4}
-
-
 def test_the_bottleneck_and_the_speed():
     for decoded, waited_for in ((500.0, "step"), (50.0, "input")):
-        sentence = bottleneck(decoded, 100.0, workers=0)
+        sentence = report.bottleneck(decoded, 100.0, workers=0)
         start = f"The {waited_for} is the bottleneck: the input pipeline decodes"
         assert sentence.startswith(f"{start} {decoded:.0f} images/s, 5")
         assert ("Raise data.workers (it is 0)" in sentence) == (decoded < 100)
     expected = dict(steps=3, median=0.2, p10=0.12, p90=0.28, images=6)
     expected["images_per_second"] = 30
-    assert speed([0.1, 0.2, 0.3], images=6) == pytest.approx(expected)
+    assert programs.speed([0.1, 0.2, 0.3], images=6) == pytest.approx(expected)
     long_ago = -1e9
     assert Limits(3, 1.0).reached(1, long_ago)
     assert not Limits(3, 1e12).reached(2, long_ago)
@@ -256,18 +225,15 @@ def test_the_bottleneck_and_the_speed():
 )
 def test_commands_of_the_manual(words, monkeypatch):
     """What they measure is tested above."""
-    created = []
 
     def create(mode, config, limits):
-        created.append((f"--mode={mode}", config.name))
+        assert f"--mode={mode}" in (*words, "--mode=train")
+        assert config.name.startswith(pathlib.Path(words[0].partition(":")[0]).stem)
         raise UserError("that is enough")
 
     monkeypatch.setattr(report, "create", create)
     monkeypatch.chdir(ROOT)
     assert main(words) == 1
-    [(mode, name)] = created
-    assert mode in (*words, "--mode=train")
-    assert name.startswith(pathlib.Path(words[0].partition(":")[0]).stem)
 
 
 TIME = (CONFIGS / "README.md").read_text("utf-8").split("## Time\n")[1].split("## ")[0]

@@ -12,7 +12,7 @@ import saved
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.export import onnx, web
-from qcs_jax.export.served import Options, Served
+from qcs_jax.export.served import Served
 from qcs_jax.system.errors import UserError
 
 
@@ -30,16 +30,14 @@ def package(tmp_path):
 @pytest.fixture
 def write(monkeypatch, tmp_path):
     """Writes the page of a network that is not in it."""
-    monkeypatch.setattr(onnx, "check_installed", lambda: None)
-    monkeypatch.setattr(onnx, "write", lambda served, folder, options: None)
+    monkeypatch.setattr(onnx, "write", lambda served, folder: None)
     folders = (tmp_path / f"page{i}" for i in itertools.count())
 
     def write(runtime=None, name="fer2013"):
         folder = next(folders)
         folder.mkdir()
         trained = Trained.load(name, branch="base")
-        options = Options(trained=trained, name="faces", runtime=runtime)
-        web.write(Served.of(trained), folder, options)
+        web.write(Served(trained, name="faces", runtime=runtime), folder)
         assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
         return folder
 
@@ -66,19 +64,17 @@ def test_a_folder_that_is_all_that_is_needed(write, package):
     assert all((folder / name).is_file() for name in asked - {"model.onnx"})
 
 
-def test_dist_alone_will_do_and_nothing_was_measured(write, package, tmp_path):
-    folder = write(package / "dist", saved.run(tmp_path / "run", 0))
+def test_nothing_was_measured(write, package, tmp_path):
+    folder = write(package, saved.run(tmp_path / "run", 0))
     said = json.loads((folder / "model.json").read_text())
     assert said["about"].endswith("trained on toy; how good it is was not measured")
 
 
 def test_another_version_or_another_folder(write, package):
-    (package / "dist" / web._RUNTIME[0]).unlink()
-    with pytest.raises(UserError, match=f"dist has no {web._RUNTIME[0]}: give the fol"):
-        write(package)
-    (package / "package.json").write_text(json.dumps({"version": "1.0.0"}))
-    with pytest.raises(UserError, match="is another version: give .* 1.30.0"):
-        write(package)
+    for version, path in (("1.0.0", package), (web.VERSION, package / "dist")):
+        (package / "package.json").write_text(json.dumps({"version": version}))
+        with pytest.raises(UserError, match="is not onnxruntime-web 1.30.0 as npm"):
+            write(path)
 
 
 def test_npm_fetches_it(write, package, monkeypatch):

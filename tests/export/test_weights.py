@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -20,8 +21,7 @@ from qcs_jax.evaluate import groups, results
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, hub, onnx
-from qcs_jax.export.served import calibrated
+from qcs_jax.export import hub, onnx
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def quiet():
 @pytest.fixture
 def run(capsys, tmp_path, monkeypatch):
     """Exports to `tmp_path / "out"`, without ONNX: exit status, output, errors."""
-    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setattr("qcs_jax.export.served.BATCHES", (2,))
     monkeypatch.setitem(sys.modules, "jax2onnx", None)
 
     def run(checkpoint, *flags, out="out", format="safetensors"):
@@ -44,9 +44,15 @@ def run(capsys, tmp_path, monkeypatch):
     return run
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return saved.run(tmp_path_factory.mktemp("finished") / "run", 5)
+
+
 @pytest.fixture
-def workdir(tmp_path):
-    return saved.run(tmp_path / "run", 5)
+def workdir(finished, tmp_path):
+    """A copy, for what a test leaves in it."""
+    return shutil.copytree(finished, tmp_path / "run")
 
 
 def evaluated(workdir, of=None, **changes):
@@ -63,37 +69,30 @@ def evaluated(workdir, of=None, **changes):
     return measured
 
 
-def test_it_loads_as_the_run_does(workdir, tmp_path, run):
-    status, output, error = run(workdir, "--whole")
+def test_it_loads_as_the_run_does(finished, tmp_path, run):
+    status, output, error = run(finished, "--whole")
     assert (status, error) == (0, "")
     assert "logits differ by at most 0.0e+00" in output
     out = tmp_path / "out"
     assert f"next:\n  qcs_jax.load('{out}').predict('face.jpg')" in output
     assert {path.name for path in out.iterdir()} == {"labels.txt", "model.safetensors"}
-    variables, before, _ = checkpoint.load_variables(workdir)
+    variables, before, _ = checkpoint.load_variables(finished)
     for path in (out, out / "model.safetensors"):
         restored, description, step = checkpoint.load_variables(path)
         small.assert_equal(restored, variables)
         assert step == 5 and description["chosen"] == "newest"
         assert {**before, **description} == description
     assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
-
-
-def test_half_the_size_and_the_base_branch_alone(workdir, tmp_path, run):
-    sizes = {}
-    for out, flags in (
-        ("complete", ["--whole"]),
-        ("half", ["--whole", "--quantize=float16"]),
-        ("base", []),
-    ):
-        assert run(workdir, *flags, out=out)[0] == 0
-        sizes[out] = (tmp_path / out / "model.safetensors").stat().st_size
-    assert sizes["half"] < 0.56 * sizes["complete"] > 0.56 * sizes["base"]
-    variables, *_ = checkpoint.load_variables(tmp_path / "base")
-    assert variables["params"].keys() == variables["batch_stats"].keys() == {"base"}
-    assert run(tmp_path / "base", out="again")[0] == 0  # a file is exported as a run is
-    again, *_ = checkpoint.load_variables(tmp_path / "again")
-    small.assert_equal(again, variables)
+    # Half the size, or the base branch alone. A file is exported as a run is.
+    assert run(finished, "--whole", "--quantize=float16", out="half")[0] == 0
+    assert run(out, out="base")[0] == 0
+    base, *_ = checkpoint.load_variables(tmp_path / "base")
+    small.assert_equal(base, {x: {"base": variables[x]["base"]} for x in variables})
+    complete, half, base = (
+        (tmp_path / name / "model.safetensors").stat().st_size
+        for name in ("out", "half", "base")
+    )
+    assert half < 0.56 * complete > 0.56 * base
     status, _, error = run(tmp_path / "base", "--whole", out="more")
     assert status == 1 and "is a base branch alone" in error
     assert "leave out --whole" in error and not (tmp_path / "more").exists()
@@ -114,7 +113,10 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     assert status == 1 and "divided already" in error
 
 
-def test_no_temperature(workdir, tmp_path, run):
+def test_no_evaluation_and_no_temperature(workdir, tmp_path, run):
+    status, _, error = run(workdir, format="hub")
+    assert status == 1
+    assert error.startswith("error: a model card needs what an evaluation measures")
     other = saved.run(tmp_path / "other", 6)
     for leave, words in (
         (lambda: None, "has no temperature: evaluate its run"),
@@ -190,14 +192,17 @@ def test_the_card_says_what_was_measured(trained):
     assert not re.search("None|nan|[{$]", text)
 
 
+def about(trained, **changes):
+    """The network with another description."""
+    return dataclasses.replace(trained, description=trained.description | changes)
+
+
 def test_the_card_says_what_was_calibrated_and_drawn(trained):
-    text = hub.model_card(calibrated(trained), "x")
+    text = hub.model_card(command.calibrated(trained), "x")
     assert "with the temperature of 0.932 that is applied" in text
     config = trained.config.copy_and_resolve_references()
     config.data.name = "synthetic_faces/balanced"
-    description = trained.description | {"config": config.to_dict()}
-    drawn = dataclasses.replace(trained, description=description)
-    text = hub.model_card(drawn, "x")
+    text = hub.model_card(about(trained, config=config.to_dict()), "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
 
 
@@ -210,8 +215,7 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
     of_people = groups.summary([grouping], logits, labels, trained.class_names)
     measured = {"robustness": results.robustness(worse, 0.6), "groups": of_people}
     evaluation = trained.evaluation | measured
-    description = trained.description | {"evaluation": evaluation}
-    text = hub.model_card(dataclasses.replace(trained, description=description), "x")
+    text = hub.model_card(about(trained, evaluation=evaluation), "x")
     assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
     assert "| low light | 30.0 | 15.0 |" in text
     young, _, oldest = of_people["columns"][0]["groups"]
@@ -220,10 +224,3 @@ def test_the_card_says_how_it_does_on_worse_images_and_for_groups(trained):
     assert f"- age: * Fewer than {groups.SMALL} images" in text
     assert of_people["columns"][0]["gap"]["sentence"] in text
     assert "not measured" not in text
-
-
-def test_a_card_needs_an_evaluation(run, tmp_path):
-    status, _, error = run(saved.run(tmp_path / "run", 0), format="hub")
-    assert status == 1
-    assert error.startswith("error: a model card needs what an evaluation measures")
-    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """ONNX, read by ONNX Runtime."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -16,8 +17,8 @@ from manuals import snippet
 import qcs_jax
 from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, onnx
-from qcs_jax.export.served import Options, Served
+from qcs_jax.export import onnx
+from qcs_jax.export.served import ExportError, Served, largest_difference
 from qcs_jax.images.decode import decode
 
 onnx_package = pytest.importorskip("onnx", reason=f"ONNX: {onnx.INSTALL}")
@@ -38,8 +39,8 @@ def classifier():
 
 
 @pytest.fixture(scope="module")
-def served(classifier):
-    return Served.of(classifier)
+def served():
+    return Served(small.trained())
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def metadata_of(folder):
 
 
 def test_without_preprocessing(classifier, tmp_path):
-    onnx.write(Served.of(classifier, preprocess=False), tmp_path)
+    onnx.write(Served(small.trained(), preprocess=False), tmp_path)
     images = small.images(3, 32, 32, 3)
     outputs = onnx.load(tmp_path)(images)
     np.testing.assert_allclose(outputs["logits"], classifier.logits(images), atol=1e-5)
@@ -99,33 +100,34 @@ def initializers(model):
 
 
 def test_float16_is_how_weights_are_stored(served, tmp_path):
-    onnx.write(served, tmp_path, Options("float16"))
+    onnx.write(dataclasses.replace(served, quantize="float16"), tmp_path)
     model = onnx_package.load(tmp_path / "model.onnx")
     large = [x for x in initializers(model) if x.size >= 64]
     kinds = {x.dtype for x in large if x.dtype.kind == "f"}
     assert kinds == {np.dtype(np.float16)}
-    difference = check.largest_difference(served, onnx.load(tmp_path), 0.02)
+    difference = largest_difference(served, onnx.load(tmp_path), 0.02)
     assert difference > 1e-5  # something is rounded
 
 
 def test_int8_computes_in_8_bits_with_ranges_of_the_examples(served, tmp_path):
     examples = small.pixels(40, 36, 36, 3, seed=1)
-    onnx.write(served, tmp_path, Options("int8", examples=examples))
-    difference = check.largest_difference(served, onnx.load(tmp_path), 0.3)
+    int8 = dataclasses.replace(served, quantize="int8", examples=examples)
+    onnx.write(int8, tmp_path)
+    difference = largest_difference(served, onnx.load(tmp_path), 0.3)
     assert difference > 1e-4
     model = onnx_package.load(tmp_path / "model.onnx")
     assert "QuantizeLinear" in [node.op_type for node in model.graph.node]
     assert sum(x.dtype == np.int8 and x.ndim == 4 for x in initializers(model)) > 5
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "labels.txt"}
     # Black examples show nothing of what faces need.
-    onnx.write(served, tmp_path, Options("int8", examples=examples[:8] * 0))
-    with pytest.raises(check.ExportError, match="not the network"):
-        check.largest_difference(served, onnx.load(tmp_path), 0.3)
+    onnx.write(dataclasses.replace(int8, examples=examples[:8] * 0), tmp_path)
+    with pytest.raises(ExportError, match="not the network"):
+        largest_difference(served, onnx.load(tmp_path), 0.3)
 
 
 def test_command(tmp_path, monkeypatch, capsys):
     """int8 calibrates on some of the photographs, and is measured on the others."""
-    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setattr("qcs_jax.export.served.BATCHES", (2,))
     run = saved.run(tmp_path / "run", 0)
     for i, name in enumerate([*saved.CLASS_NAMES] * 4):
         (tmp_path / "faces" / name).mkdir(parents=True, exist_ok=True)
@@ -142,7 +144,7 @@ def test_command(tmp_path, monkeypatch, capsys):
 
 def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):
     """Of a trained network, whose batch normalisation it has folded."""
-    monkeypatch.setattr(check, "BATCHES", (2,))
+    monkeypatch.setattr("qcs_jax.export.served.BATCHES", (2,))
     out = tmp_path / "out"
     argv = ["--checkpoint=fer2013", "--format=hub", f"--out={out}"]
     assert command.main(argv) == 0
@@ -150,8 +152,8 @@ def test_the_hub_has_it_beside_the_weights(tmp_path, monkeypatch, capsys):
     assert {path.name for path in out.iterdir()} == {
         *("README.md", "config.json", "labels.txt", "model.onnx", weights.FILE)
     }
-    network = Served.of(Trained.load(out, branch="base"), folded=False)
-    assert check.largest_difference(network, onnx.load(out), 2e-5) < 1e-5
+    network = Served(Trained.load(out, branch="base"), folded=False)
+    assert largest_difference(network, onnx.load(out), 2e-5) < 1e-5
 
 
 def test_onnx_runtime_alone_serves_it(served, folder, tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.export import __main__ as command
-from qcs_jax.export import check, onnx
+from qcs_jax.export import onnx
 
 pytest.importorskip("jax2onnx", reason=f"ONNX: {onnx.INSTALL}")
 pytestmark = [
@@ -42,7 +42,7 @@ def folder(tmp_path_factory):
     """The page of the network that comes with the package, and pictures beside it."""
     folder = tmp_path_factory.mktemp("web") / "page"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(check, "BATCHES", (2,))
+        patch.setattr("qcs_jax.export.served.BATCHES", (2,))
         argv = ["--checkpoint=fer2013", "--format=web", f"--out={folder}"]
         assert command.main(argv) == 0
     with Image.open(PORTRAIT) as portrait:

@@ -1,9 +1,10 @@
-"""Measures the train step on random images in memory."""
+"""Measures the train step, and the base branch alone, on random images in memory."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import pathlib
 import time
 from typing import Any
 
@@ -21,16 +22,23 @@ from qcs_jax.benchmark.programs import (
     empty_cache,
     programs_of,
     speed,
+    time_calls,
 )
+from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import create_model
 from qcs_jax.models.qcs import QCS
+from qcs_jax.predict.classifier import Classifier
 from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate
+
+BATCHES = (1, 8, 64)  # images in a call
+_ONCE = Limits(steps=1, seconds=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """A configuration's train step, whatever images there are."""
+    """A configuration's network and train step, whatever images there are."""
 
     config: ml_collections.ConfigDict
     classes: int
@@ -77,8 +85,8 @@ class Subject:
             programs = programs_of(step, state, self.batch(1), 0.0)
             return {program.name: program.flops() for program in programs}
 
-    def measure(self, variables: Any, limits: Limits) -> dict[str, Any]:
-        """Compiles, runs and counts.
+    def train(self, variables: Any, limits: Limits) -> dict[str, Any]:
+        """Compiles, runs and counts the train step.
 
         An image counts once in "speed", though SAM sees it twice; "flops" are of a step
         over the whole batch, by program, "flops_per_second" of all devices together.
@@ -101,6 +109,50 @@ class Subject:
             "compiled_flops": _flops_of(programs, compiled, len(devices)),
             "flops_per_second": sum(flops.values()) / reached["median"],
             "memory": device.memory(compiled),
+        }
+
+    def infer(self, variables: Any, limits: Limits) -> dict[str, Any]:
+        """Times calls of `Classifier.classify`, as `qcs_jax.load` gives it.
+
+        "flops" are XLA's count for one image, "flops_per_second" those at best. "calls"
+        have for each of `BATCHES` the seconds of the first call, which compiles
+        ("first_cold") or reads JAX's persistent cache ("first_cached"), and of later
+        ones.
+        """
+        side, resize = self.model.image_size, self.config.data.resize
+        names = tuple(f"class {i}" for i in range(self.classes))
+        description = describe(self.config, names, side)
+        trained = Trained(variables, description, 0, pathlib.Path(), in_file=True)
+        classifier = Classifier(trained)
+        with jax.default_device(counting_device()):
+            image = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
+            forward = jax.jit(self.model.apply)
+            flops = Program("forward", forward, (self.shapes, image)).flops()
+        calls: list[dict[str, Any]] = []
+        for batch in BATCHES:
+            shape = (batch, resize, resize, 3)
+            faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+            classify = functools.partial(classifier.classify, faces)
+            with empty_cache():
+                (first_cold,) = time_calls(classify, _ONCE)
+                jax.clear_caches()
+                (first_cached,) = time_calls(classify, _ONCE)
+                reached = speed(time_calls(classify, limits), batch)
+            calls.append(
+                {
+                    "batch": batch,
+                    "first_cold": first_cold,
+                    "first_cached": first_cached,
+                    "speed": reached,
+                    "flops_per_second": flops * reached["images_per_second"],
+                }
+            )
+        return {
+            "dtype": self.config.dtype,
+            "flops": flops,
+            "calls": calls,
+            "flops_per_second": max(call["flops_per_second"] for call in calls),
+            "memory": device.memory(),
         }
 
 
