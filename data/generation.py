@@ -136,9 +136,10 @@ def generate(builder: ImageBuilder) -> None:
     """
     for leftover in builder.folder.glob("incomplete.*"):
         shutil.rmtree(leftover)
-    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS  # replaces, if need be
+    mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
     tfds.disable_progress_bar()  # the builders show one of their own
     with (
+        _set_aside(pathlib.Path(builder.data_path)),
         contextlib.redirect_stdout(io.StringIO()),  # TFDS prints sizes it can't know
         tempfile.TemporaryDirectory() as downloads,  # nothing is, but TFDS wants one
     ):
@@ -146,6 +147,24 @@ def generate(builder: ImageBuilder) -> None:
             download_dir=downloads,
             download_config=tfds.download.DownloadConfig(download_mode=mode),
         )
+
+
+@contextlib.contextmanager
+def _set_aside(finished: pathlib.Path) -> Iterator[None]:
+    """Keeps a finished dataset, which TFDS would delete first, until another is."""
+    aside = finished.with_name(f"replaced.{finished.name}")
+    if aside.exists() and not finished.exists():  # the process was killed
+        aside.rename(finished)
+    shutil.rmtree(aside, ignore_errors=True)
+    if finished.exists():
+        finished.rename(aside)
+    try:
+        yield
+    except BaseException:
+        if aside.exists():
+            aside.rename(finished)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def summarize(

@@ -216,8 +216,7 @@ def test_unreadable_images_are_listed_and_limited(
     assert f"skipped {count} unreadable images, listed in {report}" in out
     [line] = [line.split() for line in out.splitlines() if line.startswith("total")]
     assert " ".join(line[1:]) == total
-    if kind != "raf_db":  # known before anything is written: the old data stay
-        refuse(name, root, "--overwrite", "--max_unreadable=0")
+    refuse(name, root, "--overwrite", "--max_unreadable=0")  # the old data stay
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import tempfile
 import copies
 import pytest
 import tensorflow_datasets as tfds
+from qcs_jax.data import generation
 from qcs_jax.data.synthetic_faces import synthetic_faces_dataset_builder as faces
 
 from qcs_jax.config import flags
@@ -167,6 +168,24 @@ def test_interrupted_preparation_leaves_nothing_finished(
         assert list(place.glob("incomplete.*"))
     prepare("synthetic_faces")
     assert [path.name for path in place.iterdir() if path.name != ".lock"] == ["1.0.0"]
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_cannot_be_replaced_stays(
+    pets, prepare, run, finished, tmp_path, monkeypatch, killed
+):
+    prepare("image_folder", pets)
+    [name] = finished()
+    place = tmp_path / "prepared" / name
+    if killed:  # while it was replaced
+        place.rename(place.with_name(f"replaced.{place.name}"))
+    with monkeypatch.context() as patch:
+        patch.setattr(generation.ImageBuilder, "download_and_prepare", None)
+        with pytest.raises(TypeError):
+            run("image_folder", pets, "--overwrite")
+    assert finished() == [name]
+    prepare("image_folder", pets, "--overwrite")
+    assert [path.name for path in place.parent.glob("*.0.0")] == [place.name]
 
 
 def test_a_fresh_process_in_a_folder_with_files_of_the_same_names(pets, tmp_path):
