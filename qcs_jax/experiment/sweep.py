@@ -70,7 +70,7 @@ def draw(
     `shown` is from `comparison.show`, with where each row stands on the axis as `at`.
     Before runs at two values were evaluated, there is nothing to draw: None.
     """
-    from qcs_jax.figures import experiments, style  # matplotlib, once all is trained
+    from qcs_jax.figures import charts, style  # matplotlib, once all is trained
 
     measured = shown.dropna(subset="accuracy").sort_values("at")
     if measured["at"].nunique() < 2:
@@ -78,7 +78,7 @@ def draw(
     variants = list(measured.groupby("variant", sort=False))
     chance = next(iter(measured["chance"].dropna()), None)
     ticks = None if sweep.numbered else [str(value) for value in sweep.values]
-    figure = experiments.sweep(variants, sweep.axis, chance, ticks)
+    figure = charts.sweep(variants, sweep.axis, chance, ticks)
     return style.save(figure, folder, "sweep")[0]
 
 

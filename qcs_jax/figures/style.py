@@ -9,7 +9,7 @@ import contextlib
 import io
 import pathlib
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -161,28 +161,6 @@ def color_bar(
     bar = figure.colorbar(mappable, label=label, **options)
     bar.outline.set_visible(False)
     return bar
-
-
-def show_number(
-    axes: Axes, row: int, column: int, percent: float, below: str, bold: bool = False
-) -> None:
-    """Writes a percentage and a small text below it into a cell of `COUNTS`."""
-    color = "white" if percent > 55 else "black"
-    weight = "bold" if bold else "normal"
-    look: Any = dict(ha="center", va="center", color=color)
-    axes.text(column, row - 0.12, f"{percent:.1f}", fontweight=weight, **look)
-    axes.text(column, row + 0.22, below, fontsize=5.5, **look)
-
-
-def label_cells(
-    axes: Axes, rows: Sequence[str], columns: Sequence[str], rotation: float
-) -> None:
-    """Names the rows and columns of a matrix, which gets no frame."""
-    slanted: Any = dict(rotation=rotation, ha="right", rotation_mode="anchor")
-    axes.set_xticks(range(len(columns)), labels=columns, **slanted)
-    axes.set_yticks(range(len(rows)), labels=rows)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
 
 
 def looks(count: int) -> list[dict[str, Any]]:

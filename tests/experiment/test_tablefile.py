@@ -6,7 +6,7 @@ import pytest
 
 from qcs_jax.experiment import sweep, tablefile
 from qcs_jax.experiment.plan import make_plan
-from qcs_jax.figures import experiments
+from qcs_jax.figures import charts
 from qcs_jax.system.errors import UserError
 
 MINE = """
@@ -152,13 +152,13 @@ def shown(**accuracies):
 
 
 def test_the_curve_of_a_sweep_goes_from_left_to_right(read, tmp_path, monkeypatch):
-    drawn, curves = {}, experiments.sweep
+    drawn, curves = {}, charts.sweep
 
     def keep(variants, *more):
         drawn.update((label, points["at"].tolist()) for label, points in variants)
         return curves(variants, *more)
 
-    monkeypatch.setattr(experiments, "sweep", keep)
+    monkeypatch.setattr(charts, "sweep", keep)
     swept = read(MINE + SWEEP).sweep
     for places in ({}, {1: 80}):  # no curve of a single value
         assert sweep.draw(swept, shown(a=places), tmp_path) is None

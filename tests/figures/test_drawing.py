@@ -9,7 +9,7 @@ import small
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.evaluate.counts import UNIT, Counts, probabilities
-from qcs_jax.figures import Unavailable, charts, experiments, maps, style
+from qcs_jax.figures import Unavailable, charts, maps, style
 from qcs_jax.predict.interaction import Comparison, on_image
 
 NAMES = (
@@ -176,14 +176,14 @@ def test_the_figures_of_experiments():
     two = {"at": [0.1, 0.2], "accuracy": [50, 60], "seeds_low": [np.nan, 30]}
     two |= {"images_low": [40, 50], "images_high": [60, 70], "seeds_high": [np.nan, 80]}
     one = {name: values[:1] for name, values in two.items()}
-    axes = experiments.sweep([("a", two), ("b", one)], "x", 20, ["p", "q"]).axes[0]
+    axes = charts.sweep([("a", two), ("b", one)], "x", 20, ["p", "q"]).axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]
     assert labels == ["a", "b", "chance"]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [50, 60])
     [bar] = [x for x in axes.collections[1].get_segments() if len(x)]
     np.testing.assert_allclose(bar[:, 1], [30, 80])
     accuracy = np.array([[0.9, np.nan]])
-    axes = experiments.transfer(accuracy, accuracy - 0.1, ["n"], ["c", "d"], [(0, 0)])
+    axes = charts.transfer(accuracy, accuracy - 0.1, ["n"], ["c", "d"], [(0, 0)])
     shown = [text.get_text() for text in axes.axes[0].texts]
     assert shown == ["90.0", "class mean 80.0", "–"]
 

@@ -73,7 +73,7 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
     import pandas as pd
 
-    from qcs_jax.figures import experiments, style  # matplotlib, once all is measured
+    from qcs_jax.figures import charts, style  # matplotlib, once all is measured
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
@@ -81,7 +81,7 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     lines = [_line(cell) for row in rows for cell in row]
     frame = pd.DataFrame(lines, columns=[*_COLUMNS], dtype=object)
     files.write_text(paths[1], frame.to_csv(index=False, lineterminator="\n"))
-    figure = experiments.transfer(
+    figure = charts.transfer(
         _values(rows, "accuracy"),
         _values(rows, "mean_class_accuracy"),
         [row[0].network for row in rows],
