@@ -14,6 +14,7 @@ from qcs_jax.system import extras
 
 with extras.named():
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Rectangle
     from sklearn.calibration import CalibrationDisplay
@@ -299,14 +300,14 @@ def transfer(
 
 
 def _percentages(
-    axes: style.Axes,
+    axes: Axes,
     percent: np.ndarray,
     below: Sequence[Sequence[str]],
     bold: np.ndarray | None = None,
     **options: Any,
 ) -> ScalarMappable:
     """A matrix of percentages, NaN as "–", each with a small text below it."""
-    image = axes.imshow(percent, cmap=style.COUNTS, vmin=0, vmax=100, **options)
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, **options)
     for (i, j), share in np.ndenumerate(percent):
         color = "white" if share > 55 else "black"
         look: Any = dict(ha="center", va="center", color=color)

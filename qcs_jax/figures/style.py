@@ -12,17 +12,13 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from qcs_jax.system import extras
 
 with extras.named():
     import matplotlib as mpl
     from cycler import cycler
-    from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches: the text of a page in two columns
@@ -35,10 +31,6 @@ COLORS = (
     *("#56B4E9", "#E69F00", "#000000", "#F0E442"),
 )
 MARKERS = "osD^vPX*"
-MAP = "viridis"
-MATRIX = "cividis"
-COUNTS = "Blues"
-OPACITY = 0.6  # of a map over a face
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -111,47 +103,6 @@ def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
     with styled():
         figure.savefig(buffer, format=kind, dpi=dpi, metadata=_UNDATED[kind])
     return buffer.getvalue()
-
-
-def show_face(axes: Axes, face: np.ndarray) -> None:
-    """Shows a face, uint8 `[s, s, 3]`, without axes."""
-    axes.imshow(face)
-    _bare(axes)
-
-
-def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, norm: Normalize) -> None:
-    """Shows a map `[s, s]` over the grey face, uint8 `[s, s, 3]`."""
-    luminance = face @ np.array([0.299, 0.587, 0.114])
-    axes.imshow(luminance, cmap="gray", vmin=0, vmax=255)
-    axes.imshow(values, cmap=MAP, norm=norm, alpha=OPACITY)
-    _bare(axes)
-
-
-def _bare(axes: Axes) -> None:
-    """Removes ticks and frame, but not labels."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def range_of(values: np.ndarray) -> Normalize:
-    """Returns one colour scale for all values, not empty even if they are constant."""
-    low, high = values.min(), values.max()
-    return Normalize(low, high if high > low else low + 1)
-
-
-def map_range(*maps: np.ndarray) -> Normalize:
-    """Returns one colour scale for all maps, without the last percent at both ends."""
-    values = np.concatenate([x.ravel() for x in maps])
-    return range_of(np.percentile(values, [1, 99]))
-
-
-def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
-    """Draws the colour bar of `show_map` beside the axes."""
-    where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both", alpha=OPACITY)
-    bar = color_bar(figure, ScalarMappable(norm, MAP), label, **where)
-    bar.ax.set_facecolor("#AAAAAA")  # as over skin
-    if bar.solids is not None:
-        bar.solids.set_edgecolor("none")
 
 
 def color_bar(

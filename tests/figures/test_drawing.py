@@ -145,7 +145,7 @@ def test_maps_are_over_their_faces_and_share_a_scale():
         np.testing.assert_array_equal(face.get_array(), grey[column])
         shown = on_image(importance[row, column], 16)
         np.testing.assert_array_equal(overlay.get_array(), shown)
-        assert overlay.norm is axes[1, 1].images[1].norm
+        assert overlay.get_clim() == axes[1, 1].images[1].get_clim()
 
 
 def test_confusion_is_in_per_cent_of_the_rows():
