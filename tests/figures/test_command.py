@@ -18,7 +18,7 @@ from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.figures import FIGURES, paper, style
 from qcs_jax.figures import visualize_command as command
-from qcs_jax.figures.scene import Scene
+from qcs_jax.figures.paper import Scene
 from qcs_jax.input import sources
 
 CLASSES = ("calm", "glad", "Surprise")

@@ -16,7 +16,7 @@ from qcs_jax.evaluate import groups, predictions, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.figures import page
 from qcs_jax.figures import report_command as command
-from qcs_jax.figures.scene import Gallery
+from qcs_jax.figures.paper import Gallery
 from qcs_jax.images.corruptions import CORRUPTIONS
 from qcs_jax.train import loop
 
