@@ -17,8 +17,7 @@ from collections.abc import Sequence
 
 from qcs_jax.config import flags
 from qcs_jax.experiment import sweep, tablefile
-from qcs_jax.experiment.plan import Job, make_plan
-from qcs_jax.experiment.runner import MAIN, Runner
+from qcs_jax.experiment.jobs import MAIN, Job, Runner, make_plan
 from qcs_jax.experiment.tablefile import Table
 from qcs_jax.system import command, extras, prepared
 from qcs_jax.system.errors import UserError
@@ -61,7 +60,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
     print(_overview(table, jobs))
     failures = Runner(program).run(jobs)
     print()
-    _compare(table, jobs[: len(table.rows)], folder)
+    sweep.compare(table, jobs[: len(table.rows)], folder)
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -104,21 +103,6 @@ def _overview(table: Table, jobs: list[Job]) -> str:
         label = f"{job.row.label:<{width}}"
         lines.append(f"  {label}  seed {job.seed}  {job.workdir}  {job.state}")
     return "\n".join(lines)
-
-
-def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
-    """Prints and writes the comparison of all rows; `jobs` has one of each."""
-    from qcs_jax.evaluate import comparison  # pandas, once all is trained
-
-    if not table.sweep:
-        comparison.show(sweep.group_rows(jobs), folder, table.paper, table.against)
-        return
-    swept, points = sweep.group_swept(table.sweep, jobs)
-    groups = [group for _, group in points]
-    shown = comparison.show(groups, folder, table.paper, table.against)
-    shown = shown.assign(at=[at for at, _ in points])
-    if drawn := sweep.draw(swept, shown, folder):
-        print(f"drew {drawn} and .pdf")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The runs of a table that are on disk, and the curve of those of a sweep."""
+"""Compares the runs of a table that are on disk, and draws the curve of a sweep."""
 
 from __future__ import annotations
 
@@ -9,29 +9,42 @@ from typing import TYPE_CHECKING, Any
 
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import RunFolder, Variant
-from qcs_jax.experiment.plan import Job
-from qcs_jax.experiment.tablefile import Sweep
+from qcs_jax.experiment.jobs import Job
+from qcs_jax.experiment.tablefile import Sweep, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def group_rows(jobs: Sequence[Job]) -> list[Variant]:
-    """Groups the runs of each row, also those with other seeds than this time's."""
-    groups = [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
-    return [group for group in groups if group.runs]
+def compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
+    """Prints all rows beside each other, and writes tables and the curve of a sweep.
+
+    Runs of earlier calls, with other seeds or other values of the sweep, count as well.
+    `jobs` has one of each row; of a sweep at the first value, then at the second, and
+    so on.
+    """
+    from qcs_jax.evaluate import comparison  # pandas, once all is trained
+
+    if table.sweep:
+        swept, points = _group_swept(table.sweep, jobs)
+    else:
+        groups = [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
+        points = [(0.0, group) for group in groups if group.runs]
+    groups = [group for _, group in points]
+    shown = comparison.show(groups, folder, table.paper, table.against)
+    if table.sweep:
+        drawn = draw(swept, shown.assign(at=[at for at, _ in points]), folder)
+        if drawn:
+            print(f"drew {drawn} and .pdf")
 
 
-def group_swept(
+def _group_swept(
     sweep: Sweep, jobs: Sequence[Job]
 ) -> tuple[Sweep, list[tuple[float, Variant]]]:
-    """Groups the runs of each row at each value, those of earlier calls, too.
+    """The sweep with values of earlier calls behind the others; and the runs.
 
     A value that the table once had is left out where the table says where values stand.
-    `jobs` are one of each row at the first value, then at the second, and so on.
-
-    Returns the sweep with earlier values behind the others; and where each group stands
-    on the axis, in the order of the jobs.
+    Runs are grouped by value and row, with the place of each group on the axis.
     """
     rows = jobs[: len(jobs) // len(sweep.values)]
     by_row = []

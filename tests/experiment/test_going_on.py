@@ -11,8 +11,8 @@ import toy
 
 from qcs_jax import main
 from qcs_jax.experiment import __main__ as command
-from qcs_jax.experiment import runner, tablefile
-from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment import jobs, tablefile
+from qcs_jax.experiment.jobs import make_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
 
@@ -120,7 +120,7 @@ def test_a_real_run_is_evaluated_once(world, monkeypatch, capfd):
 
     class Child:
         def __init__(self, words, process_group):
-            self._words = words[len(runner.MAIN) :]
+            self._words = words[len(jobs.MAIN) :]
             modes.append("eval" if "--mode=eval" in words else "train")
 
         def wait(self):
@@ -134,7 +134,7 @@ def test_a_real_run_is_evaluated_once(world, monkeypatch, capfd):
 
     toy.install(monkeypatch)
     world.prepare("toy")
-    monkeypatch.setattr(runner, "subprocess", types.SimpleNamespace(Popen=Child))
+    monkeypatch.setattr(jobs, "subprocess", types.SimpleNamespace(Popen=Child))
     file = world.folder / "toy.toml"
     file.write_text(TOY.format(config=ROOT / "tests/support/toy_recipe.py"))
     arguments = [f"--table={file}", f"--workdir={world.workdir}"]

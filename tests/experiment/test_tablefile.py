@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from qcs_jax.experiment import sweep, tablefile
-from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment.jobs import make_plan
 from qcs_jax.figures import charts
 from qcs_jax.system.errors import UserError
 

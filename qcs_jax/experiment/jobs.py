@@ -1,10 +1,12 @@
-"""Which runs an experiment consists of, and how far each of them is."""
+"""The runs of an experiment: which they are, how far each is, and what runs them."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import pathlib
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +17,10 @@ from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import INDIFFERENT
 from qcs_jax.experiment.tablefile import Row
-from qcs_jax.system.errors import UserError
+from qcs_jax.system.errors import Interrupted, UserError
+from qcs_jax.system.signals import Interrupt
+
+MAIN = (sys.executable, "-m", "qcs_jax.main")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,14 +37,15 @@ class Job:
     arguments: tuple[str, ...]
     config: dict[str, Any]
 
+    @property
     def run(self) -> runs.RunFolder | None:
-        """Returns the run as it is on disk, or None before it began."""
+        """The run as it is on disk, or None before it began."""
         return runs.read_run(self.workdir) if runs.is_run(self.workdir) else None
 
     @property
     def finished(self) -> bool:
         """Whether its last epoch was trained, evaluated and saved."""
-        run = self.run()
+        run = self.run
         if run is None or run.scores is None or not run.finished:
             return False
         # A process killed right after its last evaluation had not saved that step yet.
@@ -48,13 +54,13 @@ class Job:
     @property
     def evaluated(self) -> bool:
         """Whether `--mode=eval` was about what the run ended with."""
-        run = self.run()
+        run = self.run
         return run is not None and run.evaluated
 
     @property
     def state(self) -> str:
         """How far it is, for people."""
-        run, steps = self.run(), self._saved_steps()
+        run, steps = self.run, self._saved_steps()
         if run is None or not steps:
             return "to do"
         if not self.finished:
@@ -78,7 +84,7 @@ class Job:
 
     def check(self) -> None:
         """Raises UserError if what is on disk was trained with other fields."""
-        run = self.run()
+        run = self.run
         different = self.differences(run) if run and self._saved_steps() else {}
         if different:
             raise UserError(
@@ -146,3 +152,69 @@ def _of_network(config: str, network: str) -> str:
     path, _, variant = config.partition(":")
     others = [word for word in variant.split(",") if word not in models.BRANCHES]
     return f"{path}:{','.join([network, *filter(None, others)])}"
+
+
+class Runner:
+    """Runs child processes; a signal makes the one under way save and stop.
+
+    A second Ctrl-C kills it at once: what was saved before stays good.
+    """
+
+    def __init__(self, program: Sequence[str] = MAIN):
+        self._program = program
+        self._interrupt = Interrupt(self._pass_on)
+        self._child: subprocess.Popen | None = None
+
+    def run(self, jobs: Sequence[Job]) -> list[str]:
+        """Trains what is not finished, evaluates what is not evaluated.
+
+        Returns what failed, a line each. Raises Interrupted after a signal, when the
+        child has ended.
+        """
+        failures = []
+        with self._interrupt:
+            for number, job in enumerate(jobs, start=1):
+                title = f"[{number} of {len(jobs)}] {job.row.label}, seed {job.seed}"
+                print(f"\n{title}: {job.state}", flush=True)
+                if failure := self._train_and_evaluate(job):
+                    print(f"error: {title}: {failure}", file=sys.stderr, flush=True)
+                    failures.append(f"{job.workdir}: {failure}")
+        return failures
+
+    def _train_and_evaluate(self, job: Job) -> str | None:
+        """Returns what went wrong, if anything did."""
+        failure = None
+        if not job.finished:
+            failure = self._call("training", job.arguments)
+        if not failure and not job.evaluated:
+            failure = self._call("evaluation", [*job.arguments, "--mode=eval"])
+            if not failure and not job.evaluated:
+                failure = (
+                    "evaluation was of another step than the run ended with, whose "
+                    "checkpoint is damaged: delete that, and the same command goes on"
+                )
+        return failure
+
+    def _call(self, what: str, arguments: Sequence[str]) -> str | None:
+        """Waits for a child; returns how it failed, if it did."""
+        status = 0
+        if self._interrupt.signum is None:
+            # In a process group of its own, since Ctrl-C in a terminal goes to all of
+            # a group: the child would take what comes from here for the second one.
+            self._child = subprocess.Popen(
+                [*self._program, *arguments], process_group=0
+            )
+            if self._interrupt.signum is not None:  # it came while the child started
+                self._child.terminate()
+            status = self._child.wait()
+            self._child = None
+        if (signum := self._interrupt.signum) is not None:
+            text = f"stopped by signal {signum}; the same command goes on"
+            raise Interrupted(signum, text)
+        if status < 0:
+            return f"{what} was killed by signal {-status}"
+        return f"{what} ended with status {status}" if status else None
+
+    def _pass_on(self, again: bool) -> None:
+        if self._child is not None:
+            self._child.kill() if again else self._child.terminate()
