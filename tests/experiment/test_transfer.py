@@ -198,7 +198,7 @@ def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
         (["runs", "--data=toy@"], "give NAME,NAME or NAME@SPLIT"),
         (["runs", "--data=toy,toy@test"], "toy@test is there twice"),
         (["runs", "--data=toy", "--labels=some:a=b"], "some is none of the data sets"),
-        (["runs", "--data=toy", "--labels=toy:a"], "give NAME:THEIRS=OURS"),
+        (["runs", "--data=toy", "--labels=toy:"], "give NAME:THEIRS=OURS"),
         (["runs", "--data=toy", "--labels=toy"], "give NAME:THEIRS=OURS"),
         (["runs", "--data=toy", "--labels=toy:a=b", "--labels=toy:b=a"], "two maps"),
     ],
