@@ -27,10 +27,9 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
     """Runs the command line; `program` trains and evaluates, as `qcs_jax.main` does."""
     parser = argparse.ArgumentParser(
         prog="qcs-jax experiment",
-        description="Runs the rows of a table over several seeds, one after another, "
-        "and compares them. The same command goes on where it was stopped, and skips "
-        "what is finished.",
-        epilog=f"{flags.EPILOG}, which the rows leave free",
+        description=__doc__.partition("\n")[0],
+        epilog=f"{flags.EPILOG}, which the rows leave free. The same command goes on "
+        "where it was stopped, and skips what is finished.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -57,7 +56,7 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
         raise UserError(f"table {args.table} names no recipe: give --config=FILE")
     jobs = make_plan(config, table.rows, _seeds(args, table), overrides, folder)
     _require_data(jobs)
-    print(_overview(table, jobs))
+    print(_overview(table.about, jobs))
     failures = Runner(program).run(jobs)
     print()
     sweep.compare(table, jobs[: len(table.rows)], folder)
@@ -67,17 +66,16 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
 
 
 def _seeds(args: argparse.Namespace, table: Table) -> Sequence[int]:
-    text = args.seeds
-    if text is None:
-        if not table.seeds:
-            raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
-        return table.seeds
-    try:
-        seeds = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
+    text, seeds = args.seeds, table.seeds
+    if text is not None:
+        try:
+            seeds = tuple(map(int, text.split(",")))
+        except ValueError:
+            raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
+    if not seeds:
+        raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
     if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds={text}: each seed once, the same is no new run")
+        raise UserError(f"seeds {seeds}: each once, the same is no new run")
     return seeds
 
 
@@ -93,12 +91,12 @@ def _require_data(jobs: list[Job]) -> None:
         raise UserError("\n".join(missing))
 
 
-def _overview(table: Table, jobs: list[Job]) -> str:
+def _overview(about: str, jobs: list[Job]) -> str:
     """Says what is going to be run, and what is there."""
     width = max(len(job.row.label) for job in jobs)
     todo = sum(not job.finished for job in jobs)
-    lines = [table.about] if table.about else []
-    lines += [f"{len(jobs)} runs, {todo} of them to be trained:"]
+    lines = [about] * bool(about)
+    lines.append(f"{len(jobs)} runs, {todo} of them to be trained:")
     for job in jobs:
         label = f"{job.row.label:<{width}}"
         lines.append(f"  {label}  seed {job.seed}  {job.workdir}  {job.state}")

@@ -100,8 +100,8 @@ def _table(entries: dict[str, Any]) -> Table:
     against, seeds = entries.get("against"), entries.get("seeds", [])
     if against is not None and against not in labels:
         raise ValueError(f"against = {against!r} is no name of a row")
-    if not all(type(x) is int for x in seeds) or len(set(seeds)) < len(seeds):
-        raise ValueError("seeds are to be numbers, each once")
+    if not all(type(x) is int for x in seeds):
+        raise ValueError("seeds are to be numbers")
     return Table(
         about=entries.get("about", ""),
         rows=tuple(_swept(rows, sweep) if sweep else rows),

@@ -106,7 +106,7 @@ def test_data_sets_that_are_not_prepared(world):
     "arguments, message",
     [
         (["--seeds=0,a"], "give numbers such as 0,1,2"),
-        (["--seeds=0,1,0"], "each seed once"),
+        (["--seeds=0,1,0"], "each once"),
         (["--seeds=-1"], "seed=-1"),
         (["--config=configs/nothing.py"], "there is no file configs/nothing.py"),
         (["--config.seed=1"], "--seeds=0,1,2"),
