@@ -50,9 +50,8 @@ def test_a_sweep_has_a_table_for_each_value_and_those_of_earlier_calls(
 ):
     file, drawn = world.folder / "mine.toml", []
 
-    def draw(swept, shown, folder):
-        points = [*zip(shown["at"], shown["variant"], strict=True)]
-        drawn.append((swept.values, swept.at, points))
+    def draw(shown, axis, ticks, folder):
+        drawn.append((ticks, [*zip(shown["at"], shown["variant"], strict=True)]))
 
     def call(values, *more):
         file.write_text(MINE.format(values=values))
@@ -77,13 +76,13 @@ def test_a_sweep_has_a_table_for_each_value_and_those_of_earlier_calls(
     call("[0.25]\nat = [3]")  # where do 0.5 and 1 stand?
     call('["0.25", "1"]')  # side by side
     assert drawn == [
-        (values, at, [(place, row) for place in at for row in ("sam", "adam")])
-        for values, at in (
-            ((0.5, 1), (0.5, 1)),
-            ((0.25, 0.5, 1.0), (0.25, 0.5, 1.0)),
-            ((0.75,), (0.75,)),
-            ((0.25,), (3,)),
-            (("0.25", "1", 0.5), (0, 1, 2)),
+        (ticks, [(place, row) for place in at for row in ("sam", "adam")])
+        for ticks, at in (
+            (None, (0.5, 1)),
+            (None, (0.25, 0.5, 1.0)),
+            (None, (0.75,)),
+            (None, (3,)),
+            (["0.25", "1", "0.5"], (0, 1, 2)),
         )
     ]
 

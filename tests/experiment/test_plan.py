@@ -7,6 +7,7 @@ import manuals
 import pytest
 
 from qcs_jax.evaluate import published
+from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.jobs import make_plan
 from qcs_jax.system.errors import UserError
@@ -94,17 +95,13 @@ def test_the_rows_and_numbers_of_the_papers_tables(table):
     ],
     ids=" ".join,
 )
-def test_commands_of_the_manual(words, tmp_path, monkeypatch):
+def test_commands_of_the_manual(words, tmp_path, monkeypatch, capsys):
+    """As far as they go where nothing is prepared."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     manual = (ROOT / "qcs_jax/experiment/README.md").read_text()
     mine = re.search(r"```toml\n(.*?)```", manual, re.DOTALL)[1]
     (tmp_path / "sam.toml").write_text(mine)
-    others = [word for word in words if word.startswith("--config.")]
-    named = [word.removeprefix("--") for word in words if word not in others]
-    named = dict(word.split("=", 1) for word in named)
-    table = tablefile.read_table(named["table"])
-    config = named.get("config", table.config)
-    seeds = named.get("seeds", ",".join(map(str, table.seeds))).split(",")
-    jobs = plan(config, named["table"], [int(seed) for seed in seeds], others)
-    assert len(jobs) == len(table.rows) * len(seeds)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert command.main(words) == 1
+    assert re.match(r"error: data set '\w+.*' is not prep", capsys.readouterr().err)
