@@ -26,27 +26,24 @@ def column(jobs, *fields):
     return [tuple(job.config[field] for field in fields) for job in jobs]
 
 
-def test_each_network_with_each_seed():
-    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
-    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
-        (seed, name, 0.1) for seed in (3, 5) for name in ("baseline", "dcs", "qcs")
-    ]
-    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
-
-
 def test_each_network_gets_its_own_recipe_in_the_other_variants(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
+    networks = ("baseline", "dcs", "qcs")
+    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
+        (seed, name, 0.1) for seed in (3, 5) for name in networks
+    ]
+    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
     for suffix in ("", ":qcs", ":dcs"):
-        jobs = plan(RAF + suffix)
-        rates = [("baseline", 9e-6), ("dcs", 9e-6), ("qcs", 4e-6)]
-        assert column(jobs, "model.name", "optimizer.learning_rate") == rates
+        rates = column(plan(RAF + suffix), "optimizer.learning_rate")
+        assert rates == [(9e-6,), (9e-6,), (4e-6,)]
     for suffix in (":qcs,tiny", ":tiny"):
         assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
     # By its name, it is the same recipe.
     named = plan("raf:qcs,tiny")
     assert [job.config for job in named] == [x.config for x in plan(RAF + ":qcs,tiny")]
     words = [job.arguments[0] for job in named]
-    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]
+    assert words == [f"--config=raf:{name},tiny" for name in networks]
     jobs = plan(RAF + ":qcs,finetune", table="2")
     assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
     with pytest.raises(UserError, match="fine-tunes qcs alone"):
