@@ -49,7 +49,7 @@ class Job:
         if run is None or run.scores is None or not run.finished:
             return False
         # A process killed right after its last evaluation had not saved that step yet.
-        return run.scores.last["step"] in self._saved_steps()
+        return run.scores.last["step"] in self.saved_steps
 
     @property
     def evaluated(self) -> bool:
@@ -60,7 +60,7 @@ class Job:
     @property
     def state(self) -> str:
         """How far it is, for people."""
-        run, steps = self.run, self._saved_steps()
+        run, steps = self.run, self.saved_steps
         if run is None or not steps:
             return "to do"
         if not self.finished:
@@ -82,18 +82,8 @@ class Job:
             if field not in INDIFFERENT and run.config[field] != value
         }
 
-    def check(self) -> None:
-        """Raises UserError if what is on disk was trained with other fields."""
-        run = self.run
-        different = self.differences(run) if run and self._saved_steps() else {}
-        if different:
-            raise UserError(
-                f"{self.workdir} was trained with another configuration:\n  "
-                + "\n  ".join(different.values())
-                + "\nGive these values, another --workdir, or delete that folder"
-            )
-
-    def _saved_steps(self) -> set[int]:
+    @property
+    def saved_steps(self) -> set[int]:
         """Steps with a complete checkpoint; Orbax gives those their name when done."""
         names = {path.name for path in (self.workdir / "checkpoints").glob("*")}
         return {int(name) for name in names if name.isdecimal()}
@@ -112,7 +102,8 @@ def make_plan(
     that sets one; `overrides`, `--config.FIELD=VALUE`, are for all runs.
 
     Raises:
-      UserError: for a configuration that cannot run, or fields that are not free.
+      UserError: for a configuration that cannot run, fields that are not free, or a run
+        on disk that was trained with other fields.
     """
     taken = {field for row in rows for field in row.fields}
     for text in overrides:
@@ -121,19 +112,19 @@ def make_plan(
             raise UserError(f"{text}: give the seeds with --seeds=0,1,2")
         if field in taken:
             raise UserError(f"{text}: the rows of the table set this field, leave it")
-    jobs = [
+    return [
         _job(config, row, seed, overrides, workdir) for seed in seeds for row in rows
     ]
-    for job in jobs:
-        job.check()
-    return jobs
 
 
 def _job(
     config: str, row: Row, seed: int, overrides: Sequence[str], workdir: pathlib.Path
 ) -> Job:
     if network := row.fields.get("model.name"):
-        config = _of_network(config, network)
+        # "configs/raf.py" or "configs/raf.py:qcs,tiny" becomes that of the network.
+        path, _, variant = config.partition(":")
+        others = [x for x in variant.split(",") if x and x not in models.BRANCHES]
+        config = f"{path}:{','.join([network, *others])}"
     of_row = [f"--config.{field}={value}" for field, value in row.fields.items()]
     fields = [*overrides, *of_row, f"--config.seed={seed}"]
     try:
@@ -144,14 +135,16 @@ def _job(
     folder = workdir / row.name / f"seed{seed}"
     arguments = (f"--config={config}", *fields, f"--workdir={folder}")
     flat = json.loads(json.dumps(flatten(complete)))  # as config.json has it
-    return Job(row, seed, folder, arguments, flat)
-
-
-def _of_network(config: str, network: str) -> str:
-    """Turns "configs/raf.py" or "configs/raf.py:qcs,tiny" into that of a network."""
-    path, _, variant = config.partition(":")
-    others = [word for word in variant.split(",") if word not in models.BRANCHES]
-    return f"{path}:{','.join([network, *filter(None, others)])}"
+    job = Job(row, seed, folder, arguments, flat)
+    run = job.run
+    different = job.differences(run) if run and job.saved_steps else {}
+    if different:
+        raise UserError(
+            f"{folder} was trained with another configuration:\n  "
+            + "\n  ".join(different.values())
+            + "\nGive these values, another --workdir, or delete that folder"
+        )
+    return job
 
 
 class Runner:

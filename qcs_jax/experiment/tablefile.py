@@ -73,11 +73,8 @@ def read_table(name: str) -> Table:
     try:
         return _table(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        absent = isinstance(error, FileNotFoundError)
-        reason = "there is no such table" if absent else error.strerror
-        raise UserError(
-            f"--table={name}: {reason}: give {', '.join(BUILT_IN)} or a .toml file"
-        ) from error
+        known = f"{', '.join(BUILT_IN)} or a .toml file"
+        raise UserError(f"--table={name}: {error.strerror}: give {known}") from error
     except ValueError as error:  # no text, no TOML, or no table
         raise UserError(f"--table={name}: {error}") from error
 

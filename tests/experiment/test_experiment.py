@@ -1,4 +1,4 @@
-"""Experiments: what is run and compared, fails, is stopped, goes on, or is run again."""
+"""Experiments: what is run and compared, fails, is stopped, and goes on."""
 
 import json
 import os
