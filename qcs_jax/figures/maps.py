@@ -126,8 +126,8 @@ def _mosaic(
         grey = faces[i, j] @ np.array([0.299, 0.587, 0.114])
         _show_face(inner[i + 1, j], grey, cmap="gray", vmin=0, vmax=255)
         image = inner[i + 1, j].imshow(maps[i][j], **look)
-    beside: Any = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
-    bar = style.color_bar(figure, image, scale, **beside)
+    place: Any = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
+    bar: Any = style.color_bar(figure, image, scale, **place)
     bar.ax.set_facecolor("#AAAAAA")  # as over skin
     bar.solids.set_edgecolor("none")
     return figure, axes, size
