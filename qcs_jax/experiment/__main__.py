@@ -17,8 +17,7 @@ from collections.abc import Sequence
 
 from qcs_jax.config import flags
 from qcs_jax.experiment import sweep, tablefile
-from qcs_jax.experiment.plan import Job, make_plan
-from qcs_jax.experiment.runner import MAIN, Runner
+from qcs_jax.experiment.jobs import MAIN, Job, Runner, make_plan
 from qcs_jax.experiment.tablefile import Table
 from qcs_jax.system import command, datasets, extras
 from qcs_jax.system.errors import UserError
@@ -28,10 +27,9 @@ def main(argv: Sequence[str] | None = None, program: Sequence[str] = MAIN) -> in
     """Runs the command line; `program` trains and evaluates, as `qcs_jax.main` does."""
     parser = argparse.ArgumentParser(
         prog="qcs-jax experiment",
-        description="Runs the rows of a table over several seeds, one after another, "
-        "and compares them. The same command goes on where it was stopped, and skips "
-        "what is finished.",
-        epilog=f"{flags.EPILOG}, which the rows leave free",
+        description=__doc__.partition("\n")[0],
+        epilog=f"{flags.EPILOG}, which the rows leave free. The same command goes on "
+        "where it was stopped, and skips what is finished.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -58,27 +56,26 @@ def _run(args: argparse.Namespace, overrides: list[str], program: Sequence[str])
         raise UserError(f"table {args.table} names no recipe: give --config=FILE")
     jobs = make_plan(config, table.rows, _seeds(args, table), overrides, folder)
     _require_data(jobs)
-    print(_overview(table, jobs))
+    print(_overview(table.about, jobs))
     failures = Runner(program).run(jobs)
     print()
-    _compare(table, jobs[: len(table.rows)], folder)
+    sweep.compare(table, jobs[: len(table.rows)], folder)
     for failure in failures:
         print(f"error: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def _seeds(args: argparse.Namespace, table: Table) -> Sequence[int]:
-    text = args.seeds
-    if text is None:
-        if not table.seeds:
-            raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
-        return table.seeds
-    try:
-        seeds = [int(word) for word in text.split(",")]
-    except ValueError:
-        raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
+    text, seeds = args.seeds, table.seeds
+    if text is not None:
+        try:
+            seeds = tuple(map(int, text.split(",")))
+        except ValueError:
+            raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
+    if not seeds:
+        raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
     if len(set(seeds)) < len(seeds):
-        raise UserError(f"--seeds={text}: each seed once, the same is no new run")
+        raise UserError(f"seeds {seeds}: each once, the same is no new run")
     return seeds
 
 
@@ -94,31 +91,16 @@ def _require_data(jobs: list[Job]) -> None:
         raise UserError("\n".join(missing))
 
 
-def _overview(table: Table, jobs: list[Job]) -> str:
+def _overview(about: str, jobs: list[Job]) -> str:
     """Says what is going to be run, and what is there."""
     width = max(len(job.row.label) for job in jobs)
     todo = sum(not job.finished for job in jobs)
-    lines = [table.about] if table.about else []
-    lines += [f"{len(jobs)} runs, {todo} of them to be trained:"]
+    lines = [about] * bool(about)
+    lines.append(f"{len(jobs)} runs, {todo} of them to be trained:")
     for job in jobs:
         label = f"{job.row.label:<{width}}"
         lines.append(f"  {label}  seed {job.seed}  {job.workdir}  {job.state}")
     return "\n".join(lines)
-
-
-def _compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
-    """Prints and writes the comparison of all rows; `jobs` has one of each."""
-    from qcs_jax.evaluate import comparison  # pandas, once all is trained
-
-    if not table.sweep:
-        comparison.show(sweep.group_rows(jobs), folder, table.paper, table.against)
-        return
-    swept, points = sweep.group_swept(table.sweep, jobs)
-    groups = [group for _, group in points]
-    shown = comparison.show(groups, folder, table.paper, table.against)
-    shown = shown.assign(at=[at for at, _ in points])
-    if drawn := sweep.draw(swept, shown, folder):
-        print(f"drew {drawn} and .pdf")
 
 
 if __name__ == "__main__":

@@ -1,98 +1,98 @@
-"""The runs of a table that are on disk, and the curve of those of a sweep."""
+"""Compares the runs of a table that are on disk, and draws the curve of a sweep."""
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import RunFolder, Variant
-from qcs_jax.experiment.plan import Job
-from qcs_jax.experiment.tablefile import Sweep
+from qcs_jax.experiment.jobs import Job
+from qcs_jax.experiment.tablefile import Sweep, Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def group_rows(jobs: Sequence[Job]) -> list[Variant]:
-    """Groups the runs of each row, also those with other seeds than this time's."""
-    groups = [Variant(job.row.label, tuple(_runs_like(job))) for job in jobs]
-    return [group for group in groups if group.runs]
+def compare(table: Table, jobs: Sequence[Job], folder: pathlib.Path) -> None:
+    """Prints all rows beside each other, and writes tables and the curve of a sweep.
 
-
-def group_swept(
-    sweep: Sweep, jobs: Sequence[Job]
-) -> tuple[Sweep, list[tuple[float, Variant]]]:
-    """Groups the runs of each row at each value, those of earlier calls, too.
-
-    A value that the table once had is left out where the table says where values stand.
-    `jobs` are one of each row at the first value, then at the second, and so on.
-
-    Returns the sweep with earlier values behind the others; and where each group stands
-    on the axis, in the order of the jobs.
+    Runs of earlier calls, with other seeds or other values of the sweep, count as well.
+    `jobs` has one of each row; of a sweep at the first value, then at the second, and
+    so on.
     """
-    rows = jobs[: len(jobs) // len(sweep.values)]
-    by_row = []
-    for job in rows:
-        by_value: dict[Any, list[RunFolder]] = {}
-        for run in _runs_like(job, sweep.field):
-            by_value.setdefault(_value(run.config, sweep), []).append(run)
-        by_row.append(by_value)
-    # Runs have values of the field's own type, whatever the table has: 1.0 for "1".
-    values = [_value(job.config, sweep) for job in jobs[:: len(rows)]]
-    at = dict(zip(values, sweep.at, strict=True))
-    earlier = {x: x for runs_of_row in by_row for x in runs_of_row if x not in at}
-    names = earlier | dict(zip(values, sweep.values, strict=True))
-    if not sweep.numbered:
-        at |= {value: i for i, value in enumerate(earlier, start=len(at))}
-    elif sweep.at == sweep.values:
-        at |= {value: value for value in sorted(earlier)}
-    points = []
-    for value, place in at.items():
+    from qcs_jax.evaluate import comparison  # pandas, once all is trained
+
+    sweep = table.sweep
+    field = sweep.field if sweep else ""
+    rows = jobs[: len(jobs) // len(sweep.values)] if sweep else jobs
+    found = [_runs_by_value(job, field) for job in rows]
+    named = _names(sweep, jobs[:: len(rows)], found) if sweep else {None: (0.0, "")}
+    variants, places = [], []
+    for value, (place, name) in named.items():
         # What tells tables apart; they name the data set anyway.
-        of_data = sweep.field == "data.name"
-        setting = "" if of_data else f"{sweep.field}={names[value]}"
-        for job, by_value in zip(rows, by_row, strict=True):
-            if like := by_value.get(value):
-                points.append((place, Variant(job.row.label, tuple(like), setting)))
-    values = [names[value] for value in at]
-    extended = dataclasses.replace(sweep, values=tuple(values), at=tuple(at.values()))
-    return extended, points
+        setting = f"{field}={name}" if field not in ("", "data.name") else ""
+        for job, by_value in zip(rows, found, strict=True):
+            if value in by_value:
+                variants.append(Variant(job.row.label, by_value[value], setting))
+                places.append(place)
+    shown = comparison.show(variants, folder, table.paper, table.against)
+    if sweep:
+        ticks = None if sweep.numbered else [str(name) for _, name in named.values()]
+        if drawn := draw(shown.assign(at=places), sweep.axis, ticks, folder):
+            print(f"drew {drawn} and .pdf")
 
 
 def draw(
-    sweep: Sweep, shown: pd.DataFrame, folder: pathlib.Path
+    shown: pd.DataFrame, axis: str, ticks: Sequence[str] | None, folder: pathlib.Path
 ) -> pathlib.Path | None:
     """Writes `folder/sweep.png` and `.pdf`; returns the first.
 
     `shown` is from `comparison.show`, with where each row stands on the axis as `at`.
     Before runs at two values were evaluated, there is nothing to draw: None.
     """
-    from qcs_jax.figures import experiments, style  # matplotlib, once all is trained
+    from qcs_jax.figures import charts, style  # matplotlib, once all is trained
 
     measured = shown.dropna(subset="accuracy").sort_values("at")
     if measured["at"].nunique() < 2:
         return None
     variants = list(measured.groupby("variant", sort=False))
     chance = next(iter(measured["chance"].dropna()), None)
-    ticks = None if sweep.numbered else [str(value) for value in sweep.values]
-    figure = experiments.sweep(variants, sweep.axis, chance, ticks)
-    return style.save(figure, folder, "sweep")[0]
+    return style.save(charts.sweep(variants, axis, chance, ticks), folder, "sweep")[0]
 
 
-def _runs_like(job: Job, swept: str = "") -> Iterator[RunFolder]:
-    """Yields runs of a job's row that differ in the seed and the swept field alone."""
+def _names(
+    sweep: Sweep, jobs: Sequence[Job], found: Sequence[dict]
+) -> dict[Any, tuple[float, Any]]:
+    """Place on the axis and name of each value; `jobs` has one at each of the table.
+
+    Values of earlier calls come behind; where the table says where values stand, they
+    are left out.
+    """
+    # Runs have values of the field's own type, whatever the table has: 1.0 for "1".
+    values = [_value(job.config, sweep.field) for job in jobs]
+    named = dict(zip(values, zip(sweep.at, sweep.values, strict=True), strict=True))
+    earlier = [*dict.fromkeys(x for of_row in found for x in of_row if x not in named)]
+    if not sweep.numbered:
+        return named | {x: (i, x) for i, x in enumerate(earlier, start=len(named))}
+    if sweep.at == sweep.values:
+        return named | {x: (x, x) for x in sorted(earlier)}
+    return named
+
+
+def _runs_by_value(job: Job, swept: str) -> dict[Any, tuple[RunFolder, ...]]:
+    """Runs of a job's row that differ in the seed and the swept field alone."""
     row = job.workdir.parent
     folders = row.parents[1].glob(f"*/{row.name}/seed*") if swept else row.glob("seed*")
-    for folder in sorted(folders):
-        if runs.is_run(folder):
-            run = runs.read_run(folder)
-            if job.differences(run).keys() <= {"seed", swept}:
-                yield run
+    by_value: dict[Any, tuple[RunFolder, ...]] = {}
+    for run in (runs.read_run(x) for x in sorted(folders) if runs.is_run(x)):
+        if job.differences(run).keys() <= {"seed", swept}:
+            value = _value(run.config, swept)
+            by_value[value] = (*by_value.get(value, ()), run)
+    return by_value
 
 
-def _value(config: dict[str, Any], sweep: Sweep) -> Any:
-    value = config[sweep.field]
+def _value(config: dict[str, Any], field: str) -> Any:
+    value = config.get(field)
     return tuple(value) if isinstance(value, list) else value

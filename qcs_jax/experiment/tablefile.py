@@ -73,11 +73,8 @@ def read_table(name: str) -> Table:
     try:
         return _table(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
-        absent = isinstance(error, FileNotFoundError)
-        reason = "there is no such table" if absent else error.strerror
-        raise UserError(
-            f"--table={name}: {reason}: give {', '.join(BUILT_IN)} or a .toml file"
-        ) from error
+        known = f"{', '.join(BUILT_IN)} or a .toml file"
+        raise UserError(f"--table={name}: {error.strerror}: give {known}") from error
     except ValueError as error:  # no text, no TOML, or no table
         raise UserError(f"--table={name}: {error}") from error
 
@@ -100,8 +97,8 @@ def _table(entries: dict[str, Any]) -> Table:
     against, seeds = entries.get("against"), entries.get("seeds", [])
     if against is not None and against not in labels:
         raise ValueError(f"against = {against!r} is no name of a row")
-    if not all(type(x) is int for x in seeds) or len(set(seeds)) < len(seeds):
-        raise ValueError("seeds are to be numbers, each once")
+    if not all(type(x) is int for x in seeds):
+        raise ValueError("seeds are to be numbers")
     return Table(
         about=entries.get("about", ""),
         rows=tuple(_swept(rows, sweep) if sweep else rows),

@@ -1,8 +1,9 @@
-"""Numbers of one network as charts: Figures 7 and 12 of the paper, and the page's."""
+"""Numbers as charts: Figures 7 and 12 of the paper, those of the page and of tables."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,13 @@ from qcs_jax.system import extras
 
 with extras.named():
     import pandas as pd
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.patches import Rectangle
     from sklearn.calibration import CalibrationDisplay
     from sklearn.manifold import TSNE
+
+_SLANTED: Any = dict(ha="right", rotation_mode="anchor")
 
 
 @style.styled()
@@ -74,11 +80,11 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     side = min(max(0.62 * k + 1.9, 3.4), style.WIDTH)
     figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
-    image = axes.imshow(percent, cmap=style.COUNTS, vmin=0, vmax=100)
-    for i, j in np.ndindex(k, k):
-        style.show_number(axes, i, j, percent[i, j], f"{counts[i, j]:,}", i == j)
+    below = [[f"{n:,}" for n in row] for row in counts]
+    image = _percentages(axes, percent, below, bold=np.eye(k, dtype=bool))
     names = [style.wrapped(name, 20) for name in class_names]
-    style.label_cells(axes, names, names, rotation=45)
+    axes.set_xticks(range(k), labels=names, rotation=45, **_SLANTED)
+    axes.set_yticks(range(k), labels=names)
     accuracy = 100 * np.trace(counts) / max(images, 1)
     axes.set(xlabel="predicted", ylabel="actual")
     axes.set_title(f"accuracy {accuracy:.2f} % of {images:,} images")
@@ -218,3 +224,99 @@ def groups(column: Mapping, accuracy: float) -> style.Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     return figure
+
+
+@style.styled()
+def sweep(
+    variants: Sequence[tuple[str, Any]],
+    axis: str,
+    chance: float | None = None,
+    ticks: Sequence[str] | None = None,
+) -> style.Figure:
+    """Draws mean accuracies, with intervals over images (bands) and seeds (bars).
+
+    In percent. Of each variant its label, and columns: its places `at` on the `axis`,
+    of two or more; `accuracy` there; and the ends of its intervals, images_low,
+    images_high, seeds_low and seeds_high (NaN for a single seed). `ticks` names the
+    places 0, 1, ... where these are no numbers. `chance`, the accuracy of guessing, is
+    a dashed line.
+    """
+    figure = style.Figure(figsize=(style.WIDTH, 3.2))
+    axes = figure.subplots()
+    places = [at for _, columns in variants for at in columns["at"]]
+    reach = 0.004 * (max(places) - min(places))
+    looks = style.looks(len(variants))
+    for i, ((label, columns), look) in enumerate(zip(variants, looks, strict=True)):
+        # Bars of several variants would cover each other.
+        x = np.array(columns["at"]) + reach * (i - (len(variants) - 1) / 2)
+        band = columns["images_low"], columns["images_high"]
+        axes.fill_between(x, *band, color=look["color"], alpha=0.15, lw=0)
+        axes.plot(x, columns["accuracy"], ms=4, label=label, **look)
+        bars = columns["seeds_low"], columns["seeds_high"]
+        axes.vlines(x, *bars, color=look["color"], lw=0.8)
+    if chance is not None:
+        axes.axhline(chance, color="#999999", lw=0.8, ls="--", label="chance")
+    axes.set(xlabel=axis, ylabel="accuracy (%)", ylim=(0, 100))
+    if ticks is not None:
+        axes.set_xticks(range(len(ticks)), ticks)
+    axes.grid(axis="y")
+    axes.legend()
+    return figure
+
+
+@style.styled()
+def transfer(
+    accuracy: np.ndarray,
+    mean_class: np.ndarray,
+    networks: Sequence[str],
+    datasets: Sequence[str],
+    own: Collection[tuple[int, int]] = (),
+) -> style.Figure:
+    """Accuracy of each network on each data set, with the mean over classes below it.
+
+    Both float `[n, m]` between 0 and 1, NaN where nothing was measured. `own` has row
+    and column of what is the network's own test; it gets a frame.
+    """
+    n, m = accuracy.shape
+    figure = style.Figure(figsize=(min(1.15 * m + 3.0, style.WIDTH), 0.5 * n + 1.6))
+    axes = figure.subplots()
+    below = [[f"class mean {x:.1f}" for x in row] for row in 100 * mean_class]
+    image = _percentages(axes, 100 * accuracy, below, aspect="auto")
+    axes.set_facecolor("#EEEEEE")  # of what was not measured
+    for i, j in own:
+        frame = Rectangle((j - 0.48, i - 0.47), 0.96, 0.94, fill=False, lw=1.5)
+        frame.set_edgecolor(style.COLORS[1])
+        axes.add_patch(frame)
+    rows, columns = (
+        [textwrap.fill(name, 28) for name in names] for names in (networks, datasets)
+    )
+    axes.set_xticks(range(m), labels=columns, rotation=30, **_SLANTED)
+    axes.set_yticks(range(n), labels=rows)
+    title = "accuracy, and its mean over classes, in %"
+    axes.set(xlabel="tested on", ylabel="network")
+    axes.set_title(f"{title}; framed: its own test" if own else title)
+    style.color_bar(figure, image, "accuracy (%)", ax=axes, shrink=0.9)
+    return figure
+
+
+def _percentages(
+    axes: Axes,
+    percent: np.ndarray,
+    below: Sequence[Sequence[str]],
+    bold: np.ndarray | None = None,
+    **options: Any,
+) -> ScalarMappable:
+    """A matrix of percentages, NaN as "–", each with a small text below it."""
+    image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, **options)
+    for (i, j), share in np.ndenumerate(percent):
+        color = "white" if share > 55 else "black"
+        look: Any = dict(ha="center", va="center", color=color)
+        if np.isnan(share):
+            axes.text(j, i, "–", **look)
+            continue
+        weight = "bold" if bold is not None and bold[i, j] else "normal"
+        axes.text(j, i - 0.12, f"{share:.1f}", fontweight=weight, **look)
+        axes.text(j, i + 0.22, below[i][j], fontsize=5.5, **look)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image

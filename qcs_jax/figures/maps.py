@@ -104,7 +104,7 @@ def _mosaic(
     """
     side = top.shape[1]
     maps = [on_image(row, side) for row in values]
-    norm = style.map_range(*maps)
+    limits = _limits(np.concatenate([x.ravel() for x in maps]), outside=1)
     rows, columns = len(maps) + 1, len(top) + (left is not None)
     cell = min(style.WIDTH / (columns + 1), 1.2)
     figure = style.Figure(figsize=(cell * (columns + 1), cell * rows + above))
@@ -113,17 +113,23 @@ def _mosaic(
     if left is not None:
         axes[0, 0].set_axis_off()
         for beside, face in zip(axes[1:, 0], left, strict=True):
-            style.show_face(beside, face)
+            _show_face(beside, face)
     for row, label in zip(axes[1:], labels, strict=True):
         row[0].set_ylabel(label, fontsize=size)
     inner = axes[:, columns - len(top) :]
     for head, face, title in zip(inner[0], top, titles, strict=True):
-        style.show_face(head, face)
+        _show_face(head, face)
         head.set_title(title, fontsize=size)
     faces = np.broadcast_to(under, (len(maps), len(top), *top.shape[1:]))
+    look: Any = dict(cmap="viridis", alpha=0.6, **limits)
     for i, j in np.ndindex(faces.shape[:2]):
-        style.show_map(inner[i + 1, j], faces[i, j], maps[i][j], norm)
-    style.map_scale(figure, axes, norm, scale)
+        grey = faces[i, j] @ np.array([0.299, 0.587, 0.114])
+        _show_face(inner[i + 1, j], grey, cmap="gray", vmin=0, vmax=255)
+        image = inner[i + 1, j].imshow(maps[i][j], **look)
+    place: Any = dict(ax=axes, fraction=0.03, pad=0.02, extend="both")
+    bar: Any = style.color_bar(figure, image, scale, **place)
+    bar.ax.set_facecolor("#AAAAAA")  # as over skin
+    bar.solids.set_edgecolor("none")
     return figure, axes, size
 
 
@@ -151,11 +157,11 @@ def matrices(
         axes[row, 2].set_ylabel("anchor position")
     for cells, (field, label) in zip(axes.T[2:], _COMPARED.items(), strict=True):
         values = getattr(compared, field)
-        norm = style.range_of(values)
+        limits = _limits(values)
         # A tick where a row of the token grid begins.
         ticks = np.arange(0, values.shape[-1], math.isqrt(values.shape[-1]))
         for cell, matrix in zip(cells, values, strict=True):
-            image = cell.imshow(matrix, cmap=style.MATRIX, norm=norm)
+            image = cell.imshow(matrix, cmap="cividis", **limits)
             cell.spines[:].set_visible(False)
             cell.set_xticks(ticks, labels=ticks)
             cell.set_yticks(ticks, labels=ticks)
@@ -165,8 +171,21 @@ def matrices(
     return figure
 
 
-def _face(axes: style.Axes, face: np.ndarray, role: str, class_name: str) -> None:
-    style.show_face(axes, face)
+def _limits(values: np.ndarray, outside: float = 0) -> dict[str, float]:
+    """Ends of a colour scale, with so many percent of the values beyond each."""
+    low, high = np.percentile(values, [outside, 100 - outside])
+    return {"vmin": low, "vmax": high if high > low else low + 1}
+
+
+def _show_face(axes: Any, face: np.ndarray, **options: Any) -> None:
+    """Shows a face without ticks and frame, but labels may follow."""
+    axes.imshow(face, **options)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+
+
+def _face(axes: Any, face: np.ndarray, role: str, class_name: str) -> None:
+    _show_face(axes, face)
     axes.set_title(role, fontsize=7)
     name = style.wrapped(class_name)
     axes.set_xlabel(name, fontsize=_label_size([name], 0.95))
@@ -185,9 +204,9 @@ def corruptions(face: np.ndarray, key: str, landmarks: np.ndarray) -> style.Figu
     figure = style.Figure(figsize=(0.78 * columns + 1.1, 0.78 * len(CORRUPTIONS) + 0.3))
     axes = figure.subplots(len(CORRUPTIONS), columns, squeeze=False)
     for row, name in zip(axes, CORRUPTIONS, strict=True):
-        style.show_face(row[0], face)
+        _show_face(row[0], face)
         for cell, severity in zip(row[1:], SEVERITIES, strict=True):
-            style.show_face(cell, corrupt(face, name, severity, key, landmarks))
+            _show_face(cell, corrupt(face, name, severity, key, landmarks))
         row[0].set_ylabel(name, fontsize=7, rotation=0, ha="right", va="center")
     for cell, title in zip(axes[0], ["as it is", *SEVERITIES], strict=True):
         cell.set_title(str(title), fontsize=7)

@@ -18,17 +18,8 @@ from qcs_jax.evaluate.counts import BINS
 from qcs_jax.evaluate.predictions import Predictions
 from qcs_jax.evaluate.results import NAMES
 from qcs_jax.evaluate.run_log import METRICS_FILE
-from qcs_jax.figures import (
-    FIGURES,
-    PAGE,
-    Unavailable,
-    charts,
-    maps,
-    paper,
-    style,
-    trust,
-)
-from qcs_jax.figures.scene import Gallery, Scene
+from qcs_jax.figures import FIGURES, PAGE, Unavailable, charts, maps, paper, style
+from qcs_jax.figures.paper import Gallery, Scene
 from qcs_jax.input import sources
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import extras
@@ -54,6 +45,19 @@ _DPI = 160
 MISTAKES = 24  # faces shown
 _FACE_SIDE = 96
 
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader(__package__, ""),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+TEMPLATES.filters |= {
+    "percent": lambda x: "–" if x is None else f"{100 * x:.2f}",
+    "tenths": lambda x: "–" if x is None else f"{100 * x:.1f}",
+    "mean": lambda x: float(np.mean(x)),
+}
+
 
 def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
     """Writes and returns `workdir/report/index.html`, which needs no other file.
@@ -76,26 +80,26 @@ def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
             f"run again"
         )
     figures, missing = _figures(scene, measured, predicted)
-    elsewhere = _elsewhere(workdir, scene.trained.digest)
-    drawings = scene.trained.drawn
-    html = _template().render(
+    html = TEMPLATES.get_template("page.html.jinja").render(
         name=config.name,
         date=datetime.date.today().isoformat(),
         measured=measured,
+        confidence=predicted.probabilities.max(axis=1),
+        correct=predicted.correct,
         remarks=groups.remarks,
-        elsewhere=elsewhere,
+        elsewhere=_elsewhere(workdir, scene.trained.digest),
+        drawings=scene.trained.drawn,
         rows=NAMES,
         figures=figures,
         captions=CAPTIONS,
-        answers=trust.answers(measured, predicted, elsewhere, on_drawings=drawings),
         bins=BINS,
         pixels=_PIXELS,
         missing=missing,
         mistakes=mistakes(predicted, gallery),
-        wrong=int((~predicted.correct).sum()),
         card=sources.card(config.data.name, data_dir or config.data.dir),
-        splits={name: len(labels) for name, labels in scene.splits.items()},
-        fields=_fields(config.to_dict()),
+        splits=scene.splits,
+        fields=flatten(config.to_dict()),
+        defaults=json.loads(json.dumps(flatten(base_config()))),
     )
     file = workdir / PAGE
     file.parent.mkdir(exist_ok=True)
@@ -192,31 +196,3 @@ def _embedded(figure: style.Figure, pixels: bool) -> str:
 
 def _uri(mime: str, data: bytes) -> str:
     return f"data:image/{mime};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def _fields(config: dict) -> list[tuple[str, object, bool]]:
-    """Every field of a configuration, its value, and whether it is not the default."""
-    default = json.loads(json.dumps(flatten(base_config())))
-    return [
-        (field, value, value != default.get(field))
-        for field, value in flatten(config).items()
-    ]
-
-
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = lambda x: "–" if x is None else f"{100 * x:.2f}"
-    environment.filters["tenths"] = lambda x: "–" if x is None else f"{100 * x:.1f}"
-    environment.filters["value"] = _value
-    return environment.get_template("page.html.jinja")
-
-
-def _value(metric: float, name: str) -> str:
-    """NLL and Brier score as they are, the others in percent."""
-    return f"{metric:.4f}" if name in ("nll", "brier") else f"{100 * metric:.2f} %"

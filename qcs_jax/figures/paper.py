@@ -1,18 +1,170 @@
-"""The figures by name: from a scene to a picture."""
+"""The figures by name, of a checkpoint and the labelled images it is shown with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 import numpy as np
 
+from qcs_jax.checkpoint import Trained
+from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.run_log import read_log
 from qcs_jax.figures import Unavailable, charts, maps, style
-from qcs_jax.figures.scene import Scene
+from qcs_jax.images.augment import center_crop, preprocess
+from qcs_jax.images.decode import decode
+from qcs_jax.images.folder import labelled_images
+from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
+from qcs_jax.system.errors import UserError
+
+if TYPE_CHECKING:
+    from qcs_jax.input.sources import Source
+    from qcs_jax.input.splits import Splits
 
 _IN_EMBEDDING = 2000  # images; more take minutes and hide each other
 _PAPER_CLASS = "surprise"  # of Figure 13
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Labelled images, decoded when they are read."""
+
+    name: str  # for people
+    labels: np.ndarray  # int32 [m]
+    side: int  # of the square that images are resized to
+    encoded: Callable[[Sequence[int]], list[bytes]]  # of some examples
+
+    def pixels(self, examples: Sequence[int]) -> np.ndarray:
+        """Returns some images, uint8 `[len(examples), side, side, 3]`."""
+        return np.stack([decode(x, self.side) for x in self.encoded(examples)])
+
+
+@dataclasses.dataclass(eq=False)
+class Scene:
+    """One trained network in front of its images; parts are made when first read."""
+
+    path: str | pathlib.Path  # a run's workdir, its checkpoints, or one step
+    folder: str = ""  # of images, by class; default the test split of the run
+    data_dir: str = ""  # default that of the run, then `datasets.root`
+    seed: int = 0  # of the choice of faces
+
+    @functools.cached_property
+    def trained(self) -> Trained:
+        """The network; raises UserError if there is none, or it is damaged."""
+        return Trained.load(self.path)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """k names, in the order of the labels."""
+        return self.trained.class_names
+
+    @functools.cached_property
+    def interaction(self) -> Interaction:
+        """The cross branch; raises Unavailable for a baseline."""
+        if self.trained.model.branches == 1:
+            raise Unavailable("a baseline has no cross branch and compares nothing")
+        return Interaction(self.trained.model, self.trained.variables)
+
+    @functools.cached_property
+    def gallery(self) -> Gallery:
+        """The images; raises UserError if there are none of these classes."""
+        side = self.trained.resize
+        if self.folder:
+            return _folder_gallery(self.folder, self.class_names, side)
+        source = self._checked(self._splits.test)
+        name = f"split {source.split!r} of {source.name}"
+        return Gallery(name, source.labels, side, source.encoded)
+
+    @functools.cached_property
+    def outputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Logits `[m, k]` and features `[m, C]` of all images of the gallery."""
+        images = (self.gallery.pixels([i])[0] for i in range(len(self.gallery.labels)))
+        return Classifier(self.trained).classify(images)
+
+    @property
+    def confusion(self) -> np.ndarray:
+        """int64 `[k, k]`, images of each class (row) by the base branch's answer."""
+        return Counts.of(self.outputs[0], self.gallery.labels).confusion
+
+    @property
+    def splits(self) -> dict[str, np.ndarray]:
+        """Labels by split: train (as prepared) and test, or those of the folder."""
+        if self.folder:
+            return {"images": self.gallery.labels}
+        train = self._checked(self._splits.whole_train)
+        return {"train": train.labels, "test": self.gallery.labels}
+
+    @functools.cached_property
+    def faces(self) -> tuple[np.ndarray, np.ndarray]:
+        """Two images of each class, chosen at random by the seed.
+
+        They are what the network sees, as uint8 pixels and normalised float32, both
+        `[2, k, s, s, 3]`; raises Unavailable if a class has fewer.
+        """
+        gallery = self.gallery
+        order = np.random.default_rng(self.seed).permutation(len(gallery.labels))
+        chosen = []
+        for label, name in enumerate(self.class_names):
+            examples = order[gallery.labels[order] == label][:2]
+            if len(examples) < 2:
+                raise Unavailable(
+                    f"class {name!r} has {len(examples) or 'no'} image in "
+                    f"{gallery.name}: give --images=FOLDER with 2 different ones of "
+                    f"each class"
+                )
+            chosen.append(examples)
+        pixels = gallery.pixels(np.stack(chosen, axis=1).reshape(-1).tolist())
+        size = self.trained.model.image_size
+        normalized = np.asarray(preprocess(jnp.asarray(pixels), size))
+        shape = (2, len(self.class_names), size, size, 3)
+        return center_crop(pixels, size).reshape(shape), normalized.reshape(shape)
+
+    @functools.cached_property
+    def _splits(self) -> Splits:
+        from qcs_jax.input.splits import Splits  # tensorflow_datasets takes seconds
+
+        if not self.trained.config.data.name:
+            raise UserError(
+                "the checkpoint does not say which data set it was trained on: give "
+                "--images=FOLDER"
+            )
+        return Splits(self.trained.config, data_dir=self.data_dir)
+
+    def _checked(self, source: Source) -> Source:
+        if tuple(source.class_names) != self.class_names:
+            raise UserError(
+                f"data set {source.name} has classes {', '.join(source.class_names)}, "
+                f"but the checkpoint has {', '.join(self.class_names)}: give "
+                f"--images=FOLDER"
+            )
+        return source
+
+
+def _folder_gallery(folder: str, class_names: Sequence[str], side: int) -> Gallery:
+    """Images in folders named after their class; prints which cannot be read."""
+    root = pathlib.Path(folder).expanduser()
+    paths, labels = labelled_images(root, class_names, every_class=True)
+    readable = []
+    for i, path in enumerate(paths):
+        try:
+            decode(path.read_bytes(), side)
+            readable.append(i)
+        except (OSError, ValueError) as error:
+            print(f"left out {path}: {error}")
+    labels = labels[readable]
+    for label, name in enumerate(class_names):
+        if label not in labels:
+            raise UserError(f"{root / name} has no readable image: add some")
+
+    def encoded(examples: Sequence[int]) -> list[bytes]:
+        return [paths[readable[i]].read_bytes() for i in examples]
+
+    return Gallery(str(root), labels, side, encoded)
 
 
 def _heatmaps(scene: Scene) -> style.Figure:

@@ -9,20 +9,16 @@ import contextlib
 import io
 import pathlib
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
-
-import numpy as np
 
 from qcs_jax.system import extras
 
 with extras.named():
     import matplotlib as mpl
     from cycler import cycler
-    from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
     from matplotlib.colorbar import Colorbar
-    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 WIDTH = 7.0  # inches: the text of a page in two columns
@@ -35,10 +31,6 @@ COLORS = (
     *("#56B4E9", "#E69F00", "#000000", "#F0E442"),
 )
 MARKERS = "osD^vPX*"
-MAP = "viridis"
-MATRIX = "cividis"
-COUNTS = "Blues"
-OPACITY = 0.6  # of a map over a face
 
 _RC: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -113,47 +105,6 @@ def encoded(figure: Figure, kind: str, dpi: int) -> bytes:
     return buffer.getvalue()
 
 
-def show_face(axes: Axes, face: np.ndarray) -> None:
-    """Shows a face, uint8 `[s, s, 3]`, without axes."""
-    axes.imshow(face)
-    _bare(axes)
-
-
-def show_map(axes: Axes, face: np.ndarray, values: np.ndarray, norm: Normalize) -> None:
-    """Shows a map `[s, s]` over the grey face, uint8 `[s, s, 3]`."""
-    luminance = face @ np.array([0.299, 0.587, 0.114])
-    axes.imshow(luminance, cmap="gray", vmin=0, vmax=255)
-    axes.imshow(values, cmap=MAP, norm=norm, alpha=OPACITY)
-    _bare(axes)
-
-
-def _bare(axes: Axes) -> None:
-    """Removes ticks and frame, but not labels."""
-    axes.set(xticks=[], yticks=[])
-    axes.spines[:].set_visible(False)
-
-
-def range_of(values: np.ndarray) -> Normalize:
-    """Returns one colour scale for all values, not empty even if they are constant."""
-    low, high = values.min(), values.max()
-    return Normalize(low, high if high > low else low + 1)
-
-
-def map_range(*maps: np.ndarray) -> Normalize:
-    """Returns one colour scale for all maps, without the last percent at both ends."""
-    values = np.concatenate([x.ravel() for x in maps])
-    return range_of(np.percentile(values, [1, 99]))
-
-
-def map_scale(figure: Figure, axes: Any, norm: Normalize, label: str) -> None:
-    """Draws the colour bar of `show_map` beside the axes."""
-    where = dict(ax=axes, fraction=0.03, pad=0.02, extend="both", alpha=OPACITY)
-    bar = color_bar(figure, ScalarMappable(norm, MAP), label, **where)
-    bar.ax.set_facecolor("#AAAAAA")  # as over skin
-    if bar.solids is not None:
-        bar.solids.set_edgecolor("none")
-
-
 def color_bar(
     figure: Figure, mappable: ScalarMappable, label: str, **options: Any
 ) -> Colorbar:
@@ -161,28 +112,6 @@ def color_bar(
     bar = figure.colorbar(mappable, label=label, **options)
     bar.outline.set_visible(False)
     return bar
-
-
-def show_number(
-    axes: Axes, row: int, column: int, percent: float, below: str, bold: bool = False
-) -> None:
-    """Writes a percentage and a small text below it into a cell of `COUNTS`."""
-    color = "white" if percent > 55 else "black"
-    weight = "bold" if bold else "normal"
-    look: Any = dict(ha="center", va="center", color=color)
-    axes.text(column, row - 0.12, f"{percent:.1f}", fontweight=weight, **look)
-    axes.text(column, row + 0.22, below, fontsize=5.5, **look)
-
-
-def label_cells(
-    axes: Axes, rows: Sequence[str], columns: Sequence[str], rotation: float
-) -> None:
-    """Names the rows and columns of a matrix, which gets no frame."""
-    slanted: Any = dict(rotation=rotation, ha="right", rotation_mode="anchor")
-    axes.set_xticks(range(len(columns)), labels=columns, **slanted)
-    axes.set_yticks(range(len(rows)), labels=rows)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
 
 
 def looks(count: int) -> list[dict[str, Any]]:

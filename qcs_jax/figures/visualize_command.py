@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     add = parser.add_argument
     add("--checkpoint", required=True, metavar="RUN", help="workdir, or one step of it")
-    add("--figures", type=_names, metavar="NAME,...", help="default: all")
+    add("--figures", default="all", metavar="NAME,...", help="default: all")
     images = "CLASS/*.jpg; default: the test split of the run's data set"
     add("--images", default="", metavar="FOLDER", help=images)
     add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
@@ -34,42 +34,30 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.seed < 0:
         parser.error(f"--seed={args.seed}: give 0 or more")
-    return command.run(lambda: _draw(args))
+    named = [name.strip() for name in args.figures.split(",")]
+    named = [] if named == ["all"] else named
+    for name in named:
+        if name not in FIGURES:
+            known = f"all, {', '.join(FIGURES)}"
+            parser.error(f"argument --figures: no figure {name!r}: choose from {known}")
+    return command.run(lambda: _draw(args, named))
 
 
-def _names(text: str) -> list[str] | None:
-    """Names of figures; None for all."""
-    if text == "all":
-        return None
-    names = [name.strip() for name in text.split(",")]
-    unknown = [name for name in names if name not in FIGURES]
-    if unknown:
-        raise argparse.ArgumentTypeError(
-            f"no figure {unknown[0]!r}: choose from all, {', '.join(FIGURES)}"
-        )
-    return names
-
-
-def _draw(args: argparse.Namespace) -> None:
+def _draw(args: argparse.Namespace, named: list[str]) -> None:
     from qcs_jax.figures import paper, style  # matplotlib takes a second
-    from qcs_jax.figures.scene import Scene
 
-    scene = Scene(
+    scene = paper.Scene(
         args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
     )
     print(f"{args.checkpoint}, step {scene.trained.step}:")
     out = args.out or scene.trained.workdir / "figures"
-    written = False
-    for name in args.figures or FIGURES:
+    for name in named or FIGURES:
         try:
             figure = paper.DRAW[name](scene)
         except Unavailable as reason:
-            if args.figures:
+            if named:
                 raise UserError(f"{name}: {reason}") from reason
             print(f"skipped {name}: {reason}")
             continue
         for file in style.save(figure, out, name):
             print(f"wrote {file}")
-        written = True
-    if not written:
-        raise UserError("no figure could be drawn: see above")

@@ -8,7 +8,7 @@ import pytest
 
 from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment import tablefile
-from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment.jobs import make_plan
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEMO = str(ROOT / "configs" / "demo.py")

@@ -1,12 +1,14 @@
 """Files of tables: what they say, and what is wrong with those that are none."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from qcs_jax.experiment import sweep, tablefile
-from qcs_jax.experiment.plan import make_plan
-from qcs_jax.figures import experiments
+from qcs_jax.experiment.jobs import make_plan
+from qcs_jax.figures import charts
 from qcs_jax.system.errors import UserError
 
 MINE = """
@@ -52,25 +54,12 @@ def test_a_table_of_ones_own(read):
 
 
 def test_the_command_line_takes_every_kind_of_value(read, tmp_path):
-    text = """
-[[row]]
-name = "all"
-fields.model.grey = true
-fields.train = { epochs = 2, tensorboard = false }
-fields.optimizer.rho = 1
-fields.augment.erase_area = [0.1, 0.2]
-fields.data.name = "a/b"
-"""
-    expected = {
-        "model.grey": True,
-        "train.epochs": 2,
-        "train.tensorboard": False,
-        "optimizer.rho": 1.0,
-        "augment.erase_area": [0.1, 0.2],
-        "data.name": "a/b",
-    }
-    [job] = make_plan("demo", read(text).rows, [0], [], tmp_path)
-    assert {name: job.config[name] for name in expected} == expected
+    fields = {"model.grey": True, "train.epochs": 2, "train.tensorboard": False}
+    fields |= {"optimizer.rho": 1, "augment.erase_area": [0.1, 0.2], "data.name": "a/b"}
+    lines = [f"fields.{name} = {json.dumps(value)}" for name, value in fields.items()]
+    rows = read("\n".join(["[[row]]", 'name = "all"', *lines])).rows
+    [job] = make_plan("demo", rows, [0], [], tmp_path)
+    assert {name: job.config[name] for name in fields} == fields
 
 
 def test_a_sweep_has_all_rows_for_each_value(read):
@@ -110,7 +99,7 @@ def test_tables_that_come_along(name):
         (MINE.replace("= \"adam\"\nfields", "= \"sgd\"\nfields"), "'sgd' is no name"),
         (MINE.replace("rho = 0.0", "row = 0.0"), "there is no field optimizer.row"),
         (MINE.replace("train.epochs", "seed"), "give seeds = [0, 1, 2]"),
-        (MINE.replace("[3, 4]", "[3, 3]"), "seeds are to be numbers, each once"),
+        (MINE.replace("[3, 4]", "[3, 'a']"), "seeds are to be numbers"),
         (MINE.replace("[3, 4]", "3"), "seeds = 3 is not what is expected"),
         (MINE + SWEEP.replace("[0.25, 1]", "[]"), "values are to be some"),
         (MINE + SWEEP.replace("0.25", "1"), "all of them different"),
@@ -138,31 +127,20 @@ def test_no_table(tmp_path, monkeypatch):
             tablefile.read_table(name)
 
 
-def shown(**accuracies):
-    """What a comparison shows of variants: by label, accuracies in percent by place."""
-    rows = [
-        {"variant": label, "at": at, "accuracy": accuracy, "chance": 50.0}
-        for label, by_place in accuracies.items()
-        for at, accuracy in by_place.items()
-    ]
-    frame = pd.DataFrame(rows, columns=["variant", "at", "accuracy", "chance"])
-    ends = {"low": frame["accuracy"] - 5, "high": frame["accuracy"] + 5}
-    kinds = ("images", "seeds")
-    return frame.assign(**{f"{k}_{x}": end for k in kinds for x, end in ends.items()})
-
-
-def test_the_curve_of_a_sweep_goes_from_left_to_right(read, tmp_path, monkeypatch):
-    drawn, curves = {}, experiments.sweep
+def test_the_curve_of_a_sweep_goes_from_left_to_right(tmp_path, monkeypatch):
+    drawn, curves = {}, charts.sweep
 
     def keep(variants, *more):
         drawn.update((label, points["at"].tolist()) for label, points in variants)
         return curves(variants, *more)
 
-    monkeypatch.setattr(experiments, "sweep", keep)
-    swept = read(MINE + SWEEP).sweep
-    for places in ({}, {1: 80}):  # no curve of a single value
-        assert sweep.draw(swept, shown(a=places), tmp_path) is None
-    rows = shown(a={0.5: 80, 1: np.nan}, b={0.5: 60, 1: 50, 0.2: 40})
-    file = sweep.draw(swept, rows, tmp_path)
+    monkeypatch.setattr(charts, "sweep", keep)
+    rows = [("a", 0.5, 80), ("a", 1, np.nan), ("b", 0.5, 60), ("b", 1, 50)]
+    shown = pd.DataFrame([*rows, ("b", 0.2, 40)], columns=["variant", "at", "accuracy"])
+    ends = [f"{kind}_{end}" for kind in ("images", "seeds") for end in ("low", "high")]
+    shown = shown.assign(chance=50.0, **dict.fromkeys(ends, shown["accuracy"]))
+    for few in (shown[:0], shown[:2]):  # no curve of a single value
+        assert sweep.draw(few, "x", None, tmp_path) is None
+    file = sweep.draw(shown, "x", None, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
     assert drawn == {"a": [0.5], "b": [0.2, 0.5, 1]}

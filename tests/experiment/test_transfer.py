@@ -23,21 +23,20 @@ from qcs_jax.train.evaluate import evaluate_run
 STEPS = "72"  # of the run that is here
 
 
-def relabelled(name, class_names, split="test"):
+def relabelled(name, *class_names):
     """The images of `toy`, image i of class i modulo their number."""
-    source = toy.source(split)
+    source = toy.source("test")
     labels = np.arange(len(source), dtype=np.int32) % len(class_names)
-    return dataclasses.replace(
-        source, name=name, class_names=class_names, labels=labels
-    )
+    changes = {"name": name, "class_names": class_names, "labels": labels}
+    return dataclasses.replace(source, **changes)
 
 
 SPLITS = {
     ("toy", "train"): toy.source("train"),
     ("toy", "test"): toy.source("test"),
-    ("turned", "test"): relabelled("turned", ("sad", "calm", "glad")),
-    ("some", "test"): relabelled("some", ("calm", "joy", "sad", "contempt")),
-    ("nothing", "test"): relabelled("nothing", ("tall", "short")),
+    ("turned", "test"): relabelled("turned", "sad", "calm", "glad"),
+    ("some", "test"): relabelled("some", "calm", "joy", "sad", "contempt"),
+    ("nothing", "test"): relabelled("nothing", "tall", "short"),
 }
 
 # After these it is right in two of three classes.
@@ -198,7 +197,7 @@ def test_what_fails_is_a_note_and_the_others_go_on(here, capsys):
         (["runs", "--data=toy@"], "give NAME,NAME or NAME@SPLIT"),
         (["runs", "--data=toy,toy@test"], "toy@test is there twice"),
         (["runs", "--data=toy", "--labels=some:a=b"], "some is none of the data sets"),
-        (["runs", "--data=toy", "--labels=toy:a"], "give NAME:THEIRS=OURS"),
+        (["runs", "--data=toy", "--labels=toy:"], "give NAME:THEIRS=OURS"),
         (["runs", "--data=toy", "--labels=toy"], "give NAME:THEIRS=OURS"),
         (["runs", "--data=toy", "--labels=toy:a=b", "--labels=toy:b=a"], "two maps"),
     ],
@@ -216,9 +215,9 @@ def test_networks_are_found_once(here):
     with_config(here / "runs" / "first", "files/mine.safetensors", toy.config())
     both = ["runs/first", "runs/second"]
     assert find_networks(["runs", "runs/first", "runs/*"]) == both
-    step = f"runs/first/checkpoints/{STEPS}"
-    several = [step, "files/*", "fer2013"]
-    assert find_networks(several) == [step, "files/mine.safetensors", "fer2013"]
+    several = [f"runs/first/checkpoints/{STEPS}", "files/*", "fer2013"]
+    files = ["files/mine.safetensors", "fer2013"]
+    assert find_networks(several) == [several[0], *files]
     assert main([*several[:2], "--data=some"]) == 0
     assert (here / "runs/mine").is_dir()  # not beside the file
 
@@ -249,15 +248,13 @@ def test_what_a_network_starts_from_was_seen_as_well(here):
         assert not tuned.unknown
     shipped = seen(**{"init_from": "fer2013"})
     assert shared(shipped.trained, "ferplus", "train") == "fer2013@train"
-    assert seen(**{"init_from": "gone.pth"}).unknown == "gone.pth"
-    assert seen(**{"init_from": "hf:some/network"}).unknown == "hf:some/network"
-
-
-def test_what_was_recorded_of_the_start_goes_before_what_is_there_now(here):
+    for start in ("gone.pth", "hf:some/network"):
+        assert seen(**{"init_from": start}).unknown == start
+    # What was recorded goes before what is there now, which is of the toy data set.
     first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
     second = toy.config(**{"data.name": "raf_db", "init_from": "runs/first"})
     start = {"config": second.to_dict(), "started_from": first}
-    network = seen(start, **{"init_from": "runs/first"})  # which is of the toy data set
+    network = seen(start, **{"init_from": "runs/first"})
     assert [name for name, _ in network.trained] == ["toy", "raf_db", "fer2013"]
     assert not network.unknown
     assert seen({"network": "qcs"}, **{"init_from": "a.pth"}).unknown == "a.pth"

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import pytest
 import small
@@ -18,7 +17,7 @@ from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
 from qcs_jax.figures import FIGURES, paper, style
 from qcs_jax.figures import visualize_command as command
-from qcs_jax.figures.scene import Scene
+from qcs_jax.figures.paper import Scene
 from qcs_jax.input import sources
 
 CLASSES = ("calm", "glad", "Surprise")
@@ -35,7 +34,7 @@ def small_world():
         yield
 
 
-def write_run(workdir, name, log=True, **options):
+def write_run(workdir, name, **options):
     config = base_config()
     config.data.name, config.data.resize = "toy", SIDE
     config.model.name, config.model.size = name, "tiny"
@@ -44,18 +43,18 @@ def write_run(workdir, name, log=True, **options):
     items = {**small.variables(model), "train": {"step": np.zeros((), int)}}
     with Checkpoints(workdir, keep=1, metric="accuracy") as checkpoints:
         checkpoints.save(6, items, describe(config, CLASSES, model.image_size))
-    lines = [
-        {"step": 3, "kind": "train", "base_loss": 2.0, "cross_loss": 1.0},
-        {"step": 6, "kind": "test", "epoch": 1, "nll": 1.0, "accuracy": 0.5},
-    ]
-    if log:
-        (workdir / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return workdir
 
 
 @pytest.fixture(scope="module")
 def qcs(tmp_path_factory):
-    return write_run(tmp_path_factory.mktemp("qcs"), "qcs")
+    workdir = write_run(tmp_path_factory.mktemp("qcs"), "qcs")
+    lines = [
+        {"step": 3, "kind": "train", "base_loss": 2.0, "cross_loss": 1.0},
+        {"step": 6, "kind": "test", "epoch": 1, "nll": 1.0, "accuracy": 0.5},
+    ]
+    (workdir / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return workdir
 
 
 @pytest.fixture
@@ -82,10 +81,11 @@ def test_all_figures_of_a_qcs_are_written_beside_the_run(qcs, images, capsys):
     written = {path.name for path in (qcs / "figures").iterdir()}
     assert written == {f"{name}.{kind}" for name in FIGURES for kind in ("png", "pdf")}
     assert printed.count("wrote") == len(written)
+    assert list(FIGURES) == list(paper.DRAW)
 
 
 def test_a_network_gets_what_it_can_have(images, tmp_path, capsys):
-    baseline = write_run(tmp_path / "run", "baseline", log=False)
+    baseline = write_run(tmp_path / "run", "baseline")
     where = f"--checkpoint={baseline}", f"--images={images}", f"--out={tmp_path / 'o'}"
     status, printed, _ = run(capsys, *where)
     assert status == 0
@@ -119,7 +119,9 @@ def test_a_dataset_of_the_run_is_the_default(qcs, monkeypatch):
     assert paper.DRAW["heatmaps"](scene).axes
 
 
-def test_confusion_is_what_the_classifier_says(qcs, images):
+def test_faces_are_what_the_network_sees_and_answers_what_the_classifier_says(
+    qcs, images
+):
     scene = Scene(qcs, folder=str(images))
     classifier = qcs_jax.load(qcs)
     expected = np.zeros((3, 3), int)
@@ -129,22 +131,17 @@ def test_confusion_is_what_the_classifier_says(qcs, images):
     np.testing.assert_array_equal(scene.confusion, expected)
     logits, features = scene.outputs
     head = scene.trained.variables["params"]["base"]["vit"]["head"]
-    head = jax.tree.map(np.asarray, head)
-    rebuilt = features @ head["kernel"] + head["bias"]
+    rebuilt = features @ np.asarray(head["kernel"]) + np.asarray(head["bias"])
     np.testing.assert_allclose(logits, rebuilt, atol=1e-4)
 
-
-def test_the_seed_chooses_faces_which_are_the_crop_that_the_network_sees(qcs, images):
-    def faces(seed):
-        return Scene(qcs, folder=str(images), seed=seed).faces
-
-    pixels, normalized = faces(0)
+    pixels, normalized = scene.faces
     assert pixels.shape == normalized.shape == (2, 3, 32, 32, 3)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     np.testing.assert_allclose(normalized * std + mean, pixels / 255, atol=1e-5)
     assert (pixels[0] != pixels[1]).any(axis=(1, 2, 3)).all()  # different images
-    np.testing.assert_array_equal(pixels, faces(0)[0])
-    assert any((faces(seed)[0] != pixels).any() for seed in (1, 2, 3))
+    others = [Scene(qcs, folder=str(images), seed=seed).faces[0] for seed in range(4)]
+    np.testing.assert_array_equal(pixels, others[0])
+    assert any((pixels != x).any() for x in others[1:])
 
 
 def test_images_that_are_corrupt_or_missing_are_named(qcs, images, capsys):
@@ -175,16 +172,14 @@ def test_images_that_are_corrupt_or_missing_are_named(qcs, images, capsys):
         ("--checkpoint=nowhere", "no checkpoint at"),
         ("--images=nowhere", "nowhere is not a folder: it needs one folder for each"),
         ("--data_dir=nowhere", "data set 'toy' is not prepared in nowhere"),
+        ("--figures=heatmaps,nothing", "no figure 'nothing': choose from all, heat"),
+        ("--seed=-1", "--seed=-1: give 0 or more"),
     ],
 )
-def test_what_is_not_there_is_an_error(argument, problem, qcs, capsys):
-    status, _, error = run(capsys, f"--checkpoint={qcs}", argument)
-    assert status == 1
-    assert error.startswith("error: ") and problem in error
-
-
-def test_an_unknown_figure_is_an_error(capsys):
-    with pytest.raises(SystemExit, match="2"):
-        command.main(["--checkpoint=x", "--figures=heatmaps,nothing"])
-    assert "no figure 'nothing': choose from all, heatmaps" in capsys.readouterr().err
-    assert list(FIGURES) == list(paper.DRAW)
+def test_one_clear_error(argument, problem, qcs, capsys):
+    try:
+        assert command.main([f"--checkpoint={qcs}", argument]) == 1
+    except SystemExit as end:
+        assert end.code == 2
+    error = capsys.readouterr().err
+    assert "error: " in error and problem in error

@@ -9,7 +9,7 @@ import small
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from qcs_jax.evaluate.counts import UNIT, Counts, probabilities
-from qcs_jax.figures import Unavailable, charts, experiments, maps, style
+from qcs_jax.figures import Unavailable, charts, maps, style
 from qcs_jax.predict.interaction import Comparison, on_image
 
 NAMES = (
@@ -23,10 +23,6 @@ def faces(*shape, side=16):
     return small.pixels(*shape, side, side, 3)
 
 
-def heatmaps(k, n):
-    return maps.heatmaps(faces(k), faces(k), 1 + small.images(k, k, n), NAMES[:k])
-
-
 def attention(k, n):
     weights = [probabilities(small.images(k, n, seed=i)) for i in range(3)]
     return maps.attention(faces(k), weights, NAMES[:k])
@@ -35,13 +31,6 @@ def attention(k, n):
 def negatives(k, n):
     weights = probabilities(small.images(2, k - 1, n))
     return maps.negatives(faces(2), faces(k - 1), weights, NAMES[0], NAMES[1:k])
-
-
-def interaction_matrices(k, n):
-    compared = Comparison.of(*small.images(2, k, n, 5))
-    return maps.matrices(
-        faces(), faces(k), compared, ["different class"] * k, [NAMES[1], *NAMES[:k]]
-    )
 
 
 def confusion(k, n):
@@ -55,77 +44,83 @@ def distribution(k, n):
     return charts.distribution({"train": labels, "test": labels[:3]}, NAMES[:k])
 
 
-def embedding(k, n):
-    labels = np.arange(3 * k) % k
-    return charts.embedding(small.images(3 * k, 2), labels, NAMES[:k])
+OF_FACES = {
+    "heatmaps": lambda k, n: maps.heatmaps(
+        faces(k), faces(k), 1 + small.images(k, k, n), NAMES[:k]
+    ),
+    "attention": attention,
+    "negatives": negatives,
+}
+FIGURES = OF_FACES | {
+    "matrices": lambda k, n: maps.matrices(
+        *(faces(), faces(2), Comparison.of(*small.images(2, 2, n, 5))),
+        *(["different class"] * 2, [NAMES[1], NAMES[0], NAMES[k - 1]]),
+    ),
+    "confusion": confusion,
+    "distribution": distribution,
+    "embedding": lambda k, n: charts.embedding(
+        small.images(3 * k, 2), np.arange(3 * k) % k, NAMES[:k]
+    ),
+}
 
 
-def curves(*, cross=True, held_out=True):
-    scale = {"base_loss": 2, "cross_loss": 1} if cross else {"base_loss": 2}
-    lines = []
-    for step in range(1, 13):
-        losses = {name: x / step for name, x in scale.items()}
-        lines.append({"step": step, "kind": "train", **losses})
-        for kind in ("test", "held_out") if held_out else ("test",):
-            if step % 4 == 0:
-                scores = {"epoch": step // 4, "nll": 1.0, "accuracy": step / 12}
-                lines.append({"step": step, "kind": kind, **scores})
-    return lines
-
-
-FIGURES = (heatmaps, attention, negatives, interaction_matrices)
-FIGURES += (confusion, distribution, embedding)
-
-
-def texts(figure):
-    """Texts with their boxes in pixels, once everything has its place."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return [
-        (text, text.get_window_extent(canvas.get_renderer()))
-        for text in figure.findobj(mpl.text.Text)
-        if text.get_text().strip() and text.get_visible()
-    ]
-
-
-@pytest.mark.parametrize("draw", FIGURES, ids=lambda draw: draw.__name__)
+@pytest.mark.parametrize("name", FIGURES)
 @pytest.mark.parametrize("k,n", [(2, 1), (10, 49)])
-def test_figures_are_as_wide_as_a_page_and_their_labels_apart(draw, k, n):
-    figure = draw(k, n)
-    labels = texts(figure)
+def test_figures_are_as_wide_as_a_page_and_their_labels_apart(name, k, n):
+    figure = FIGURES[name](k, n)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # everything has its place now
     extent = figure.get_tightbbox()
     width, height = figure.get_size_inches()
     assert width <= 1.01 * style.WIDTH
     assert extent.x0 > -0.02 and extent.x1 < width + 0.02
     assert extent.y0 > -0.02 and extent.y1 < height + 0.02
-    if draw not in FIGURES[:3]:
+    if name not in OF_FACES:
         return
-    for (a, first), (b, second) in itertools.combinations(labels, 2):
+    boxes = [
         # Extents contain a little space around the letters.
-        apart = not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9))
-        assert apart, f"{a.get_text()!r} is over {b.get_text()!r}"
+        (text.get_text(), text.get_window_extent().shrunk(0.9, 0.9))
+        for text in figure.findobj(mpl.text.Text)
+        if text.get_text().strip() and text.get_visible()
+    ]
+    for (a, first), (b, second) in itertools.combinations(boxes, 2):
+        assert not first.overlaps(second), f"{a!r} is over {b!r}"
 
 
-@pytest.mark.parametrize("cross,held_out", [(True, True), (False, False)])
-def test_losses_show_what_was_logged(cross, held_out):
-    figure = charts.losses(curves(cross=cross, held_out=held_out))
-    branches = ["base branch", "cross branch"] if cross else ["base branch"]
-    splits = ["test", "held-out"] if held_out else ["test"]
-    for axes, shown in zip(figure.axes, (branches, splits, splits), strict=True):
+def log(*branches, splits=("test",)):
+    """Three epochs of four steps, with a loss of 2 / step of each branch."""
+    lines = []
+    for step in range(1, 13):
+        losses = {f"{branch}_loss": 2 / step for branch in branches}
+        lines.append({"step": step, "kind": "train", **losses})
+        if step % 4 == 0:
+            scores = {"epoch": step // 4, "nll": 1.0, "accuracy": step / 12}
+            lines += [{"step": step, "kind": split, **scores} for split in splits]
+    return lines
+
+
+@pytest.mark.parametrize(
+    "branches, splits",
+    [(("base", "cross"), ("test", "held_out")), (("base",), ("test",))],
+)
+def test_losses_show_what_was_logged(branches, splits):
+    figure = charts.losses(log(*branches, splits=splits))
+    lines = [f"{branch} branch" for branch in branches]
+    kinds = [split.replace("_", "-") for split in splits]
+    for axes, shown in zip(figure.axes, (lines, kinds, kinds), strict=True):
         assert [text.get_text() for text in axes.get_legend().texts] == shown
     points, mean = figure.axes[0].lines[:2]
     np.testing.assert_allclose(points.get_xdata(), np.arange(1, 13) / 4)
     np.testing.assert_allclose(points.get_ydata(), 2 / np.arange(1, 13))
+    np.testing.assert_allclose(mean.get_xdata(), [0.5, 1.5, 2.5])
+    np.testing.assert_allclose(mean.get_ydata()[0], np.mean([2, 1, 2 / 3, 1 / 2]))
     accuracy = figure.axes[2].lines[0]
     np.testing.assert_allclose(accuracy.get_xdata(), [1, 2, 3])
     np.testing.assert_allclose(accuracy.get_ydata(), [100 / 3, 200 / 3, 100])
-    np.testing.assert_allclose(mean.get_xdata(), [0.5, 1.5, 2.5])
-    of_first_epoch = np.mean([2, 1, 2 / 3, 1 / 2])
-    np.testing.assert_allclose(mean.get_ydata()[0], of_first_epoch)
 
 
 def test_figures_need_enough_data():
-    for lines in [], curves()[:3]:
+    for lines in [], log("base")[:3]:
         with pytest.raises(Unavailable, match="has no log|no training loss before"):
             charts.losses(lines)
     with pytest.raises(Unavailable, match="embedding of 3 images"):
@@ -145,16 +140,7 @@ def test_maps_are_over_their_faces_and_share_a_scale():
         np.testing.assert_array_equal(face.get_array(), grey[column])
         shown = on_image(importance[row, column], 16)
         np.testing.assert_array_equal(overlay.get_array(), shown)
-        assert overlay.norm is axes[1, 1].images[1].norm
-
-
-def test_confusion_is_in_per_cent_of_the_rows():
-    figure = charts.confusion(np.array([[3, 1], [1_000, 3_000]]), ("a", "b"))
-    axes = figure.axes[0]
-    np.testing.assert_array_equal(axes.images[0].get_array(), [[75, 25], [25, 75]])
-    shown = [text.get_text() for text in axes.texts]
-    assert shown == ["75.0", "3", "25.0", "1", "25.0", "1,000", "75.0", "3,000"]
-    assert "75.00 % of 4,004" in axes.get_title()
+        assert overlay.get_clim() == axes[1, 1].images[1].get_clim()
 
 
 def test_reliability_is_of_the_bins_of_the_calibration_error():
@@ -172,23 +158,34 @@ def test_reliability_is_of_the_bins_of_the_calibration_error():
     charts.reliability(np.float32([1.0000001, 0.5]), np.array([True, True]))
 
 
-def test_the_figures_of_experiments():
+def test_matrices_are_in_per_cent():
+    figure = charts.confusion(np.array([[3, 1], [1_000, 3_000]]), ("a", "b"))
+    axes = figure.axes[0]
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[75, 25], [25, 75]])
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == ["75.0", "3", "25.0", "1", "25.0", "1,000", "75.0", "3,000"]
+    assert "75.00 % of 4,004" in axes.get_title()
+    accuracy = np.array([[0.9, np.nan]])
+    figure = charts.transfer(accuracy, accuracy - 0.1, ["n"], ["c", "d"], [(0, 0)])
+    shown = [text.get_text() for text in figure.axes[0].texts]
+    assert shown == ["90.0", "class mean 80.0", "–"]
+
+
+def test_the_curve_of_a_sweep():
     two = {"at": [0.1, 0.2], "accuracy": [50, 60], "seeds_low": [np.nan, 30]}
     two |= {"images_low": [40, 50], "images_high": [60, 70], "seeds_high": [np.nan, 80]}
     one = {name: values[:1] for name, values in two.items()}
-    axes = experiments.sweep([("a", two), ("b", one)], "x", 20, ["p", "q"]).axes[0]
+    axes = charts.sweep([("a", two), ("b", one)], "x", 20, ["p", "q"]).axes[0]
     labels = [text.get_text() for text in axes.get_legend().texts]
     assert labels == ["a", "b", "chance"]
     np.testing.assert_allclose(axes.lines[0].get_ydata(), [50, 60])
     [bar] = [x for x in axes.collections[1].get_segments() if len(x)]
     np.testing.assert_allclose(bar[:, 1], [30, 80])
-    accuracy = np.array([[0.9, np.nan]])
-    axes = experiments.transfer(accuracy, accuracy - 0.1, ["n"], ["c", "d"], [(0, 0)])
-    shown = [text.get_text() for text in axes.axes[0].texts]
-    assert shown == ["90.0", "class mean 80.0", "–"]
 
 
 def test_files_are_the_same_whenever_and_whoever_draws(tmp_path, monkeypatch):
+    assert style.DPI >= 200
+    monkeypatch.setattr(style, "DPI", 40)
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")  # what Matplotlib takes for now
     with mpl.rc_context({"font.size": 31, "axes.facecolor": "red"}):
         before = dict(mpl.rcParams)
@@ -196,7 +193,5 @@ def test_files_are_the_same_whenever_and_whoever_draws(tmp_path, monkeypatch):
         assert dict(mpl.rcParams) == before
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "2")
     others = style.save(attention(3, 4), tmp_path, "ours")
-    for first, second in zip(files, others, strict=True):
-        assert first.read_bytes() == second.read_bytes()
-    assert style.DPI >= 200
+    assert [x.read_bytes() for x in files] == [x.read_bytes() for x in others]
     assert [file.suffix for file in files] == [".png", ".pdf"]

@@ -16,7 +16,7 @@ from qcs_jax.evaluate import groups, predictions, results
 from qcs_jax.evaluate.group_file import Grouping
 from qcs_jax.figures import page
 from qcs_jax.figures import report_command as command
-from qcs_jax.figures.scene import Gallery
+from qcs_jax.figures.paper import Gallery
 from qcs_jax.images.corruptions import CORRUPTIONS
 from qcs_jax.train import loop
 
@@ -66,6 +66,7 @@ def complete(evaluated, tmp_path_factory):
     (folder / "on_broken").mkdir()
     (folder / "on_broken" / "metrics.json").write_text("{}")
     accuracy = {name: [0.5, 0.4, 0.3, 0.2, 0.1] for name in CORRUPTIONS}
+    accuracy |= {"JPEG": [0.6, 0.5, 0.4, 0.2, 0.1], "noise": [0.4, 0.3, 0.2, 0.2, 0.1]}
     measured["robustness"] = results.robustness(accuracy, 0.6)
     number = np.arange(200)
     columns = [
@@ -83,14 +84,17 @@ def complete(evaluated, tmp_path_factory):
     return folder
 
 
-class Reader(html.parser.HTMLParser):
-    """Text, tags and links of a page; fails where tags are not closed in order."""
+class Page(html.parser.HTMLParser):
+    """Texts, tags and links of a page; fails where tags are not closed in order."""
 
-    def __init__(self, text):
+    def __init__(self, run):
         super().__init__()
-        self.open, self.text, self.links, self.tags, self.ids = [], [], [], [], []
-        self.feed(text)
+        self.source = (run / "report" / "index.html").read_text(encoding="utf-8")
+        self.measured = json.loads((run / "metrics.json").read_text())
+        self.open, self.texts, self.links, self.tags, self.ids = [], [], [], [], []
+        self.feed(self.source)
         assert not self.open
+        self.text = " ".join(" ".join(self.texts).split())
 
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
@@ -104,33 +108,26 @@ class Reader(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
-
-
-def read(run):
-    """A page, its text, and the numbers that it is about."""
-    reader = Reader((run / "report" / "index.html").read_text(encoding="utf-8"))
-    measured = json.loads((run / "metrics.json").read_text())
-    return reader, " ".join(" ".join(reader.text).split()), measured
+        self.texts.append(data)
 
 
 @pytest.mark.parametrize("folder", ["evaluated", "complete"])
 def test_a_page_needs_nothing_else(folder, request):
     run = request.getfixturevalue(folder)
-    reader, *_ = read(run)
+    shown = Page(run)
     assert [path.name for path in (run / "report").iterdir()] == ["index.html"]
-    here = [link[1:] for link in reader.links if link.startswith("#")]
-    assert "metrics" in here and set(here) <= set(reader.ids)
-    pictures = [link for link in reader.links if not link.startswith("#")]
+    here = [link[1:] for link in shown.links if link.startswith("#")]
+    assert "metrics" in here and set(here) <= set(shown.ids)
+    pictures = [link for link in shown.links if not link.startswith("#")]
     assert len(pictures) > 5
     assert all(link.startswith("data:image/") for link in pictures)
-    assert not {"script", "link", "iframe"} & set(reader.tags)
-    source = (run / "report" / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"url\(|@import", re.sub(r'"data:[^"]*"', "", source))
+    assert not {"script", "link", "iframe"} & set(shown.tags)
+    assert not re.search(r"url\(|@import", re.sub(r'"data:[^"]*"', "", shown.source))
 
 
 def test_every_number_is_on_the_page(evaluated):
-    _, text, measured = read(evaluated)
+    shown = Page(evaluated)
+    text, measured = shown.text, shown.measured
     assert len(measured["scores"]) == 3
     for title, score in measured["scores"].items():
         assert f"{title} {100 * score['accuracy']:.2f} %" in text
@@ -148,43 +145,54 @@ def test_every_number_is_on_the_page(evaluated):
     assert "negatives: " in text  # a figure that pairs cannot have, and why
     for section in ("Robustness", "Groups of people", "On other data sets"):
         assert section not in text
+    assert text.count("Not measured: ") == 4
+    for way in ("--corruptions", "--groups=FILE.csv", "transfer", "experiment"):
+        assert text.count(way) == 1
 
 
 def test_groups(evaluated, complete):
-    reader, text, measured = read(complete)
+    shown = Page(complete)
     charts, before = (
-        [x for x in some.links if x.startswith("data:image/svg")]
-        for some in (reader, read(evaluated)[0])
+        sum(link.startswith("data:image/svg") for link in some.links)
+        for some in (shown, Page(evaluated))
     )
-    assert len(charts) == len(before) + 3  # robustness; "nothing" has no groups
-    for part in ("A note.", "age $x$ * Fewer than 50 images", f"{HOSTILE} * 20 "):
-        assert part in text
-    assert "3 images belong to no known group." in text
-    assert text.count("There are no two groups of 50 images or more") == 2
-    columns = measured["groups"]["columns"]
+    assert charts == before + 3  # robustness; "nothing" has no groups
+    columns = shown.measured["groups"]["columns"]
     sentence = columns[1]["gap"]["sentence"]
     assert "young above old" in sentence and "more than chance" in sentence
-    assert sentence in text
+    for part in (
+        *(sentence, "A note.", "age $x$ * Fewer than 50 images", f"{HOSTILE} * 20 "),
+        "3 images belong to no known group.",
+        "Does it serve all people alike? age $x$: too few images to compare. glasses: ",
+        "points at most at equal classes, young above old, more than chance. nothing: ",
+    ):
+        assert part in shown.text
+    assert shown.text.count("There are no two groups of 50 images or more") == 2
     for group in (group for column in columns for group in column["groups"]):
         low, high = group["intervals"]["accuracy"]
         cells = f"{group['examples']} {100 * group['accuracy']:.1f}"
-        assert f"{cells} {100 * low:.1f} to {100 * high:.1f}" in text
+        assert f"{cells} {100 * low:.1f} to {100 * high:.1f}" in shown.text
         for row in group["per_class"]:
-            assert f"{100 * row['recall']:.1f} ({row['examples']})" in text
+            assert f"{100 * row['recall']:.1f} ({row['examples']})" in shown.text
 
 
 def test_worse_images_and_evaluations_of_this_network_on_other_data_sets(complete):
-    _, text, _ = read(complete)
-    share = "60.00 % on the images as they are, 30.00 % are left on average over 10"
-    assert share in text
+    text = Page(complete).text
     for caption in ("robustness", "corruptions"):
         assert page.CAPTIONS[caption] in text.lower()
     rows = [
         f"{name} test 8 2 of 3 {accuracy} 10.00 – 90.00 12.50 40.00 30.00"
         for name, accuracy in (("a", "50.00"), ("b", "25.00"))
     ]
-    assert " ".join(rows) in text
-    assert "b, test: left out: <b>." in text
+    for part in (
+        " ".join(rows),
+        "b, test: left out: <b>.",
+        "60.00 % on the images as they are, 30.00 % are left on average over 10",
+        "30.0 % are right on average over 10 corruptions, beside 60.0 % without; least "
+        "with noise, 24.0 %.",
+        "a: 50.0 % of 8 images, where the most frequent class has 40.0 %. b: 25.0 %",
+    ):
+        assert part in text
     assert "c test 8" not in text  # of another network
 
 

@@ -41,9 +41,8 @@ class Dataset:
         try:
             source = sources.open_split(self.name, self.split, data_dir)
         except UserError as error:
-            hint = ""
-            if f"has no split {self.split!r}" in str(error):
-                hint = f"; name one as {self.name}@SPLIT"
+            no_split = f"has no split {self.split!r}" in str(error)
+            hint = f"; name one as {self.name}@SPLIT" if no_split else ""
             return dataclasses.replace(self, failure=f"{error}{hint}")
         return dataclasses.replace(self, name=source.name, source=source)
 
@@ -55,36 +54,32 @@ def parse_datasets(data: str, labels: Sequence[str]) -> list[Dataset]:
       UserError: for what has another form, a data set that is named twice, or a map for
         one that is not in `data`.
     """
-    datasets: list[Dataset] = []
-    for text in data.split(","):
-        name, at, split = (part.strip() for part in text.partition("@"))
-        if not name or (at and not split):
-            raise UserError(f"--data={data}: give NAME,NAME or NAME@SPLIT,...")
-        if (dataset := Dataset(name, split or TEST)) in datasets:
-            raise UserError(f"--data={data}: {text.strip()} is there twice")
-        datasets.append(dataset)
     maps: dict[str, str] = {}
     for text in labels:
         name, _, mapping = (part.strip() for part in text.partition(":"))
-        pairs = [pair.partition("=") for pair in mapping.split(",")]
-        complete = all(a.strip() and b.strip() for a, _, b in pairs)
-        if not name or not (complete or mapping == BY_NAME):
+        if not name or not mapping:
             raise UserError(
                 f"--labels={text}: give NAME:THEIRS=OURS,THEIRS=OURS or NAME:{BY_NAME}"
             )
         if name in maps:
             raise UserError(f"--labels: {name} has two maps, give it one")
         maps[name] = mapping
+    datasets: list[Dataset] = []
+    for text in data.split(","):
+        name, at, split = (part.strip() for part in text.partition("@"))
+        if not name or (at and not split):
+            raise UserError(f"--data={data}: give NAME,NAME or NAME@SPLIT,...")
+        dataset = Dataset(name, split or TEST, maps.get(name, BY_NAME))
+        if dataset in datasets:
+            raise UserError(f"--data={data}: {text.strip()} is there twice")
+        datasets.append(dataset)
     names = {dataset.name for dataset in datasets}
     if stray := sorted(maps.keys() - names):
         raise UserError(
             f"--labels={stray[0]}:...: {stray[0]} is none of the data sets of --data, "
             f"which are {', '.join(sorted(names))}"
         )
-    return [
-        dataclasses.replace(dataset, label_map=maps.get(dataset.name, BY_NAME))
-        for dataset in datasets
-    ]
+    return datasets
 
 
 @dataclasses.dataclass(frozen=True)

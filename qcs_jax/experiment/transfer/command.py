@@ -25,27 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add(
-        "runs",
-        nargs="+",
-        metavar="RUN",
-        help="a run, a folder with runs, a pattern, a checkpoint, a file of weights, "
-        "or the name of a network",
+    run = "a run, a folder with runs, a pattern, a checkpoint, a file of weights, or "
+    data = "prepared data sets; NAME@SPLIT for another split than test"
+    labels = (
+        "what classes of a data set are called in the networks, such as "
+        "ferplus:joy=happiness,anger=anger; default: as they are; may be repeated"
     )
-    add(
-        "--data",
-        required=True,
-        metavar="NAME,NAME",
-        help="prepared data sets; NAME@SPLIT for another split than test",
-    )
-    add(
-        "--labels",
-        action="append",
-        default=[],
-        metavar="NAME:MAP",
-        help="what classes of a data set are called in the networks, such as "
-        "ferplus:joy=happiness,anger=anger; default: as they are; may be repeated",
-    )
+    add("runs", nargs="+", metavar="RUN", help=f"{run}the name of a network")
+    add("--data", required=True, metavar="NAME,NAME", help=data)
+    add("--labels", action="append", default=[], metavar="NAME:MAP", help=labels)
     add("--out", metavar="FOLDER", help="write transfer.md, .csv, .png and .svg there")
     add("--data_dir", default="", metavar="DIR", help="root of prepared data sets")
     args = parser.parse_args(argv)

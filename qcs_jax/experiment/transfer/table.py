@@ -73,7 +73,7 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     """Writes `transfer.md`, `.csv`, `.png` and `.svg` into a folder; returns them."""
     import pandas as pd
 
-    from qcs_jax.figures import experiments, style  # matplotlib, once all is measured
+    from qcs_jax.figures import charts, style  # matplotlib, once all is measured
 
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"transfer.{kind}" for kind in ("md", "csv", "png", "svg")]
@@ -81,9 +81,13 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     lines = [_line(cell) for row in rows for cell in row]
     frame = pd.DataFrame(lines, columns=[*_COLUMNS], dtype=object)
     files.write_text(paths[1], frame.to_csv(index=False, lineterminator="\n"))
-    figure = experiments.transfer(
-        _values(rows, "accuracy"),
-        _values(rows, "mean_class_accuracy"),
+    accuracy, mean_class = (
+        np.array([[_metric(cell, metric) for cell in row] for row in rows])
+        for metric in _ABOUT
+    )
+    figure = charts.transfer(
+        accuracy,
+        mean_class,
         [row[0].network for row in rows],
         [cell.dataset.title for cell in rows[0]],
         [(i, j) for i, row in enumerate(rows) for j, c in enumerate(row) if c.own],
@@ -94,14 +98,9 @@ def write_matrix(rows: Rows, folder: pathlib.Path) -> list[pathlib.Path]:
     return paths
 
 
-def _values(rows: Rows, metric: str) -> np.ndarray:
-    """A metric of every cell, NaN where nothing was measured."""
-
-    def value(cell: Cell) -> float:
-        measured = cell.evaluation and cell.evaluation.measured["metrics"]
-        return measured[metric] if measured else np.nan
-
-    return np.array([[value(cell) for cell in row] for row in rows])
+def _metric(cell: Cell, metric: str) -> float:
+    """A metric of a cell, NaN where nothing was measured."""
+    return cell.evaluation.measured["metrics"][metric] if cell.evaluation else np.nan
 
 
 def _line(cell: Cell) -> dict[str, Any]:
@@ -114,14 +113,13 @@ def _line(cell: Cell) -> dict[str, Any]:
         "split": cell.dataset.split,
         "failure": cell.failure,
     }
-    if cell.evaluation is None:
+    if cell.evaluation is None or cell.dataset.source is None:
         return line
-    assert cell.dataset.source is not None
     measured = cell.evaluation.measured
-    shares = {x: measured["metrics"][x] for x in (*_ABOUT, "most_frequent", "chance")}
+    shares = {x: _metric(cell, x) for x in (*_ABOUT, "most_frequent", "chance")}
     for metric in _ABOUT:
-        low, high = measured["intervals"][metric]
-        shares |= {f"{metric}_low": low, f"{metric}_high": high}
+        ends = measured["intervals"][metric]
+        shares[f"{metric}_low"], shares[f"{metric}_high"] = ends
     line |= {name: f"{100 * share:.2f}" for name, share in shares.items()}
     return line | {
         "step": measured["step"],
@@ -161,12 +159,10 @@ def _notes(cells: Sequence[Cell]) -> list[str]:
 
 def _where(some: Sequence[Cell], cells: Sequence[Cell]) -> str:
     """Names columns or rows if these are what some of the cells make up."""
-    datasets = list(dict.fromkeys(cell.dataset.title for cell in some))
-    networks = list(dict.fromkeys(cell.network for cell in some))
-    if len(some) == sum(cell.dataset.title in datasets for cell in cells):
-        return ", ".join(datasets)
-    if len(some) == sum(cell.network in networks for cell in cells):
-        return ", ".join(networks)
+    for name in (lambda cell: cell.dataset.title, lambda cell: cell.network):
+        names = dict.fromkeys(map(name, some))
+        if len(some) == sum(name(cell) in names for cell in cells):
+            return ", ".join(names)
     return ", ".join(f"{cell.network} on {cell.dataset.title}" for cell in some)
 
 

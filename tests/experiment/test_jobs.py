@@ -7,8 +7,9 @@ import manuals
 import pytest
 
 from qcs_jax.evaluate import published
+from qcs_jax.experiment import __main__ as command
 from qcs_jax.experiment import tablefile
-from qcs_jax.experiment.plan import make_plan
+from qcs_jax.experiment.jobs import make_plan
 from qcs_jax.system.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -25,27 +26,24 @@ def column(jobs, *fields):
     return [tuple(job.config[field] for field in fields) for job in jobs]
 
 
-def test_each_network_with_each_seed():
-    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
-    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
-        (seed, name, 0.1) for seed in (3, 5) for name in ("baseline", "dcs", "qcs")
-    ]
-    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
-
-
 def test_each_network_gets_its_own_recipe_in_the_other_variants(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
+    networks = ("baseline", "dcs", "qcs")
+    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
+        (seed, name, 0.1) for seed in (3, 5) for name in networks
+    ]
+    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
     for suffix in ("", ":qcs", ":dcs"):
-        jobs = plan(RAF + suffix)
-        rates = [("baseline", 9e-6), ("dcs", 9e-6), ("qcs", 4e-6)]
-        assert column(jobs, "model.name", "optimizer.learning_rate") == rates
+        rates = column(plan(RAF + suffix), "optimizer.learning_rate")
+        assert rates == [(9e-6,), (9e-6,), (4e-6,)]
     for suffix in (":qcs,tiny", ":tiny"):
         assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
     # By its name, it is the same recipe.
     named = plan("raf:qcs,tiny")
     assert [job.config for job in named] == [x.config for x in plan(RAF + ":qcs,tiny")]
     words = [job.arguments[0] for job in named]
-    assert words == [f"--config=raf:{name},tiny" for name in ("baseline", "dcs", "qcs")]
+    assert words == [f"--config=raf:{name},tiny" for name in networks]
     jobs = plan(RAF + ":qcs,finetune", table="2")
     assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
     with pytest.raises(UserError, match="fine-tunes qcs alone"):
@@ -94,17 +92,13 @@ def test_the_rows_and_numbers_of_the_papers_tables(table):
     ],
     ids=" ".join,
 )
-def test_commands_of_the_manual(words, tmp_path, monkeypatch):
+def test_commands_of_the_manual(words, tmp_path, monkeypatch, capsys):
+    """As far as they go where nothing is prepared."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     manual = (ROOT / "qcs_jax/experiment/README.md").read_text()
     mine = re.search(r"```toml\n(.*?)```", manual, re.DOTALL)[1]
     (tmp_path / "sam.toml").write_text(mine)
-    others = [word for word in words if word.startswith("--config.")]
-    named = [word.removeprefix("--") for word in words if word not in others]
-    named = dict(word.split("=", 1) for word in named)
-    table = tablefile.read_table(named["table"])
-    config = named.get("config", table.config)
-    seeds = named.get("seeds", ",".join(map(str, table.seeds))).split(",")
-    jobs = plan(config, named["table"], [int(seed) for seed in seeds], others)
-    assert len(jobs) == len(table.rows) * len(seeds)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert command.main(words) == 1
+    assert re.match(r"error: data set '\w+.*' is not prep", capsys.readouterr().err)
