@@ -100,7 +100,7 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
         # Under one path, runs may have started from different weights.
         papers = [published.find(x.config, table, x.started_from) for x in runs]
         paper = papers[0] if papers and len(set(map(id, papers))) == 1 else None
-        numbers = [run.scores.named() for run in runs if run.scores]
+        numbers = [run.scores for run in runs]
         for number in NUMBERS:
             scores = pd.DataFrame([x[number] for x in numbers if number in x])
             if scores.empty:

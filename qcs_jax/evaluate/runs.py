@@ -14,7 +14,7 @@ from typing import Any
 from qcs_jax.config import FIELDS, Role, fields_with, written
 from qcs_jax.evaluate import predictions, run_log
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
-from qcs_jax.evaluate.run_log import CONFIG_FILE, LOG_FILE, METRICS_FILE
+from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, CONFIG_FILE, LAST, LOG_FILE
 from qcs_jax.system.errors import UserError
 
 INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
@@ -28,14 +28,14 @@ class RunFolder:
 
     workdir: pathlib.Path
     config: dict[str, Any]  # all fields by their dotted names
-    scores: run_log.Scores | None  # None before its first evaluation
+    scores: dict[str, dict]  # of `run_log.read_scores`
     # Of its first weights; None for fresh ones, and in earlier versions.
     started_from: dict[str, Any] | None = None
 
     @property
     def epochs(self) -> tuple[int, int]:
         """Number of epochs evaluated so far, and of all."""
-        done = 0 if self.scores is None else self.scores.last["epoch"]
+        done = self.scores[LAST]["epoch"] if self.scores else 0
         return done, self.config["train.epochs"]
 
     @property
@@ -51,15 +51,13 @@ class RunFolder:
         It has written down the scores that it read in the log, which to the last digit
         are of these weights alone, and the step that was evaluated.
         """
-        if (scores := self.scores) is None:
-            return False
         try:
-            measured = json.loads((self.workdir / METRICS_FILE).read_bytes())
+            measured = json.loads((self.workdir / run_log.METRICS_FILE).read_bytes())
             step, noted = measured["step"], measured["scores"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        ended = [x["step"] for x in (scores.last, scores.best_on_held_out) if x]
-        return step in ended and noted == scores.named()
+        ends = {LAST, BEST_ON_HELD_OUT} & self.scores.keys()
+        return noted == self.scores and step in {self.scores[x]["step"] for x in ends}
 
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""
@@ -83,7 +81,7 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
         config = written.fields_of(path, description)
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
-    scores = run_log.Scores.of(run_log.read_log(workdir))
+    scores = run_log.read_scores(workdir)
     return RunFolder(workdir, config, scores, description.get("started_from"))
 
 
