@@ -15,13 +15,7 @@ import ml_collections
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
 from qcs_jax.config import Role, create_model, fields_with, written
-from qcs_jax.evaluate.run_log import (
-    BEST_ON_HELD_OUT,
-    LAST,
-    METRICS_FILE,
-    Scores,
-    read_log,
-)
+from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, LAST, METRICS_FILE, read_scores
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import datasets, extras
 
@@ -237,14 +231,11 @@ def _choose(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
             f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, "
             f"the folder of one step, or a file of weights{names and ', or ' + names}"
         )
-    scores = Scores.of(read_log(directory.parent))
-    if scores and scores.best_on_held_out:
-        best = scores.best_on_held_out["step"]
-        if best in steps:
-            return directory, best, BEST_ON_HELD_OUT
+    ends = {name: line["step"] for name, line in read_scores(directory.parent).items()}
+    if (best := ends.get(BEST_ON_HELD_OUT)) in steps:
+        return directory, best, BEST_ON_HELD_OUT
     newest = max(steps)
-    is_last = scores and scores.last["step"] == newest
-    return directory, newest, LAST if is_last else NEWEST
+    return directory, newest, LAST if ends.get(LAST) == newest else NEWEST
 
 
 def newest_step(workdir: str | os.PathLike) -> int | None:

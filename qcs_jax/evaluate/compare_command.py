@@ -46,7 +46,7 @@ def _compare_runs(arguments: list[str], out: str | None) -> None:
 
 
 def _compare_files(paths: list[str], out: str | None) -> None:
-    from qcs_jax.evaluate import predictions, significance
+    from qcs_jax.evaluate import predictions, uncertainty
 
     if len(paths) != 2 or out is not None:
         raise UserError(
@@ -54,14 +54,15 @@ def _compare_files(paths: list[str], out: str | None) -> None:
             "A/predictions.csv B/predictions.csv and no --out"
         )
     a, b = paths
-    right = predictions.matched(predictions.read(a), predictions.read(b))
-    first, second = right["first"], right["second"]
-    p, sentence = significance.mcnemar(right, a, b)
+    correct = predictions.matched(predictions.read(a), predictions.read(b))
+    first, second = correct["first"], correct["second"]
+    gains = first.astype(int) - second.astype(int)
+    p = uncertainty.sign_flip_p(gains.to_numpy())
     rows = [
         ("accuracy of", ""),
         (a, f"{100 * first.mean():.2f} %"),
         (b, f"{100 * second.mean():.2f} %"),
-        (f"of {len(right)} images", ""),
+        (f"of {len(correct)} images", ""),
         ("right in the first only", (first & ~second).sum()),
         ("right in the second only", (second & ~first).sum()),
         ("right in both or neither", (first == second).sum()),
@@ -70,4 +71,14 @@ def _compare_files(paths: list[str], out: str | None) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:<{width}}  {value}".rstrip())
-    print(sentence)
+    if p >= uncertainty.SIGNIFICANT:
+        print(
+            f"{a} and {b} cannot be told apart: a difference as large as this comes by "
+            f"chance with p = {p:.3g}."
+        )
+    else:
+        better, worse = (a, b) if gains.sum() > 0 else (b, a)
+        print(
+            f"{better} is better than {worse}: if they were equally good, a difference "
+            f"as large as this would come by chance with p = {p:.3g}."
+        )

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
 from qcs_jax.evaluate import evidence, published
-from qcs_jax.evaluate.resampling import LEVEL
 from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
 from qcs_jax.evaluate.runs import Variant
-from qcs_jax.evaluate.significance import SIGNIFICANT
-from qcs_jax.evaluate.tables import aligned
+from qcs_jax.evaluate.uncertainty import LEVEL, SIGNIFICANT
 from qcs_jax.system import files
 
 NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
@@ -21,12 +18,10 @@ COLUMNS = [
     *("dataset", "setting", "variant", "number", "n", "mean", "std", "max"),
     *("mean_class_accuracy", "seeds", "paper", "paper_table"),
 ]
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    **{character: f"\\{character}" for character in "&%$#_{}"},
-}
+_LATEX = str.maketrans(
+    {x: f"\\{x}" for x in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+)
 _ABOUT = (
     "Test accuracy in percent: mean ± sample standard deviation over seeds (number of "
     "runs), and the best run."
@@ -101,30 +96,27 @@ def over_seeds(variants: Sequence[Variant], table: int | None = None) -> pd.Data
     """
     rows, positions = [], []
     for position, variant in enumerate(variants):
-        counted = variant.counted
-        runs = [run.scores.named() for run in counted.values() if run.scores]
+        runs = variant.counted.values()
         # Under one path, runs may have started from different weights.
-        papers = [
-            published.find(x.config, table, x.started_from) for x in counted.values()
-        ]
+        papers = [published.find(x.config, table, x.started_from) for x in runs]
         paper = papers[0] if papers and len(set(map(id, papers))) == 1 else None
+        numbers = [run.scores for run in runs]
         for number in NUMBERS:
-            scores = pd.DataFrame([x[number] for x in runs if number in x])
+            scores = pd.DataFrame([x[number] for x in numbers if number in x])
             if scores.empty:
                 continue
-            accuracy = 100 * scores[METRIC]
             row = {
                 "dataset": variant.dataset,
                 "setting": variant.setting,
                 "variant": variant.label,
                 "number": number,
                 "n": len(scores),
-                **accuracy.agg(["mean", "std", "max"]),
+                **(100 * scores[METRIC]).agg(["mean", "std", "max"]),
                 "mean_class_accuracy": 100 * scores["mean_class_accuracy"].mean(),
-                "seeds": " ".join(map(str, counted)),
+                "seeds": " ".join(map(str, variant.counted)),
             }
-            for name in {"most_frequent", "chance"} & runs[0][LAST].keys():
-                row[name] = 100 * runs[0][LAST][name]  # not of an earlier version
+            for name in {"most_frequent", "chance"} & numbers[0][LAST].keys():
+                row[name] = 100 * numbers[0][LAST][name]  # not of an earlier version
             if paper and number == BEST_ON_TEST:
                 row["paper"] = paper.percent[variant.dataset]
                 row["paper_table"] = str(paper.table)
@@ -141,18 +133,14 @@ def markdown(numbers: pd.DataFrame, certain: pd.DataFrame, notes: list[str]) -> 
         members = certain.loc[rows.index.unique()]
         if members["accuracy"].notna().any():
             parts.append(_evidence_table(members))
-        without_looking = rows[["most_frequent", "chance"]].dropna().to_numpy()
-        parts += sorted(
-            {
-                f"Always the most frequent class: {most:.2f}. Chance: {chance:.2f}."
-                for most, chance in without_looking
-            }
-        )
+        blind = "Always the most frequent class: {:.2f}. Chance: {:.2f}."
+        texts = _texts(blind, rows["most_frequent"], rows["chance"])
+        parts += sorted({*texts} - {"-"})
     parts.append(_ABOUT if parts else "No run is finished.")
     if certain["accuracy"].notna().any():
         parts.append(_ABOUT_EVIDENCE)
-    if count := int(certain["difference"].count()):
-        comparisons = f"{count} comparison{'s' * (count > 1)}"
+    if count := certain["difference"].count():
+        comparisons = f"{count} comparison{'s' * int(count > 1)}"
         parts.append(_ABOUT_P.format(count=comparisons))
     if numbers["paper"].notna().any():
         parts.append(_ABOUT_PAPER)
@@ -169,19 +157,19 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
         interval = "${:.2f}$--${:.2f}$"
         means = _texts(r"${:.2f} \pm {:.2f}$", rows["mean"], rows["std"])
         columns = {
-            "": [_escaped(label) for label in rows["variant"]],
+            "": [label.translate(_LATEX) for label in rows["variant"]],
             "accuracy": [text.replace(r" \pm -", "") for text in means],
             "over images": _texts(interval, x["images_low"], x["images_high"]),
             "over seeds": _texts(interval, x["seeds_low"], x["seeds_high"]),
         }
-        caption = f"{_escaped(heading)}. {_CAPTION}"
+        caption = f"{heading.translate(_LATEX)}. {_CAPTION}"
         for label in x["against"].dropna().unique():  # one at most
             marks = [
                 (x[f"p_{kind}_corrected"] < SIGNIFICANT).map({True: mark, False: ""})
                 for kind, mark in (("images", "{}^*"), ("seeds", r"{}^\dagger"))
             ]
             minus = _texts("${:+.2f}{}{}$", x["difference"], *marks)
-            columns[f"minus {_escaped(label)}"] = minus
+            columns[f"minus {label.translate(_LATEX)}"] = minus
             caption += _CAPTION_STARS
         frame = pd.DataFrame(columns).replace("-", "--")
         text = frame.style.hide(axis="index").to_latex(
@@ -194,11 +182,6 @@ def latex(numbers: pd.DataFrame, certain: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
-def _escaped(text: str) -> str:
-    """Returns text that LaTeX sets as it is."""
-    return re.sub(r"[\\~^&%$#_{}]", lambda match: _LATEX[match[0]], text)
-
-
 def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     for key, rows in numbers.groupby(["dataset", "setting"], sort=False):
         yield ", ".join(filter(None, key)), rows
@@ -206,46 +189,55 @@ def _by_heading(numbers: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 def _number_table(rows: pd.DataFrame) -> str:
     last = rows[rows["number"] == LAST]
-    columns = [("variant", last["variant"].tolist())]
+    columns = [["variant", *last["variant"]]]
     for number in NUMBERS:
         x = rows[rows["number"] == number].reindex(last.index)
         if x["n"].isna().all():
             continue
         means = _texts("{:.2f} ± {:.2f} ({:.0f})", x["mean"], x["std"], x["n"])
-        columns += [(number, means), ("best run", _texts("{:.2f}", x["max"]))]
+        columns += [[number, *means], ["best run", *_texts("{:.2f}", x["max"])]]
         if number == LAST:
             of_classes = _texts("{:.2f}", x["mean_class_accuracy"])
-            columns.append(("mean class", of_classes))
+            columns.append(["mean class", *of_classes])
         if x["paper"].notna().any():
             papers = _texts("{:.2f} (Table {})", x["paper"], x["paper_table"])
-            columns.append(("paper", papers))
-    return _markdown_table(columns)
+            columns.append(["paper", *papers])
+    return aligned(columns)
 
 
 def _evidence_table(x: pd.DataFrame) -> str:
     interval, difference = "{:.2f} to {:.2f}", "{:+.2f} to {:+.2f}"
     seeds = x["seeds"].str.split().str.len()
     columns = [
-        ("evaluated", x["variant"].tolist()),
-        ("accuracy", _texts("{:.2f} ({:.0f})", x["accuracy"], seeds)),
-        ("over images", _texts(interval, x["images_low"], x["images_high"])),
-        ("over seeds", _texts(interval, x["seeds_low"], x["seeds_high"])),
+        ["evaluated", *x["variant"]],
+        ["accuracy", *_texts("{:.2f} ({:.0f})", x["accuracy"], seeds)],
+        ["over images", *_texts(interval, x["images_low"], x["images_high"])],
+        ["over seeds", *_texts(interval, x["seeds_low"], x["seeds_high"])],
     ]
     for label in x["against"].dropna().unique():  # one at most
-        columns.append((f"minus {label}", _texts("{:+.2f}", x["difference"])))
+        columns.append([f"minus {label}", *_texts("{:+.2f}", x["difference"])])
         for kind in ("images", "seeds"):
             ends = (x[f"difference_{kind}_{end}"] for end in ("low", "high"))
+            columns.append([f"over {kind}", *_texts(difference, *ends)])
             p = x[f"p_{kind}_corrected"].map(_p_value, na_action="ignore")
-            columns += [
-                (f"over {kind}", _texts(difference, *ends)),
-                ("p", _texts("{}", p)),
-            ]
-    return _markdown_table(columns)
+            columns.append(["p", *_texts("{}", p)])
+    return aligned(columns)
 
 
-def _markdown_table(columns: list[tuple[str, list[str]]]) -> str:
-    titles, texts = zip(*columns, strict=True)
-    return aligned([titles, *zip(*texts, strict=True)])
+def aligned(columns: Iterable[Sequence[str]], *, names: int = 1) -> str:
+    """Returns a table in Markdown whose source lines up in a terminal.
+
+    Of columns of texts, the first of each its title. So many `names` at the left are
+    aligned left, the other columns right.
+    """
+    padded = []
+    for i, (title, *texts) in enumerate(columns):
+        # A rule of Markdown has a hyphen and a colon at least.
+        width = max(2, len(title), *map(len, texts))
+        rule = "-" * width if i < names else "-" * (width - 1) + ":"
+        align = str.ljust if i < names else str.rjust
+        padded.append([align(text, width) for text in (title, rule, *texts)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in zip(*padded, strict=True))
 
 
 def _texts(template: str, *columns: pd.Series) -> list[str]:

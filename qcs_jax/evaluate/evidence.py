@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
-from qcs_jax.evaluate import significance
+from qcs_jax.evaluate import uncertainty
 from qcs_jax.evaluate.runs import Variant
+from qcs_jax.system.errors import UserError
 
 _ENDS = ["images_low", "images_high", "seeds_low", "seeds_high"]
 COLUMNS = [
@@ -41,14 +41,14 @@ def gather(
         row: dict = {"dataset": dataset, "setting": setting, "variant": label}
         if own is not None:
             row["seeds"] = " ".join(map(str, own))
-            row |= _percent("accuracy", "", significance.accuracy(_correct(own, own)))
+            row |= _percent("accuracy", "", uncertainty.accuracy(own.to_numpy().T))
             reference = references.get((dataset, setting))
-            if against is not None and reference is not None and label != against:
+            if against and reference is not None and label != against:
                 row |= _versus(label, own, against, reference, notes)
         rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for p in ("p_images", "p_seeds"):
-        frame[f"{p}_corrected"] = significance.holm(frame[p])
+        frame[f"{p}_corrected"] = uncertainty.holm(frame[p])
     return frame, notes
 
 
@@ -56,50 +56,39 @@ def _answers(variant: Variant, notes: list[str]) -> pd.DataFrame | None:
     """Which images (rows, by id and class) the run of each seed was right about."""
     by_seed: dict[int, pd.Series] = {}
     for seed, run in variant.counted.items():
-        predictions = run.predictions()
-        if predictions is None:
+        if (predictions := run.predictions()) is None:
             continue
-        images = predictions.by_image().sort_index()
-        if images.index.has_duplicates:
-            twice = images.index[images.index.duplicated()][0]
-            notes.append(f"not compared, {twice!r} occurs twice: {run.workdir}")
+        try:
+            correct = predictions.by_image()
+        except UserError as error:
+            notes.append(f"not compared, {error}: {run.workdir}")
             continue
-        correct = images.set_index("class", append=True)["correct"]
-        if by_seed and not correct.index.equals(next(iter(by_seed.values())).index):
+        if correct.index.equals(next(iter(by_seed.values()), correct).index):
+            by_seed[seed] = correct
+        else:
             notes.append(f"not compared, tested on other images: {run.workdir}")
-            continue
-        by_seed[seed] = correct
     return pd.DataFrame(by_seed) if by_seed else None
 
 
 def _versus(
-    label: str,
-    own: pd.DataFrame,
-    against: str,
-    reference: pd.DataFrame,
-    notes: list[str],
+    label: str, own: pd.DataFrame, against: str, other: pd.DataFrame, notes: list[str]
 ) -> dict:
-    seeds = [seed for seed in own if seed in reference]
-    if not own.index.equals(reference.index):
+    """The part of a row that compares it with another, over their common seeds."""
+    seeds = [seed for seed in own if seed in other]
+    if not own.index.equals(other.index):
         notes.append(f"{label} and {against} were tested on different images")
-    elif not seeds:
+        return {}
+    if not seeds:
         notes.append(f"{label} and {against} have no seed in common")
-    else:
-        difference = significance.difference(
-            _correct(own, seeds), _correct(reference, seeds)
-        )
-        return {
-            "against": against,
-            "common_seeds": " ".join(map(str, seeds)),
-            **_percent("difference", "difference_", difference),
-            **{name: difference[name] for name in ("p_images", "p_seeds")},
-        }
-    return {}
-
-
-def _correct(answers: pd.DataFrame, seeds: Iterable[int]) -> np.ndarray:
-    """Returns bool `[s, n]`."""
-    return answers[[*seeds]].to_numpy().T
+        return {}
+    a, b = own[seeds].to_numpy().T, other[seeds].to_numpy().T
+    difference = uncertainty.difference(a, b)
+    return {
+        "against": against,
+        "common_seeds": " ".join(map(str, seeds)),
+        **_percent("difference", "difference_", difference),
+        **{name: difference[name] for name in ("p_images", "p_seeds")},
+    }
 
 
 def _percent(name: str, prefix: str, certainty: dict[str, float]) -> dict[str, float]:

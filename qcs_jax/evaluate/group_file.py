@@ -54,12 +54,13 @@ class GroupFile:
                 f"{ids[0]!r} and so on, in the file {next(iter(self.rows))!r}. Give "
                 f"them the names that are in predictions.csv"
             )
+        unknown = ("",) * len(self.columns)
+        rows = [self.rows.get(name, unknown) for name in ids]
         groupings = []
-        for i, column in enumerate(self.columns):
-            cells = [self.rows[name][i] if name in self.rows else "" for name in ids]
-            names = sorted(set(cells) - {""}, key=_natural)
+        for column, cells in zip(self.columns, zip(*rows, strict=True), strict=True):
+            names = sorted({*cells} - {""}, key=_natural)
             number = {"": -1} | {name: i for i, name in enumerate(names)}
-            members = np.array([number[cell] for cell in cells], int)
+            members = np.array([number[cell] for cell in cells])
             groupings.append(Grouping(column, tuple(names), members))
         return groupings
 
@@ -83,7 +84,7 @@ def read(path: str | os.PathLike) -> GroupFile:
     """
     try:
         with pathlib.Path(path).open(encoding="utf-8-sig", newline="") as file:
-            columns, rows = _parse(csv.reader(file, strict=True))
+            return GroupFile(str(path), *_parse(csv.reader(file, strict=True)))
     except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         if isinstance(error, UnicodeDecodeError | csv.Error):
@@ -92,49 +93,36 @@ def read(path: str | os.PathLike) -> GroupFile:
             f"--groups={path}: {reason}. Give a CSV file whose first line is "
             f"{_ID},COLUMN,..., then an image a line"
         ) from None
-    return GroupFile(str(path), columns, rows)
 
 
 def _parse(reader: Any) -> tuple[tuple[str, ...], dict[str, tuple[str, ...]]]:
     """Columns and rows of a `csv.reader`; raises ValueError with the reason."""
-    first, *columns = next(filter(None, reader), [""])
-    columns = _checked(first, columns)
+    header = [cell.strip() for cell in next(filter(None, reader), [""])]
+    first, *columns = header
+    if first != _ID or not all(columns) or not 1 < len(set(header)) == len(header):
+        raise ValueError(
+            f"its first line, {','.join(header)[:60]!r}, is not {_ID!r} and columns, "
+            f"each with a name of its own"
+        )
     rows: dict[str, tuple[str, ...]] = {}
     for name, *cells in filter(None, reader):
         line = f"line {reader.line_num}"
         if len(cells) != len(columns):
-            raise ValueError(
-                f"{line} has {len(cells) + 1} values, not {len(columns) + 1}"
-            )
-        if not name:
-            raise ValueError(f"{line} has no {_ID}")
-        if name in rows:
-            raise ValueError(f"{line}: {name!r} occurs twice")
+            raise ValueError(f"{line} has {len(cells) + 1} values, not {len(header)}")
+        if not name or name in rows:
+            problem = f"{name!r} occurs twice" if name else f"there is no {_ID}"
+            raise ValueError(f"{line}: {problem}")
         rows[name] = tuple(cell.strip() for cell in cells)
     if not rows:
         raise ValueError("it has no line but the first")
     for column, values in zip(columns, zip(*rows.values(), strict=True), strict=True):
-        count = len(set(values) - {""})
-        if count > MOST_GROUPS:
+        if (count := len({*values} - {""})) > MOST_GROUPS:
             raise ValueError(
                 f"column {column!r} has {count} different values, which are no groups "
                 f"(at most {MOST_GROUPS}): leave it out, or say which values belong "
                 f"together"
             )
     return tuple(columns), rows
-
-
-def _checked(first: str, columns: Sequence[str]) -> list[str]:
-    names = [column.strip() for column in columns]
-    if first.strip() != _ID:
-        raise ValueError(f"its first line begins with {first[:40]!r}, not {_ID!r}")
-    if not names:
-        raise ValueError(f"it has no column but {_ID!r}, or no commas between columns")
-    if "" in names:
-        raise ValueError(f"column {names.index('') + 2} has no name")
-    if twice := [name for name in names if [_ID, *names].count(name) > 1]:
-        raise ValueError(f"two columns are called {twice[0]!r}")
-    return names
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -8,17 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.evaluate import significance
+from qcs_jax.evaluate import uncertainty
 from qcs_jax.evaluate.counts import BINS, UNIT, Counts, bin_of, log_softmax
 from qcs_jax.evaluate.group_file import Grouping
-from qcs_jax.evaluate.resampling import (
-    LEVEL,
-    calibrated_errors,
-    of_calibration_error,
-    percentiles,
-    proportion,
-    resampled_sums,
-)
+from qcs_jax.evaluate.uncertainty import LEVEL, SIGNIFICANT, percentiles, proportion
 
 # With fewer images the interval of an accuracy of 90 % is wider than 17 points, and
 # its largest gap to others says more of chance than of the network.
@@ -62,14 +55,14 @@ def summary(
                 "column": grouping.column,
                 "unknown": int(np.sum(members < 0)),
                 "groups": of_group,
-                "gap": _gap(grouping, of_group, log_p, labels),
+                "gap": _gap([group for group in of_group if not group["small"]]),
             }
         )
     gaps = [column["gap"] for column in columns if column["gap"]]
-    corrected = significance.holm([gap["p"] for gap in gaps])
+    corrected = uncertainty.holm([gap["p"] for gap in gaps])
     for gap, p in zip(gaps, corrected, strict=True):
         gap["corrected_p"] = p
-        gap["significant"] = p < significance.SIGNIFICANT
+        gap["significant"] = p < SIGNIFICANT
         gap["sentence"] = sentence(gap, len(gaps))
     return {"level": LEVEL, "small": SMALL, "notes": list(notes), "columns": columns}
 
@@ -80,70 +73,59 @@ def _group(
     """The measurements of log p float64 `[N, k]` and labels `[N]`."""
     counts = Counts.of(log_p, labels)
     metrics = counts.metrics()
-    k, total = len(class_names), len(labels)
-    sums = resampled_sums(_columns(log_p, labels))
-    hits, images, [nll], gap = np.split(sums.T, [k, 2 * k, 2 * k + 1])
-    recall = hits / np.maximum(images, 1)
-    chance = calibrated_errors(counts.bins[:, :2] * [1, UNIT])
-    right = np.diag(counts.confusion)
+    total, k = log_p.shape
+    rows, of_class = np.arange(total), np.eye(k)[labels]
+    confidence, hits = np.exp(log_p.max(axis=1)), log_p.argmax(axis=1) == labels
+    # The absolute values of their sums in each bin make the calibration error.
+    excess = np.zeros((total, BINS))
+    excess[rows, bin_of(confidence)] = confidence - hits
+    nll = -log_p[rows, labels]
+    summed = np.hstack([of_class * hits[:, None], of_class, nll[:, None], excess])
+    drawn = uncertainty.resampled_sums(summed).T
+    right, images, [nll], excess = np.split(drawn, [k, 2 * k, 2 * k + 1])
+    recall = right / np.maximum(images, 1)
+    ece, by_chance = uncertainty.of_calibration_error(
+        counts.bins[:, :2] * [1, UNIT], metrics["ece"], abs(excess).sum(0) / total
+    )
+    correct = np.diag(counts.confusion)
     per_class = [
         {
             "class": class_names[i],
-            "examples": row["examples"],
-            "recall": row["recall"],
-            "interval": proportion(recall[i][images[i] > 0], right[i], row["examples"]),
+            "examples": x["examples"],
+            "recall": x["recall"],
+            "interval": proportion(recall[i][images[i] > 0], correct[i], x["examples"]),
         }
-        for i, row in enumerate(counts.per_class())
+        for i, x in enumerate(counts.per_class())
     ]
     return {
         "group": name,
         "examples": total,
         "small": total < SMALL,
         **{key: metrics[key] for key in _OF_COUNTS},
-        "ece_by_chance": float(chance.mean()),
-        "overconfidence": float(np.exp(log_p.max(1)).mean() - metrics["accuracy"]),
+        "ece_by_chance": by_chance,
+        "overconfidence": float(confidence.mean() - metrics["accuracy"]),
         "intervals": {
-            "accuracy": proportion(hits.sum(0) / total, right.sum(), total),
+            "accuracy": proportion(right.sum(0) / total, hits.sum(), total),
             "mean_class_accuracy": percentiles(recall.sum(0) / (images > 0).sum(0)),
-            "ece": of_calibration_error(
-                abs(gap).sum(0) / total, metrics["ece"], chance
-            ),
+            "ece": ece,
             "nll": percentiles(nll / total),
-            "overconfidence": percentiles(gap.sum(0) / total),
+            "overconfidence": percentiles(excess.sum(0) / total),
         },
         "per_class": per_class,
     }
 
 
-def _columns(log_p: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What is summed over images: `[N, 2 k + 1 + BINS]`.
-
-    Hits of every class, images of every class, NLL, and confidence less hits in every
-    bin of confidence, whose absolute values make the calibration error.
-    """
-    count, k = log_p.shape
-    rows, hits = np.arange(count), log_p.argmax(axis=1) == labels
-    of_class = np.eye(k)[labels]
-    nll = -log_p[rows, labels]
-    confidence = np.exp(log_p.max(axis=1))
-    gap = np.zeros((count, BINS))
-    gap[rows, bin_of(confidence)] = confidence - hits
-    return np.hstack([of_class * hits[:, None], of_class, nll[:, None], gap])
-
-
-def _gap(
-    grouping: Grouping, groups: Sequence[Mapping], log_p: np.ndarray, labels: np.ndarray
-) -> dict | None:
-    large = [i for i, group in enumerate(groups) if not group["small"]]
-    if len(large) < 2:
+def _gap(groups: Sequence[Mapping]) -> dict | None:
+    """The largest gap between groups that are to be compared."""
+    if len(groups) < 2:
         return None
-    hits = log_p.argmax(axis=1) == labels
-    # Of each class `[k, 1]`, group `[G]` and image.
-    of_class = labels == np.arange(log_p.shape[1])[:, None]
-    of_group = grouping.members == np.array(large)[:, None]
-    images = of_class.astype(int) @ of_group.T
-    right = (of_class & hits).astype(int) @ of_group.T
-    return largest_gap([groups[i]["group"] for i in large], images, right)
+    rows = [
+        [(row["examples"], row["recall"] or 0) for row in group["per_class"]]
+        for group in groups
+    ]
+    images, recall = np.array(rows).T  # by class and group
+    counts = images.astype(int), np.rint(recall * images).astype(int)
+    return largest_gap([group["group"] for group in groups], *counts)
 
 
 def largest_gap(
@@ -202,7 +184,7 @@ def sentence(gap: Mapping, tests: int) -> str:
     p = f"p = {gap['p']:.2g}"
     if tests > 1:
         p += f", corrected for {tests} columns {gap['corrected_p']:.2g}"
-    if gap["corrected_p"] >= significance.SIGNIFICANT:
+    if gap["corrected_p"] >= SIGNIFICANT:
         meaning = "cannot be told from chance: a gap as large as this comes by chance"
     else:
         meaning = (
@@ -244,8 +226,8 @@ def table(measured: Mapping) -> str:
 
     parts = []
     for column in measured["columns"]:
-        rows = [
-            {
+        rows = {
+            group["group"] + " *" * group["small"]: {
                 "images": group["examples"],
                 "accuracy": f"{100 * group['accuracy']:.1f}",
                 "interval": "{:.1f} to {:.1f}".format(
@@ -258,12 +240,9 @@ def table(measured: Mapping) -> str:
                 "NLL": f"{group['nll']:.3f}",
             }
             for group in column["groups"]
-        ]
+        }
         if rows:
-            names = [
-                group["group"] + " *" * group["small"] for group in column["groups"]
-            ]
-            frame = pd.DataFrame(rows, names).rename_axis(columns=column["column"])
+            frame = pd.DataFrame(rows).T.rename_axis(columns=column["column"])
             parts.append(frame.to_string(col_space=[len(x) + 1 for x in frame]))
         parts += [textwrap.fill(x, 94) for x in remarks(column, measured["small"])]
     return textwrap.indent("\n".join(parts), "  ")

@@ -45,44 +45,40 @@ class Predictions:
         """Whether each is the label, bool `[N]`."""
         return self.predicted == self.labels
 
-    def by_image(self) -> pd.DataFrame:
-        """Returns the class of every image and whether it is `correct`, by id."""
+    def by_image(self) -> pd.Series:
+        """Returns whether each answer is correct, sorted by id and class of the image.
+
+        Raises UserError if an id occurs twice.
+        """
         import pandas as pd
 
         classes = np.array(self.class_names)[self.labels]
-        index = pd.Index(self.ids, name="id")
-        return pd.DataFrame({"class": classes, "correct": self.correct}, index)
+        index = pd.MultiIndex.from_arrays([self.ids, classes])
+        correct = pd.Series(self.correct, index).sort_index()
+        ids = correct.index.get_level_values(0)
+        for name in ids[ids.duplicated()][:1]:
+            raise UserError(f"{name!r} occurs twice")
+        return correct
 
 
 def matched(a: Predictions, b: Predictions) -> pd.DataFrame:
     """Returns whether two networks were right about the same images, in any order.
 
-    As bool columns `first` and `second`, by id. Raises UserError if images or their
-    labels differ, or an id occurs twice.
+    As bool columns `first` and `second`, by id and class. Raises UserError if images or
+    their labels differ, or an id occurs twice.
     """
-    first, second = a.by_image(), b.by_image()
-    for which, images in (("first", first), ("second", second)):
-        if images.index.has_duplicates:
-            raise UserError(
-                f"{images.index[images.index.duplicated()][0]!r} occurs more than once "
-                f"in the {which} file: images can only be matched where each has a "
-                f"name of its own"
-            )
-    both = first.merge(second, "outer", on="id", suffixes=(" 1", " 2"))
+    import pandas as pd
+
+    correct = {"first": a.by_image(), "second": b.by_image()}
+    both = pd.concat(correct, axis=1, sort=True)
     missing = both.index[both.isna().any(axis=1)]
-    if len(missing):
+    for name, label in missing[:1]:
         raise UserError(
-            f"the predictions are about different images: {len(missing)} of "
-            f"{len(both)} are in one file only, such as {missing[0]!r}. Evaluate both "
-            f"runs on the same split"
+            f"the predictions are about different images, or other labels: "
+            f"{len(missing)} of {len(both)} are in one file only, such as {name!r} of "
+            f"{label!r}. Evaluate both runs on the same split of the same data set"
         )
-    for name, image in both[both["class 1"] != both["class 2"]].head(1).iterrows():
-        raise UserError(
-            f"image {name!r} is {image['class 1']} in the first file and "
-            f"{image['class 2']} in the second: evaluate both runs on the same data set"
-        )
-    columns = {"correct 1": "first", "correct 2": "second"}
-    return both[[*columns]].rename(columns=columns)
+    return both
 
 
 def write(

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import optimize
 
 from qcs_jax.evaluate.counts import Counts, log_softmax, probabilities
-from qcs_jax.evaluate.resampling import LEVEL, intervals
 from qcs_jax.evaluate.run_log import METRIC
+from qcs_jax.evaluate.uncertainty import LEVEL, intervals
 
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature
 
@@ -44,8 +44,8 @@ def measure(
     calibrated = None
     if temperature is not None:
         scaled = Counts.of(logits.astype(np.float64) / temperature, labels).metrics()
-        kept = {name: scaled[name] for name in ("nll", "brier", "ece")}
-        calibrated = {"temperature": temperature, **kept}
+        calibrated = {"temperature": temperature}
+        calibrated |= {name: scaled[name] for name in ("nll", "brier", "ece")}
     return {
         "examples": len(labels),
         "class_names": list(class_names),
@@ -77,28 +77,20 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(optimize.fminbound(nll, *bounds, xtol=1e-6)))
 
 
-def without_looking(metrics: dict) -> str:
-    """What accuracy is to be seen beside, in words."""
-    return (
-        f"always the most frequent class {metrics['most_frequent']:.4f}, "
-        f"chance {metrics['chance']:.4f}"
-    )
-
-
 def table(measured: dict) -> str:
     """Returns what the terminal shows of `measure`."""
     import pandas as pd
 
-    width = max(map(len, [*NAMES.values(), *measured["class_names"], "with flip"]))
-    rows = []
+    metrics, rows = measured["metrics"], []
     for key, name in NAMES.items():
-        text = f"{measured['metrics'][key]:.4f}"
+        text = f"{metrics[key]:.4f}"
         if key in measured["intervals"]:
             low, high = measured["intervals"][key]
             text += f"  95 % interval {low:.4f} to {high:.4f}"
         rows.append((name, text))
         if key == METRIC:
-            rows.append(("", without_looking(measured["metrics"])))
+            blind = f"always the most frequent class {metrics['most_frequent']:.4f}"
+            rows.append(("", f"{blind}, chance {metrics['chance']:.4f}"))
     text = f"{measured['flip']['accuracy']:.4f}"
     text += "  accuracy of an image and its mirror image together"
     rows.append(("with flip", text))
@@ -106,6 +98,7 @@ def table(measured: dict) -> str:
         text = f"{scaled['ece']:.4f}  calibration error, NLL {scaled['nll']:.4f}, at "
         text += f"temperature {scaled['temperature']:.3f} from held-out images"
         rows.append(("calibrated", text))
+    width = max(map(len, [*dict(rows), *measured["class_names"]]))
     of_class = pd.DataFrame(measured["per_class"]).set_index("class")
     of_class = of_class[["recall", "precision", "f1", "examples"]]
     of_class.columns = ["recall", "precision", "F1", "images"]

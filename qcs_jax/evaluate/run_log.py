@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable
@@ -35,32 +34,20 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
     return [x for x in lines if isinstance(x, dict) and {"step", "kind"} <= x.keys()]
 
 
-@dataclasses.dataclass(frozen=True)
-class Scores:
-    """Test metrics of a run at three epochs, with `epoch` and `step` beside them."""
+def read_scores(workdir: str | pathlib.Path) -> dict[str, dict]:
+    """Returns the test metrics of a run, `epoch` and `step`, at three epochs at most.
 
-    last: dict  # nothing was chosen
-    best_on_held_out: dict | None  # an honest choice; None where none were held out
-    best_on_test: dict  # optimistic; what most papers report
-
-    @classmethod
-    def of(cls, lines: list[dict]) -> Scores | None:
-        """Takes what `read_log` returns; None if there was no evaluation yet."""
-        tested = {x["step"]: x for x in lines if x["kind"] == "test"}
-        if not tested:
-            return None
-        held_out = [x for x in lines if x["kind"] == "held_out" and x["step"] in tested]
-        chosen = tested[_best(held_out)["step"]] if held_out else None
-        return cls(tested[max(tested)], chosen, _best(tested.values()))
-
-    def named(self) -> dict[str, dict]:
-        """Returns the numbers that there are, by what they are called."""
-        numbers = {
-            LAST: self.last,
-            BEST_ON_HELD_OUT: self.best_on_held_out,
-            BEST_ON_TEST: self.best_on_test,
-        }
-        return {name: scores for name, scores in numbers.items() if scores is not None}
+    `LAST`, of which nothing was chosen; `BEST_ON_HELD_OUT`, an honest choice, where
+    images were held out; `BEST_ON_TEST`, optimistic, as most papers report. None of
+    them if there was no evaluation yet.
+    """
+    lines = read_log(workdir)
+    tested = {x["step"]: x for x in lines if x["kind"] == "test"}
+    held_out = [x for x in lines if x["kind"] == "held_out" and x["step"] in tested]
+    if not tested:
+        return {}
+    chosen = {BEST_ON_HELD_OUT: tested[_best(held_out)["step"]]} if held_out else {}
+    return {LAST: tested[max(tested)], **chosen, BEST_ON_TEST: _best(tested.values())}
 
 
 def _best(lines: Iterable[dict]) -> dict:

@@ -12,15 +12,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from qcs_jax.config import FIELDS, Role, fields_with, written
-from qcs_jax.evaluate import predictions
+from qcs_jax.evaluate import predictions, run_log
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
-from qcs_jax.evaluate.run_log import (
-    CONFIG_FILE,
-    LOG_FILE,
-    METRICS_FILE,
-    Scores,
-    read_log,
-)
+from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, CONFIG_FILE, LAST, LOG_FILE
 from qcs_jax.system.errors import UserError
 
 INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
@@ -34,14 +28,14 @@ class RunFolder:
 
     workdir: pathlib.Path
     config: dict[str, Any]  # all fields by their dotted names
-    scores: Scores | None  # None before its first evaluation
+    scores: dict[str, dict]  # of `run_log.read_scores`
     # Of its first weights; None for fresh ones, and in earlier versions.
     started_from: dict[str, Any] | None = None
 
     @property
     def epochs(self) -> tuple[int, int]:
         """Number of epochs evaluated so far, and of all."""
-        done = 0 if self.scores is None else self.scores.last["epoch"]
+        done = self.scores[LAST]["epoch"] if self.scores else 0
         return done, self.config["train.epochs"]
 
     @property
@@ -57,16 +51,13 @@ class RunFolder:
         It has written down the scores that it read in the log, which to the last digit
         are of these weights alone, and the step that was evaluated.
         """
-        if (scores := self.scores) is None:
-            return False
         try:
-            text = (self.workdir / METRICS_FILE).read_text(encoding="utf-8")
-            measured = json.loads(text)
+            measured = json.loads((self.workdir / run_log.METRICS_FILE).read_bytes())
             step, noted = measured["step"], measured["scores"]
         except (OSError, ValueError, KeyError, TypeError):
             return False
-        ended = [x["step"] for x in (scores.last, scores.best_on_held_out) if x]
-        return step in ended and noted == scores.named()
+        ends = {LAST, BEST_ON_HELD_OUT} & self.scores.keys()
+        return noted == self.scores and step in {self.scores[x]["step"] for x in ends}
 
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""
@@ -83,14 +74,14 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
     """Reads `config.json` and `log.jsonl`; raises UserError for another version's."""
     path = workdir / CONFIG_FILE
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = json.loads(path.read_bytes())
     except ValueError:
         description = None
     try:
         config = written.fields_of(path, description)
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
-    scores = Scores.of(read_log(workdir))
+    scores = run_log.read_scores(workdir)
     return RunFolder(workdir, config, scores, description.get("started_from"))
 
 
@@ -167,19 +158,14 @@ class Variant:
 def variants_of(runs: Sequence[RunFolder]) -> list[Variant]:
     """Groups by data set and variant; ordered by data set, network and label."""
     variants = []
-    for (_, network), members in itertools.groupby(
-        sorted(runs, key=_network), _network
-    ):
-        of_network = list(members)
-        configs = [run.config for run in of_network]
-        different = [
-            field
-            for field in _OF_A_VARIANT
-            if any(config[field] != configs[0][field] for config in configs)
-        ]
+    ordered = sorted(runs, key=_network)
+    for (_, network), group in itertools.groupby(ordered, _network):
+        members = list(group)
+        texts = [[_text(x, run.config[x]) for x in _OF_A_VARIANT] for run in members]
+        different = [len(set(values)) > 1 for values in zip(*texts, strict=True)]
         by_label: dict[str, list[RunFolder]] = {}
-        for run in of_network:
-            label = ", ".join([network, *(_text(x, run.config[x]) for x in different)])
+        for run, values in zip(members, texts, strict=True):
+            label = ", ".join([network, *itertools.compress(values, different)])
             by_label.setdefault(label, []).append(run)
         variants += [Variant(x, tuple(by_label[x])) for x in sorted(by_label)]
     return variants

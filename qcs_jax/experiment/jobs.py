@@ -15,6 +15,7 @@ from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
+from qcs_jax.evaluate.run_log import LAST
 from qcs_jax.evaluate.runs import INDIFFERENT
 from qcs_jax.experiment.tablefile import Row
 from qcs_jax.system.errors import Interrupted, UserError
@@ -46,10 +47,10 @@ class Job:
     def finished(self) -> bool:
         """Whether its last epoch was trained, evaluated and saved."""
         run = self.run
-        if run is None or run.scores is None or not run.finished:
+        if run is None or not run.finished:
             return False
         # A process killed right after its last evaluation had not saved that step yet.
-        return run.scores.last["step"] in self.saved_steps
+        return run.scores[LAST]["step"] in self.saved_steps
 
     @property
     def evaluated(self) -> bool:

@@ -19,7 +19,7 @@ from qcs_jax.config import Role, fields_with
 from qcs_jax.evaluate import group_file, groups, predictions, results
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.run_log import METRICS_FILE, Scores, read_log
+from qcs_jax.evaluate.run_log import METRICS_FILE, read_scores
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache
@@ -123,7 +123,7 @@ def evaluate_run(
     if people:
         of_all = logits, labels, class_names
         numbers["groups"] = groups.summary(groupings, *of_all, people.notes(ids))
-    scores = Scores.of(read_log(root)) if own else None
+    scores = read_scores(root) if own else {}
     held_out = _held_out(run, trained)
     measured = {
         "run": str(workdir),
@@ -133,7 +133,7 @@ def evaluate_run(
         "split": test.split,
         "fingerprint": digests,
         **numbers,
-        "scores": scores.named() if scores else None,
+        "scores": scores or None,
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
         "landmarks": trained.landmarks,
         "seed": trained.config.seed,

@@ -26,7 +26,7 @@ from qcs_jax.checkpoint import (
 )
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.evaluate.counts import Counts
-from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, Scores, read_log
+from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, read_scores
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
@@ -93,8 +93,7 @@ def train_and_evaluate(
             quiet=jax.process_index() > 0,
         ) as writer:
             _Loop(run, description, checkpoints, writer).take_steps(state)
-    scores = Scores.of(read_log(workdir))
-    assert scores is not None, "a finished run was evaluated"
+    scores = read_scores(workdir)
     chosen = workdir / FOLDER / str(choose_step(workdir)[0])
     seconds = time.perf_counter() - began
     return Summary(config.train.epochs, total, seconds, scores, chosen)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import tqdm
 
-from qcs_jax.evaluate.run_log import LOG_FILE, Scores, read_log
+from qcs_jax.evaluate.run_log import LOG_FILE, read_log
 from qcs_jax.system.files import write_text
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")
@@ -204,17 +204,16 @@ class Summary:
     epochs: int
     steps: int
     seconds: float
-    scores: Scores
+    scores: dict[str, dict]  # of `read_scores`
     checkpoint: pathlib.Path
 
     def __str__(self) -> str:
-        named = self.scores.named()
-        width = max(map(len, named)) + len("test, ")
+        width = max(map(len, self.scores)) + len("test, ")
         lines = [
             f"trained {self.epochs} epochs, {self.steps} steps; this process took "
             f"{self.seconds / 60:.1f} minutes"
         ]
-        for name, metrics in named.items():
+        for name, metrics in self.scores.items():
             lines.append(
                 f"  {'test, ' + name:<{width}}  accuracy {metrics['accuracy']:.4f}, "
                 f"mean class accuracy {metrics['mean_class_accuracy']:.4f} "

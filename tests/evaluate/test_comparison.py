@@ -12,7 +12,7 @@ import pytest
 import saved
 
 from qcs_jax.evaluate import compare_command as command
-from qcs_jax.evaluate import comparison, evidence, predictions, significance
+from qcs_jax.evaluate import comparison, evidence, predictions, uncertainty
 from qcs_jax.evaluate.runs import Variant, read_run
 
 MANUAL = pathlib.Path(__file__).parents[2] / "qcs_jax/evaluate/README.md"
@@ -65,20 +65,21 @@ def test_three_numbers_over_seeds(tmp_path, capsys):
     assert numbers[0]["seeds"] == "0 1 2" and numbers[0]["paper"] == ""
 
 
-def test_no_column_for_what_no_run_has_and_lines_up(tmp_path, capsys):
-    log = add(tmp_path / "a", model__name="baseline") / "log.jsonl"
+def test_what_stands_beside_and_lines_up(tmp_path, capsys):
+    log = add(tmp_path / "a", data__name="raf_db") / "log.jsonl"
     lines = [json.loads(text) for text in log.read_text().splitlines()]
     beside = {"most_frequent": 0.25, "chance": 1 / 7}
     log.write_text("".join(json.dumps(x | beside) + "\n" for x in lines))
-    add(tmp_path / "b", model__information="s")
-    add(tmp_path / "c", model__information="d", seed=1)
-    out = compared(capsys, tmp_path)
+    add(tmp_path / "b", data__name="raf_db", loss__alpha=0.5)
+    out = compared(capsys, tmp_path, "--out", tmp_path)
     assert "\n\nAlways the most frequent class: 25.00. Chance: 14.29.\n" in out
-    assert "held-out" not in out and "paper" not in out.lower()
+    header, *rows = rows_of(out)
+    assert header[-1] == "paper" and "held-out" not in out
+    assert [row[-1] for row in rows] == ["-", "92.50 (Table 3)"]
+    assert "best of five runs" in out
+    assert "92.50,3\n" in (tmp_path / "comparison.csv").read_text()
     table = [x for x in out.splitlines() if x[:1] == "|"]
-    assert len(table) == 5
-    places = [[m.start() for m in re.finditer(r"\|", line)] for line in table]
-    assert all(p == places[0] for p in places)
+    assert len({tuple(m.start() for m in re.finditer(r"\|", x)) for x in table}) == 1
 
 
 def test_unfinished_runs_and_repeated_seeds_are_named_and_left_out(tmp_path, capsys):
@@ -89,22 +90,11 @@ def test_unfinished_runs_and_repeated_seeds_are_named_and_left_out(tmp_path, cap
     add(tmp_path / "none", (), model__name="dcs")
     out = compared(capsys, tmp_path)
     [_, [label, mean, *_]] = rows_of(out)
-    assert label == "qcs" and mean == "75.00 ± 7.07 (2)"
+    assert label == "qcs" and mean == "75.00 ± 7.07 (2)" and "paper" not in out.lower()
     assert f"- not finished, left out: {tmp_path / 'b'} (2 of 3 epochs)" in out
     assert f"{tmp_path / 'none'} (0 of 3 epochs)" in out
     assert f"seed 4 again, not independent, left out: {tmp_path / 'again'}" in out
     assert "No run is finished." in compared(capsys, tmp_path / "b")
-
-
-def test_the_papers_number_stands_beside(tmp_path, capsys):
-    add(tmp_path / "a", data__name="raf_db")
-    add(tmp_path / "b", data__name="raf_db", loss__alpha=0.5)
-    out = compared(capsys, tmp_path, "--out", tmp_path)
-    header, *rows = rows_of(out)
-    assert header[-1] == "paper"
-    assert [row[-1] for row in rows] == ["-", "92.50 (Table 3)"]
-    assert "best of five runs" in out
-    assert "92.50,3\n" in (tmp_path / "comparison.csv").read_text()
 
 
 IDS = [f"{i:03d}.jpg" for i in range(200)]
@@ -113,21 +103,20 @@ LABELS = np.arange(200) % 2
 ACCURACY = {"a": 0.9, "b": 0.8, "c": 0.8}
 
 
-def right(row, seed):
-    """Whether a made-up run is right about each image."""
-    rng = np.random.default_rng([ord(row[0]), seed])
-    return rng.random(200) < ACCURACY[row]
+def correct(row, seeds=(0, 1, 2)):
+    """Whether made-up runs are right about each image."""
+    draws = [np.random.default_rng([ord(row[0]), seed]).random(200) for seed in seeds]
+    return np.stack(draws) < ACCURACY[row]
 
 
-def run(folder, row, seed, *, order=None, labels=LABELS, ids=IDS):
+def run(folder, row, seed, *, order=slice(None), labels=LABELS, ids=IDS):
     """A finished and evaluated run, whose file has the images in some order."""
     config = saved.config(seed=seed)
     workdir = saved.untrained(folder / row / f"seed{seed}", config, (0.5, 0.7, 0.6))
-    chosen = np.where(right(row, seed), labels, 1 - labels)
-    order = np.arange(200) if order is None else order
-    answers = np.eye(2)[chosen[order]], ["calm", "sad"]
-    names = [ids[i] for i in order]
-    predictions.write(workdir / "predictions.csv", names, labels[order], *answers)
+    [right] = correct(row, [seed])
+    answers = np.eye(2)[np.where(right, labels, 1 - labels)[order]], ["calm", "sad"]
+    path = workdir / "predictions.csv"
+    predictions.write(path, np.array(ids)[order], labels[order], *answers)
     saved.scored(workdir)
     return read_run(workdir)
 
@@ -142,10 +131,6 @@ def rows(tmp_path_factory):
     return [variant(folder, row) for row in ACCURACY]
 
 
-def correct(row, seeds=(0, 1, 2)):
-    return np.stack([right(row, seed) for seed in seeds])
-
-
 def numbers_of(row, name):
     """`name` and its intervals, as fractions."""
     prefix = "" if name == "accuracy" else f"{name}_"
@@ -157,16 +142,16 @@ def numbers_of(row, name):
 def test_rows_are_compared_with_one_of_them(rows):
     found, notes = evidence.gather(rows, "b")
     assert not notes and found["against"].isna().tolist() == [False, True, False]
-    accuracy = significance.accuracy(correct("a"))
+    accuracy = uncertainty.accuracy(correct("a"))
     assert numbers_of(found.loc[0], "accuracy") == pytest.approx(accuracy)
-    expected = [significance.difference(correct(x), correct("b")) for x in "ac"]
+    expected = [uncertainty.difference(correct(x), correct("b")) for x in "ac"]
     for row, difference in zip((found.loc[0], found.loc[2]), expected, strict=True):
         p = {name: row[name] for name in ("p_images", "p_seeds")}
         assert numbers_of(row, "difference") | p == pytest.approx(difference)
     for kind in ("p_images", "p_seeds"):
         p = [x[kind] for x in expected]
         corrected = found[f"{kind}_corrected"].dropna().tolist()
-        assert corrected == significance.holm(p) != p
+        assert corrected == uncertainty.holm(p) != p
     alone, _ = evidence.gather(rows)
     assert alone["accuracy"].notna().all() and alone["difference"].isna().all()
     swept = [Variant(v.label, v.runs, x) for x in ("x=1", "x=2") for v in rows[:2]]
@@ -174,25 +159,21 @@ def test_rows_are_compared_with_one_of_them(rows):
     assert found["against"].isna().tolist() == [False, True, True]  # no b at x=2
 
 
-def test_images_are_matched_by_name(rows, tmp_path):
+def test_images_are_matched_by_name_and_runs_by_seed(rows, tmp_path):
     order = np.random.default_rng(0).permutation(200)
     shuffled = [rows[0], variant(tmp_path, "b", order=order)]
     expected, _ = evidence.gather(rows[:2], "b")
     pd.testing.assert_frame_equal(evidence.gather(shuffled, "b")[0], expected)
-    others = [rows[0], variant(tmp_path / "x", "b", ids=OTHERS)]
-    found, notes = evidence.gather(others, "b")
-    assert found["difference"].isna().all()
-    assert notes == ["a and b were tested on different images"]
-
-
-def test_only_common_seeds_are_compared(rows, tmp_path):
-    found, _ = evidence.gather([rows[0], variant(tmp_path, "b", (1, 2, 5))], "b")
+    found, _ = evidence.gather([rows[0], variant(tmp_path / "y", "b", (1, 2, 5))], "b")
     assert found.loc[0, ["seeds", "common_seeds"]].tolist() == ["0 1 2", "1 2"]
-    expected = significance.difference(correct("a", (1, 2)), correct("b", (1, 2)))
+    expected = uncertainty.difference(correct("a", (1, 2)), correct("b", (1, 2)))
     assert found.loc[0, "difference"] == pytest.approx(100 * expected["mean"])
-    found, notes = evidence.gather([rows[0], variant(tmp_path / "x", "b", (7,))], "b")
-    assert found["difference"].isna().all()
-    assert notes == ["a and b have no seed in common"]
+    for other, note in (
+        (variant(tmp_path / "x", "b", ids=OTHERS), "were tested on different images"),
+        (variant(tmp_path / "z", "b", (7,)), "have no seed in common"),
+    ):
+        found, notes = evidence.gather([rows[0], other], "b")
+        assert found["difference"].isna().all() and notes == [f"a and b {note}"]
 
 
 def test_runs_that_were_not_evaluated_have_no_say(tmp_path):
@@ -230,10 +211,9 @@ def test_what_is_printed_and_written_of_the_evidence(rows, tmp_path, capsys):
     header, *cells = rows_of(out)[4:]
     of_accuracy = ["evaluated", "accuracy", "over images", "over seeds"]
     assert header == [*of_accuracy, "minus b", "over images", "p", "over seeds", "p"]
-    assert cells[0][4] == f"{a['difference']:+.2f}"
     low, high = a["difference_images_low"], a["difference_images_high"]
-    assert cells[0][5] == f"{low:+.2f} to {high:+.2f}"
-    assert cells[0][6] == "< 0.0001" and cells[1][4:] == ["-"] * 5
+    difference = f"{a['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}", "< 0.0001"
+    assert cells[0][4:7] == [*difference] and cells[1][4:] == ["-"] * 5
     assert "corrected for 2 comparisons by Holm's method" in out
     written = read_csv(tmp_path / "evidence.csv")
     assert [x["variant"] for x in written] == ["a", "b", "c"]
@@ -259,14 +239,16 @@ def test_latex(rows, tmp_path):
 
 
 def test_two_prediction_files(rows, capsys):
-    files = [str(v.runs[0].workdir / "predictions.csv") for v in rows[:2]]
-    out = compared(capsys, *files)
+    files = [str(v.runs[0].workdir / "predictions.csv") for v in rows]
+    out = compared(capsys, *files[:2])
     lines = [line.split() for line in out.splitlines()]
     assert ["of", "200", "images"] in lines and "p (exact, two-sided)" in out
-    a, b = right("a", 0), right("b", 0)
+    [a], [b] = correct("a", [0]), correct("b", [0])
     counts = [(a & ~b).sum(), (b & ~a).sum(), (a == b).sum()]
     assert [int(x[-1]) for x in lines if x[0] == "right"] == counts
-    assert f"{files[0]} is better than {files[1]}" in out
+    for pair in (files[:2], files[1::-1]):
+        assert f"{files[0]} is better than {files[1]}" in compared(capsys, *pair)
+    assert f"{files[1]} and {files[2]} cannot be told" in compared(capsys, *files[1:])
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,14 @@ from qcs_jax.system.errors import UserError
 IDS = ["test/0", 'a "b", c.jpg', "ä 2.jpg", "test/3"]
 
 
-def write(path, rows, header=("id", "gender", "age")):
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([header, *rows])
-    return path
-
-
 @pytest.fixture
 def file(tmp_path):
+    path = tmp_path / "groups.csv"
     groups = ["female,4 to 19", "male,20 to 39", ",4 to 19", " female , "]
     rows = [[name, *x.split(",")] for name, x in zip(IDS, groups, strict=True)]
-    return write(tmp_path / "groups.csv", rows)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "gender", "age"], *rows])
+    return path
 
 
 def reversed_lines(text):
@@ -67,19 +64,19 @@ MANY = "".join(f"{i},person {i}\n" for i in range(51))
 @pytest.mark.parametrize(
     "content, message",
     [
-        ("", "begins with '', not 'id'"),
+        ("", "its first line, '', is not 'id' and columns"),
         (b"\x89PNG\r\n\xff\x00", "no CSV file"),
         ('id,gender\nx,"male\n', "no CSV file"),
-        ("id\nx\n", "no column but 'id'"),
-        ("id;gender\nx;male\n", "begins with 'id;gender', not 'id'"),
-        ("name,gender\nx,male\n", "begins with 'name', not 'id'"),
+        ("id\nx\n", "its first line, 'id', is not"),
+        ("id;gender\nx;male\n", "its first line, 'id;gender', is not 'id' and"),
+        ("name,gender\nx,male\n", "its first line, 'name,gender', is not"),
         ("id,gender\n", "no line but the first"),
-        ("id,gender,\nx,male,a\n", "column 3 has no name"),
-        ("id,gender,gender\nx,male,a\n", "two columns are called 'gender'"),
-        ("id,id\nx,male\n", "two columns are called 'id'"),
+        ("id,gender,\nx,male,a\n", "a name of its own"),
+        ("id,gender,gender\nx,male,a\n", "a name of its own"),
+        ("id,id\nx,male\n", "a name of its own"),
         ("id,gender\nx,male\ny,male,20\n", "line 3 has 3 values, not 2"),
         ("id,gender\nx,male\ny\n", "line 3 has 1 values, not 2"),
-        ("id,gender\n,male\n", "line 2 has no id"),
+        ("id,gender\n,male\n", "line 2: there is no id"),
         ("id,gender\nx,male\ny,male\nx,male\n", "line 4: 'x' occurs twice"),
         ("id,person\n" + MANY, "column 'person' has 51 different values"),
     ],

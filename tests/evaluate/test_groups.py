@@ -6,10 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from qcs_jax.evaluate import groups
+from qcs_jax.evaluate import groups, uncertainty
 from qcs_jax.evaluate.counts import Counts, probabilities
 from qcs_jax.evaluate.group_file import Grouping
-from qcs_jax.evaluate.resampling import intervals
 
 CLASSES = ("calm", "glad", "sad")
 NUMBERS = ("accuracy", "mean_class_accuracy", "ece", "nll", "overconfidence")
@@ -53,19 +52,15 @@ def test_numbers_are_those_of_the_images_and_their_intervals_hold_them(measured)
             over = probabilities(logits[here]).max(1).mean() - expected["accuracy"]
             expected["overconfidence"] = pytest.approx(over)
             assert {x: group[x] for x in NUMBERS} == expected
-            expected = intervals(counts.confusion)
+            expected = uncertainty.intervals(counts.confusion)
             for name in ("accuracy", "mean_class_accuracy"):
                 ends = pytest.approx(expected[name], abs=1.01 / here.sum())
                 assert group["intervals"][name] == ends
-            for name in set(NUMBERS) - {"ece"}:
-                low, high = group["intervals"][name]
-                assert low < group[name] < high
-            rows = zip(counts.per_class(), group["per_class"], strict=True)
-            for row, of_class in rows:
-                assert of_class["recall"] == row["recall"]
-                assert of_class["examples"] == row["examples"]
-                low, high = of_class["interval"]
-                assert low < row["recall"] < high
+            numbers = [(group[x], group["intervals"][x]) for x in NUMBERS if x != "ece"]
+            for row, x in zip(counts.per_class(), group["per_class"], strict=True):
+                assert (x["recall"], x["examples"]) == (row["recall"], row["examples"])
+                numbers.append((x["recall"], x["interval"]))
+            assert all(low < number < high for number, (low, high) in numbers)
 
 
 def test_small_groups_are_marked_and_not_compared(measured):
@@ -82,30 +77,35 @@ def test_small_groups_are_marked_and_not_compared(measured):
         assert "corrected for 2 columns" in column["gap"]["sentence"]
 
 
-def test_one_group_has_no_gap():
-    logits, labels = answers(np.random.default_rng(1), 120)
-    for members in ([0] * 120, [0] * 90 + [1] * 30, [-1] * 120):
+def test_one_group_has_no_gap_and_all_right_is_no_certainty():
+    logits, labels = np.tile([5.0, 0.0, 0.0], (120, 1)), np.zeros(120, int)
+    for members in ([0] * 60 + [-1] * 60, [0] * 90 + [1] * 30, [-1] * 120):
         found = groups.summary([grouping("x", members)], logits, labels, CLASSES)
         assert found["columns"][0]["gap"] is None
         assert "no two groups of 50 images or more" in groups.table(found)
+        if members[0] == 0:
+            group = found["columns"][0]["groups"][0]
+            low = pytest.approx(0.025 ** (1 / group["examples"]))
+            assert group["intervals"]["accuracy"] == [low, 1]
+            calm, glad, _ = group["per_class"]
+            assert calm["interval"] == [low, 1]
+            nothing = {"examples": 0, "recall": None, "interval": None}
+            assert glad == {"class": "glad", **nothing}
     assert found["columns"][0]["groups"] == [] and json.dumps(found)
 
 
 def test_neither_the_order_of_images_nor_other_columns_matter(measured):
     logits, labels, columns, found = measured
     order = np.random.default_rng(2).permutation(600)
-    shuffled = [grouping(x.column, x.members[order]) for x in columns]
+    shuffled = [grouping(columns[0].column, columns[0].members[order])]
     again = groups.summary(shuffled, logits[order], labels[order], CLASSES)
-    alone = groups.summary(columns[:1], logits, labels, CLASSES)["columns"][0]
-    assert alone["groups"] == found["columns"][0]["groups"]
-    assert alone["gap"]["p"] == found["columns"][0]["gap"]["p"]
-    for column, other in zip(found["columns"], again["columns"], strict=True):
-        assert column["gap"]["p"] == other["gap"]["p"]
-        for one, two in zip(column["groups"], other["groups"], strict=True):
-            for name in NUMBERS:
-                assert one[name] == pytest.approx(two[name])
-                ends = pytest.approx(two["intervals"][name], abs=0.03)
-                assert one["intervals"][name] == ends
+    column, other = found["columns"][0], again["columns"][0]
+    assert column["gap"]["p"] == other["gap"]["p"]
+    for one, two in zip(column["groups"], other["groups"], strict=True):
+        for name in NUMBERS:
+            assert one[name] == pytest.approx(two[name])
+            ends = pytest.approx(two["intervals"][name], abs=0.03)
+            assert one["intervals"][name] == ends
 
 
 def test_a_planted_gap_is_significant():
@@ -124,40 +124,27 @@ def test_a_planted_gap_is_significant():
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_intervals_cover_the_truth(scale, monkeypatch):
     """In 9 of 10 groups at least, also where the network is surer than it should be."""
-    monkeypatch.setattr("qcs_jax.evaluate.resampling.RESAMPLES_OF_IMAGES", 400)
+    monkeypatch.setattr(uncertainty, "RESAMPLES_OF_IMAGES", 400)
+    monkeypatch.setattr(groups, "SMALL", 1000)  # none is compared
     logits, labels = answers(np.random.default_rng(4), 100_000, sharp=1.5)
-    log_p = groups.log_softmax(scale * logits)
-    truth = Counts.of(log_p, labels).metrics()
-    truth["overconfidence"] = np.exp(log_p.max(1)).mean() - truth["accuracy"]
+    logits *= scale
+    truth = Counts.of(logits, labels).metrics()
+    excess = probabilities(logits).max(1).mean() - truth["accuracy"]
+    truth["overconfidence"] = excess
     if scale == 1:
         truth["ece"] = 0
-    found = [
-        groups._group("x", log_p[i : i + 150], labels[i : i + 150], CLASSES)
-        for i in range(0, 80 * 150, 150)
-    ]
+    eighty = Grouping("x", tuple(map(str, range(80))), np.arange(80).repeat(150))
+    some = logits[: 80 * 150], labels[: 80 * 150]
+    found = groups.summary([eighty], *some, CLASSES)["columns"][0]["groups"]
     for name in NUMBERS:
         low, high = np.array([x["intervals"][name] for x in found]).T
         covered = np.mean((low <= truth[name]) & (truth[name] <= high))
         assert covered > 0.88, name
     if scale == 1:
         by_chance = [group["ece_by_chance"] for group in found]
-        some = [slice(i, i + 150) for i in range(0, 600 * 150, 150)]
-        errors = [Counts.of(log_p[x], labels[x]).metrics()["ece"] for x in some]
+        parts = [slice(i, i + 150) for i in range(0, 600 * 150, 150)]
+        errors = [Counts.of(logits[x], labels[x]).metrics()["ece"] for x in parts]
         assert np.mean(errors) == pytest.approx(np.mean(by_chance), rel=0.05)
-
-
-def test_all_right_is_no_certainty():
-    logits = np.tile([5.0, 0.0, 0.0], (60, 1))
-    columns = [grouping("x", [0] * 60)]
-    found = groups.summary(columns, logits, np.zeros(60, int), CLASSES)
-    [group] = found["columns"][0]["groups"]
-    assert group["intervals"]["accuracy"][0] == pytest.approx(0.025 ** (1 / 60))
-    calm, glad, _ = group["per_class"]
-    assert calm["interval"] == group["intervals"]["accuracy"]
-    assert glad == {"class": "glad", "examples": 0, "recall": None, "interval": None}
-
-
-EVEN = np.full((3, 3), 100)  # images by class and group
 
 
 def largest(images, hits, **options):
@@ -196,13 +183,14 @@ def test_p_is_that_of_all_permutations():
 )
 def test_p_is_uniform_where_there_is_no_gap(images, recall):
     rng, images = np.random.default_rng(0), np.array(images)
-    p = [
-        largest(images, drawn(rng, images, np.array(recall)), permutations=400)["p"]
+    gaps = [
+        largest(images, drawn(rng, images, np.array(recall)), permutations=400)
         for _ in range(400)
     ]
+    p = np.array([gap["p"] for gap in gaps])
     for level in (0.05, 0.2, 0.5, 0.8):
-        assert np.mean(np.array(p) <= level) == pytest.approx(level, abs=0.07)
-    assert np.mean(np.array(p) <= 0.05) < 0.09
+        assert np.mean(p <= level) == pytest.approx(level, abs=0.07)
+    assert np.mean(p <= 0.05) < 0.09
 
 
 def test_classes_neither_make_a_gap_nor_hide_one():
@@ -218,19 +206,14 @@ def test_classes_neither_make_a_gap_nor_hide_one():
     assert gap["p"] < 0.001
 
 
-def test_no_images_of_a_class_and_no_mistakes():
-    all_right = np.array([[5, 5], [0, 0], [3, 0]])
+def test_a_gap_in_words():
+    all_right = np.array([[5, 5], [0, 0], [3, 0]])  # of one class there is no image
     gap = largest(all_right, all_right) | {"corrected_p": 1}
     assert gap["gap"] == gap["by_chance"] == 0 and gap["p"] == 1
     assert "Largest gap of accuracy: none" in groups.sentence(gap, 1)
-
-
-def test_in_words():
-    gap = largest(EVEN, np.array([[95, 90, 80]] * 3)) | {"corrected_p": 0.02}
-    assert groups.sentence(gap, 3).startswith(
-        "Largest gap of accuracy: 15.0 points, a above c (their classes alone would "
-        "make 0.0). At equal classes: 15.0 points, a above c. This is more than chance"
-    )
-    assert groups.sentence(gap, 3).endswith("p = 0.0005, corrected for 3 columns 0.02.")
-    text = groups.sentence(gap | {"p": 0.2, "corrected_p": 0.2}, 1)
-    assert "cannot be told from chance" in text and text.endswith("p = 0.2.")
+    assert "cannot be told from chance" in groups.sentence(gap, 1)
+    hits = np.array([[95, 90, 80]] * 3)
+    gap = largest(np.full((3, 3), 100), hits) | {"corrected_p": 0.02}
+    text = groups.sentence(gap, 3)
+    assert "At equal classes: 15.0 points, a above c. This is more than chance" in text
+    assert text.endswith("p = 0.0005, corrected for 3 columns 0.02.")

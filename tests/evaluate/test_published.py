@@ -25,25 +25,20 @@ def config_of(dataset="raf_db", **fields):
         ({}, None, (3, 92.50)),
         ({}, 2, (2, 92.47)),
         ({}, 1, None),
-        (dict(model__name="dcs"), None, (3, 92.57)),
         (dict(model__name="dcs", dataset="ferplus"), None, (3, 91.41)),
         (dict(model__name="dcs", dataset="ferplus"), 1, (1, 91.22)),
         (dict(model__name="baseline"), None, (1, 92.05)),
         (dict(model__name="dcs", model__connection="none"), None, (1, 91.98)),
         (dict(model__information="d", dataset="ferplus"), None, (2, 90.96)),
-        (dict(dataset="affectnet/8"), None, (3, 64.30)),
         (dict(dataset="affectnet/7", model__name="dcs"), None, (3, 67.66)),
         (dict(dataset="affectnet/7", model__information="s"), None, None),
         (dict(name="raf_qcs_finetune"), None, (3, 92.50)),
         (dict(model__size="tiny"), None, None),
-        (dict(model__gamma=0.5), None, None),
         (dict(loss__distillation="mse", model__name="dcs"), None, None),
-        (dict(data__train_fraction=0.1), None, None),
         (dict(data__val_fraction=0.1), None, (3, 92.50)),
         (dict(data__val_fraction=0.5), None, None),
         (dict(optimizer__rho=0.0), None, None),
         (dict(init_from="ir50.pth"), None, None),  # of an earlier version
-        (dict(init_from="runs/affectnet8_qcs"), None, None),
         (dict(dataset="toy"), None, None),
     ],
     ids=str,
@@ -70,9 +65,7 @@ def run_of(dataset="affectnet/8", started_from=BACKBONE, **fields):
         (run_of(started_from=None, init_from=""), 93.02),
         (run_of(model__name="dcs"), None),
         (run_of(model__size="tiny"), None),
-        (run_of(model__information="s"), None),
         (run_of("affectnet/7"), None),
-        (run_of("raf_db"), None),
         (run_of(started_from={"network": "qcs"}), None),
         (run_of(started_from=run_of("ferplus")), None),
     ],
@@ -87,14 +80,11 @@ def test_what_a_run_starts_from_tells_the_papers_number(started_from, expected):
 
 def test_one_number_for_runs_that_start_alike(tmp_path):
     """Under one path, they may have started from different weights."""
-    c = saved.config(data__name="raf_db", init_from="runs/affectnet8_qcs")
-    starts = (run_of(), run_of(), run_of("ferplus"))
     runs = []
-    for seed, start in enumerate(starts):
-        c.seed = seed
-        folder = tmp_path / str(seed)
-        saved.untrained(folder, c, (0.5, 0.7, 0.6), started_from=start)
-        runs.append(read_run(folder))
+    for seed, start in enumerate((run_of(), run_of(), run_of("ferplus"))):
+        config = saved.config(data__name="raf_db", init_from="runs/x", seed=seed)
+        folder, test = tmp_path / str(seed), (0.5, 0.7, 0.6)
+        runs.append(read_run(saved.untrained(folder, config, test, started_from=start)))
     alike, others = Variant("a", tuple(runs[:2])), Variant("a", tuple(runs))
     assert over_seeds([alike])["paper"].dropna().tolist() == [93.02]
     assert over_seeds([others])["paper"].isna().all()

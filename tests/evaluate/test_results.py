@@ -12,34 +12,31 @@ from qcs_jax.evaluate.results import HIGHEST, LOWEST, fit_temperature, measure
 CLASSES = ("calm", "glad", "sad")
 
 
-def answers(seed=0):
+@pytest.fixture(scope="module")
+def answers():
     """Labels, logits and those of mirror images."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, 60)
     logits = (2 * np.eye(3)[labels] + rng.standard_normal((2, 60, 3))).astype("f4")
     return labels, *logits
 
 
-def test_flip_is_the_mean_of_the_probabilities():
-    labels, logits, mirrored = answers()
-    measured = measure(CLASSES, labels, logits, mirrored)
+def test_flip_and_temperature(answers):
+    labels, logits, mirrored = answers
+    measured = measure(CLASSES, *answers, 5.0)
     both = probabilities(logits) + probabilities(mirrored)
     hits = both.argmax(axis=1) == labels
     assert measured["flip"]["accuracy"] == pytest.approx(hits.mean())
     assert measured["metrics"] == Counts.of(logits, labels).metrics()
     assert measured["flip"]["nll"] < measured["metrics"]["nll"]
+    calibrated = measured["calibrated"]
+    assert calibrated.pop("temperature") == 5
+    scaled = Counts.of(logits / 5, labels).metrics()
+    assert calibrated == pytest.approx({x: scaled[x] for x in calibrated}, abs=1e-6)
     wrong = np.array([[2000.0, 0, 0]], np.float32)
     measured = measure(CLASSES, np.array([1]), wrong, wrong)
     assert 700 < measured["flip"]["nll"] < 710  # the smallest number there is
-
-
-def test_what_a_temperature_makes_of_the_numbers():
-    labels, logits, mirrored = answers()
-    assert measure(CLASSES, labels, logits, mirrored)["calibrated"] is None
-    calibrated = measure(CLASSES, labels, logits, mirrored, 5.0)["calibrated"]
-    scaled = Counts.of(logits / 5, labels).metrics()
-    assert calibrated.pop("temperature") == 5
-    assert calibrated == pytest.approx({x: scaled[x] for x in calibrated}, abs=1e-6)
+    assert measured["calibrated"] is None
 
 
 @pytest.mark.parametrize("t", [0.4, 1.0, 2.5])
@@ -57,7 +54,7 @@ def test_no_other_temperature_is_better():
     logits, labels = 3 * rng.standard_normal((200, 4)), rng.integers(0, 4, 200)
     best, *others = (
         Counts.of(logits / t, labels).metrics()["nll"]
-        for t in (fit_temperature(logits, labels), *np.geomspace(0.05, 50, 400))
+        for t in (fit_temperature(logits, labels), *np.geomspace(0.05, 50, 100))
     )
     assert best <= min(others) + 1e-9
     right = 5.0 * np.eye(3)  # the ends are reached without an error
@@ -65,12 +62,13 @@ def test_no_other_temperature_is_better():
     assert fit_temperature(right, np.array([1, 2, 0])) > HIGHEST / 2
 
 
-def test_everything_is_json_and_in_the_table():
-    measured = json.loads(json.dumps(measure(CLASSES, *answers(), 1.2)))
+def test_everything_is_json_and_in_the_table(answers):
+    measured = json.loads(json.dumps(measure(CLASSES, *answers, 1.2)))
     text = results.table(measured)
     of_accuracy, beside = text.splitlines()[:2]
     assert of_accuracy.split()[0] == "accuracy"
-    assert beside.strip() == results.without_looking(measured["metrics"])
+    most = measured["metrics"]["most_frequent"]
+    assert beside.strip() == f"always the most frequent class {most:.4f}, chance 0.3333"
     for name in ("accuracy", "mean_class_accuracy", "macro_f1"):
         low, high = measured["intervals"][name]
         assert low < measured["metrics"][name] < high
@@ -91,10 +89,7 @@ def test_accuracies_on_worse_images():
     assert measured["mean"] == pytest.approx(0.5)
     assert measured["kept"] == pytest.approx(5 / 9)
     *table, about = results.robustness_table(measured).splitlines()
-    assert [line.split() for line in table[1:]] == [
-        ["noise", "80.0", "60.0", "70.0"],
-        ["shift", "40.0", "20.0", "30.0"],
-    ]
+    assert table[1].split() == ["noise", "80.0", "60.0", "70.0"]
     assert about.endswith("accuracy 50.0, without corruption 90.0, 56% of it")
     nothing = results.robustness(accuracy, 0.0)
     assert nothing["kept"] is None

@@ -1,4 +1,4 @@
-"""Runs on disk: which are found, and which differ in nothing but the seed."""
+"""Runs on disk: what they logged, which are found, which differ in the seed alone."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 import saved
 
 from qcs_jax.evaluate import compare_command as command
+from qcs_jax.evaluate import run_log
 from qcs_jax.evaluate.runs import find_runs, read_run, variants_of
 
 
@@ -86,3 +87,26 @@ def test_configurations_of_other_programs_and_versions(tmp_path, capsys):
         assert command.main([str(tmp_path)]) == 1
         err = capsys.readouterr().err
         assert message in err and "leave this folder out" in err
+
+
+def test_each_number_is_of_its_epoch(tmp_path):
+    tested, held_out = (
+        [saved.line(kind, epoch, x) for epoch, x in enumerate(values, start=1)]
+        for kind, values in (
+            ("test", (0.4, 0.7, 0.6, 0.5)),
+            ("held_out", (0.3, 0.8, 0.8, 0.4)),
+        )
+    )
+    last, best = {"last epoch": tested[3]}, {run_log.BEST_ON_TEST: tested[1]}
+    # Chosen on held-out images, the last of equals; the number is the test's.
+    chosen = {"best epoch on held-out": tested[2]}
+    assert run_log.read_scores(tmp_path / "nowhere") == {}
+    for lines, expected in (
+        (tested + held_out, last | chosen | best),
+        (tested, last | best),
+        (held_out + [{"kind": "train", "step": 1, "loss": 2.0}], {}),
+    ):
+        text = "\n".join(map(json.dumps, lines)) + '\n{"kind": "te'  # half a line
+        (tmp_path / run_log.LOG_FILE).write_text(text)
+        assert run_log.read_log(tmp_path) == lines
+        assert run_log.read_scores(tmp_path) == expected

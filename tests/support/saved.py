@@ -9,7 +9,7 @@ import small
 from qcs_jax.checkpoint import Checkpoints, Trained
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config, create_model, flatten
-from qcs_jax.evaluate.run_log import Scores, read_log
+from qcs_jax.evaluate.run_log import LAST, read_scores
 
 CLASS_NAMES = ("anger", "joy", "neutral")
 
@@ -98,8 +98,8 @@ def untrained(workdir, c, test, held_out=(), started_from=None):
 
 def scored(workdir, step=None):
     """`metrics.json`, as far as it tells what was evaluated."""
-    scores = Scores.of(read_log(workdir))
-    measured = {"step": step or scores.last["step"], "scores": scores.named()}
+    scores = read_scores(workdir)
+    measured = {"step": step or scores[LAST]["step"], "scores": scores}
     (workdir / "metrics.json").write_text(json.dumps(measured))
 
 

@@ -58,7 +58,7 @@ def test_held_out_images_choose_the_checkpoint(tmp_path):
     held_out = [line for line in lines if line["kind"] == "held_out"]
     assert [line["examples"] for line in held_out] == [9, 9, 9]
     best = max(held_out, key=lambda line: (line["accuracy"], line["step"]))
-    assert summary.scores.best_on_held_out["step"] == best["step"]
+    assert summary.scores["best epoch on held-out"]["step"] == best["step"]
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
     assert kept == {str(best["step"]), str(summary.steps)}
     assert "test, best epoch on held-out" in str(summary)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qcs_jax.evaluate.tables import aligned
+from qcs_jax.evaluate.comparison import aligned
 from qcs_jax.experiment.transfer.cells import Cell
 from qcs_jax.system import files
 
@@ -56,11 +56,12 @@ def markdown(rows: Rows) -> str:
     parts = []
     for metric, about in _ABOUT.items():
         title = f"## {metric.replace('_', ' ').capitalize()}"
-        parts += [title, aligned(_matrix(rows, metric, failures), names=2), about]
+        columns = zip(*_matrix(rows, metric, failures), strict=True)
+        parts += [title, aligned(columns, names=2), about]
     if measured:
-        lines = map(_line, measured)
-        texts = [[text.format(**line) for text in _CELLS.values()] for line in lines]
-        parts += ["## Cells", aligned([[*_CELLS], *texts], names=2), _ABOUT_CELLS]
+        lines = [_line(cell) for cell in measured]
+        texts = [[x, *(text.format(**y) for y in lines)] for x, text in _CELLS.items()]
+        parts += ["## Cells", aligned(texts, names=2), _ABOUT_CELLS]
     if failures:
         numbered = [f"[{i}] {text}" for i, text in enumerate(failures, start=1)]
         parts += ["Not measured:", _bullets(numbered)]
