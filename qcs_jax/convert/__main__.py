@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
-import re
 import shlex
 import sys
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -108,19 +106,13 @@ def _write_orbax(args: argparse.Namespace) -> None:
         Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
     ):
         checkpoints.save(0, {**conversion.variables, "train": train}, description)
-    print(f"wrote {args.out}, next:")
-    print(f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')")
-    train_from = f"--config.init_from={shlex.quote(str(args.out))}"
-    _, data_set, _ = ASSUMED.get(len(class_names), ("", "", 0))
-    if data_set and class_names == DATASETS[data_set].class_names:
-        variant = network if size == "full" else f"{network},{size}"
-        recipe = DATASETS[data_set].recipe
-        print(f"  qcs-jax train --config={recipe}:{variant} {train_from}")
-    else:
-        print(
-            f"  to train from it: {train_from} --config.model.name={network} "
-            f"--config.model.size={size} --config.data.resize={resize}"
-        )
+    print(
+        f"wrote {args.out}, next:\n"
+        f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')\n"
+        f"  to train from it: --config.init_from={shlex.quote(str(args.out))} "
+        f"--config.model.name={network} --config.model.size={size} "
+        f"--config.model.residual={config.model.residual} --config.data.resize={resize}"
+    )
 
 
 def _check_target(out: pathlib.Path, overwrite: bool) -> None:
@@ -220,25 +212,15 @@ def _write_pth(args: argparse.Namespace) -> None:
 
 def _print_summary(c: Conversion) -> None:
     """Recognised, mapped, ignored, and how many parameters that are."""
-    size = {"full": "published size", "": "a size without a name"}
-    network = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
+    size = f"{c.size_name or 'unknown'} size, {c.model.num_classes} classes"
     if c.network == BACKBONE:
-        network = f"backbone alone, {'-'.join(map(str, c.model.units))} units"
-    else:
-        network += f", {c.model.num_classes} classes"
-    print(f"  recognised {network}")
+        size = f"{'-'.join(map(str, c.model.units))} units"
+    print(f"  recognised {c.network}, {size}")
     print(f"  mapped     {_counts(c.variables)}")
     print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
         f"of parts that are never used"
     )
-    modules = {}
-    for key in c.ignored:
-        module, _, leaf = key.removeprefix("module.").rpartition(".")
-        is_counter = leaf == "num_batches_tracked"
-        modules[f"*.{leaf}" if is_counter else re.sub(r"\.\d+", ".*", module)] = True
-    for line in textwrap.wrap(", ".join(modules), 75):
-        print(f"{'':13}{line}")
 
 
 def _counts(variables: dict[str, Any]) -> str:

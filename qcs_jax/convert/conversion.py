@@ -60,10 +60,20 @@ class Conversion:
 
     network: str  # of `models.BRANCHES`, or "backbone"
     model: QCS  # of its sizes; of the backbone alone, `widths` and `units`
-    size_name: str  # in `models.SIZES`, or ""
     variables: dict[str, Any]  # "params" and "batch_stats", NumPy float32
     ignored: tuple[str, ...]  # keys of parts that are never used
     ignored_parameters: int
+
+    @property
+    def size_name(self) -> str:
+        """The name in `models.SIZES` of a network of these sizes, "" if it has none."""
+
+        def sizes(model: QCS) -> tuple[object, ...]:
+            side = torch_layout.side(model)
+            return model.widths, model.units, model.features, model.depth, side
+
+        named = {sizes(models.create("qcs", name)): name for name in models.SIZES}
+        return named.get(sizes(self.model), "")
 
 
 def default_residual(network: str, num_classes: int) -> str:
@@ -123,7 +133,6 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     return Conversion(
         network=network,
         model=model,
-        size_name=size_name(model),
         variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
         ignored=tuple(ignored),
         ignored_parameters=ignored_parameters,
@@ -280,17 +289,6 @@ def _model_of(network: str, arrays: Mapping[str, np.ndarray]) -> QCS:
         depth=count(r"VIT_base\.blocks\.([0-9]+)\."),
         heads=1,
     )
-
-
-def size_name(model: QCS) -> str:
-    """The name in `models.SIZES` of a network of these sizes, "" if it has none."""
-
-    def sizes(model: QCS) -> tuple[object, ...]:
-        side = torch_layout.side(model)
-        return model.widths, model.units, model.features, model.depth, side
-
-    named = {sizes(models.create("qcs", name)): name for name in models.SIZES}
-    return named.get(sizes(model), "")
 
 
 @functools.lru_cache(maxsize=8)
