@@ -20,7 +20,7 @@ from qcs_jax import checkpoint, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import FIELDS, base_config
-from qcs_jax.convert.conversion import (
+from qcs_jax.convert import (
     BACKBONE,
     Conversion,
     default_residual,

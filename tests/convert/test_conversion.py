@@ -12,7 +12,6 @@ import pytest
 import small
 
 from qcs_jax import convert, models
-from qcs_jax.convert import conversion as module
 from qcs_jax.system.errors import UserError
 
 
@@ -178,8 +177,8 @@ def test_a_missing_unit_is_missing():
 
 def test_absurd_claims_cost_nothing(monkeypatch):
     """A small file cannot make a large network."""
-    assert module._MOST < 100
-    monkeypatch.setattr(module, "_MOST", 4)  # which is faster still
+    assert convert._MOST < 100
+    monkeypatch.setattr(convert, "_MOST", 4)  # which is faster still
     _, state_dict = network()
     for i in range(3000):
         state_dict[f"VIT_base.blocks.{i}.x"] = np.zeros(1, np.float32)
