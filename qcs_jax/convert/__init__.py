@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import functools
 import itertools
 import math
 import os
@@ -117,10 +116,13 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
     arrays = {name: state_dict[key] for name, key in keys.items()}
     network = _network_of(arrays)
     model = _model_of(network, arrays)
-    shapes = _shapes(model, "base/backbone/" if network == BACKBONE else "")
+    tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+    part = "/base/backbone/" if network == BACKBONE else ""
+    flat = flax.traverse_util.flatten_dict(tree, sep="/")
+    shapes = {path: x.shape for path, x in flat.items() if part in path}
     problems: Problems = collections.defaultdict(list)
     problems["there twice, under other prefixes"] += map(shorten, twice)
-    flat, ignored, ignored_parameters = {}, [], 0
+    fitted, ignored, ignored_parameters = {}, [], 0
     for name, value in arrays.items():
         key, (path, transform) = keys[name], torch_layout.path_of(name)
         if torch_layout.is_dead(name):
@@ -130,14 +132,14 @@ def convert_state_dict(state_dict: Mapping[str, np.ndarray]) -> Conversion:
         elif path not in shapes:
             problems["unknown"].append(shorten(key))
         else:
-            flat[path] = _fitted(key, value, transform, shapes[path], problems)
-    absent = shapes.keys() - flat.keys()
+            fitted[path] = _fitted(key, value, transform, shapes[path], problems)
+    absent = shapes.keys() - fitted.keys()
     problems["missing"] += sorted(torch_layout.key_of(path)[0] for path in absent)
     _raise_if_any(problems, f"the {network} network that this state_dict seems to hold")
     return Conversion(
         network=network,
         model=model,
-        variables=flax.traverse_util.unflatten_dict(flat, sep="/"),
+        variables=flax.traverse_util.unflatten_dict(fitted, sep="/"),
         ignored=tuple(ignored),
         ignored_parameters=ignored_parameters,
     )
@@ -293,11 +295,3 @@ def _model_of(network: str, arrays: Mapping[str, np.ndarray]) -> QCS:
         depth=count(r"VIT_base\.blocks\.([0-9]+)\."),
         heads=1,
     )
-
-
-@functools.lru_cache(maxsize=8)
-def _shapes(model: QCS, part: str) -> dict[str, tuple[int, ...]]:
-    """Path -> shape of the variables in `part`, without computing them."""
-    tree = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
-    flat = flax.traverse_util.flatten_dict(tree, sep="/")
-    return {path: x.shape for path, x in flat.items() if f"/{part}" in path}

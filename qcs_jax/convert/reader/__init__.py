@@ -42,8 +42,6 @@ _WRONG_STARTS: tuple[tuple[bytes, str, str], ...] = (
     (b"version https://git-lfs", "it is a Git LFS pointer", "Run `git lfs pull`"),
     (b"<", "it is a web page, not the file it links to", DOWNLOAD),
     (b"\x1f\x8b", "it is a gzip archive", "Unpack it first"),
-    (b"Rar!", "it is a rar archive", "Unpack it first"),
-    (b"7z\xbc\xaf", "it is a 7z archive", "Unpack it first"),
 )
 
 _ENTRIES = ("state_dict", "model_state_dict", "model")
