@@ -35,7 +35,6 @@ from qcs_jax.system.errors import UserError
 
 BACKBONE = "backbone"  # beside the names of `models.BRANCHES`
 
-_PARALLEL = "module."  # before every name of a data-parallel model
 _PREFIX = "ir_back."  # which files of the backbone alone leave out
 _BACKBONE_PARTS = re.compile(r"(input_layer|output_layer|body[0-9]?)\.")
 _EMBED = re.compile(r"embed_([123])\.")
@@ -219,7 +218,7 @@ def _published_names(
     """Published names -> the file's keys; and keys that mean what another one does."""
     renamed = {}
     for key in state_dict:
-        name = key.removeprefix(_PARALLEL)
+        name = key.removeprefix("module.")  # of a data-parallel model
         if _BACKBONE_PARTS.match(name):
             name = _PREFIX + name
         name = _EMBED.sub(lambda m: f"embed_{'qkv'[int(m[1]) - 1]}.", name, count=1)

@@ -33,7 +33,7 @@ from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
 # Number of classes -> the data set that a published checkpoint is assumed to be of, and
-# the size of its images before the centre crop.
+# the side of its images before the centre crop.
 ASSUMED = {7: ("RAF-DB", "raf_db", 224), 8: ("AffectNet", "affectnet/8", 236)}
 
 
@@ -144,7 +144,7 @@ def _check_usable(path: str, conversion: Conversion) -> None:
 def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
     """Class names and size of the training images, from flags or assumed."""
     count, image_size = c.model.num_classes, models.SIZES[c.size_name]["image_size"]
-    title, data_set, resize = ASSUMED.get(count, ("", "", 224))
+    title, data_set, published = ASSUMED.get(count, ("", "", 224))
     names: tuple[str, ...] = ()
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
@@ -161,10 +161,8 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
-    if args.resize is not None:
-        resize = args.resize
-    elif c.size_name != "full":
-        resize = image_size
+    published = published if c.size_name == "full" else image_size
+    resize = published if args.resize is None else args.resize
     if resize < image_size:
         raise UserError(f"--resize={resize}: give at least {image_size}")
     return names, resize

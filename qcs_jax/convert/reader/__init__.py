@@ -119,11 +119,8 @@ def _load_archive(file: BinaryIO, size: int) -> Any:
     content = run_pickle(program, tensors.functions, tensors.persistent_load)
     for key, storage in tensors.storages.items():
         record = records.get(f"data/{key}")
-        if record is None or record.file_size < storage.byte_count:
-            raise CheckpointFormatError(
-                f"storage {shorten(key)} is missing or shorter than the"
-                f" {storage.byte_count} bytes it should have"
-            )
+        if record is None:
+            raise CheckpointFormatError(f"storage {shorten(key)} is missing")
         storage.fill(_read(archive, record))
     return content
 
