@@ -8,7 +8,6 @@ from jax import lax
 
 from qcs_jax.models import convolution
 
-
 x = small.images  # random numbers of any shape
 
 

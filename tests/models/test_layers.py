@@ -10,7 +10,6 @@ from qcs_jax.images.augment import preprocess
 from qcs_jax.models import STD, layers
 from qcs_jax.models.batch_layout import BatchLayout
 
-
 x = small.images  # random numbers of any shape
 
 
