@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from qcs_jax.models import convolution, layers
 from qcs_jax.models.folded import Shift
 
-Norm = Callable[..., nn.Module] | None  # called with `name`; None: see `folded`
+Norm = Callable[..., Any] | None  # called with `name`; None: see `folded`
 
 
 class Unit(nn.Module):
