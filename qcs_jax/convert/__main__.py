@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import pathlib
-import re
 import shlex
 import sys
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,7 @@ from qcs_jax import checkpoint, models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import FIELDS, base_config
-from qcs_jax.convert.conversion import (
+from qcs_jax.convert import (
     BACKBONE,
     Conversion,
     default_residual,
@@ -35,7 +33,7 @@ from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
 
 # Number of classes -> the data set that a published checkpoint is assumed to be of, and
-# the size of its images before the centre crop.
+# the side of its images before the centre crop.
 ASSUMED = {7: ("RAF-DB", "raf_db", 224), 8: ("AffectNet", "affectnet/8", 236)}
 
 
@@ -108,33 +106,23 @@ def _write_orbax(args: argparse.Namespace) -> None:
         Checkpoints(folder, keep=1, metric="accuracy") as checkpoints,
     ):
         checkpoints.save(0, {**conversion.variables, "train": train}, description)
-    print(f"wrote {args.out}, next:")
-    print(f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')")
-    train_from = f"--config.init_from={shlex.quote(str(args.out))}"
-    _, data_set, _ = ASSUMED.get(len(class_names), ("", "", 0))
-    if data_set and class_names == DATASETS[data_set].class_names:
-        variant = network if size == "full" else f"{network},{size}"
-        recipe = DATASETS[data_set].recipe
-        print(f"  qcs-jax train --config={recipe}:{variant} {train_from}")
-    else:
-        print(
-            f"  to train from it: {train_from} --config.model.name={network} "
-            f"--config.model.size={size} --config.data.resize={resize}"
-        )
+    print(
+        f"wrote {args.out}, next:\n"
+        f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')\n"
+        f"  to train from it: --config.init_from={shlex.quote(str(args.out))} "
+        f"--config.model.name={network} --config.model.size={size} "
+        f"--config.model.residual={config.model.residual} --config.data.resize={resize}"
+    )
 
 
 def _check_target(out: pathlib.Path, overwrite: bool) -> None:
     """Raises UserError unless `out` is free, or an earlier conversion to replace."""
     if out.is_symlink() or (out.exists() and not out.is_dir()):
         raise UserError(f"{out} is not a folder: give another --out")
-    names = sorted(child.name for child in out.iterdir()) if out.exists() else []
+    names = [child.name for child in out.glob("*")]
     steps = [child.name for child in (out / checkpoint.FOLDER).glob("*")]
     if names and (names != [checkpoint.FOLDER] or steps != ["0"]):
-        some = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise UserError(
-            f"{out} holds something else than an earlier conversion ({some}): "
-            f"give another --out"
-        )
+        raise UserError(f"{out} is no earlier conversion: give another --out")
     if names and not overwrite:
         raise UserError(f"{out} holds a checkpoint: give another --out or --overwrite")
 
@@ -149,15 +137,14 @@ def _check_usable(path: str, conversion: Conversion) -> None:
     if not conversion.size_name:
         raise UserError(
             f"{path} is of a size that no configuration has (sizes are "
-            f"{', '.join(models.SIZES)}), and weights do not show everything about a "
-            f"size. Use qcs_jax.convert.from_torch and models.create in Python"
+            f"{', '.join(models.SIZES)}): use qcs_jax.convert.from_torch in Python"
         )
 
 
 def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], int]:
     """Class names and size of the training images, from flags or assumed."""
     count, image_size = c.model.num_classes, models.SIZES[c.size_name]["image_size"]
-    title, data_set, resize = ASSUMED.get(count, ("", "", 224))
+    title, data_set, published = ASSUMED.get(count, ("", "", 224))
     names: tuple[str, ...] = ()
     if args.class_names is not None:
         names = tuple(name.strip() for name in args.class_names.split(","))
@@ -174,14 +161,10 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"--class_names: give {count} different names, as many as the network has "
             f"classes, in the order of the logits"
         )
-    if args.resize is not None:
-        resize = args.resize
-    elif c.size_name != "full":
-        resize = image_size
-    bounds = FIELDS["data.resize"].range
-    assert bounds  # it is a number
-    if not image_size <= resize <= bounds[1]:
-        raise UserError(f"--resize={resize}: give {image_size} to {bounds[1]}")
+    published = published if c.size_name == "full" else image_size
+    resize = published if args.resize is None else args.resize
+    if resize < image_size:
+        raise UserError(f"--resize={resize}: give at least {image_size}")
     return names, resize
 
 
@@ -220,25 +203,15 @@ def _write_pth(args: argparse.Namespace) -> None:
 
 def _print_summary(c: Conversion) -> None:
     """Recognised, mapped, ignored, and how many parameters that are."""
-    size = {"full": "published size", "": "a size without a name"}
-    network = f"{c.network}, {size.get(c.size_name, f'{c.size_name} size')}"
+    size = f"{c.size_name or 'unknown'} size, {c.model.num_classes} classes"
     if c.network == BACKBONE:
-        network = f"backbone alone, {'-'.join(map(str, c.model.units))} units"
-    else:
-        network += f", {c.model.num_classes} classes"
-    print(f"  recognised {network}")
+        size = f"{'-'.join(map(str, c.model.units))} units"
+    print(f"  recognised {c.network}, {size}")
     print(f"  mapped     {_counts(c.variables)}")
     print(
         f"  ignored    {len(c.ignored)} arrays, {c.ignored_parameters:,} parameters "
         f"of parts that are never used"
     )
-    modules = {}
-    for key in c.ignored:
-        module, _, leaf = key.removeprefix("module.").rpartition(".")
-        is_counter = leaf == "num_batches_tracked"
-        modules[f"*.{leaf}" if is_counter else re.sub(r"\.\d+", ".*", module)] = True
-    for line in textwrap.wrap(", ".join(modules), 75):
-        print(f"{'':13}{line}")
 
 
 def _counts(variables: dict[str, Any]) -> str:

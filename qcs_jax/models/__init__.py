@@ -28,28 +28,26 @@ LUMA = (0.299, 0.587, 0.114)
 # Images that are compared at a time.
 BRANCHES = {"baseline": 1, "dcs": 2, "qcs": 4}
 
+_SHALLOW = dict(subsample=1, depth=1, heads=4)
+
 # The published size, one for faces of 48 to 64 pixels, and one that trains from scratch
 # on two CPU cores in minutes.
 SIZES: dict[str, dict[str, Any]] = {
     "full": dict(image_size=224),
     "small": dict(
+        **_SHALLOW,
         image_size=44,
-        subsample=1,
         widths=(32, 64, 128),
         units=(1, 2, 3),
         features=128,
-        depth=1,
-        heads=4,
         init_std=0.05,
     ),
     "tiny": dict(
+        **_SHALLOW,
         image_size=48,
-        subsample=1,
         widths=(16, 32, 64),
         units=(1, 1, 2),
         features=96,
-        depth=1,
-        heads=4,
         init_std=0.1,
     ),
 }

@@ -24,11 +24,9 @@ def torch_kernel_init(key: jax.Array, shape: Sequence[int], dtype: Dtype = jnp.f
 def torch_bias_init(fan_in: int) -> nn.initializers.Initializer:
     """PyTorch's default for biases: U(-1, 1) / sqrt(fan_in of the weights)."""
     bound = fan_in**-0.5
-
-    def init(key, shape, dtype=jnp.float32):
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-    return init
+    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(
+        key, shape, dtype, -bound, bound
+    )
 
 
 def conv(

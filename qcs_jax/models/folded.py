@@ -9,15 +9,17 @@ normalised already, so a kernel that reaches over the border sees less of d than
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax.models import convolution, layers
-from qcs_jax.models.ir50 import IR50
-from qcs_jax.models.qcs import QCS
+from qcs_jax.models import layers
+
+if TYPE_CHECKING:
+    from qcs_jax.models.qcs import QCS
 
 
 def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
@@ -31,46 +33,17 @@ def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
       `{"params": {"base": ...}}`, no larger, sharing all that is no convolution of the
       backbone. It is for inference only: it has no statistics to train with.
     """
-    if model.backbone is not IR50 or model.dtype == jnp.bfloat16:
+    if model.folded or model.dtype == jnp.bfloat16:
         return model, variables
-    params, stats = variables["params"]["base"], variables["batch_stats"]["base"]
-    backbone = _fold_backbone(params["backbone"], stats["backbone"])
-    variables = {"params": {"base": {**params, "backbone": backbone}}}
-    return model.clone(backbone=FoldedIR50), variables
-
-
-class FoldedIR50(IR50):
-    """IR-50 of folded units. Attributes and shapes are those of `IR50`; no `norm`."""
-
-    def _stem(self, x: jax.Array) -> jax.Array:
-        features, options = self.widths[0], dict(use_bias=True, dtype=self.dtype)
-        return convolution.conv(3, features, **options, name="stem_conv")(x)
-
-    def _unit(self, features: int, stride: int, name: str) -> nn.Module:
-        return FoldedUnit(features, stride, self.dtype, name=name)
-
-
-class FoldedUnit(nn.Module):
-    """Conv, shift, PReLU, strided conv with bias, plus the shortcut; see `Unit`.
-
-    The bias of a 1x1 conv in the shortcut is part of the other one.
-    """
-
-    features: int
-    stride: int
-    dtype: layers.Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """`[m, h, w, c_in]` -> `[m, h / stride, w / stride, c]`."""
-        width, c, s = x.shape[-1], self.features, self.stride
-        conv = functools.partial(convolution.conv, dtype=self.dtype)
-        h = conv(width, c, name="conv1")(x)
-        h = layers.PReLU(name="prelu")(Shift(name="shift")(h))
-        h = conv(c, c, stride=s, use_bias=True, name="conv2")(h)
-        if width == c:
-            return h + x[:, ::s, ::s]
-        return h + conv(width, c, 1, stride=s, name="shortcut_conv")(x)
+    base = variables["params"]["base"]
+    params, stats = base["backbone"], variables["batch_stats"]["base"]["backbone"]
+    kernel, bias = _after(params["stem_conv"], params["stem_norm"], stats["stem_norm"])
+    stem = {"stem_conv": {"kernel": kernel, "bias": bias}}
+    units = {k: _fold_unit(params[k], stats[k]) for k in params if "_unit" in k}
+    backbone = {**stem, "stem_prelu": params["stem_prelu"], **units}
+    backbone = jax.tree.map(lambda x: np.asarray(x, np.float32), backbone)
+    folded = {"params": {"base": {**base, "backbone": backbone}}}
+    return model.clone(folded=True, remat=False), folded
 
 
 class Shift(nn.Module):
@@ -103,18 +76,6 @@ def _inside(side: int) -> np.ndarray:
     """Whether tap u of a kernel of 3 at position i is inside: bool `[3, side]`."""
     position = np.arange(-1, 2)[:, None] + np.arange(side)
     return (position >= 0) & (position < side)
-
-
-def _fold_backbone(params: dict, stats: dict) -> dict:
-    """Parameters of `FoldedIR50` from those of `IR50` and its running averages."""
-    kernel, bias = _after(params["stem_conv"], params["stem_norm"], stats["stem_norm"])
-    folded = {
-        "stem_conv": {"kernel": kernel, "bias": bias},
-        "stem_prelu": params["stem_prelu"],
-    }
-    for name in params.keys() - {"stem_conv", "stem_norm", "stem_prelu"}:
-        folded[name] = _fold_unit(params[name], stats[name])
-    return jax.tree.map(lambda x: np.asarray(x, np.float32), folded)
 
 
 def _fold_unit(params: dict, stats: dict) -> dict:

@@ -4,41 +4,46 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from qcs_jax.models import convolution, layers
+from qcs_jax.models.folded import Shift
 
-Norm = Callable[..., nn.Module]
+Norm = Callable[..., Any] | None  # called with `name`; None: see `folded`
 
 
 class Unit(nn.Module):
     """BN, conv, PReLU, strided conv, BN, plus the shortcut.
 
     The shortcut is plain sub-sampling where the width stays, else a 1x1 conv and BN.
+    Without `norm` the convolutions do its work. The bias of one in the shortcut is part
+    of that of the strided one.
     """
 
     features: int
     stride: int  # of the second convolution and of the shortcut
-    norm: Norm  # called with `name`
+    norm: Norm
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[m, h, w, c_in]` -> `[m, h / stride, w / stride, c]`."""
-        width, s = x.shape[-1], self.stride
+        width, c, s = x.shape[-1], self.features, self.stride
         conv = functools.partial(convolution.conv, dtype=self.dtype)
-        h = self.norm(name="norm1")(x)
-        h = conv(width, self.features, name="conv1")(h)
+        norm = self.norm or (lambda name: lambda x: x)
+        h = conv(width, c, name="conv1")(norm(name="norm1")(x))
+        h = h if self.norm else Shift(name="shift")(h)
         h = layers.PReLU(name="prelu")(h)
-        h = conv(self.features, self.features, stride=s, name="conv2")(h)
-        h = self.norm(name="norm2")(h)
-        if width == self.features:
+        h = conv(c, c, stride=s, use_bias=not self.norm, name="conv2")(h)
+        h = norm(name="norm2")(h)
+        if width == c:
             return h + x[:, ::s, ::s]
-        x = conv(width, self.features, 1, stride=s, name="shortcut_conv")(x)
-        return h + self.norm(name="shortcut_norm")(x)
+        x = conv(width, c, 1, stride=s, name="shortcut_conv")(x)
+        return h + norm(name="shortcut_norm")(x)
 
 
 class IR50(nn.Module):
@@ -58,24 +63,20 @@ class IR50(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> list[jax.Array]:
         """`[m, s, s, 3]` -> one `[m, s / 2**i, s / 2**i, widths[i - 1]]` per stage."""
-        x = layers.PReLU(name="stem_prelu")(self._stem(x.astype(self.dtype)))
+        options = dict(use_bias=not self.norm, dtype=self.dtype, name="stem_conv")
+        x = convolution.conv(3, self.widths[0], **options)(x.astype(self.dtype))
+        x = self.norm(name="stem_norm")(x) if self.norm else x
+        x = layers.PReLU(name="stem_prelu")(x)
+        unit = nn.remat(Unit) if self.remat else Unit
         pyramid = []
         for stage, (width, count) in enumerate(
             zip(self.widths, self.units, strict=True), start=1
         ):
             for i in range(count):
-                stride = 2 if i == 0 else 1
-                x = self._unit(width, stride, name=f"stage{stage}_unit{i}")(x)
+                stride, name = 2 if i == 0 else 1, f"stage{stage}_unit{i}"
+                x = unit(width, stride, self.norm, self.dtype, name=name)(x)
             pyramid.append(x)
         return pyramid
-
-    def _stem(self, x: jax.Array) -> jax.Array:
-        x = convolution.conv(3, self.widths[0], dtype=self.dtype, name="stem_conv")(x)
-        return self.norm(name="stem_norm")(x)
-
-    def _unit(self, features: int, stride: int, name: str) -> nn.Module:
-        unit = nn.remat(Unit) if self.remat else Unit
-        return unit(features, stride, self.norm, self.dtype, name=name)
 
 
 class PyramidTokens(nn.Module):

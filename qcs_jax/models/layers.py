@@ -16,10 +16,7 @@ from qcs_jax.models.convolution import Dtype, torch_bias_init, torch_kernel_init
 
 
 def full(x: jax.Array) -> jax.Array:
-    """`x` in the precision of norms, softmax, distances and logits: float32.
-
-    (float64 where everything is, as a reference computation would have it.)
-    """
+    """`x` as norms, softmax, distances and logits have it: float32, or its float64."""
     return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
 
 

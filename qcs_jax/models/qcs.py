@@ -37,6 +37,7 @@ class BaseBranch(nn.Module):
 
     subsample: int
     grey: bool
+    folded: bool
     backbone: Make  # called with `norm`
     tokens: Make
     vit: Make
@@ -46,7 +47,9 @@ class BaseBranch(nn.Module):
         self, images: jax.Array, layout: BatchLayout, *, train: bool, need_tokens: bool
     ) -> Classified:
         """Classifies images `[n * b, s, s, 3]`; the tokens are `[n * b, 3N, C]`."""
-        norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
+        norm = None
+        if not self.folded:
+            norm = functools.partial(layers.BatchNorm, layout=layout, train=train)
         x = images[:, :: self.subsample, :: self.subsample]
         x = layers.grey(x) if self.grey else x
         pyramid = self.backbone(norm=norm, name="backbone")(x)
@@ -141,7 +144,7 @@ class QCS(nn.Module):
     remat: bool = False  # see `IR50`
     dtype: layers.Dtype = jnp.float32
     axis_name: str | None = None  # mapped axis that training splits the examples over
-    backbone: Make = IR50  # `folded.fold` puts in another one
+    folded: bool = False  # for inference, without norms in the backbone: see `fold`
 
     def setup(self):
         def vit(depth: int, dropout: float) -> Make:
@@ -159,8 +162,9 @@ class QCS(nn.Module):
         self.base = BaseBranch(
             subsample=self.subsample,
             grey=self.grey,
+            folded=self.folded,
             backbone=functools.partial(
-                self.backbone,
+                IR50,
                 widths=self.widths,
                 units=self.units,
                 remat=self.remat,

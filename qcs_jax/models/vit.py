@@ -118,12 +118,7 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        tokens: jax.Array,
-        layout: BatchLayout,
-        *,
-        train: bool,
-        need_tokens: bool,
+        self, tokens: jax.Array, layout: BatchLayout, *, train: bool, need_tokens: bool
     ) -> Classified:
         """Classifies tokens `[m, t, c]`; `layout`, of the rows, seeds dropout.
 
@@ -151,19 +146,13 @@ class ViT(nn.Module):
                 name=f"block{i}",
             )(x)
         x = layers.layer_norm(1e-6, self.dtype, name="norm")(x)
-        logits, features = self._classify(x[:, 0])
-        return Classified(logits, features, x[:, 1:] if need_tokens else None)
-
-    def _classify(self, token: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Logits, and the gated token `c * sigmoid(W2 relu(W1 c))`, of `[m, c]`."""
-        c = token.shape[-1]
+        # The gated token is `c * sigmoid(W2 relu(W1 c))`; logits are float32 whatever
+        # the compute precision.
+        token = x[:, 0]
         init = nn.initializers.normal(self.init_std)
         linear = functools.partial(layers.dense, c, kernel_init=init)
         h = nn.relu(linear(c, dtype=self.dtype, name="gate1")(token))
         token = token * nn.sigmoid(linear(c, dtype=self.dtype, name="gate2")(h))
-        # Logits are float32 whatever the compute precision.
         token = layers.full(token)
-        head = layers.dense(
-            c, self.num_classes, kernel_init=init, dtype=token.dtype, name="head"
-        )
-        return head(token), token
+        logits = linear(self.num_classes, dtype=token.dtype, name="head")(token)
+        return Classified(logits, token, x[:, 1:] if need_tokens else None)

@@ -12,8 +12,10 @@ import pytest
 import small
 
 from qcs_jax import convert, models
-from qcs_jax.convert import conversion as module
+from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
+
+UNITS = (2, 1, 3)
 
 
 @functools.cache
@@ -34,43 +36,42 @@ def refused(state_dict):
 
 
 @pytest.mark.parametrize(
-    "name, classes, live", [("qcs", 7, 66_810_513), ("dcs", 8, 66_812_048)]
+    "name, classes, live, base",
+    [("qcs", 7, 66_810_513, 40_700_039), ("dcs", 8, 66_812_048, 40_700_808)],
 )
-def test_published_layouts(name, classes, live):
+def test_published_layouts(name, classes, live, base):
     layout = published.read(f"layout_{name}_{classes}")
     # Views of one number: as large as the published arrays, and without their memory.
     zeros = {key: np.broadcast_to(np.float32(0), s) for key, s in layout.items()}
     conversion = convert.convert_state_dict(zeros)
     assert (conversion.network, conversion.size_name) == (name, "full")
     assert conversion.model.num_classes == classes
-    assert models.count(conversion.variables) == live
+    params = conversion.variables["params"]
+    assert models.count({"params": params}) == live
+    assert models.count({"params": params["base"]}) == base
+    # What the way back adds is what was ignored.
     assert conversion.ignored_parameters == 16_063_606
-    if name == "dcs":
-        return  # the way back takes its time
-    written = convert.to_torch(conversion.variables)
-    assert {key: list(x.shape) for key, x in written.items()} == layout
-    for key, x in written.items():
-        counter = key.endswith("num_batches_tracked")
-        assert x.dtype == (np.int64 if counter else np.float32)
-    assert (written["ir_back.output_layer.0.running_var"] == 1).all()
+    added = torch_layout.dead_arrays(conversion.model) | torch_layout.counters(layout)
+    assert {key: list(x.shape) for key, x in added.items()} == {
+        key: layout[key] for key in conversion.ignored
+    }
+    assert (added["ir_back.output_layer.0.running_var"] == 1).all()
 
 
 @pytest.mark.parametrize("name", models.BRANCHES)
-@pytest.mark.parametrize("options", [{}, {"units": (2, 1, 3), "depth": 2}])
-def test_round_trip_is_exact(name, options):
-    variables, state_dict = network(name, num_classes=5, **options)
+def test_round_trip_is_exact(name):
+    variables, state_dict = network(name, num_classes=5, units=UNITS, depth=2)
     conversion = convert.convert_state_dict(state_dict)
     assert conversion.network == name
     small.assert_equal(conversion.variables, variables)
     on_device = jax.tree.map(jax.numpy.asarray, conversion.variables)
     small.assert_equal(convert.to_torch(on_device), state_dict)
-    for array in state_dict.values():  # no memory is shared
-        array[...] = 0
+    for key, array in state_dict.items():
+        counter = key.endswith("num_batches_tracked")
+        assert array.dtype == (np.int64 if counter else np.float32)
+        array[...] = 0  # no memory is shared
     small.assert_equal(conversion.variables, variables)
     assert all(x.flags.c_contiguous for x in jax.tree.leaves(conversion.variables))
-
-
-UNITS = (2, 1, 3)
 
 
 def flat_body(key):
@@ -91,26 +92,23 @@ def test_spellings():
 
     variables, state_dict = network(units=UNITS)
     respelled = {spell(key): x for key, x in state_dict.items()}
-    assert {"module.embed_1.0.weight", "module.body.2.res_layer.0.weight"} <= {
-        key.replace("ir_back.", "") for key in respelled
-    }
+    assert "module.embed_1.0.weight" in respelled
     small.assert_equal(convert.from_torch(respelled), variables)
 
 
 @pytest.mark.parametrize("respell", [str, flat_body])
 @pytest.mark.parametrize("prefix", ["", "ir_back.", "module."])
-@pytest.mark.parametrize("complete", [True, False])
-def test_backbone_alone(respell, prefix, complete):
+def test_backbone_alone(respell, prefix):
     variables, state_dict = network(units=UNITS)
-    file = {}
-    for key, x in state_dict.items():
-        if key.startswith("ir_back.") and (complete or "output_layer" not in key):
-            file[prefix + respell(key.removeprefix("ir_back."))] = x
-    if complete:  # a fourth stage, as in files for face recognition
-        for unit in range(3):
-            name = f"{prefix}{respell(f'body4.{unit}.res_layer.')}"
-            file[f"{name}3.weight"] = np.ones((12, 12, 3, 3), np.float32)
-            file[f"{name}4.num_batches_tracked"] = np.array(5)
+    file = {
+        prefix + respell(key.removeprefix("ir_back.")): x
+        for key, x in state_dict.items()
+        if key.startswith("ir_back.")
+    }
+    for unit in range(3):  # a fourth stage, as in files for face recognition
+        name = f"{prefix}{respell(f'body4.{unit}.res_layer.')}"
+        file[f"{name}3.weight"] = np.ones((12, 12, 3, 3), np.float32)
+        file[f"{name}4.num_batches_tracked"] = np.array(5)
     conversion = convert.convert_state_dict(file)
     assert conversion.network == "backbone"
     assert conversion.model.widths == small.SIZES["widths"]
@@ -118,9 +116,10 @@ def test_backbone_alone(respell, prefix, complete):
         only = {"base": {"backbone": variables[collection]["base"]["backbone"]}}
         small.assert_equal(conversion.variables[collection], only)
     stage4 = [key for key in conversion.ignored if respell("body4.0.") in key]
-    assert len(stage4) == (2 if complete else 0)
-    back = convert.to_torch(conversion.variables)
+    assert len(stage4) == 2
+    back = convert.to_torch(conversion.variables)  # without what was ignored
     assert all(key.startswith("ir_back.") for key in back)
+    small.assert_equal(convert.from_torch(back), conversion.variables)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, ml_dtypes.bfloat16])
@@ -157,9 +156,7 @@ def test_everything_wrong_is_reported_at_once():
         assert part in message
 
 
-def test_long_reports_are_cut_and_other_networks_refused():
-    assert "not of QCS" in refused({"layer1.0.conv1.weight": np.zeros(3)})
-    assert "found nothing" in refused({})
+def test_long_reports_are_cut():
     _, state_dict = network()
     state_dict |= {f"extra{i:03}\n": np.zeros(1, np.float32) for i in range(100)}
     message = refused(state_dict)
@@ -176,16 +173,13 @@ def test_a_missing_unit_is_missing():
         assert "ir_back.body3.1.res_layer.0.weight" in message
 
 
-def test_absurd_claims_cost_nothing(monkeypatch):
-    """A small file cannot make a large network."""
-    assert module._MOST < 100
-    monkeypatch.setattr(module, "_MOST", 4)  # which is faster still
+def test_a_small_file_cannot_make_a_large_network():
     _, state_dict = network()
     for i in range(3000):
         state_dict[f"VIT_base.blocks.{i}.x"] = np.zeros(1, np.float32)
     state_dict["VIT_base.norm.bias"] = np.zeros(2**20, np.float32)
     missing = re.search(r"([0-9]+) are missing", refused(state_dict))
-    assert int(missing[1]) < 100  # not 12 for each of 3000 blocks
+    assert int(missing[1]) < 1000  # not 12 for each of 3000 blocks
 
 
 def test_to_torch_refuses_what_does_not_fit():

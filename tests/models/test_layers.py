@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 import small
 from PIL import Image
 
@@ -11,16 +10,14 @@ from qcs_jax.images.augment import preprocess
 from qcs_jax.models import STD, layers
 from qcs_jax.models.batch_layout import BatchLayout
 
-
-def x(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+x = small.images  # random numbers of any shape
 
 
 def test_batch_norm_equals_successive_calls_per_branch():
+    """And survives a mean far from 0, whose square would take the variance's digits."""
     n, b, c = 4, 3, 5
-    data = x(n, b, 6, 6, c) * np.arange(1, n + 1, dtype=np.float32).reshape(
-        n, 1, 1, 1, 1
-    )
+    size = np.arange(1, n + 1, dtype=np.float32)
+    data = (30 + x(n, b, 6, 6, c)) * size[:, None, None, None, None]
     layer = layers.BatchNorm(BatchLayout(n), train=True)
     merged = data.reshape(n * b, 6, 6, c)
     variables = layer.init(jax.random.key(0), merged)
@@ -35,7 +32,7 @@ def test_batch_norm_equals_successive_calls_per_branch():
         np.testing.assert_allclose(y[i * b : (i + 1) * b], expected, atol=2e-5)
         mean = 0.9 * mean + 0.1 * flat.mean(0)
         var = 0.9 * var + 0.1 * flat.var(0, ddof=1)
-    np.testing.assert_allclose(new["batch_stats"]["mean"], mean, atol=1e-6)
+    np.testing.assert_allclose(new["batch_stats"]["mean"], mean, rtol=1e-6)
     np.testing.assert_allclose(new["batch_stats"]["var"], var, rtol=1e-6)
 
 
@@ -63,13 +60,6 @@ def test_gradient_of_batch_norm_is_that_of_its_definition():
         expected = jax.grad(of_definition, argnums=(0, 1))(*wide)
     for ours, theirs in zip(*map(jax.tree.leaves, (gradient, expected)), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
-
-
-def test_batch_norm_survives_a_large_mean():
-    layer = layers.BatchNorm(BatchLayout(), train=True)
-    data = 1000 + x(4, 8, 8, 2)
-    y, _ = layer.init_with_output(jax.random.key(0), data)
-    np.testing.assert_allclose(np.std(y, axis=(0, 1, 2)), 1, rtol=1e-3)
 
 
 def test_prelu_and_its_gradient():
@@ -100,17 +90,16 @@ def test_dropout_keeps_the_expectation_with_a_mask_for_each_example():
     np.testing.assert_array_equal(drop(data, train=False), data)
 
 
-@pytest.mark.parametrize("inputs, features", [(64, 32), (10, 500)])
-def test_initial_values_are_pytorchs_defaults(inputs, features):
-    layer = layers.dense(inputs, features)
-    params = layer.init(jax.random.key(0), np.zeros((1, inputs), np.float32))["params"]
-    bound = inputs**-0.5
+def test_initial_values_are_pytorchs_defaults():
+    layer = layers.dense(64, 256)
+    params = layer.init(jax.random.key(0), np.zeros((1, 64), np.float32))["params"]
+    bound = 64**-0.5
     for array in params.values():
         assert np.abs(array).max() <= bound
         np.testing.assert_allclose(np.std(array), bound / 3**0.5, rtol=0.2)
 
 
-def test_grey_is_pillows():
+def test_grey_is_pillows_and_a_grey_network_does_not_see_colour():
     colour = small.pixels(32, 32, 3)
     grey = np.asarray(Image.fromarray(colour).convert("L").convert("RGB"))
     ours = layers.grey(preprocess(jnp.asarray(colour[None]), 32))
@@ -118,13 +107,10 @@ def test_grey_is_pillows():
     step = 1 / (255 * min(STD))  # of one level
     np.testing.assert_allclose(ours, pillows, atol=0.51 * step)
 
-
-def test_a_grey_network_does_not_see_colour():
     plain = small.create("baseline")
     variables, apply = small.variables(plain), jax.jit(plain.clone(grey=True).apply)
-    colour = jnp.asarray(small.images(2, 32, 32, 3))
-    grey = layers.grey(colour)
-    logits, seen = apply(variables, colour), jax.jit(plain.apply)
-    np.testing.assert_allclose(logits, apply(variables, grey), atol=1e-4)
-    np.testing.assert_allclose(logits, seen(variables, grey), atol=1e-4)
-    assert np.abs(logits - seen(variables, colour)).max() > 1e-2
+    images = jnp.asarray(small.images(2, 32, 32, 3))
+    logits, seen = apply(variables, images), jax.jit(plain.apply)
+    np.testing.assert_allclose(logits, apply(variables, layers.grey(images)), atol=1e-4)
+    np.testing.assert_allclose(logits, seen(variables, layers.grey(images)), atol=1e-4)
+    assert np.abs(logits - seen(variables, images)).max() > 1e-2

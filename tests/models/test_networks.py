@@ -29,15 +29,9 @@ def test_shapes_and_base_branch(name, n):
     assert ("cross" in variables["params"]) == (n > 1)
 
 
-def test_inference_reads_and_traces_the_base_branch_alone():
+def test_inference_reads_the_base_branch_alone():
     model = small.create("qcs")
-    variables = small.variables(model)
-    base = {name: {"base": tree["base"]} for name, tree in variables.items()}
-    images = small.images(8, 32, 32, 3)
-    np.testing.assert_array_equal(
-        model.apply(base, images), model.apply(variables, images)
-    )
-    # As inputs of the whole variables, the weights of the interaction are never read.
+    variables, images = small.variables(model), small.images(8, 32, 32, 3)
     jaxpr = jax.make_jaxpr(model.apply)(variables, images).jaxpr
     paths = jax.tree_util.tree_leaves_with_path((variables, images))
     used = {v for eqn in jaxpr.eqns for v in eqn.invars if not hasattr(v, "val")}
@@ -46,9 +40,8 @@ def test_inference_reads_and_traces_the_base_branch_alone():
         assert (var in used) != is_cross, jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize("depth, part", [(1, 0.3), (2, 0.7)])
-def test_last_block_may_compute_the_class_token_alone(depth, part):
-    vit = ViT(num_classes=4, depth=depth, heads=2)
+def test_last_block_may_compute_the_class_token_alone():
+    vit = ViT(num_classes=4, depth=2, heads=2)
     tokens = small.images(3, 6, 8)
     options = dict(layout=BatchLayout(), train=False)
     variables = vit.init(jax.random.key(0), tokens, **options, need_tokens=True)
@@ -63,7 +56,7 @@ def test_last_block_may_compute_the_class_token_alone(depth, part):
         )
         return apply.lower(variables, tokens).cost_analysis()["flops"]
 
-    assert flops(False) < part * flops(True)
+    assert flops(False) < 0.7 * flops(True)
 
 
 @functools.cache
@@ -132,18 +125,19 @@ def test_pre_norm_and_normalized_residuals():
 
     def norm(x, q):
         x = x - x.mean(-1, keepdims=True)
-        return (
-            x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * q["scale"] + q["bias"]
-        )
+        deviation = np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5)
+        return x / deviation * q["scale"] + q["bias"]
+
+    def linear(x, q):
+        return x @ q["kernel"] + q["bias"]
 
     def mlp(x):
-        h = x @ p["mlp"]["fc1"]["kernel"] + p["mlp"]["fc1"]["bias"]
-        h = jax.nn.gelu(h, approximate=False)
-        return h @ p["mlp"]["fc2"]["kernel"] + p["mlp"]["fc2"]["bias"]
+        h = jax.nn.gelu(linear(x, p["mlp"]["fc1"]), approximate=False)
+        return linear(h, p["mlp"]["fc2"])
 
     with jax.numpy_rank_promotion("allow"):
         h = norm(x, p["norm1"])
-        qk, v = jnp.split(h @ p["qk_v"]["kernel"] + p["qk_v"]["bias"], 2, axis=-1)
+        qk, v = jnp.split(linear(h, p["qk_v"]), 2, axis=-1)
         wv = csa_maps(qk, layout)[..., None] * v
         z = norm(h + wv, p["norm2"])
         y = x + wv
@@ -169,8 +163,6 @@ def test_bfloat16_computes_in_half_precision_and_answers_in_full():
 def test_wrong_names_and_shapes_say_what_is_right():
     with pytest.raises(ValueError, match="no network 'vgg'.*qcs"):
         models.create("vgg")
-    with pytest.raises(ValueError, match="no size 'huge'.*tiny"):
-        models.create("qcs", "huge")
     model = small.create("qcs")
     with pytest.raises(ValueError, match="compares 4 branches"):
         images = small.images(2, 1, 32, 32, 3)

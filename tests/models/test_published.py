@@ -105,9 +105,3 @@ def _check_arrays(variables, expected, **tolerance):
         path, transform = torch_layout.path_of(key)
         ours = transform.to_torch(flat[path]).reshape(-1)[: len(first)]
         np.testing.assert_allclose(ours, first, **tolerance, err_msg=key)
-
-
-def test_parameter_counts():
-    init = jax.eval_shape(lambda: models.init(models.create("qcs"), jax.random.key(0)))
-    assert models.count(init) == 66_810_513
-    assert models.count({"params": init["params"]["base"]}) == 40_700_039

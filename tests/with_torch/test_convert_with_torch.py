@@ -48,7 +48,7 @@ def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, 
     run, out = tmp_path / "run", tmp_path / "out"
     assert command.main([str(tmp_path / "model_best.pth"), f"--out={run}"]) == 0
     output = capsys.readouterr().out
-    assert "qcs, published size, 7 classes" in output
+    assert "qcs, full size, 7 classes" in output
     assert "66,810,513 parameters, 40,700,039 of the base branch" in output
     assert "79 arrays, 16,063,606 parameters" in output
     monkeypatch.setattr(check, "BATCHES", (1,))

@@ -67,7 +67,7 @@ class Storage:
     def fill(self, data: bytes) -> None:
         """Copies elements from the storage's bytes into the arrays."""
         if len(data) < self.byte_count:
-            raise CheckpointFormatError("it is truncated")
+            raise CheckpointFormatError("a storage is truncated")
         for array, offset, strides in self.waiting:
             array[...] = np.ndarray(array.shape, self.stored, data, offset, strides)
 
