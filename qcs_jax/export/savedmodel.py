@@ -101,8 +101,8 @@ def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> 
         with_gradient=False,
         native_serialization_platforms=PLATFORMS,
     )
-    shape = (batch, *served.image_shape)
-    images = tf.TensorSpec(shape, served.image_dtype, name="images")
+    images = served.images(batch)
+    images = tf.TensorSpec(images.shape, images.dtype, name="images")
     module = tf.Module()
     module.weights = jax.tree_util.tree_map_with_path(variable, served.variables)
     module.class_names = tf.Variable(served.trained.class_names, trainable=False)
