@@ -151,8 +151,7 @@ def _groups(measured: dict | None) -> str:
 
 def _table(header: Iterable[Any], rows: Sequence[Sequence[Any]]) -> str:
     """Markdown; numbers stand right."""
-    numbers = [str(cell).replace(".", "").isdecimal() for cell in rows[0]]
-    rule = ["---:" if is_number else "---" for is_number in numbers]
+    rule = ["---:" if str(x).replace(".", "").isdecimal() else "---" for x in rows[0]]
     lines = [" | ".join(map(str, row)) for row in (header, rule, *rows)]
     return "\n".join(f"| {line} |" for line in lines)
 

@@ -1,7 +1,5 @@
 """What an export must pass before it gets its name, and accuracies."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -96,9 +94,6 @@ def test_accuracy(network, tmp_path, monkeypatch):
 
     expected = np.mean(classes == [0, 1, 2, 2]), 0.5, np.mean(classes == 2)
     assert accuracies(network, always_joy, paths, labels) == expected
-    normalised = dataclasses.replace(network, preprocess=False)
-    expected = expected[0], expected[0], 1
-    assert accuracies(normalised, normalised.run, paths, labels) == expected
     (tmp_path / "joy" / "3.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"3\.png: not an image"):
         accuracies(network, network.run, paths, labels)
