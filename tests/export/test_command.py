@@ -40,8 +40,6 @@ def test_export(run, tmp_path):
     assert "2 random images: logits differ by" in output
     assert f"wrote {out}" in output and "accuracy" not in output
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-    outputs = stablehlo.load(out)(small.pixels(2, 36, 36, 3))
-    assert outputs["logits"].shape == (2, 3)
 
 
 def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):

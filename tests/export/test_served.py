@@ -58,16 +58,10 @@ def test_other_outputs_are_refused(network, one_batch, name, change):
         largest_difference(network, run, 1e-5)
 
 
-def test_another_network_and_one_that_overflows_are_refused(
-    network, one_batch, tmp_path
-):
-    """That would agree with anything that overflows, too."""
+def test_a_network_that_overflows_is_refused(one_batch, tmp_path):
+    """It would agree with anything that overflows, too."""
     trained = small.trained()
-    kernel = trained.variables["params"]["base"]["vit"]["head"]["kernel"]
-    kernel[0, 0] += 1e-2
-    with pytest.raises(served.ExportError):
-        largest_difference(network, Served(trained).run, 1e-5)
-    kernel[:] = 3e38
+    trained.variables["params"]["base"]["vit"]["head"]["kernel"][:] = 3e38
     overflowing = Served(trained)
     with pytest.raises(NotFiniteError, match="3 of 3 images is not finite"):
         largest_difference(overflowing, overflowing.run, 1e-5)

@@ -1,6 +1,5 @@
 """`--format=web`, as far as it goes without ONNX and without a browser."""
 
-import itertools
 import json
 import pathlib
 import re
@@ -27,15 +26,13 @@ def package(tmp_path):
 
 
 @pytest.fixture
-def write(monkeypatch, tmp_path):
+def write(monkeypatch, tmp_path_factory):
     """Writes the page of a network that is not in it."""
     monkeypatch.setattr(onnx, "write", lambda served, folder: None)
-    folders = (tmp_path / f"page{i}" for i in itertools.count())
     trained = Trained.load("fer2013", branch="base")
 
     def write(runtime=None):
-        folder = next(folders)
-        folder.mkdir()
+        folder = tmp_path_factory.mktemp("page")
         web.write(Served(trained, name="faces", runtime=runtime), folder)
         assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
         return folder
