@@ -1,20 +1,28 @@
-"""How long calls take; the programs of a train step, and how long they compile."""
+"""Programs: how long they compile and run, their operations and their memory."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental.compilation_cache import compilation_cache
 
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.step import TrainState, TrainStep
+
+_SIDE = 8192  # of the matrices; a twentieth of a second where 20 TFLOP/s are reached
+_SIDE_ON_CPU = 2048
+_PART = 16  # of the memory that one matrix may take
+_AT_ONCE = 4  # products in a row hide what it costs to start one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,16 +37,15 @@ class Limits:
         return steps >= self.steps or time.perf_counter() - began > self.seconds
 
 
-def speed(seconds: Sequence[float], images: int) -> dict[str, float]:
-    """Summarises the seconds of steps, or of calls, that see `images` each."""
+def speed(name: str, seconds: Sequence[float], images: int) -> dict[str, float]:
+    """Rows for the seconds of steps, or of calls, that see `images` each."""
     p10, median, p90 = map(float, np.percentile(seconds, (10, 50, 90)))
     return {
-        "steps": len(seconds),
-        "median": median,
-        "p10": p10,
-        "p90": p90,
-        "images": images,
-        "images_per_second": images / median,
+        f"{name}: times measured": len(seconds),
+        f"{name}: median, ms": 1e3 * median,
+        f"{name}: 10th percentile, ms": 1e3 * p10,
+        f"{name}: 90th percentile, ms": 1e3 * p90,
+        f"{name}: images/s": images / median,
     }
 
 
@@ -55,17 +62,12 @@ def time_calls(call: Callable[[], object], limits: Limits) -> list[float]:
 
 @dataclasses.dataclass
 class Program:
-    """A jitted function and its arguments, or their shapes.
-
-    A step makes `calls` calls of it. Each device does its part if it is `divided`, else
-    all of them do the same.
-    """
+    """A jitted function and its arguments, or their shapes; `calls` in a step."""
 
     name: str
     function: Callable
     args: tuple
     calls: int = 1
-    divided: bool = True
 
     def lower(self) -> jax.stages.Lowered:
         """Traces it."""
@@ -101,12 +103,12 @@ def programs_of(
     """
     programs: dict[Callable, Program] = {}
 
-    def noted(name: str, function: Callable, divided: bool = True) -> Callable:
+    def noted(name: str, function: Callable) -> Callable:
         def call(*args: Any) -> Any:
             if function in programs:
                 programs[function].calls += 1
             else:
-                programs[function] = Program(name, function, args, divided=divided)
+                programs[function] = Program(name, function, args)
             return jax.eval_shape(function, *args)
 
         return call
@@ -116,8 +118,8 @@ def programs_of(
         step,
         prepare=noted("prepare", step.prepare),
         gradients=(noted("gradient", first), noted("second gradient", second)),
-        climb=noted("climb", step.climb, divided=False),
-        update=noted("update", step.update, divided=False),
+        climb=noted("climb", step.climb),
+        update=noted("update", step.update),
     )
     noting(state, batch, learning_rate)
     return list(programs.values())
@@ -130,18 +132,18 @@ def compile_twice(
 
     Call it inside `empty_cache`; what is run afterwards is read from there, too.
 
-    Returns seconds of all programs, to "trace" them and in XLA, with nothing kept
-    ("cold") and from the cache ("cached"); and what was compiled.
+    Returns rows for all programs together, and what was compiled.
     """
-    seconds: dict[str, float] = {}
-    for cache in ("cold", "cached"):
+    rows: dict[str, float] = {}
+    for cache in ("empty cache", "from the cache"):
         jax.clear_caches()
         began = time.perf_counter()
         lowered = [program.lower() for program in programs]
         traced = time.perf_counter()
         compiled = [x.compile() for x in lowered]
-        seconds |= {"trace": traced - began, cache: time.perf_counter() - traced}
-    return seconds, compiled
+        rows["compile: trace, ms"] = 1e3 * (traced - began)
+        rows[f"compile: XLA, {cache}, ms"] = 1e3 * (time.perf_counter() - traced)
+    return rows, compiled
 
 
 @contextlib.contextmanager
@@ -162,3 +164,69 @@ def empty_cache() -> Iterator[str]:
             config.update(name, value)
         compilation_cache.reset_cache()  # JAX looks at the folder once
         yield folder
+
+
+def memory(compiled: Sequence[jax.stages.Compiled] = ()) -> dict[str, float]:
+    """Rows for the most memory that was in use, without what nothing counts here.
+
+    The peak is on one device, by its own count since the process began; that of the
+    largest program on one device, by XLA's plan; RSS on the host, by this process.
+    """
+    peaks = [
+        stats["peak_bytes_in_use"]
+        for device in jax.local_devices()
+        if (stats := device.memory_stats()) and "peak_bytes_in_use" in stats
+    ]
+    plans = [_planned(x) for program in compiled if (x := program.memory_analysis())]
+    rows = {
+        "memory: peak, by the device, MB": max(peaks, default=None),
+        "memory: largest program, XLA, MB": max(plans, default=None),
+        "memory: peak of the process, RSS, MB": _resident(),
+    }
+    return {name: x / 1e6 for name, x in rows.items() if x is not None}
+
+
+def _planned(plan: Any) -> int:
+    used = plan.argument_size_in_bytes + plan.output_size_in_bytes
+    return used - plan.alias_size_in_bytes + plan.temp_size_in_bytes
+
+
+def _resident() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def matmul_peak(dtype: str, devices: Sequence[jax.Device]) -> float:
+    """FLOP/s of all devices together in products of square matrices, the best of three.
+
+    A product is `2 side^3`: what a step could reach at best.
+    """
+    side, count = _side(dtype, devices), len(devices)
+    multiply = jax.pmap(jnp.matmul, devices=devices)
+    draw = functools.partial(jax.random.normal, shape=(side, side), dtype=dtype)
+    # Not of zeros: a GPU that switches fewer bits may raise its clock.
+    x = jax.pmap(draw, devices=devices)(jax.random.split(jax.random.key(0), count))
+
+    def call():
+        for _ in range(_AT_ONCE):
+            y = multiply(x, x)
+        jax.block_until_ready(y)
+
+    call()
+    seconds = min(time_calls(call, Limits(steps=3, seconds=2.0)))
+    return _AT_ONCE * count * 2 * side**3 / seconds
+
+
+def _side(dtype: str, devices: Sequence[jax.Device]) -> int:
+    """The side of matrices that fit a device beside what is there."""
+    first = devices[0]
+    if first.platform == "cpu":  # whose "devices" may share a few cores
+        return max(_SIDE_ON_CPU // len(devices), 256)
+    side, limit = _SIDE, (first.memory_stats() or {}).get("bytes_limit")
+    while limit and side**2 * jnp.dtype(dtype).itemsize > limit / _PART:
+        side //= 2
+    return side

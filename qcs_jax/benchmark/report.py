@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import sys
 from collections.abc import Callable, Sequence
-from operator import getitem
 from typing import Any
 
 import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.benchmark import device
-from qcs_jax.benchmark.programs import Limits, time_calls
-from qcs_jax.benchmark.subject import Subject
+from qcs_jax.benchmark.programs import Limits, matmul_peak, time_calls
+from qcs_jax.benchmark.subject import REACHED, Subject
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run, open_batches
@@ -31,10 +28,9 @@ def create(
 ) -> dict[str, Any]:
     """Measures what a mode measures; the precision of the configuration is not used.
 
-    Returns plain types, empty or None where a mode does not measure something.
-    "training" and "inference" are by precision, see `Subject.train` and
-    `Subject.infer`, with the "matmul" of the same devices; so are "flops", XLA's
-    count of a train step, and the "bottleneck" in words.
+    Returns rows of plain types, with the unit in the name: "about" the configuration
+    and the devices; what was "measured" in each precision; of the "input" pipeline,
+    empty unless it was measured; and "notes", such as what training waits for.
 
     Raises:
       UserError: for a configuration that cannot run; if there is no data set for the
@@ -52,52 +48,45 @@ def create(
             assumed += ", and the input pipeline is not measured"
         notes.append(f"{assumed}: {' '.join(str(error).split())}")
     subject, devices = Subject(config, classes), jax.local_devices()
-    training, inference, decoded, waits = {}, {}, None, {}
+    measured, decoded = {}, {}
     if mode == "train":
-        training = _by_precision(Subject.train, subject, limits, devices)
+        measured = _by_precision(Subject.train, subject, limits, devices)
     if mode == "infer":
-        inference = _by_precision(Subject.infer, subject, limits, devices[:1])
-    counts = {dtype: x["flops"] for dtype, x in training.items()}
+        measured = _by_precision(Subject.infer, subject, limits, devices[:1])
     if mode == "count":
-        counts = {dtype: subject.in_precision(dtype).count() for dtype in DTYPES}
+        measured = {dtype: subject.in_precision(dtype).count() for dtype in DTYPES}
     if mode == "input" or (mode == "train" and not notes):
         decoded = _decode(run)
-        for dtype, x in training.items():
-            consumed = x["speed"]["images_per_second"]
-            waits[dtype] = bottleneck(
-                decoded["images_per_second"], consumed, decoded["workers"]
-            )
+    if mode == "train" and decoded:
+        rate, workers = decoded["input: images/s"], config.data.workers
+        for dtype, rows in measured.items():
+            waits = bottleneck(rate, rows["step: images/s"], workers)
+            notes.append(f"{dtype}: {waits}")
     return {
-        "mode": mode,
-        "name": config.name,
-        "network": {
-            "name": config.model.name,
-            "size": config.model.size,
-            "classes": classes,
+        "about": {
+            "configuration": config.name,
+            "mode": mode,
+            "network": f"{config.model.name}, {config.model.size}",
             "parameters": models.count(subject.shapes),
-        },
-        "batch": {"anchors": config.train.batch_size, "images": subject.images},
-        "devices": {
+            "classes": classes,
+            "anchors in a step": config.train.batch_size,
+            "images in a step": subject.images,
             "platform": devices[0].platform,  # "cpu", "gpu" or "tpu"
-            "kind": devices[0].device_kind,
-            "count": len(devices),
-            "jax": jax.__version__,
+            "devices": f"{len(devices)} x {devices[0].device_kind}",
+            "JAX": jax.__version__,
         },
-        "training": training,
-        "inference": inference,
-        "flops": {dtype: sum(x.values()) for dtype, x in counts.items()},
+        "measured": dict(reversed(measured.items())),  # float32 is what the paper has
         "input": decoded,
-        "bottleneck": waits,
         "notes": notes,
     }
 
 
 def _by_precision(
-    measure: Callable[[Subject, Any, Limits], dict[str, Any]],
+    measure: Callable[[Subject, Any, Limits], dict[str, float]],
     subject: Subject,
     limits: Limits,
     devices: Sequence[jax.Device],
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, float]]:
     """What a function measures in each precision, beside products of matrices."""
     _tell("making weights")
     key, measured = jax.random.key(0), {}
@@ -106,17 +95,15 @@ def _by_precision(
         _tell(f"{dtype}: compiling twice, then at most {limits.steps} of each")
         measured[dtype] = measure(subject.in_precision(dtype), variables, limits)
     _tell("multiplying matrices")  # last: none is among the memory of a step
-    for dtype, x in measured.items():
-        x["matmul"] = peak = device.matmul_peak(dtype, devices)
-        peak["reached"] = x["flops_per_second"] / peak["flops_per_second"]
+    for dtype, rows in measured.items():
+        peak = matmul_peak(dtype, devices) / 1e9
+        rows["GFLOP/s of a product of matrices"] = peak
+        rows["reached, of that, %"] = 100 * rows[REACHED] / peak
     return measured
 
 
 def _decode(run: Run) -> dict[str, Any]:
-    """Reads batches as training does, while nothing else runs.
-
-    "workers" are decoding processes, 0 for threads.
-    """
+    """Reads batches as training does, while nothing else runs."""
     _tell("decoding images")
     with contextlib.closing(open_batches(run, 0)) as batches:
         for _ in range(_AHEAD):
@@ -124,11 +111,11 @@ def _decode(run: Run) -> dict[str, Any]:
         seconds = time_calls(lambda: next(batches), _INPUT_LIMITS)
     images = len(seconds) * run.config.train.batch_size * run.model.branches
     return {
-        "dataset": run.splits.train.name,
-        "images": images,
-        "seconds": sum(seconds),
-        "images_per_second": images / sum(seconds),
-        "workers": run.config.data.workers,
+        "input: data set": run.splits.train.name,
+        "input: processes (0: threads)": run.config.data.workers,
+        "input: images": images,
+        "input: s": sum(seconds),
+        "input: images/s": images / sum(seconds),
     }
 
 
@@ -152,125 +139,23 @@ def _tell(progress: str) -> None:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """Returns all that `create` has measured, as lines."""
-    network, batch, here = report["network"], report["batch"], report["devices"]
-    lines = [
-        f"{report['name']}, --mode={report['mode']}: {network['name']}, "
-        f"{network['size']}, {network['parameters'] / 1e6:.2f} M parameters, "
-        f"{network['classes']} classes",
-        f"{batch['anchors']} anchors, {batch['images']} images in a train step",
-        f"on {here['count']} x {here['kind']} ({here['platform']}), JAX {here['jax']}",
-    ]
-    of_step = _rows(report["flops"], [("FLOPs of a step, by XLA", "", _si)])
-    if measured := report["training"]:
-        programs = measured[DTYPES[0]]["flops"]
-        lines += [
-            _title("train step, random images"),
-            *_rows(measured, _COMPILATION + _SPEED),
-            *of_step,
-            *_rows(measured, [(f"  {x}", f"flops.{x}", _si) for x in programs]),
-            *_rows(measured, [("  counted once compiled *", "compiled_flops", _si)]),
-            *_rows(measured, _DEVICE),
-            "* without what a GPU calls from libraries; the count above is before that",
-        ]
-    if measured := report["inference"]:
-        lines.append(_title("base branch, Classifier.classify"))
-        lines += _rows(measured, [("FLOPs of an image, by XLA", "flops", _si)])
-        for i, calls in enumerate(measured[DTYPES[0]]["calls"]):
-            lines.append(f"{calls['batch']} at a time")
-            of_calls = {dtype: x["calls"][i] for dtype, x in measured.items()}
-            lines += _rows(of_calls, _FIRST_CALL + _SPEED)
-        lines += _rows(measured, _DEVICE)
-    if report["mode"] == "count":
-        lines += [
-            _title("train step, counted on a CPU"),
-            *of_step,
-        ]
-    if read := report["input"]:
-        workers = f"{read['workers']} processes" if read["workers"] else "threads"
-        waits = report["bottleneck"]
-        lines += [
-            f"\ninput pipeline alone, {read['dataset']}, {workers}: "
-            f"{_number(read['images_per_second'])} images/s ({read['images']} images "
-            f"in {_seconds(read['seconds'])})",
-            *(f"{x}: {waits[x]}" for x in DTYPES[::-1] if x in waits),
-        ]
-        if waits and here["platform"] == "cpu":
-            lines.append(
-                "(On a CPU both want the same cores: each is slower beside the other.)"
-            )
+    """Returns what `create` has measured, as lines of a name and its values."""
+    lines = [_line(*row) for row in report["about"].items()]
+    if measured := report["measured"]:
+        lines += ["", _line("", *measured)]
+        first, *others = measured.values()
+        for name, x in first.items():
+            lines.append(_line(name, x, *(rows[name] for rows in others)))
+    if report["input"]:
+        lines += ["", *(_line(*row) for row in report["input"].items())]
     return "\n".join(lines + [f"\nnote: {note}" for note in report["notes"]])
 
 
-def _seconds(x: float) -> str:
-    return f"{x:.2f} s" if x >= 1 else f"{1e3 * x:.3g} ms"
+def _line(name: str, *cells: str | float) -> str:
+    return f"{name:<44}" + "".join(f"{_text(cell):>16}" for cell in cells)
 
 
-def _number(x: float) -> str:
+def _text(x: str | float) -> str:
+    if isinstance(x, str):
+        return x
     return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
-
-
-def _si(x: float) -> str:
-    """As "1.23 GFLOP"."""
-    power = min(max(len(f"{x:.0f}") - 1, 3) // 3, 5)
-    return f"{x / 1000**power:.4g} {' kMGTP'[power]}FLOP"
-
-
-def _rate(x: float) -> str:
-    return f"{_si(x)}/s"
-
-
-def _bytes(x: int) -> str:
-    return f"{x / 1e6:,.0f} MB"
-
-
-def _percentiles(speed: dict[str, float]) -> str:
-    return f"{_seconds(speed['p10'])} to {_seconds(speed['p90'])}"
-
-
-# What a row is called, where in a measurement it is, and how it is written.
-Row = tuple[str, str, Callable[[Any], str]]
-
-_COMPILATION: list[Row] = [
-    ("compile: trace", "compilation.trace", _seconds),
-    ("  XLA, empty cache", "compilation.cold", _seconds),
-    ("  XLA, from the cache", "compilation.cached", _seconds),
-]
-_FIRST_CALL: list[Row] = [
-    ("  first call, empty cache", "first_cold", _seconds),
-    ("  first call, from the cache", "first_cached", _seconds),
-]
-_SPEED: list[Row] = [
-    ("  steps or calls timed", "speed.steps", str),
-    ("  median", "speed.median", _seconds),
-    ("  10th to 90th percentile", "speed", _percentiles),
-    ("  images/s", "speed.images_per_second", _number),
-]
-_DEVICE: list[Row] = [
-    ("FLOP/s reached", "flops_per_second", _rate),
-    ("  by a product of matrices", "matmul.flops_per_second", _rate),
-    ("  reached, of that", "matmul.reached", "{:.0%}".format),
-    ("memory: peak, by the device", "memory.peak", _bytes),
-    ("memory: largest program, XLA", "memory.programs", _bytes),
-    ("memory: peak of the process, RSS", "memory.process", _bytes),
-]
-
-
-def _title(name: str) -> str:
-    return "\n" + _line(name, DTYPES[::-1])  # float32 is what the paper has
-
-
-def _line(name: str, cells: Sequence[str]) -> str:
-    return f"{name:<34}" + "".join(f"{cell:>22}" for cell in cells)
-
-
-def _rows(measured: dict[str, Any], rows: Sequence[Row]) -> list[str]:
-    """A column for each precision; what was measured in none is left out."""
-    lines = []
-    for name, path, text in rows:
-        keys = path.split(".") if path else []
-        columns = [measured.get(dtype) for dtype in DTYPES[::-1]]
-        values = [functools.reduce(getitem, keys, x) for x in columns if x is not None]
-        if any(x is not None for x in values):
-            lines.append(_line(name, ["-" if x is None else text(x) for x in values]))
-    return lines

@@ -1,4 +1,7 @@
-"""Measures the train step, and the base branch alone, on random images in memory."""
+"""Measures the train step, and the base branch alone, on random images in memory.
+
+What is measured are rows: `{name: number}`, with the unit in the name.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,13 @@ import ml_collections
 import numpy as np
 
 from qcs_jax import models
-from qcs_jax.benchmark import device
 from qcs_jax.benchmark.programs import (
     Limits,
     Program,
     compile_twice,
     counting_device,
     empty_cache,
+    memory,
     programs_of,
     speed,
     time_calls,
@@ -33,6 +36,7 @@ from qcs_jax.train.run import create_optimizer, create_train_step
 from qcs_jax.train.step import TrainState, TrainStep, replicate
 
 BATCHES = (1, 8, 64)  # images in a call
+STEP_FLOPS, REACHED = "GFLOP of a step, by XLA", "GFLOP/s reached"
 _ONCE = Limits(steps=1, seconds=0.0)
 
 
@@ -76,20 +80,21 @@ class Subject:
         }
 
     def count(self) -> dict[str, float]:
-        """XLA's count of operations in a step, by program; compiles nothing."""
+        """Rows for XLA's count of operations in a step; compiles nothing."""
         cpu, optimizer = counting_device(), create_optimizer(self.config)
         with jax.default_device(cpu):
             step = create_train_step(self.config, self.model, optimizer, [cpu])
             create = functools.partial(TrainState.create, optimizer=optimizer)
             state = jax.eval_shape(create, self.shapes)
             programs = programs_of(step, state, self.batch(1), 0.0)
-            return {program.name: program.flops() for program in programs}
+            rows = {f"GFLOP: {x.name}": x.flops() / 1e9 for x in programs}
+        return {STEP_FLOPS: sum(rows.values()), **rows}
 
-    def train(self, variables: Any, limits: Limits) -> dict[str, Any]:
-        """Compiles, runs and counts the train step.
+    def train(self, variables: Any, limits: Limits) -> dict[str, float]:
+        """Compiles, runs and counts the train step: rows.
 
-        An image counts once in "speed", though SAM sees it twice; "flops" are of a step
-        over the whole batch, by program, "flops_per_second" of all devices together.
+        An image counts once in "images/s", though SAM sees it twice; operations are of
+        a step over the whole batch, `REACHED` is of all devices together.
         """
         devices, optimizer = jax.local_devices(), create_optimizer(self.config)
         flops = self.count()
@@ -97,27 +102,21 @@ class Subject:
         batch, rate = self.batch(len(devices)), self.config.optimizer.learning_rate
         with empty_cache():
             step = create_train_step(self.config, self.model, optimizer)
-            programs = programs_of(step, state, batch, rate)
-            compilation, compiled = compile_twice(programs)
+            compilation, compiled = compile_twice(programs_of(step, state, batch, rate))
             seconds = _time_steps(step, state, batch, rate, limits)
-        reached = speed(seconds, self.images)
         return {
-            "dtype": self.config.dtype,
-            "compilation": compilation,
-            "speed": reached,
-            "flops": flops,
-            "compiled_flops": _flops_of(programs, compiled, len(devices)),
-            "flops_per_second": sum(flops.values()) / reached["median"],
-            "memory": device.memory(compiled),
+            **compilation,
+            **speed("step", seconds, self.images),
+            **flops,
+            REACHED: flops[STEP_FLOPS] / float(np.median(seconds)),
+            **memory(compiled),
         }
 
-    def infer(self, variables: Any, limits: Limits) -> dict[str, Any]:
-        """Times calls of `Classifier.classify`, as `qcs_jax.load` gives it.
+    def infer(self, variables: Any, limits: Limits) -> dict[str, float]:
+        """Times calls of `Classifier.classify`, as `qcs_jax.load` gives it: rows.
 
-        "flops" are XLA's count for one image, "flops_per_second" those at best. "calls"
-        have for each of `BATCHES` the seconds of the first call, which compiles
-        ("first_cold") or reads JAX's persistent cache ("first_cached"), and of later
-        ones.
+        The first call of each of `BATCHES` compiles, or reads JAX's persistent cache.
+        `REACHED` is the best of them.
         """
         side, resize = self.model.image_size, self.config.data.resize
         names = tuple(f"class {i}" for i in range(self.classes))
@@ -127,32 +126,24 @@ class Subject:
         with jax.default_device(counting_device()):
             image = jax.ShapeDtypeStruct((1, side, side, 3), np.float32)
             forward = jax.jit(self.model.apply)
-            flops = Program("forward", forward, (self.shapes, image)).flops()
-        calls: list[dict[str, Any]] = []
+            flops = Program("forward", forward, (self.shapes, image)).flops() / 1e9
+        rows, fastest = {}, 0.0
         for batch in BATCHES:
-            shape = (batch, resize, resize, 3)
+            shape, name = (batch, resize, resize, 3), f"{batch} at a time"
             faces = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
             classify = functools.partial(classifier.classify, faces)
             with empty_cache():
-                (first_cold,) = time_calls(classify, _ONCE)
-                jax.clear_caches()
-                (first_cached,) = time_calls(classify, _ONCE)
-                reached = speed(time_calls(classify, limits), batch)
-            calls.append(
-                {
-                    "batch": batch,
-                    "first_cold": first_cold,
-                    "first_cached": first_cached,
-                    "speed": reached,
-                    "flops_per_second": flops * reached["images_per_second"],
-                }
-            )
+                for cache in ("empty cache", "from the cache"):
+                    jax.clear_caches()
+                    (first,) = time_calls(classify, _ONCE)
+                    rows[f"{name}: first call, {cache}, ms"] = 1e3 * first
+                rows |= speed(name, time_calls(classify, limits), batch)
+            fastest = max(fastest, rows[f"{name}: images/s"])
         return {
-            "dtype": self.config.dtype,
-            "flops": flops,
-            "calls": calls,
-            "flops_per_second": max(call["flops_per_second"] for call in calls),
-            "memory": device.memory(),
+            **rows,
+            "GFLOP of an image": flops,
+            REACHED: flops * fastest,
+            **memory(),
         }
 
 
@@ -179,14 +170,3 @@ def _time_steps(
     jax.block_until_ready((state, reports))
     ends.append(time.perf_counter())
     return np.diff(ends).tolist()
-
-
-def _flops_of(
-    programs: list[Program], compiled: list[jax.stages.Compiled], devices: int
-) -> float:
-    """XLA's count of compiled programs; what all devices repeat counts once."""
-    total = 0.0
-    for program, executable in zip(programs, compiled, strict=True):
-        flops = (executable.cost_analysis() or {}).get("flops", 0.0)
-        total += flops * program.calls * (devices if program.divided else 1)
-    return total

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from qcs_jax.checkpoint import AS_NAMED, Trained
+from qcs_jax.checkpoint import Trained
 from qcs_jax.export import (
     hub,
     onnx,
@@ -108,30 +108,20 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     npm = f"npm's {web.PACKAGE} {web.VERSION}, unpacked; default: npm fetches it"
     folder("--runtime", help=npm)
     args = parser.parse_args(argv)
-    if problem := _misplaced(args):
-        parser.error(problem)
-    return args
-
-
-def _misplaced(args: argparse.Namespace) -> str:
-    """Says which flag is not for the format, or ""."""
     flags = {
         f"quantize={args.quantize}": args.quantize != "none",
         "nopreprocess": args.nopreprocess,
         "whole": args.whole,
         "runtime": args.runtime,
     }
-    for flag in filter(flags.get, flags):
-        takers = [name for name, format in FORMATS.items() if flag in format.flags]
+    for used in filter(flags.get, flags):
+        takers = [name for name, format in FORMATS.items() if used in format.flags]
         if args.format not in takers:
-            return f"--{flag} is for --format={' or '.join(takers)}"
-    if _calibrates(args) and not args.images:
-        return "--quantize=int8 calibrates an onnx on photographs: give --images"
-    return ""
-
-
-def _calibrates(args: argparse.Namespace) -> bool:
-    return (args.format, args.quantize) == ("onnx", "int8")
+            parser.error(f"--{used} is for --format={' or '.join(takers)}")
+    args.ranges = (args.format, args.quantize) == ("onnx", "int8")
+    if args.ranges and not args.images:
+        parser.error("--quantize=int8 calibrates an onnx on photographs: give --images")
+    return args
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -146,7 +136,7 @@ def _export(args: argparse.Namespace) -> None:
     if args.images:
         names = trained.class_names
         paths, labels = labelled_images(args.images, names, every_class=False)
-    if _calibrates(args):
+    if args.ranges:
         if len(paths) < 2:
             raise UserError("--quantize=int8 needs two photographs or more")
         every = max(2, -(-len(paths) // _CALIBRATING))
@@ -191,10 +181,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def read_trained(path: str, *, whole: bool, calibrate: bool) -> Trained:
-    """Reads a checkpoint, `whole` with its cross branch; see `calibrated`.
-
-    Its description says how the epoch was chosen.
-    """
+    """Reads a checkpoint, `whole` with its cross branch; see `calibrated`."""
     trained = Trained.load(path, branch="" if whole else "base")
     is_base = "cross" not in trained.variables["params"]
     if whole and is_base and trained.model.branches > 1:
@@ -202,9 +189,6 @@ def read_trained(path: str, *, whole: bool, calibrate: bool) -> Trained:
             f"{path} is a base branch alone, with no cross branch to write: leave out "
             f"--whole"
         )
-    if trained.chosen != AS_NAMED:
-        description = trained.description | {"chosen": trained.chosen}
-        trained = dataclasses.replace(trained, description=description)
     return calibrated(trained) if calibrate else trained
 
 
@@ -244,16 +228,15 @@ def _check_free(out: pathlib.Path) -> None:
 
 
 def _describe(args: argparse.Namespace, base: served.Served) -> None:
-    side, names = base.image_shape[0], base.trained.class_names
-    batch = 1 if args.format == "tflite" else "b"
-    meaning = (
-        f"RGB, resized to {side}x{side}; cropped and normalised inside"
-        if base.preprocess
-        else "RGB, cropped and normalised"
-    )
+    names = base.trained.class_names
+    images = base.images(1 if args.format == "tflite" else "b")
+    batch, side, *_ = images.shape
+    resized = f"resized to {side}x{side}; " if base.preprocess else ""
+    inside = " inside" if base.preprocess else ""
     print(
         f"{args.checkpoint}:\n"
-        f"  images     {base.image_dtype}[{batch}, {side}, {side}, 3]: {meaning}\n"
+        f"  images     {images.dtype}[{batch}, {side}, {side}, 3]: RGB, {resized}"
+        f"cropped and normalised{inside}\n"
         f"  logits, probabilities  float32[{batch}, {len(names)}]: {', '.join(names)}"
     )
     if base.examples is not None:

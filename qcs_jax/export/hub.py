@@ -80,7 +80,7 @@ def model_card(trained: Trained, name: str) -> str:
         trained=trained,
         config=trained.config,
         about=about,
-        chosen=about.get("chosen", "as named"),
+        chosen=about.get("chosen", trained.chosen),
         parameters=base / 1e6,
         classes=", ".join(trained.class_names),
         grey=", in grey" if trained.config.model.grey else "",
@@ -149,21 +149,9 @@ def _groups(measured: dict | None) -> str:
     return "\n\n".join(["**Groups of people.**", table, "\n".join(remarks)])
 
 
-def _training(trained: Trained) -> str:
-    about = trained.description
-    versions = about["versions"]
-    return (
-        f"**Training.** On {trained.config.data.name}, seed {trained.config.seed}, "
-        f"step {trained.step:,} ({about.get('chosen', 'as named')}), commit "
-        f"`{versions['commit'][:12]}`, JAX {versions['jax']}:\n\n"
-        f"```bash\n{about['command']}\n```"
-    )
-
-
 def _table(header: Iterable[Any], rows: Sequence[Sequence[Any]]) -> str:
     """Markdown; numbers stand right."""
-    numbers = [str(cell).replace(".", "").isdecimal() for cell in rows[0]]
-    rule = ["---:" if is_number else "---" for is_number in numbers]
+    rule = ["---:" if str(x).replace(".", "").isdecimal() else "---" for x in rows[0]]
     lines = [" | ".join(map(str, row)) for row in (header, rule, *rows)]
     return "\n".join(f"| {line} |" for line in lines)
 

@@ -100,7 +100,7 @@ def _convert(served: Served) -> Any:
     with jax.numpy_rank_promotion("allow"):  # jax2onnx's own code needs it
         return to_onnx(
             function,
-            [jax.ShapeDtypeStruct(("b", *served.image_shape), served.image_dtype)],
+            [served.images("b")],
             model_name="qcs_jax",
             opset=17,
             input_names=["images"],

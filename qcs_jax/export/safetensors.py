@@ -25,9 +25,9 @@ def write(served: Served, folder: pathlib.Path) -> None:
     chosen), "temperature" if the logits were divided by one and, if the checkpoint was
     evaluated, its "evaluation".
     """
-    trained, about = served.trained, served.trained.description
-    preprocessing = about["preprocessing"] | {"landmarks": trained.landmarks}
-    about = about | {"step": trained.step, "preprocessing": preprocessing}
+    trained = served.trained
+    about = {"chosen": trained.chosen, **trained.description, "step": trained.step}
+    about["preprocessing"] = about["preprocessing"] | {"landmarks": trained.landmarks}
     if measured := trained.evaluation:
         about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
     dtype = "float16" if served.quantize == "float16" else "float32"

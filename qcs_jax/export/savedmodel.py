@@ -53,11 +53,11 @@ def import_tensorflow() -> ModuleType:
 def quiet() -> Iterator[None]:
     """Leaves TensorFlow's information and warnings out of standard error.
 
-    Errors, and what Python prints, pass; all does if `TF_CPP_MIN_LOG_LEVEL` is 0. The
-    filter is a process of its own, so the last words of a crash arrive, too.
+    Errors, and what Python prints, pass. The filter is a process of its own, so the
+    last words of a crash arrive, too.
     """
     grep = shutil.which("grep")
-    if grep is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+    if grep is None:
         yield
         return
     screen = os.dup(2)
@@ -101,8 +101,8 @@ def write(served: Served, folder: pathlib.Path, *, batch: int | None = None) -> 
         with_gradient=False,
         native_serialization_platforms=PLATFORMS,
     )
-    shape = (batch, *served.image_shape)
-    images = tf.TensorSpec(shape, served.image_dtype, name="images")
+    images = served.images(batch)
+    images = tf.TensorSpec(images.shape, images.dtype, name="images")
     module = tf.Module()
     module.weights = jax.tree_util.tree_map_with_path(variable, served.variables)
     module.class_names = tf.Variable(served.trained.class_names, trainable=False)

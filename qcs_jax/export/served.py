@@ -84,23 +84,18 @@ class Served:
         """Weights of its base branch, NumPy arrays."""
         return self._network[1]
 
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """Shape of one image that goes in."""
+    def images(self, batch: Any) -> jax.ShapeDtypeStruct:
+        """Shape `[batch, side, side, 3]` and type of what goes in."""
         side = self.trained.resize if self.preprocess else self.model.image_size
-        return side, side, 3
-
-    @property
-    def image_dtype(self) -> np.dtype:
-        """Of images that go in."""
-        return np.dtype(np.uint8 if self.preprocess else np.float32)
+        dtype = np.uint8 if self.preprocess else np.float32
+        return jax.ShapeDtypeStruct((batch, side, side, 3), dtype)
 
     def tolerance(self, exact: float) -> float:
         """How much an export may differ; `exact` is for weights in float32."""
         return _QUANTIZED.get(self.quantize, exact)
 
     def __call__(self, variables: dict, images: jax.Array) -> dict[str, jax.Array]:
-        """`[b, *image_shape]` RGB, or normalised RGB -> `OUTPUTS`, float32 `[b, k]`."""
+        """`images`, RGB or normalised RGB -> `OUTPUTS`, float32 `[b, k]`."""
         if self.preprocess:
             images = augment.preprocess(images, self.model.image_size)
         logits: Any = self.model.apply(variables, images)

@@ -27,9 +27,9 @@ def write(served: Served, folder: pathlib.Path) -> None:
         return served(served.variables, images)
 
     (batch,) = jax.export.symbolic_shape("b")
-    images = jax.ShapeDtypeStruct((batch, *served.image_shape), served.image_dtype)
     with no_source_locations():
-        program = jax.export.export(jax.jit(function), platforms=PLATFORMS)(images)
+        export = jax.export.export(jax.jit(function), platforms=PLATFORMS)
+        program = export(served.images(batch))
     (folder / MODEL_FILE).write_bytes(program.serialize())
     write_labels(served, folder)
 

@@ -14,7 +14,7 @@ import warnings
 import numpy as np
 
 from qcs_jax.export import savedmodel
-from qcs_jax.export.served import Exported, Served, write_labels
+from qcs_jax.export.served import OUTPUTS, Exported, Served, write_labels
 
 MODEL_FILE = "model.tflite"
 
@@ -50,9 +50,6 @@ def load(folder: pathlib.Path) -> Exported:
 
     def run(images: np.ndarray) -> dict[str, np.ndarray]:
         outputs = [run_one(images=image[None]) for image in images]
-        return {
-            name: np.concatenate([output[name] for output in outputs])
-            for name in outputs[0]
-        }
+        return {name: np.concatenate([x[name] for x in outputs]) for name in OUTPUTS}
 
     return run

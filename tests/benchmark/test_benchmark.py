@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import toy
 
-from qcs_jax.benchmark import device, programs, report, subject
+from qcs_jax.benchmark import programs, report, subject
 from qcs_jax.benchmark.__main__ import main
 from qcs_jax.benchmark.programs import Limits, Program
-from qcs_jax.benchmark.subject import Subject
+from qcs_jax.benchmark.subject import REACHED, STEP_FLOPS, Subject
 from qcs_jax.config import flags
+from qcs_jax.input import sources
 from qcs_jax.input.pipeline import steps_per_epoch
 from qcs_jax.system.errors import UserError
 
@@ -22,17 +23,17 @@ ROOT = pathlib.Path(__file__).parents[2]
 CONFIGS = ROOT / "configs"
 MANUAL = ROOT / "qcs_jax" / "benchmark" / "README.md"
 RECIPE = f"--config={ROOT / 'tests/support/toy_recipe.py'}"
-KEYS = {
-    *("mode", "name", "network", "batch", "devices", "training", "inference"),
-    *("flops", "input", "bottleneck", "notes"),
-}
+OPEN_SPLIT = sources.open_split
 
 
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch):
+    """Compiling is slow: one precision and one number of images, unless a test says."""
     toy.install(monkeypatch)
-    monkeypatch.setattr(device, "_SIDE_ON_CPU", 64)
-    monkeypatch.setattr(subject, "BATCHES", (1, 2))
+    monkeypatch.setattr(programs, "_SIDE_ON_CPU", 64)
+    monkeypatch.setattr(report, "DTYPES", ("float32",))
+    monkeypatch.setattr(report, "_INPUT_LIMITS", Limits(3, 10.0))
+    monkeypatch.setattr(subject, "BATCHES", (2,))
     jax.config.update("jax_disable_most_optimizations", True)  # compiles in less time
     with jax.numpy_dtype_promotion("standard"):  # Flax's norms need it for bfloat16
         yield
@@ -41,13 +42,19 @@ def small_world(monkeypatch):
 
 @pytest.fixture
 def run(capsys):
-    """Types the command with the recipe of the toy; returns its standard output."""
+    """Types the command with the recipe of the toy; returns what it prints as JSON."""
 
     def run(*arguments):
-        assert main([RECIPE, "--steps=2", *arguments]) == 0
-        return capsys.readouterr().out
+        assert main([RECIPE, "--steps=2", "--json", *arguments]) == 0
+        return json.loads(capsys.readouterr().out)
 
     return run
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Instead of a count, which is tested by itself."""
+    monkeypatch.setattr(Subject, "count", lambda _: {STEP_FLOPS: 3.0})
 
 
 @pytest.fixture
@@ -64,40 +71,39 @@ def events():
     jax.monitoring.clear_event_listeners()
 
 
-def test_train(run, monkeypatch):
-    # Compiling is slow: that there are two precisions, the other modes show.
-    monkeypatch.setattr(report, "DTYPES", ("float32",))
-    measured = json.loads(run("--json"))
-    assert measured.keys() == KEYS
-    assert (measured["mode"], measured["name"]) == ("train", "toy")
-    assert measured["batch"] == {"anchors": 8, "images": 8}
-    assert measured["devices"]["count"] == 8
-    assert not measured["notes"] and not measured["inference"]
-    [(dtype, x)] = measured["training"].items()
-    speed = x["speed"]
-    assert (dtype, speed["steps"]) == ("float32", 2)
-    assert speed["images_per_second"] == pytest.approx(8 / speed["median"])
-    compilation = x["compilation"]
-    assert compilation["cold"] > compilation["cached"] > 0 < compilation["trace"]
-    total = sum(x["flops"].values())
-    assert measured["flops"] == {"float32": pytest.approx(total)}
-    assert x["flops_per_second"] == pytest.approx(total / speed["median"])
-    assert x["compiled_flops"] == pytest.approx(total, rel=0.3)
-    peak = x["matmul"]["flops_per_second"]
-    assert x["matmul"]["reached"] == pytest.approx(x["flops_per_second"] / peak)
-    assert x["memory"]["peak"] is None  # CPUs do not count
-    assert 0 < x["memory"]["programs"] < x["memory"]["process"]
-    assert "is the bottleneck" in measured["bottleneck"]["float32"]
+def test_train(run, counted):
+    measured = run()
+    about = measured["about"]
+    assert (about["mode"], about["configuration"]) == ("train", "toy")
+    assert about["anchors in a step"] == about["images in a step"] == 8
+    assert about["devices"] == "8 x cpu"
+    [(dtype, rows)] = measured["measured"].items()
+    assert (dtype, rows["step: times measured"]) == ("float32", 2)
+    median = rows["step: median, ms"]
+    assert rows["step: images/s"] == pytest.approx(8e3 / median)
+    assert rows[REACHED] == pytest.approx(3e3 / median)
+    cold, cached = (
+        rows[f"compile: XLA, {x}, ms"] for x in ("empty cache", "from the cache")
+    )
+    assert cold > cached > 0 < rows["compile: trace, ms"]
+    peak = rows["GFLOP/s of a product of matrices"]
+    assert rows["reached, of that, %"] == pytest.approx(100 * rows[REACHED] / peak)
+    assert "memory: peak, by the device, MB" not in rows  # CPUs do not count
+    process = rows["memory: peak of the process, RSS, MB"]
+    assert 0 < rows["memory: largest program, XLA, MB"] < process
+    decoded = measured["input"]
+    rate = decoded["input: images"] / decoded["input: s"]
+    assert decoded["input: images/s"] == pytest.approx(rate)
+    (note,) = measured["notes"]
+    assert note.startswith("float32: The ") and "is the bottleneck" in note
     text = report.as_text(measured)
-    assert text.startswith("toy, --mode=train: baseline, tiny")
-    for part in ("XLA, empty cache", "images/s", "is the bottleneck", "RSS", "climb"):
+    for part in (*about, *rows, *decoded, "toy", "8 x cpu", note):
         assert part in text
-    assert "by the device" not in text
-    assert max(map(len, text.splitlines())) < 200
 
 
 def test_infer(run, monkeypatch, events):
     """The first of two calls compiles; the second reads from the cache, and no more."""
+    monkeypatch.setattr(report, "DTYPES", ("bfloat16", "float32"))
     looked_up, time_calls = [], subject.time_calls
 
     def timed(call, limits):
@@ -109,84 +115,51 @@ def test_infer(run, monkeypatch, events):
         return [10.0 * len(looked_up)]
 
     monkeypatch.setattr(subject, "time_calls", timed)
-    measured = json.loads(run("--mode=infer", "--json"))
-    assert looked_up == ["misses", "hits"] * 4
-    assert measured.keys() == KEYS
-    assert measured["inference"].keys() == {"float32", "bfloat16"}
-    first = []
-    for x in measured["inference"].values():
-        assert [call["batch"] for call in x["calls"]] == [1, 2]
-        for call in x["calls"]:
-            rate = call["speed"]["images_per_second"]
-            assert rate == pytest.approx(call["batch"] / call["speed"]["median"])
-            assert call["flops_per_second"] == pytest.approx(x["flops"] * rate)
-            first += [call["first_cold"], call["first_cached"]]
-    assert first == sorted(first) and len(set(first)) == 8
-    text = report.as_text(measured)
-    assert "2 at a time" in text and "first call, from the cache" in text
+    measured = run("--mode=infer")["measured"]
+    assert looked_up == ["misses", "hits"] * 2
+    assert list(measured) == ["float32", "bfloat16"]
+    for first, rows in zip((30, 10), measured.values(), strict=True):
+        assert rows["2 at a time: first call, empty cache, ms"] == 1e3 * first
+        assert rows["2 at a time: first call, from the cache, ms"] == 1e3 * (first + 10)
+        rate = rows["2 at a time: images/s"]
+        assert rate == pytest.approx(2e3 / rows["2 at a time: median, ms"])
+        assert rows[REACHED] == pytest.approx(rows["GFLOP of an image"] * rate)
 
 
-def test_input(run, capsys):
-    measured = json.loads(run("--mode=input", "--json"))
-    assert not measured["training"]
-    decoded = measured["input"]
-    rate = decoded["images"] / decoded["seconds"]
-    assert decoded["images_per_second"] == pytest.approx(rate)
-    assert "input pipeline alone, toy, threads: " in report.as_text(measured)
+def test_input_and_a_data_set_that_is_not_prepared(
+    run, counted, monkeypatch, tmp_path, capsys
+):
+    measured = run("--mode=input")
+    assert not measured["measured"] and measured["input"]["input: images/s"] > 0
     assert main([RECIPE, "--config.train.batch_size=9"]) == 1
     assert "train.batch_size=9 cannot be split" in capsys.readouterr().err
-
-
-def test_a_data_set_that_is_not_prepared(monkeypatch, tmp_path, capsys):
-    monkeypatch.undo()
-    monkeypatch.setattr(report, "DTYPES", ("float32",))
-    words = ["--config=configs/raf.py:baseline,tiny", f"--config.data.dir={tmp_path}"]
-    assert main([*words, "--mode=input"]) == 1
+    monkeypatch.setattr(sources, "open_split", OPEN_SPLIT)
+    fields = "--config.data.name=raf_db", f"--config.data.dir={tmp_path}"
+    assert main([RECIPE, *fields, "--mode=input"]) == 1
     error = "error: data set 'raf_db' is not prepared"
     assert capsys.readouterr().err.startswith(error)
-    assert main([*words, "--mode=count"]) == 0
+    assert main([RECIPE, *fields, "--mode=count"]) == 0
     printed = capsys.readouterr().out
     (note,) = [x for x in printed.splitlines() if x.startswith("note: ")]
     assert "7 classes are assumed" in note and "qcs-jax prepare raf_db" in note
-    assert "FLOPs of a step, by XLA" in printed
-
-
-@pytest.mark.parametrize(
-    "word, message",
-    [
-        ("--mode=speed", "--mode: invalid choice"),
-        ("--steps=0", "'0': give a number"),
-        ("--seconds=nan", "give a number above 0"),
-        ("--config.steps=3", "no field 'steps'"),
-    ],
-)
-def test_mistakes(word, message, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        main(["--config=configs/demo.py", word])
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert "error: " in error and message in error
+    assert STEP_FLOPS in printed
 
 
 def count(batch=8, **fields):
     """Operations of the programs of a step."""
-    return Subject(toy.config(**{"train.batch_size": batch, **fields}), 3).count()
+    config = toy.config(**{"train.batch_size": batch, **fields})
+    step, *programs = Subject(config, 3).count().items()
+    assert step == (STEP_FLOPS, pytest.approx(sum(x for _, x in programs)))
+    return {name.removeprefix("GFLOP: "): x for name, x in programs}
 
 
 def test_operations_double_with_the_batch_and_with_the_second_pass():
-    one, two = (count(batch) for batch in (4, 8))
-    assert list(one) == ["prepare", "gradient", "climb", "update"]
-    for name in ("prepare", "gradient"):
-        assert two[name] == pytest.approx(2 * one[name], rel=0.01)
-    for name in ("climb", "update"):
-        assert two[name] == one[name]
-    without_climb = count(**{"optimizer.rho": 0.0})
-    assert list(without_climb) == ["prepare", "gradient", "update"]
-    assert two["gradient"] == 2 * without_climb["gradient"]
-    local = count(**{"optimizer.local_climb": True})
-    passes = ["gradient", "climb", "second gradient"]
-    assert list(local) == ["prepare", *passes, "update"]
-    for name in ("gradient", "second gradient"):
-        assert local[name] == pytest.approx(without_climb[name[-8:]], rel=0.01)
+    two = count(8)
+    assert list(two) == ["prepare", "gradient", "climb", "update"]
+    one = count(4, **{"optimizer.rho": 0.0})
+    assert list(one) == ["prepare", "gradient", "update"]
+    assert two["prepare"] == pytest.approx(2 * one["prepare"], rel=0.01)
+    assert two["gradient"] == pytest.approx(4 * one["gradient"], rel=0.01)
     x = jax.ShapeDtypeStruct((64, 64), np.float32)
     product = Program("product", jax.jit(lambda a, b: a @ b), (x, x), calls=3)
     assert product.flops() == 3 * 2 * 64**3
@@ -206,18 +179,13 @@ def test_programs_are_compiled_then_read_back_and_no_trace_is_left(events):
 
 
 def test_the_bottleneck_and_the_speed():
-    for decoded, waited_for in ((500.0, "step"), (50.0, "input")):
-        sentence = report.bottleneck(decoded, 100.0, workers=0)
-        start = f"The {waited_for} is the bottleneck: the input pipeline decodes"
-        assert sentence.startswith(f"{start} {decoded:.0f} images/s, 5")
-        assert ("Raise data.workers (it is 0)" in sentence) == (decoded < 100)
-    expected = dict(steps=3, median=0.2, p10=0.12, p90=0.28, images=6)
-    expected["images_per_second"] = 30
-    assert programs.speed([0.1, 0.2, 0.3], images=6) == pytest.approx(expected)
-    long_ago = -1e9
-    assert Limits(3, 1.0).reached(1, long_ago)
-    assert not Limits(3, 1e12).reached(2, long_ago)
-    assert Limits(3, 1e12).reached(3, long_ago)
+    fast, slow = (report.bottleneck(x, 100.0, workers=0) for x in (500.0, 50.0))
+    assert fast.startswith("The step is the bottleneck") and "5.0 times the 100" in fast
+    assert slow.startswith("The input is the bottleneck") and "50% of the 100" in slow
+    rows = programs.speed("step", [0.1, 0.2, 0.3], images=6)
+    assert list(rows.values()) == pytest.approx([3, 200, 120, 280, 30])
+    assert Limits(3, 1.0).reached(1, began=-1e9)
+    assert [Limits(3, 1e12).reached(x, began=-1e9) for x in (2, 3)] == [False, True]
 
 
 @pytest.mark.parametrize(

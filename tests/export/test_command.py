@@ -40,11 +40,6 @@ def test_export(run, tmp_path):
     assert "2 random images: logits differ by" in output
     assert f"wrote {out}" in output and "accuracy" not in output
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-    assert [name for name, row in command.FORMATS.items() if not row.folded] == [
-        "tflite"
-    ]
-    outputs = stablehlo.load(out)(small.pixels(2, 36, 36, 3))
-    assert outputs["logits"].shape == (2, 3)
 
 
 def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
@@ -54,13 +49,6 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     out = tmp_path / os.fsdecode(b"caf\xe9")  # which is no text
     out.mkdir()  # an empty folder is free
     monkeypatch.chdir(out)
-    write, names = stablehlo.write, []
-
-    def spy(network, folder):
-        names.append(network.name)
-        write(network, folder)
-
-    monkeypatch.setattr(stablehlo, "write", spy)
     flags = "--nopreprocess", "--out=.", f"--images={tmp_path / 'faces'}"
     status, output, _ = run(*flags)
     assert status == 0 and "wrote ., 0.0 MB" not in output
@@ -69,7 +57,6 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in output
     assert "both give the same class for 100.00%" in output
     assert {path.name for path in out.iterdir()} == {"model.stablehlo", "labels.txt"}
-    assert names == ["caf\ufffd"]
 
 
 @pytest.mark.parametrize("fault", ["folding", "disk"])
@@ -132,10 +119,8 @@ def test_without_the_packages(run, tmp_path, monkeypatch, format):
 @pytest.mark.parametrize(
     "flags, words",
     [
-        ("--format=stablehlo --quantize=int8", "is for --format=tflite or onnx"),
         ("--format=savedmodel --quantize=float16", "tflite or onnx or safetensors or"),
         ("--format=onnx --whole", "--whole is for --format=safetensors or hub"),
-        ("--format=hub --nopreprocess", "--nopreprocess is for --format=savedmodel or"),
         ("--format=onnx --runtime=x", "--runtime is for --format=web"),
     ],
 )
@@ -204,18 +189,12 @@ with savedmodel.quiet():
 """
 
 
-def test_noise_is_left_out_and_errors_pass(capfd, monkeypatch):
-    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+def test_noise_is_left_out_and_errors_pass(capfd):
     with pytest.raises(ZeroDivisionError), savedmodel.quiet():
         os.write(2, (NOISE + WORDS).encode())
         _ = 1 / 0
     os.write(2, NOISE.encode())
     assert capfd.readouterr().err == WORDS + NOISE
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
-    with savedmodel.quiet():
-        os.write(2, (NOISE + WORDS).encode())
-    assert capfd.readouterr().err == NOISE + WORDS
-    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     argv = [sys.executable, "-c", QUIETLY, NOISE + WORDS]
     crash = subprocess.run(argv, capture_output=True, text=True)
     assert crash.stderr.startswith(f"{WORDS}of Python\n") and crash.returncode < 0

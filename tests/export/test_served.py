@@ -1,7 +1,5 @@
 """What an export must pass before it gets its name, and accuracies."""
 
-import dataclasses
-
 import jax
 import numpy as np
 import pytest
@@ -60,16 +58,10 @@ def test_other_outputs_are_refused(network, one_batch, name, change):
         largest_difference(network, run, 1e-5)
 
 
-def test_another_network_and_one_that_overflows_are_refused(
-    network, one_batch, tmp_path
-):
-    """That would agree with anything that overflows, too."""
+def test_a_network_that_overflows_is_refused(one_batch, tmp_path):
+    """It would agree with anything that overflows, too."""
     trained = small.trained()
-    kernel = trained.variables["params"]["base"]["vit"]["head"]["kernel"]
-    kernel[0, 0] += 1e-2
-    with pytest.raises(served.ExportError):
-        largest_difference(network, Served(trained).run, 1e-5)
-    kernel[:] = 3e38
+    trained.variables["params"]["base"]["vit"]["head"]["kernel"][:] = 3e38
     overflowing = Served(trained)
     with pytest.raises(NotFiniteError, match="3 of 3 images is not finite"):
         largest_difference(overflowing, overflowing.run, 1e-5)
@@ -96,9 +88,6 @@ def test_accuracy(network, tmp_path, monkeypatch):
 
     expected = np.mean(classes == [0, 1, 2, 2]), 0.5, np.mean(classes == 2)
     assert accuracies(network, always_joy, paths, labels) == expected
-    normalised = dataclasses.replace(network, preprocess=False)
-    expected = expected[0], expected[0], 1
-    assert accuracies(normalised, normalised.run, paths, labels) == expected
     (tmp_path / "joy" / "3.png").write_bytes(b"no image")
     with pytest.raises(UserError, match=r"3\.png: not an image"):
         accuracies(network, network.run, paths, labels)

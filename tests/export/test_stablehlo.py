@@ -39,18 +39,6 @@ def test_round_trip(classifier, folder):
         expected = [p.probabilities for p in classifier.predict(faces)]
         np.testing.assert_allclose(run(faces)["probabilities"], expected, atol=1e-6)
     assert (folder / "labels.txt").read_text().split() == ["anger", "fear", "joy"]
-    names = {path.name for path in folder.iterdir()}
-    assert names == {"model.stablehlo", "labels.txt"}
-
-
-def test_round_trip_without_preprocessing(classifier, tmp_path):
-    stablehlo.write(Served(small.trained(), preprocess=False), tmp_path)
-    images = small.images(3, 32, 32, 3)
-    outputs = stablehlo.load(tmp_path)(images)
-    expected = classifier.logits(images)
-    np.testing.assert_allclose(outputs["logits"], expected, atol=1e-5)
-    probabilities = jax.nn.softmax(expected)
-    np.testing.assert_allclose(outputs["probabilities"], probabilities, atol=1e-6)
 
 
 def test_program(folder, tmp_path):

@@ -1,6 +1,5 @@
 """`--format=web`, as far as it goes without ONNX and without a browser."""
 
-import itertools
 import json
 import pathlib
 import re
@@ -8,7 +7,6 @@ import subprocess
 import tarfile
 
 import pytest
-import saved
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.export import onnx, web
@@ -28,15 +26,13 @@ def package(tmp_path):
 
 
 @pytest.fixture
-def write(monkeypatch, tmp_path):
+def write(monkeypatch, tmp_path_factory):
     """Writes the page of a network that is not in it."""
     monkeypatch.setattr(onnx, "write", lambda served, folder: None)
-    folders = (tmp_path / f"page{i}" for i in itertools.count())
+    trained = Trained.load("fer2013", branch="base")
 
-    def write(runtime=None, name="fer2013"):
-        folder = next(folders)
-        folder.mkdir()
-        trained = Trained.load(name, branch="base")
+    def write(runtime=None):
+        folder = tmp_path_factory.mktemp("page")
         web.write(Served(trained, name="faces", runtime=runtime), folder)
         assert {path.name for path in (folder / "runtime").iterdir()} == {*web._RUNTIME}
         return folder
@@ -62,12 +58,6 @@ def test_a_folder_that_is_all_that_is_needed(write, package):
         assert not re.search(r"https?://(?!localhost|www\.w3\.org)", text), path
     assert asked - {"model.onnx"}
     assert all((folder / name).is_file() for name in asked - {"model.onnx"})
-
-
-def test_nothing_was_measured(write, package, tmp_path):
-    folder = write(package, saved.run(tmp_path / "run", 0))
-    said = json.loads((folder / "model.json").read_text())
-    assert said["about"].endswith("trained on toy; how good it is was not measured")
 
 
 def test_another_version_or_another_folder(write, package):

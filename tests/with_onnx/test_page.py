@@ -119,8 +119,7 @@ def test_each_face_gets_a_box_bars_and_a_map(browser, page):
     assert not browser.complaints
 
 
-@pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width, dark", [(360, True), (1280, False)])
 def test_nothing_is_wider_than_the_window(browser, page, width, dark):
     browser.look(width=width, dark=dark)
     page("two.png")
