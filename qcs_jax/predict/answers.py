@@ -179,8 +179,6 @@ class Frame:
         alone, or from the first frame of a camera; it never goes back.
       image: RGB.
       faces: In the order of their ids; none turned by more than about 40 degrees.
-      detecting: Seconds that finding the faces took.
-      classifying: Seconds that all else took: cutting them out, and the network.
     """
 
     COLUMNS: ClassVar = ("frame", "seconds", "face", *_PLACE)
@@ -189,8 +187,6 @@ class Frame:
     seconds: float
     image: Image.Image
     faces: tuple[FaceFound, ...]
-    detecting: float
-    classifying: float
 
     def draw(self) -> Image.Image:
         """Returns a copy with a box around every face, and its id and label above."""

@@ -32,8 +32,7 @@ from qcs_jax.predict.answers import (
 from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
-from qcs_jax.predict.tracking import follow
-from qcs_jax.predict.video import Video
+from qcs_jax.predict.video import Tracker, Video
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 
@@ -204,7 +203,10 @@ class Classifier:
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
         """The same for a `Video`, or other index, seconds and RGB image."""
-        return follow(frames, self._detect.upright, self._faces)
+        tracker = Tracker()
+        for index, seconds, image in frames:
+            faces = self._faces(image, self._detect.upright(image))
+            yield Frame(index, seconds, image, tracker.update(faces, seconds))
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns logits `[b, k]`, and features `[b, C]` that they are linear in.

@@ -73,21 +73,15 @@ def _watch(args: argparse.Namespace) -> None:
 def _use(
     frames: Iterable[Any], uses: list[Callable[[Any], None]], *, live: bool
 ) -> None:
-    """Hands every frame on, and sums up what was seen, also after Ctrl-C.
-
-    The first frame, which has the compilation, too, is left out of all times.
-    """
+    """Hands every frame on, and sums up what was seen, also after Ctrl-C."""
     count, ids, labels = 0, set[int](), Counter[str]()
-    detecting = classifying = began = first = last = 0.0
+    began = first = last = 0.0
     try:
         for frame in frames:
             for use in uses:
                 use(frame)
-            if not count:
+            if not count:  # this one had the compilation, too
                 began, first = time.perf_counter(), frame.seconds
-            else:
-                detecting += frame.detecting
-                classifying += frame.classifying
             count, last = count + 1, frame.seconds
             ids |= {face.id for face in frame.faces}
             labels.update(face.label for face in frame.faces)
@@ -103,12 +97,9 @@ def _use(
         for label, times in labels.most_common():
             print(f"  {times / seen:6.1%} {label}")
         if count > 1:
-            took, timed = time.perf_counter() - began, count - 1
-            print(
-                f"{timed / took:.1f} frames a second, {(last - first) / took:.1f} x "
-                f"real time; a frame: {1000 * detecting / timed:.1f} ms to find faces, "
-                f"{1000 * classifying / timed:.1f} ms to classify them"
-            )
+            took = time.perf_counter() - began
+            rate, speed = (count - 1) / took, (last - first) / took
+            print(f"{rate:.1f} frames a second, {speed:.1f} x real time")
 
 
 def _counted(number: int, what: str) -> str:

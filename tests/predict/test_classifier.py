@@ -20,7 +20,7 @@ from PIL import Image
 import qcs_jax
 from qcs_jax.checkpoint import CheckpointError, Trained
 from qcs_jax.images import augment
-from qcs_jax.predict import detector, network, yunet
+from qcs_jax.predict import detector, network
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
 
@@ -206,7 +206,7 @@ def test_it_says_what_it_is_and_what_was_measured_of_it(run, classifier, tmp_pat
 
 
 def test_the_base_branch_goes_along_and_no_more(run):
-    used = qcs_jax.load(run, detector=yunet.YuNet(DETECTOR), flip=True)
+    used = qcs_jax.load(run, detector=detector.YuNet(DETECTOR), flip=True)
     [expected] = used.predict_photo(PHOTO).faces
     used.explain(PHOTO, OTHER)
     spawn = multiprocessing.get_context("spawn")

@@ -157,9 +157,9 @@ def test_tables_have_a_row_for_each_face_or_photograph_without_one():
     assert table.iloc[2].tolist()[:-1] == ["c.jpg", 2, "face", *cells]
     assert table.iloc[4].tolist()[:-1] == ["d.jpg", 1, "whole image", *cells]
     assert qcs_jax.to_pandas(photos[1]).equals(qcs_jax.to_pandas(photos[1:2]))
-    frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, (), 0.1, 0.1) for i in range(3)]
+    frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, ()) for i in range(3)]
     assert list(qcs_jax.to_pandas(frames).columns) == header(qcs_jax.Frame.COLUMNS, ())
-    frames.append(qcs_jax.Frame(3, 0.12, IMAGE, (face,), 0.1, 0.1))
+    frames.append(qcs_jax.Frame(3, 0.12, IMAGE, (face,)))
     table = qcs_jax.to_pandas(frames)
     assert table["seconds"].tolist() == [0, 0.04, 0.08, 0.12]
     assert table["face"].isna().tolist() == [True, True, True, False]

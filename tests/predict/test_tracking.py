@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from qcs_jax.predict.answers import FaceFound
-from qcs_jax.predict.tracking import Tracker
+from qcs_jax.predict.video import Tracker
 
 P, Q = np.array((0.9, 0.1)), np.array((0.1, 0.9))
 

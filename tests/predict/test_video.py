@@ -56,7 +56,7 @@ def test_one_face_is_followed(classifier, frames):
         [face] = frame.faces
         assert face.id == 1
         assert overlap(face.box, BOX - np.tile(corner(frame.index), 2)) > 0.5
-        assert frame.image.size == SIZE and frame.detecting > 0 < frame.classifying
+        assert frame.image.size == SIZE
         kept, before = np.exp((before - frame.seconds) / 0.5), frame.seconds
         p = kept * p + (1 - kept) * classifier.predict(face.pixels).probabilities
         np.testing.assert_allclose(face.probabilities, p, atol=1e-5)  # smoothed
@@ -77,7 +77,7 @@ def test_the_command_writes_a_table_and_a_video(run, clip, frames, tmp_path, cap
     assert video_command.main(argv) == 0
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "16 frames, 1 face, seen 12 times"
-    assert "frames a second" in said[-1] and "ms to find faces" in said[-1]
+    assert "frames a second" in said[-1]
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [int(row["frame"]) for row in rows] == list(range(FRAMES))
     seconds = [float(row["seconds"]) for row in rows]
