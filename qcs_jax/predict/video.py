@@ -97,8 +97,7 @@ class _File:
             # Else "concat:..." or "http:..." would be no name of a file.
             self._container = av.open(f"file:{path}", metadata_errors="replace")
         stream = self._container.streams.best("video")
-        cover = stream and stream.disposition & av.stream.Disposition.attached_pic
-        if stream is None or cover:
+        if stream is None:
             self.close()
             raise UserError(f"{path}: there is no video in it")
         self._stream = stream

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import itertools
 import multiprocessing
 import pathlib
 import pickle
@@ -81,17 +82,13 @@ def test_the_network_is_folded_but_says_the_same(run, classifier):
 
 def test_one_face_one_answer(classifier, pictures, files):
     path, pixels = files[0], pictures[0]
-    p = expected(classifier, pixels)
-    for face in (path, str(path), Image.open(path), pixels, jnp.array(pixels)):
+    p, data = expected(classifier, pixels), path.read_bytes()
+    for face in (path, str(path), Image.open(path), pixels, jnp.array(pixels), data):
         answer = classifier.predict(face)
-        assert_same([answer], [p])
-        assert answer.path == (
-            str(path) if face is path or isinstance(face, str) else None
-        )
-    data = path.read_bytes()
-    for give in (lambda: data, lambda: io.BytesIO(data)):
-        answers = [classifier.predict(give()), *classifier.predict_each(give())]
-        assert_same(answers + classifier.predict([give(), path]), [p] * 4)
+        assert_same([answer, *classifier.predict_each(face)], [p] * 2)
+        named = isinstance(face, str | pathlib.Path)
+        assert answer.path == (str(path) if named else None)
+    assert_same(classifier.predict([io.BytesIO(data), path]), [p] * 2)
     p = answer.probabilities
     assert p.dtype == np.float64 and p.sum() == pytest.approx(1, abs=1e-12)
     assert answer.label == saved.CLASS_NAMES[p.argmax()]
@@ -145,18 +142,11 @@ def test_what_is_no_image_fails_alone_and_keeps_its_place_among_others(
 
 
 def test_predict_each_reads_only_as_far_as_it_must(classifier, pictures):
-    read = []
-
-    def endless():
-        while True:
-            read.append(None)
-            yield pictures[0]
-
-    answers = classifier.predict_each(endless())
-    for _ in range(40):
-        assert next(answers).label
+    read = itertools.count()
+    answers = classifier.predict_each(pictures[0] for _ in read)
+    assert len([*itertools.islice(answers, 40)]) == 40
     answers.close()
-    assert len(read) <= 40 + 3 * 32
+    assert next(read) <= 40 + 3 * 32
 
 
 def test_steps(run, classifier, pictures):
