@@ -107,11 +107,9 @@ def test_the_crop_of_a_photograph_does_not_matter(classifier, portrait):
         box = np.clip([*(middle - half), *(middle + half)], 0, [*portrait.size] * 2)
         photo = classifier.predict_photo(portrait.crop(tuple(map(round, box))))
         [cut] = photo.faces
-        difference = cut.pixels[inside, inside] - face.pixels[inside, inside].astype(
-            float
-        )
+        levels, expected = (x.pixels[inside, inside].astype(float) for x in (cut, face))
         assert not photo.whole
-        assert np.abs(difference).mean() < 10  # levels; squeezed they are 35 to 76
+        assert np.abs(levels - expected).mean() < 10  # squeezed they are 35 to 76
 
 
 def test_small_squares_are_crops_and_taken_whole(classifier, photo):
