@@ -49,12 +49,9 @@ def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
     """Adds the flags that say how faces are found and classified."""
     add = parser.add_argument
     parser.set_defaults(flip=False)
-    add(
-        "--checkpoint",
-        metavar="RUN",
-        help="a run, one of its steps, or a file of weights; default: the network for "
-        "photographs that comes with the package",
-    )
+    text = "a run, one of its steps, or a file of weights; default: the network for "
+    text += "photographs that comes with the package"
+    add("--checkpoint", metavar="RUN", help=text)
     if flip:
         text = "the mean of what a face and its mirror image give; twice the time"
         add("--flip", action="store_true", help=text)

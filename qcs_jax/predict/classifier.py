@@ -20,7 +20,7 @@ from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.models.folded import fold
 from qcs_jax.predict import network
-from qcs_jax.predict.align import TEMPLATE, cut, is_crop
+from qcs_jax.predict.align import TEMPLATE, is_crop, similarity, warp
 from qcs_jax.predict.answers import (
     FaceFound,
     Failure,
@@ -130,7 +130,7 @@ class Classifier:
           normalized_images: float32 `[b, s, s, 3]`, s being `image_size`;
             `augment.preprocess` makes them from pixels.
         """
-        return network.logits(self.variables, normalized_images, self.model)
+        return network.apply(self.model, self.variables, normalized_images)
 
     def predict(
         self, faces: Face | Iterable[Face]
@@ -275,8 +275,9 @@ class Classifier:
             frame = np.array((0, 0, *image.size), np.float64)
             places, crops = places or [{"box": frame}], [to_pixels(image, self.resize)]
         else:
-            aim = self._template, self.resize
-            crops = [np.asarray(cut(image, face, *aim)) for face in detections]
+            aim = self._template * self.resize
+            turns = [similarity(face.landmarks, aim) for face in detections]
+            crops = [np.asarray(warp(image, x, self.resize)) for x in turns]
         answers = zip(successes(self._predict(crops)), places, crops, strict=True)
         return [
             FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)

@@ -93,9 +93,12 @@ def _json_writer(file: TextIO) -> Iterator[Record]:
 
 
 def with_progress(
-    answers: Iterator[Any], unit: str = " images", total: int | None = None
+    answers: Iterator[Any], unit: str = " images", total: float | None = None
 ) -> Iterator[Any]:
-    """A bar where somebody looks and rows of the table do not show it already."""
+    """A bar where somebody looks and rows of the table do not show it already.
+
+    `total` is infinite where there is no table, and no number of answers is known.
+    """
     watched = sys.stderr.isatty() and (total or not sys.stdout.isatty())
     bar = tqdm(answers, disable=not watched, unit=unit, total=total, delay=2)
     # One iterator, because every iter() of a bar would start a new one.

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -62,9 +62,8 @@ def _watch(args: argparse.Namespace) -> None:
         if args.draw is not None:
             write = stack.enter_context(video.writer(args.draw, opened.size))
             uses.append(lambda frame: write(frame.draw(), frame.seconds))
-        frames = output.with_progress(
-            classifier.watch(opened), unit=" frames", total=opened.count
-        )
+        frames, total = classifier.watch(opened), opened.count or math.inf
+        frames = output.with_progress(frames, unit=" frames", total=total)
         _use(frames, uses, live=camera)
     if opened.cut_off:
         print(f"warning: {opened.cut_off}: it may be cut off", file=sys.stderr)
@@ -75,14 +74,11 @@ def _use(
 ) -> None:
     """Hands every frame on, and sums up what was seen, also after Ctrl-C."""
     count, ids, labels = 0, set[int](), Counter[str]()
-    began = first = last = 0.0
     try:
         for frame in frames:
             for use in uses:
                 use(frame)
-            if not count:  # this one had the compilation, too
-                began, first = time.perf_counter(), frame.seconds
-            count, last = count + 1, frame.seconds
+            count += 1
             ids |= {face.id for face in frame.faces}
             labels.update(face.label for face in frame.faces)
     except KeyboardInterrupt:
@@ -96,10 +92,6 @@ def _use(
         )
         for label, times in labels.most_common():
             print(f"  {times / seen:6.1%} {label}")
-        if count > 1:
-            took = time.perf_counter() - began
-            rate, speed = (count - 1) / took, (last - first) / took
-            print(f"{rate:.1f} frames a second, {speed:.1f} x real time")
 
 
 def _counted(number: int, what: str) -> str:

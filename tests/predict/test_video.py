@@ -71,9 +71,7 @@ def test_the_command_writes_a_table_and_a_video(run, clip, frames, tmp_path, cap
     out, drawn = tmp_path / "x.csv", tmp_path / "x.mp4"
     argv = [str(clip), f"--checkpoint={run}", f"--out={out}", f"--draw={drawn}"]
     assert video_command.main(argv) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert said[0] == "16 frames, 1 face, seen 12 times"
-    assert "frames a second" in said[-1]
+    assert capsys.readouterr().out.startswith("16 frames, 1 face, seen 12 times\n")
     rows = list(csv.DictReader(out.read_text().splitlines()))
     assert [int(row["frame"]) for row in rows] == list(range(FRAMES))
     seconds = [float(row["seconds"]) for row in rows]
