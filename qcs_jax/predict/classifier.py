@@ -202,7 +202,7 @@ class Classifier:
             yield from self.watch(frames)
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
-        """The same for a `Video`, or other index, seconds and RGB image."""
+        """The same for a `Video`, or index, rising seconds and RGB image of frames."""
         tracker = Tracker()
         for index, seconds, image in frames:
             faces = self._faces(image, self._detect.upright(image))

@@ -14,14 +14,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from qcs_jax.predict.answers import (
-    NO_FACE,
-    Failure,
-    Photograph,
-    Prediction,
-    header,
-    rows,
-)
+from qcs_jax.predict.answers import NO_FACE, Failure, Photograph, Prediction, rows
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
@@ -53,7 +46,7 @@ def writer(
     # The names of files need not be valid text.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix.lower() == ".csv":
-            yield _csv_writer(file, header(columns, class_names))
+            yield _csv_writer(file, [*columns, *class_names, "error"])
         else:
             with _json_writer(file) as record:
                 yield record

@@ -224,7 +224,6 @@ class Tracker:
         are an exponential mean over time, so that they do not depend on the number of
         frames in a second.
         """
-        seconds = max(seconds, self._seconds)
         lost_before = min(seconds - _PATIENCE, self._seconds)
         self._seconds = seconds
         tracks = self._tracks.items()

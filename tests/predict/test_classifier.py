@@ -173,14 +173,8 @@ def test_flips_are_averaged(run, classifier, pictures):
 
 def test_it_says_what_it_is_and_what_was_measured_of_it(run, classifier, tmp_path):
     lines = str(classifier).splitlines()
-    assert lines == [
-        f"Classifier {run}",
-        "  network   tiny qcs, step 2 on toy",
-        "  classes   anger, joy, neutral",
-        "  faces     52 x 52 pixels, of which the middle 48 x 48",
-        "  landmarks as usual in face recognition: those of the training images are "
-        "not known",
-    ]
+    assert lines[:2] == [f"Classifier {run}", "  network   tiny qcs, step 2 on toy"]
+    assert "are not known" in lines[-1]
     copy = shutil.copytree(run, tmp_path / "run")
     saved.evaluated(copy, **MEASURED)
     assert str(qcs_jax.load(copy)).splitlines()[-2:] == [

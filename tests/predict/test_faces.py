@@ -41,14 +41,6 @@ def test_a_pattern_or_folder_is_its_files_sorted(folder, pattern, expected):
     assert names(items, folder) == expected and not single
 
 
-def test_a_pattern_or_folder_without_images(folder):
-    with pytest.raises(UserError, match="no file matches"):
-        faces.expand(f"{folder}/*.jpg")
-    (folder / "empty").mkdir()
-    with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
-        faces.expand(folder / "empty")
-
-
 def test_names_like_patterns_and_urls(folder):
     path = folder / "b[1].png"
     (folder / "b.png").rename(path)
@@ -61,7 +53,12 @@ def test_names_like_patterns_and_urls(folder):
     assert list(faces.expand([url])[0]) == [url]
 
 
-def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
+def test_a_pattern_or_folder_without_images_is_an_error_among_others_a_failure(folder):
+    with pytest.raises(UserError, match="no file matches"):
+        faces.expand(f"{folder}/*.jpg")
+    (folder / "empty").mkdir()
+    with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
+        faces.expand(folder / "empty")
     mixed = [f"{folder}/*.jpg", folder / "b.png", str(folder / "sub"), folder]
     items, single = faces.expand(mixed)
     first, *others = items

@@ -40,7 +40,6 @@ def images(path):
     "name,codec,pix_fmt,start",
     [
         ("x.mp4", "libx264", "yuv420p", 0),
-        ("x.mov", "mpeg4", "yuv420p", 0),
         ("x.mkv", "libx264", "yuv420p10le", 0),
         ("x.webm", "libvpx", "yuv420p", 0),
         ("x.ts", "libx264", "yuv420p", 3),
