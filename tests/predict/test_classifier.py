@@ -1,6 +1,7 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
 import copy
+import functools
 import io
 import itertools
 import multiprocessing
@@ -68,16 +69,14 @@ def test_the_network_is_folded_but_says_the_same(run, classifier):
     assert (classifier.image_size, classifier.resize) == (48, 52)
     assert classifier.variables.keys() == {"params"}
     assert classifier.variables["params"].keys() == {"base"}
-    checkpoint = Trained.load(run)
-    model, faces = checkpoint.model, small.pixels(3, 52, 52, 3)
-    images = augment.preprocess(jnp.asarray(faces), model.image_size)
-    outputs = jax.jit(lambda v, x: model.apply(v, x, method="embed"))(
-        checkpoint.variables, images
-    )
-    for folded, value in zip(classifier.classify(faces), outputs, strict=True):
-        np.testing.assert_allclose(folded, value, atol=2e-5)
-    np.testing.assert_allclose(classifier.features(faces), outputs[1], atol=2e-5)
-    np.testing.assert_allclose(classifier.logits(images), outputs[0], atol=2e-5)
+    trained, faces = Trained.load(run), small.pixels(3, 52, 52, 3)
+    images = augment.preprocess(jnp.asarray(faces), trained.model.image_size)
+    embed = jax.jit(functools.partial(trained.model.apply, method="embed"))
+    outputs = embed(trained.variables, images)
+    folded = (classifier.logits(images), classifier.features(faces))
+    for pair in (classifier.classify(faces), folded):
+        for value, unfolded in zip(pair, outputs, strict=True):
+            np.testing.assert_allclose(value, unfolded, atol=2e-5)
 
 
 def test_one_face_one_answer(classifier, pictures, files):

@@ -73,8 +73,7 @@ def test_files_have_all_probabilities(predict, faces, classifier, tmp_path):
         assert status == 1 and len(lines) == 4
         assert "\n".join(errors).startswith(f"error: {bad}: ")
         assert errors[-1] == "1 of 4 could not be read"
-    with table.open(newline="") as file:
-        header, *rows = csv.reader(file)
+    header, *rows = csv.reader(io.StringIO(table.read_text(), newline=""))
     assert header == ["file", "label", *saved.CLASS_NAMES, "error"]
     answers, items = classifier.predict(faces), json.loads(listed.read_text())
     for row, item, answer in zip(rows, items, answers, strict=True):

@@ -217,9 +217,8 @@ def test_tokens_look_where_maps_put_them():
     rows, columns = image + line[:, :, None, None], image + line[:, None, :, None]
     before, *after = np.asarray(tokens(np.stack([image, *rows, *columns])))
     changes = np.abs(np.stack(after) - before).max(axis=-1).reshape(2, 96, 3, 6, 6)
-    for level in range(3):
-        for axis, place in enumerate((row, column)):
-            change = changes[axis, :, level, row, column]
-            pixels = np.flatnonzero(change > 1e-5)
+    for changed, place in zip(changes, (row, column), strict=True):
+        for level in changed[:, :, row, column].T:
+            pixels = np.flatnonzero(level > 1e-5)
             assert 0 < pixels[0] and pixels[-1] < 95  # not cut off by the border
             assert (pixels[0] + pixels[-1]) / 2 == 16 * place
