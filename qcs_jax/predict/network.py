@@ -71,7 +71,7 @@ def forward(variables: dict, pixels: jax.Array, model: QCS, flip: bool) -> Any:
     return outputs
 
 
-apply = jax.jit(QCS.apply, static_argnums=0)
+apply = jax.jit(QCS.apply, static_argnums=0)  # logits of normalised images
 
 
 def outputs(
