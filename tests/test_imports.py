@@ -58,7 +58,6 @@ NEVER_ITSELF = {
     "predict/align.py": ("jax",),
     "predict/detector.py": ("jax",),
     "predict/faces.py": ("jax",),
-    "predict/yunet.py": ("jax",),
     "train/sam.py": ("ml_collections", "flax"),
 }
 

@@ -49,12 +49,9 @@ def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
     """Adds the flags that say how faces are found and classified."""
     add = parser.add_argument
     parser.set_defaults(flip=False)
-    add(
-        "--checkpoint",
-        metavar="RUN",
-        help="a run, one of its steps, or a file of weights; default: the network for "
-        "photographs that comes with the package",
-    )
+    text = "a run, one of its steps, or a file of weights; default: the network for "
+    text += "photographs that comes with the package"
+    add("--checkpoint", metavar="RUN", help=text)
     if flip:
         text = "the mean of what a face and its mirror image give; twice the time"
         add("--flip", action="store_true", help=text)
@@ -63,9 +60,10 @@ def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
 
 def load_network(args: argparse.Namespace) -> Any:
     """Loads what the flags of `add_network` say; notes go to standard error."""
-    from qcs_jax.predict import classifier, yunet
+    from qcs_jax.predict import classifier
+    from qcs_jax.predict.detector import YuNet
 
-    detector = None if args.detector is None else yunet.YuNet(args.detector)
+    detector = None if args.detector is None else YuNet(args.detector)
     path = classifier.PRETRAINED if args.checkpoint is None else args.checkpoint
     with contextlib.redirect_stdout(sys.stderr):
         return classifier.load(path, flip=args.flip, detector=detector)

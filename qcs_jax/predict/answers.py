@@ -179,8 +179,6 @@ class Frame:
         alone, or from the first frame of a camera; it never goes back.
       image: RGB.
       faces: In the order of their ids; none turned by more than about 40 degrees.
-      detecting: Seconds that finding the faces took.
-      classifying: Seconds that all else took: cutting them out, and the network.
     """
 
     COLUMNS: ClassVar = ("frame", "seconds", "face", *_PLACE)
@@ -189,8 +187,6 @@ class Frame:
     seconds: float
     image: Image.Image
     faces: tuple[FaceFound, ...]
-    detecting: float
-    classifying: float
 
     def draw(self) -> Image.Image:
         """Returns a copy with a box around every face, and its id and label above."""
@@ -210,15 +206,11 @@ def successes(answers: Iterable[T | Failure]) -> list[T]:
     return every
 
 
-def header(columns: Sequence[str], class_names: Sequence[str]) -> list[str]:
-    """Returns `COLUMNS`, those of the classes, and the one why a row is empty."""
-    return [*columns, *class_names, "error"]
-
-
 def rows(answer: Answer, columns: int) -> list[list]:
     """Returns the rows of an answer in a table of so many columns.
 
-    A photograph or frame without a face has a row, whose error is "no face".
+    They are its `COLUMNS`, those of the classes, and "error", why a row is empty. A
+    photograph or frame without a face has a row, whose error is "no face".
     """
     source: list = [getattr(answer, "path", None)]
     error, faces = NO_FACE, []
@@ -253,7 +245,7 @@ def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
         for face in getattr(answer, "faces", [answer]):
             class_names = getattr(face, "class_names", class_names)
         table += rows(answer, 0)
-    heads = header(columns, class_names)
+    heads = [*columns, *class_names, "error"]
     table = [[*map(_valid, _fill(row, len(heads)))] for row in table]
     return pandas.DataFrame(table, columns=heads)
 

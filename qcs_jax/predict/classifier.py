@@ -20,7 +20,7 @@ from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.images.decode import to_pixels, upright
 from qcs_jax.models.folded import fold
 from qcs_jax.predict import network
-from qcs_jax.predict.align import TEMPLATE, cut, is_crop
+from qcs_jax.predict.align import TEMPLATE, is_crop, similarity, warp
 from qcs_jax.predict.answers import (
     FaceFound,
     Failure,
@@ -32,8 +32,7 @@ from qcs_jax.predict.answers import (
 from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
-from qcs_jax.predict.tracking import follow
-from qcs_jax.predict.video import Video
+from qcs_jax.predict.video import Tracker, Video
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 
@@ -131,7 +130,7 @@ class Classifier:
           normalized_images: float32 `[b, s, s, 3]`, s being `image_size`;
             `augment.preprocess` makes them from pixels.
         """
-        return network.logits(self.variables, normalized_images, self.model)
+        return network.apply(self.model, self.variables, normalized_images)
 
     def predict(
         self, faces: Face | Iterable[Face]
@@ -203,8 +202,11 @@ class Classifier:
             yield from self.watch(frames)
 
     def watch(self, frames: Iterable) -> Iterator[Frame]:
-        """The same for a `Video`, or other index, seconds and RGB image."""
-        return follow(frames, self._detect.upright, self._faces)
+        """The same for a `Video`, or index, rising seconds and RGB image of frames."""
+        tracker = Tracker()
+        for index, seconds, image in frames:
+            faces = self._faces(image, self._detect.upright(image))
+            yield Frame(index, seconds, image, tracker.update(faces, seconds))
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
         """Returns logits `[b, k]`, and features `[b, C]` that they are linear in.
@@ -273,8 +275,9 @@ class Classifier:
             frame = np.array((0, 0, *image.size), np.float64)
             places, crops = places or [{"box": frame}], [to_pixels(image, self.resize)]
         else:
-            aim = self._template, self.resize
-            crops = [np.asarray(cut(image, face, *aim)) for face in detections]
+            aim = self._template * self.resize
+            turns = [similarity(face.landmarks, aim) for face in detections]
+            crops = [np.asarray(warp(image, x, self.resize)) for x in turns]
         answers = zip(successes(self._predict(crops)), places, crops, strict=True)
         return [
             FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)

@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import math
 import os
-import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -211,7 +210,7 @@ class Explanation:
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes what `draw` returns; the suffix says in which format."""
-        self.draw().save(pathlib.Path(path))
+        self.draw().save(path)
 
 
 def _overlay(face: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -71,10 +71,7 @@ def forward(variables: dict, pixels: jax.Array, model: QCS, flip: bool) -> Any:
     return outputs
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def logits(variables: dict, images: jax.Array, model: QCS) -> Any:
-    """Logits `[b, k]` of normalised images `[b, s, s, 3]`."""
-    return model.apply(variables, images)
+apply = jax.jit(QCS.apply, static_argnums=0)  # logits of normalised images
 
 
 def outputs(

@@ -14,14 +14,7 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from qcs_jax.predict.answers import (
-    NO_FACE,
-    Failure,
-    Photograph,
-    Prediction,
-    header,
-    rows,
-)
+from qcs_jax.predict.answers import NO_FACE, Failure, Photograph, Prediction, rows
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
@@ -53,7 +46,7 @@ def writer(
     # The names of files need not be valid text.
     with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix.lower() == ".csv":
-            yield _csv_writer(file, header(columns, class_names))
+            yield _csv_writer(file, [*columns, *class_names, "error"])
         else:
             with _json_writer(file) as record:
                 yield record
@@ -93,9 +86,12 @@ def _json_writer(file: TextIO) -> Iterator[Record]:
 
 
 def with_progress(
-    answers: Iterator[Any], unit: str = " images", total: int | None = None
+    answers: Iterator[Any], unit: str = " images", total: float | None = None
 ) -> Iterator[Any]:
-    """A bar where somebody looks and rows of the table do not show it already."""
+    """A bar where somebody looks and rows of the table do not show it already.
+
+    `total` is infinite where there is no table, and no number of answers is known.
+    """
     watched = sys.stderr.isatty() and (total or not sys.stdout.isatty())
     bar = tqdm(answers, disable=not watched, unit=unit, total=total, delay=2)
     # One iterator, because every iter() of a bar would start a new one.

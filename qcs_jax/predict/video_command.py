@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -62,9 +62,8 @@ def _watch(args: argparse.Namespace) -> None:
         if args.draw is not None:
             write = stack.enter_context(video.writer(args.draw, opened.size))
             uses.append(lambda frame: write(frame.draw(), frame.seconds))
-        frames = output.with_progress(
-            classifier.watch(opened), unit=" frames", total=opened.count
-        )
+        frames, total = classifier.watch(opened), opened.count or math.inf
+        frames = output.with_progress(frames, unit=" frames", total=total)
         _use(frames, uses, live=camera)
     if opened.cut_off:
         print(f"warning: {opened.cut_off}: it may be cut off", file=sys.stderr)
@@ -73,22 +72,13 @@ def _watch(args: argparse.Namespace) -> None:
 def _use(
     frames: Iterable[Any], uses: list[Callable[[Any], None]], *, live: bool
 ) -> None:
-    """Hands every frame on, and sums up what was seen, also after Ctrl-C.
-
-    The first frame, which has the compilation, too, is left out of all times.
-    """
+    """Hands every frame on, and sums up what was seen, also after Ctrl-C."""
     count, ids, labels = 0, set[int](), Counter[str]()
-    detecting = classifying = began = first = last = 0.0
     try:
         for frame in frames:
             for use in uses:
                 use(frame)
-            if not count:
-                began, first = time.perf_counter(), frame.seconds
-            else:
-                detecting += frame.detecting
-                classifying += frame.classifying
-            count, last = count + 1, frame.seconds
+            count += 1
             ids |= {face.id for face in frame.faces}
             labels.update(face.label for face in frame.faces)
     except KeyboardInterrupt:
@@ -102,13 +92,6 @@ def _use(
         )
         for label, times in labels.most_common():
             print(f"  {times / seen:6.1%} {label}")
-        if count > 1:
-            took, timed = time.perf_counter() - began, count - 1
-            print(
-                f"{timed / took:.1f} frames a second, {(last - first) / took:.1f} x "
-                f"real time; a frame: {1000 * detecting / timed:.1f} ms to find faces, "
-                f"{1000 * classifying / timed:.1f} ms to classify them"
-            )
 
 
 def _counted(number: int, what: str) -> str:

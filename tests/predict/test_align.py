@@ -17,6 +17,11 @@ def find():
     return BlazeFace()
 
 
+def cut(image, face, template, side):
+    matrix = align.similarity(face.landmarks, template * side)
+    return align.warp(image, matrix, side)
+
+
 @pytest.mark.parametrize("kind", ["similar", "random", "mirrored"])
 def test_it_is_the_best_similarity_and_never_mirrors(kind):
     rng = np.random.default_rng(0)
@@ -70,8 +75,6 @@ def test_the_edge_goes_on_where_the_photograph_ends():
         matrix[:, 2] -= matrix[:, :2] @ (300, 200)
         expected = align.warp(Image.fromarray(wide), matrix, 80)
         np.testing.assert_array_equal(cut, expected)
-    small = align.warp(Image.new("RGB", (400, 300), "white"), matrix * 0.1, 48)
-    assert np.asarray(small).min() == 255
     noise = np.random.default_rng(0).integers(0, 256, (800, 800, 3), np.uint8)
     small = align.warp(Image.fromarray(noise), np.eye(2, 3) / 10, 80)  # averages
     assert abs(np.mean(small) - 127.5) < 1 and np.std(small) < 12
@@ -80,7 +83,7 @@ def test_the_edge_goes_on_where_the_photograph_ends():
 def test_the_template_of_aligned_faces_is_the_one_they_were_aligned_to(find, portrait):
     template = align.TEMPLATE * 0.8 + 0.1
     turned = [portrait.rotate(degrees) for degrees in range(-11, 12, 2)]
-    faces = [align.cut(x, find.upright(x)[0], template, 96) for x in turned]
+    faces = [cut(x, find.upright(x)[0], template, 96) for x in turned]
     np.testing.assert_allclose(align.template_of(faces), template, atol=0.04)
     grey = [Image.new("RGB", (48, 48), (g, g, g)) for g in range(20)]
     assert align.template_of(grey) is None
@@ -90,7 +93,7 @@ def test_the_template_of_aligned_faces_is_the_one_they_were_aligned_to(find, por
 @pytest.mark.parametrize("size, fits", [(0.6, False), (1.0, True), (1.2, True)])
 def test_a_small_square_that_is_cut_already_is_a_crop(find, portrait, size, fits):
     aim, side = (align.TEMPLATE, 224), 104
-    crop = align.cut(portrait, find(portrait)[0], align.TEMPLATE, side)
+    crop = cut(portrait, find(portrait)[0], align.TEMPLATE, side)
     around = round(side / size)  # the same face in a wider or narrower frame
     corner = (around - side) // 2
     image = Image.new("RGB", (around, around), (90, 110, 80))

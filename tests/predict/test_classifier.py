@@ -1,7 +1,9 @@
 """A loaded classifier: whatever holds a face gives the same answer, in its place."""
 
 import copy
+import functools
 import io
+import itertools
 import multiprocessing
 import pathlib
 import pickle
@@ -20,7 +22,7 @@ from PIL import Image
 import qcs_jax
 from qcs_jax.checkpoint import CheckpointError, Trained
 from qcs_jax.images import augment
-from qcs_jax.predict import detector, network, yunet
+from qcs_jax.predict import detector, network
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
 
@@ -67,31 +69,25 @@ def test_the_network_is_folded_but_says_the_same(run, classifier):
     assert (classifier.image_size, classifier.resize) == (48, 52)
     assert classifier.variables.keys() == {"params"}
     assert classifier.variables["params"].keys() == {"base"}
-    checkpoint = Trained.load(run)
-    model, faces = checkpoint.model, small.pixels(3, 52, 52, 3)
-    images = augment.preprocess(jnp.asarray(faces), model.image_size)
-    outputs = jax.jit(lambda v, x: model.apply(v, x, method="embed"))(
-        checkpoint.variables, images
-    )
-    for folded, value in zip(classifier.classify(faces), outputs, strict=True):
-        np.testing.assert_allclose(folded, value, atol=2e-5)
-    np.testing.assert_allclose(classifier.features(faces), outputs[1], atol=2e-5)
-    np.testing.assert_allclose(classifier.logits(images), outputs[0], atol=2e-5)
+    trained, faces = Trained.load(run), small.pixels(3, 52, 52, 3)
+    images = augment.preprocess(jnp.asarray(faces), trained.model.image_size)
+    embed = jax.jit(functools.partial(trained.model.apply, method="embed"))
+    outputs = embed(trained.variables, images)
+    folded = (classifier.logits(images), classifier.features(faces))
+    for pair in (classifier.classify(faces), folded):
+        for value, unfolded in zip(pair, outputs, strict=True):
+            np.testing.assert_allclose(value, unfolded, atol=2e-5)
 
 
 def test_one_face_one_answer(classifier, pictures, files):
     path, pixels = files[0], pictures[0]
-    p = expected(classifier, pixels)
-    for face in (path, str(path), Image.open(path), pixels, jnp.array(pixels)):
+    p, data = expected(classifier, pixels), path.read_bytes()
+    for face in (path, str(path), Image.open(path), pixels, jnp.array(pixels), data):
         answer = classifier.predict(face)
-        assert_same([answer], [p])
-        assert answer.path == (
-            str(path) if face is path or isinstance(face, str) else None
-        )
-    data = path.read_bytes()
-    for give in (lambda: data, lambda: io.BytesIO(data)):
-        answers = [classifier.predict(give()), *classifier.predict_each(give())]
-        assert_same(answers + classifier.predict([give(), path]), [p] * 4)
+        assert_same([answer, *classifier.predict_each(face)], [p] * 2)
+        named = isinstance(face, str | pathlib.Path)
+        assert answer.path == (str(path) if named else None)
+    assert_same(classifier.predict([io.BytesIO(data), path]), [p] * 2)
     p = answer.probabilities
     assert p.dtype == np.float64 and p.sum() == pytest.approx(1, abs=1e-12)
     assert answer.label == saved.CLASS_NAMES[p.argmax()]
@@ -145,18 +141,11 @@ def test_what_is_no_image_fails_alone_and_keeps_its_place_among_others(
 
 
 def test_predict_each_reads_only_as_far_as_it_must(classifier, pictures):
-    read = []
-
-    def endless():
-        while True:
-            read.append(None)
-            yield pictures[0]
-
-    answers = classifier.predict_each(endless())
-    for _ in range(40):
-        assert next(answers).label
+    read = itertools.count()
+    answers = classifier.predict_each(pictures[0] for _ in read)
+    assert len([*itertools.islice(answers, 40)]) == 40
     answers.close()
-    assert len(read) <= 40 + 3 * 32
+    assert next(read) <= 40 + 3 * 32
 
 
 def test_steps(run, classifier, pictures):
@@ -183,14 +172,8 @@ def test_flips_are_averaged(run, classifier, pictures):
 
 def test_it_says_what_it_is_and_what_was_measured_of_it(run, classifier, tmp_path):
     lines = str(classifier).splitlines()
-    assert lines == [
-        f"Classifier {run}",
-        "  network   tiny qcs, step 2 on toy",
-        "  classes   anger, joy, neutral",
-        "  faces     52 x 52 pixels, of which the middle 48 x 48",
-        "  landmarks as usual in face recognition: those of the training images are "
-        "not known",
-    ]
+    assert lines[:2] == [f"Classifier {run}", "  network   tiny qcs, step 2 on toy"]
+    assert "are not known" in lines[-1]
     copy = shutil.copytree(run, tmp_path / "run")
     saved.evaluated(copy, **MEASURED)
     assert str(qcs_jax.load(copy)).splitlines()[-2:] == [
@@ -206,7 +189,7 @@ def test_it_says_what_it_is_and_what_was_measured_of_it(run, classifier, tmp_pat
 
 
 def test_the_base_branch_goes_along_and_no_more(run):
-    used = qcs_jax.load(run, detector=yunet.YuNet(DETECTOR), flip=True)
+    used = qcs_jax.load(run, detector=detector.YuNet(DETECTOR), flip=True)
     [expected] = used.predict_photo(PHOTO).faces
     used.explain(PHOTO, OTHER)
     spawn = multiprocessing.get_context("spawn")

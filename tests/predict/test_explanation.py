@@ -21,6 +21,17 @@ from qcs_jax.predict.interaction import Comparison, Interaction, on_image
 from qcs_jax.system.errors import UserError
 
 FACES = small.pixels(4, 52, 52, 3)
+NORMALIZED = small.images(8, 32, 32, 3)
+
+
+def create(name, **options):
+    model = small.create(name, **options)
+    return Interaction(model, small.variables(model))
+
+
+@pytest.fixture(scope="module")
+def qcs():
+    return create("qcs")
 
 
 @pytest.fixture(scope="module")
@@ -35,16 +46,16 @@ def test_it_is_what_the_checkpoint_compares(first, run):
     seen = FACES[:, 2:50, 2:50]
     np.testing.assert_array_equal(explained.anchor, seen[0])
     np.testing.assert_array_equal(explained.others, seen[1:])
-    assert explained.anchor_maps.shape == explained.other_maps.shape == (3, 48, 48)
-    keys = Interaction.load(run, step=1).keys(augment.preprocess(FACES, 48))[-1]
+    loaded = Interaction.load(run, step=1)
+    small.assert_equal(loaded.variables, small.variables(loaded.model, 1))
+    keys = loaded.keys(augment.preprocess(FACES, 48))[-1]
     compared = Comparison.of(keys[[0, 0, 0]], keys[1:])
     assert explained.similarities.shape == (3, 9, 9)
     np.testing.assert_allclose(explained.similarities, compared.similarities, rtol=1e-5)
-    # Tokens stand at every 16th pixel.
-    grid = explained.anchor_maps[:, ::16, ::16].reshape(3, 9)
-    np.testing.assert_allclose(grid, compared.importance[0], rtol=1e-5)
-    grid = explained.other_maps[:, ::16, ::16].reshape(3, 9)
-    np.testing.assert_allclose(grid, compared.importance[1], rtol=1e-5)
+    maps = np.stack([explained.anchor_maps, explained.other_maps])
+    assert maps.shape == (2, 3, 48, 48)
+    grid = maps[:, :, ::16, ::16].reshape(2, 3, 9)  # tokens stand at every 16th pixel
+    np.testing.assert_allclose(grid, compared.importance, rtol=1e-5)
 
 
 def test_it_is_drawn_a_row_for_each_face(first, tmp_path):
@@ -52,24 +63,18 @@ def test_it_is_drawn_a_row_for_each_face(first, tmp_path):
     faces = [face.resize((52, 52), Image.Resampling.BICUBIC) for face in faces]
     explained = first.explain(faces[0], faces[1:])
     explained.save(tmp_path / "x.png")
-    drawn = np.asarray(Image.open(tmp_path / "x.png"), float)
-    side = drawn.shape[0] // 2
-    assert drawn.shape == (2 * side, 4 * side, 3) and side % 48 == 0 and side >= 192
-    cells = drawn.reshape(2, side, 4, side, 3).transpose(0, 2, 1, 3, 4)
-    inside = np.s_[8:-8, 8:-8]
-    np.testing.assert_array_equal(cells[0, 0][inside], cells[1, 0][inside])  # anchor
-    step = side // 48  # pixels that one pixel became; those at the borders are mixed
-    cells = cells.reshape(2, 4, 48, step, 48, step, 3).mean(axis=(3, 5))
-    for row, other in enumerate(explained.others):
-        assert np.abs(cells[row, 3] - other).mean() < 4
-        for column, face, values in (
-            (1, explained.anchor, explained.anchor_maps[row]),
-            (2, other, explained.other_maps[row]),
-        ):
-            # The greener, the more important; beside the green of the grey face.
-            grey = face @ np.array([0.299, 0.587, 0.114])
-            green = cells[row, column][..., 1] - 0.4 * grey
-            assert np.corrcoef(green.ravel(), values.ravel())[0, 1] > 0.95
+    drawn = Image.open(tmp_path / "x.png")
+    side = drawn.height // 2
+    assert drawn.width == 4 * side and side % 48 == 0 and side >= 192
+    cells = np.asarray(drawn.resize((4 * 48, 2 * 48), Image.Resampling.BOX), float)
+    cells = cells.reshape(2, 48, 4, 48, 3).swapaxes(1, 2)
+    faces = np.broadcast_to(explained.anchor, (2, 48, 48, 3)), explained.others
+    assert np.abs(cells[:, [0, 3]] - np.stack(faces, axis=1)).mean() < 4
+    maps = explained.anchor_maps, explained.other_maps
+    for column, seen, values in zip((1, 2), faces, maps, strict=True):
+        # The greener, the more important; beside the green of the grey face.
+        green = cells[:, column, ..., 1] - 0.4 * seen @ (0.299, 0.587, 0.114)
+        assert np.corrcoef(green.ravel(), values.ravel())[0, 1] > 0.95
 
 
 def test_what_cannot_be_explained(first, tmp_path):
@@ -80,6 +85,11 @@ def test_what_cannot_be_explained(first, tmp_path):
         first.explain(FACES[0], [])
     with pytest.raises(UserError, match="base branch alone"):
         small.classifier().explain(FACES[0], FACES[1])
+    base = small.trained()
+    with pytest.raises(UserError, match="base branch alone, .* exported with --whole"):
+        Interaction(base.model, base.variables)
+    with pytest.raises(UserError, match="baseline has no cross branch"):
+        create("baseline")
 
 
 def test_the_command_compares_the_largest_faces(
@@ -93,10 +103,8 @@ def test_the_command_compares_the_largest_faces(
     before = pathlib.Path("crop.png").read_bytes()
     images = str(two), str(portrait_path)
     largest, other = (classifier.predict_photo(x).faces[0].pixels for x in images)
-    for argv, faces in (
-        ([*images], (largest, other)),
-        (["crop.png", "empty.png", "--crops"], ("crop.png", "empty.png")),
-    ):
+    crops = "crop.png", "empty.png"
+    for argv, faces in (([*images], (largest, other)), ([*crops, "--crops"], crops)):
         argv += "--out=x.png", f"--checkpoint={run}"
         assert explain_command.main(argv) == 0
         assert capsys.readouterr().out == "wrote x.png\n"
@@ -105,8 +113,8 @@ def test_the_command_compares_the_largest_faces(
         assert written == pathlib.Path("y.png").read_bytes()
     for argv, message in (
         ([images[1], "empty.png", "--out=x.png"], "empty.png: no face found"),
-        (["crop.png", "empty.png", "--out=linked.png"], "is one of the images"),
-        (["crop.png", "empty.png", "--out=x.gif"], "ends in .png or .jpg"),
+        ([*crops, "--out=linked.png"], "is one of the images"),
+        ([*crops, "--out=x.gif"], "ends in .png or .jpg"),
     ):
         assert explain_command.main([*argv, f"--checkpoint={run}"]) == 2
         out, err = capsys.readouterr()
@@ -114,21 +122,6 @@ def test_the_command_compares_the_largest_faces(
         assert err.count("\n") == 1
     assert pathlib.Path("crop.png").read_bytes() == before
     assert pathlib.Path("x.png").read_bytes() == written
-
-
-def create(name, **options):
-    model = small.create(name, **options)
-    return Interaction(model, small.variables(model))
-
-
-@pytest.fixture(scope="module")
-def qcs():
-    return create("qcs")
-
-
-@pytest.fixture(scope="module")
-def normalized():
-    return small.images(8, 32, 32, 3)
 
 
 def test_comparison_is_equations_1_3_7_and_8():
@@ -143,29 +136,28 @@ def test_comparison_is_equations_1_3_7_and_8():
     product = np.einsum("pic,pjc->pij", x, y) / np.sqrt(x.shape[-1])
     np.testing.assert_allclose(result.products, product, atol=1e-5)
     s = result.similarities.astype(np.float64)
-    importance = (s / np.linalg.norm(s, axis=1, keepdims=True)).sum(axis=2) / 3
-    np.testing.assert_allclose(result.importance[0], importance, rtol=1e-5)
-    importance = (s / np.linalg.norm(s, axis=2, keepdims=True)).sum(axis=1) / 3
-    np.testing.assert_allclose(result.importance[1], importance, rtol=1e-5)
+    for axis, importance in zip((1, 2), result.importance, strict=True):
+        expected = (s / np.linalg.norm(s, axis=axis, keepdims=True)).sum(3 - axis) / 3
+        np.testing.assert_allclose(importance, expected, rtol=1e-5)
     even = np.full((2, 9, 9), 3.5, np.float32)
     for values in Comparison(even, even, even).importance:
         np.testing.assert_allclose(values, 1, rtol=1e-6)
 
 
-def test_keys_do_not_depend_on_the_other_images(qcs, normalized, monkeypatch):
-    together = qcs.keys(normalized)
+def test_keys_do_not_depend_on_the_other_images(qcs, monkeypatch):
+    together = qcs.keys(NORMALIZED)
     assert [level.shape for level in together] == 3 * [(8, 4, 16)]
     monkeypatch.setattr(interaction, "_PASS", 5)
     mixed = [7, 6, 5, 4, 3, 2, 1, 0, 2, 2]
-    for level, again in zip(together, qcs.keys(normalized[mixed]), strict=True):
+    for level, again in zip(together, qcs.keys(NORMALIZED[mixed]), strict=True):
         np.testing.assert_allclose(level[mixed], again, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["qcs", "dcs"])
-def test_attention_is_what_csa_makes_of_the_keys(name, normalized, request):
-    network = request.getfixturevalue("qcs") if name == "qcs" else create(name)
+def test_attention_is_what_csa_makes_of_the_keys(name, qcs):
+    network = qcs if name == "qcs" else create(name)
     n = network.model.branches
-    groups = normalized[: 2 * n].reshape(n, 2, 32, 32, 3)
+    groups = NORMALIZED[: 2 * n].reshape(n, 2, 32, 32, 3)
     weights = network.attention(groups)
     for i, (w, qk) in enumerate(
         zip(weights, network.keys(groups.reshape(-1, 32, 32, 3)), strict=True), start=1
@@ -181,28 +173,15 @@ def test_attention_is_what_csa_makes_of_the_keys(name, normalized, request):
         np.testing.assert_allclose(w, expected, atol=1e-5)
 
 
-def test_attention_of_dot_products_is_over_the_image_itself(normalized):
+def test_attention_of_dot_products_is_over_the_image_itself():
     network = create("dcs", interaction="sdpa")
-    weights = network.attention(normalized[:2, None])
-    for w, (x, y) in zip(weights, network.keys(normalized[:2]), strict=True):
+    weights = network.attention(NORMALIZED[:2, None])
+    for w, (x, y) in zip(weights, network.keys(NORMALIZED[:2]), strict=True):
         assert w.shape == (2, 1, 4)
         np.testing.assert_allclose(w.sum(axis=-1), 1, rtol=1e-5)
         # Positions of image 0 as image 1 asks for them, and the reverse.
         np.testing.assert_allclose(w[0, 0], softmax(y @ x.T / 4, 1).mean(0), atol=1e-5)
         np.testing.assert_allclose(w[1, 0], softmax(x @ y.T / 4, 1).mean(0), atol=1e-5)
-
-
-def test_what_compares_nothing():
-    base = small.trained()
-    with pytest.raises(UserError, match="base branch alone, .* exported with --whole"):
-        Interaction(base.model, base.variables)
-    with pytest.raises(UserError, match="baseline has no cross branch"):
-        create("baseline")
-
-
-def test_load_reads_the_whole_network(run):
-    loaded = Interaction.load(run, step=1)
-    small.assert_equal(loaded.variables, small.variables(loaded.model, 1))
 
 
 @pytest.mark.parametrize("side", [1, 3, 7])
@@ -238,9 +217,8 @@ def test_tokens_look_where_maps_put_them():
     rows, columns = image + line[:, :, None, None], image + line[:, None, :, None]
     before, *after = np.asarray(tokens(np.stack([image, *rows, *columns])))
     changes = np.abs(np.stack(after) - before).max(axis=-1).reshape(2, 96, 3, 6, 6)
-    for level in range(3):
-        for axis, place in enumerate((row, column)):
-            change = changes[axis, :, level, row, column]
-            pixels = np.flatnonzero(change > 1e-5)
+    for changed, place in zip(changes, (row, column), strict=True):
+        for level in changed[:, :, row, column].T:
+            pixels = np.flatnonzero(level > 1e-5)
             assert 0 < pixels[0] and pixels[-1] < 95  # not cut off by the border
             assert (pixels[0] + pixels[-1]) / 2 == 16 * place

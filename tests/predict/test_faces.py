@@ -3,7 +3,6 @@
 import io
 import pathlib
 import re
-import tempfile
 import zipfile
 
 import numpy as np
@@ -42,27 +41,20 @@ def test_a_pattern_or_folder_is_its_files_sorted(folder, pattern, expected):
     assert names(items, folder) == expected and not single
 
 
-def test_a_pattern_or_folder_without_images(folder):
+def test_names_like_patterns_and_urls(folder):
+    path = folder / "b[1].png"
+    (folder / "b.png").rename(path)
+    for name in (path, str(path), "https://host/a.jpg?size=[3]"):
+        items, single = faces.expand(name)
+        assert list(items) == list(faces.expand([name])[0]) == [name] and single
+
+
+def test_a_pattern_or_folder_without_images_is_an_error_among_others_a_failure(folder):
     with pytest.raises(UserError, match="no file matches"):
         faces.expand(f"{folder}/*.jpg")
     (folder / "empty").mkdir()
     with pytest.raises(UserError, match="no .jpg, .jpeg, .*, .webp in this"):
         faces.expand(folder / "empty")
-
-
-def test_names_like_patterns_and_urls(folder):
-    path = folder / "b[1].png"
-    (folder / "b.png").rename(path)
-    for name in (path, str(path)):
-        items, single = faces.expand(name)
-        assert list(items) == [name] and single
-    url = "https://host/a.jpg?size=[3]"
-    items, single = faces.expand(url)
-    assert list(items) == [url] and single
-    assert list(faces.expand([url])[0]) == [url]
-
-
-def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
     mixed = [f"{folder}/*.jpg", folder / "b.png", str(folder / "sub"), folder]
     items, single = faces.expand(mixed)
     first, *others = items
@@ -73,9 +65,7 @@ def test_among_others_nothing_found_is_a_failure_in_its_place(folder):
 
 def test_one_or_many():
     array = np.zeros((2, 4, 4, 3), np.uint8)
-    for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], 3):
-        assert faces.expand(one)[1]
-    for one in (b"x", bytearray(b"x"), memoryview(b"x"), io.StringIO("x")):
+    for one in ("a.jpg", pathlib.Path("a"), Image.new("L", (1, 1)), array[0], b"x", 3):
         assert faces.expand(one)[1]
     for many in (array, [array[0]], ("a",), iter(()), []):
         assert not faces.expand(many)[1]
@@ -87,8 +77,6 @@ def test_one_or_many():
         (np.zeros((4, 4, 3), np.float32), r"float32\[4, 4, 3\] .*uint8.*logits"),
         (np.zeros((3, 4, 5), np.uint8), r"uint8\[3, 4, 5\] is not a face"),
         (np.zeros((0, 4, 3), np.uint8), "is not a face"),
-        (np.zeros((1, 4, 4, 3), np.uint8), "is not a face"),
-        (b"", "not an image of a known format"),
         (None, "a NoneType is not a face"),
         ("nowhere.jpg", "No such file"),
         ("https://host/a.jpg?size=3", "URL, .* download it first, .* or its bytes"),
@@ -126,38 +114,33 @@ def assert_pixels(items, expected):
 def test_arrays_and_encoded_images_are_images():
     for shape in ((5, 4), (5, 4, 3), (5, 4, 4), (1, 1, 3)):
         assert_pixels([small.pixels(*shape)], [small.pixels(*shape)])
-    data = ENCODED[0]
-    spread = bytes(x for byte in data for x in (byte, 0))
-    for kind in (data, bytearray(data), memoryview(data), memoryview(spread)[::2]):
+    for kind in (kind(ENCODED[0]) for kind in (bytes, bytearray, memoryview)):
         assert_pixels(faces.expand(kind)[0], PIXELS[:1])
         assert_pixels(faces.expand([kind, kind])[0], PIXELS[:1] * 2)
 
 
 def test_open_files_are_read_from_where_they_stand(tmp_path):
     (tmp_path / "a").write_bytes(b"head" + ENCODED[0])
-    spooled = tempfile.SpooledTemporaryFile()
-    spooled.write(b"head" + ENCODED[0])
     memory = io.BytesIO(b"head" + ENCODED[0])
-    with open(tmp_path / "a", "rb") as buffered, spooled:
-        for file in (buffered, memory, spooled):
-            for wrap in (lambda x: x, lambda x: [x]):
+    with open(tmp_path / "a", "rb") as buffered:
+        for file in (buffered, memory):
+            for given, alone in ((file, True), ([file], False)):
                 file.seek(4)
-                items, single = faces.expand(wrap(file))
+                items, single = faces.expand(given)
                 assert_pixels(items, PIXELS[:1])
-                assert single == (wrap(file) is file) and not file.closed
+                assert single == alone and not file.closed
 
 
-def zipped():
-    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
-        for i, data in enumerate(ENCODED):
-            archive.writestr(f"{i}.png", data)
+def test_members_of_archives_may_close_after_another():
+    def members():
         for name in archive.namelist():
             with archive.open(name) as file:
                 yield file
 
-
-def test_members_of_archives_may_close_after_another():
-    assert_pixels(list(faces.expand(zipped())[0]), PIXELS)
+    with zipfile.ZipFile(io.BytesIO(), "w") as archive:
+        for i, data in enumerate(ENCODED):
+            archive.writestr(f"{i}.png", data)
+        assert_pixels(list(faces.expand(members())[0]), PIXELS)
 
 
 def test_what_cannot_be_read_from_an_open_file_is_a_failure(tmp_path):

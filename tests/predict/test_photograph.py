@@ -1,6 +1,5 @@
 """Photographs with all around the faces: every face, in pixels of the photograph."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax.predict import align
-from qcs_jax.predict.answers import FaceFound, header
+from qcs_jax.predict.answers import FaceFound
 from qcs_jax.system.errors import UserError
 
 
@@ -32,15 +31,11 @@ def assert_same(answers, expected):
         np.testing.assert_allclose(answer.probabilities, other.probabilities, atol=1e-6)
 
 
-def area(box):
-    return np.prod(box[2:] - box[:2])
-
-
 def test_every_face_is_classified_as_its_crop(measured, classifier, photo, two):
     """Cut out as in the training images; as ArcFace does where that is not known."""
     assert isinstance(photo, qcs_jax.Photograph) and photo.path == str(two)
     left, right = photo.faces
-    assert left.box[2] < right.box[0] and area(left.box) > area(right.box)
+    assert left.box[2] < right.box[0] and np.ptp(left.box[::2]) > np.ptp(right.box[::2])
     usual = classifier.predict_photo(two)
     for answer, network, scale in ((photo, measured, 0.9), (usual, classifier, 1.0)):
         for face in answer.faces:
@@ -57,13 +52,9 @@ def test_photographs_come_one_by_one(classifier, two, tmp_path, flower):
     with two.open("rb") as file:  # such as an upload
         upload = classifier.predict_photo(file)
     assert upload.path is None
-    (tmp_path / "a.jpg").write_bytes(b"no image")
-    paths = [two, tmp_path / "a.jpg", flower, tmp_path / "b"]
-    answers = classifier.predict_photos(paths)
-    first = next(answers)  # before the others are opened
-    assert_same(first.faces, upload.faces)
-    broken, without, missing = answers
-    assert isinstance(broken, qcs_jax.Failure) and "not an image" in str(broken)
+    answers = classifier.predict_photos([two, flower, tmp_path / "b"])
+    assert_same(next(answers).faces, upload.faces)
+    without, missing = answers
     assert without.faces == () and str(without) == "photograph: no face"
     assert isinstance(missing, qcs_jax.Failure) and missing.path == str(tmp_path / "b")
     with pytest.raises(UserError, match="No such file"):
@@ -91,10 +82,6 @@ def test_it_is_json_and_boxes_and_labels_are_drawn(photo, tmp_path):
         assert changed[middle - 5 : middle + 5, left - 2 : left + 3].any(axis=1).all()
         assert not changed[middle, left + 10 : right - 10].any()
     assert changed.mean() < 0.1
-    assert str(photo).count("\n") == 1 and f"{photo.faces[0].label} (" in str(photo)
-    outside = dataclasses.replace(photo.faces[0], box=np.array((950, -300, 1100, -200)))
-    drawn = np.asarray(dataclasses.replace(photo, faces=(outside,)).draw())
-    assert (drawn != before).any(axis=-1).sum() > 100  # its label stays inside
 
 
 def test_the_crop_of_a_photograph_does_not_matter(classifier, portrait):
@@ -107,11 +94,9 @@ def test_the_crop_of_a_photograph_does_not_matter(classifier, portrait):
         box = np.clip([*(middle - half), *(middle + half)], 0, [*portrait.size] * 2)
         photo = classifier.predict_photo(portrait.crop(tuple(map(round, box))))
         [cut] = photo.faces
-        difference = cut.pixels[inside, inside] - face.pixels[inside, inside].astype(
-            float
-        )
+        levels, expected = (x.pixels[inside, inside].astype(float) for x in (cut, face))
         assert not photo.whole
-        assert np.abs(difference).mean() < 10  # levels; squeezed they are 35 to 76
+        assert np.abs(levels - expected).mean() < 10  # squeezed they are 35 to 76
 
 
 def test_small_squares_are_crops_and_taken_whole(classifier, photo):
@@ -149,7 +134,7 @@ def test_tables_have_a_row_for_each_face_or_photograph_without_one():
         qcs_jax.Photograph(IMAGE, (face,), whole=True, path="d.jpg"),
     ]
     table = qcs_jax.to_pandas(photos)
-    assert list(table.columns) == header(qcs_jax.Photograph.COLUMNS, NAMES)
+    assert list(table.columns) == [*qcs_jax.Photograph.COLUMNS, *NAMES, "error"]
     assert table["file"].tolist() == ["a.jpg", "c.jpg", "c.jpg", "?.jpg", "d.jpg"]
     errors = table.iloc[:, -1].fillna("").tolist()
     assert errors == ["no face", "", "", "broken", ""]
@@ -157,9 +142,9 @@ def test_tables_have_a_row_for_each_face_or_photograph_without_one():
     assert table.iloc[2].tolist()[:-1] == ["c.jpg", 2, "face", *cells]
     assert table.iloc[4].tolist()[:-1] == ["d.jpg", 1, "whole image", *cells]
     assert qcs_jax.to_pandas(photos[1]).equals(qcs_jax.to_pandas(photos[1:2]))
-    frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, (), 0.1, 0.1) for i in range(3)]
-    assert list(qcs_jax.to_pandas(frames).columns) == header(qcs_jax.Frame.COLUMNS, ())
-    frames.append(qcs_jax.Frame(3, 0.12, IMAGE, (face,), 0.1, 0.1))
+    frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, ()) for i in range(3)]
+    assert [*qcs_jax.to_pandas(frames)] == [*qcs_jax.Frame.COLUMNS, "error"]
+    frames.append(qcs_jax.Frame(3, 0.12, IMAGE, (face,)))
     table = qcs_jax.to_pandas(frames)
     assert table["seconds"].tolist() == [0, 0.04, 0.08, 0.12]
     assert table["face"].isna().tolist() == [True, True, True, False]

@@ -60,11 +60,9 @@ def test_the_command_uses_it(classifier, capsys, portrait_path):
     assert photo == {**json.loads(json.dumps(expected)), "error": None}
 
 
-PREDICT = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"
-
-
 def test_a_fresh_process_loads_nothing_of_training(classifier, portrait_path):
-    code = f"{PREDICT}; print(*sys.modules, sep=chr(10))"
+    code = "import sys, qcs_jax; print(qcs_jax.load().predict(sys.argv[1]).label)"
+    code += "; print(*sys.modules, sep=chr(10))"
     argv = [sys.executable, "-W", "error", "-c", code, str(portrait_path)]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     label, *loaded = done.stdout.splitlines()
