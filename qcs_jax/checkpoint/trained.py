@@ -15,7 +15,13 @@ import ml_collections
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
 from qcs_jax.config import Role, create_model, fields_with, written
-from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, LAST, METRICS_FILE, read_scores
+from qcs_jax.evaluate.runs import (
+    BEST_ON_HELD_OUT,
+    LAST,
+    METRICS_FILE,
+    read_json,
+    read_scores,
+)
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import datasets, extras
 
@@ -142,13 +148,7 @@ class Trained:
     @functools.cached_property
     def _metrics(self) -> dict:
         """The content of the file of the run's last evaluation, of any network."""
-        if self.in_file:
-            return {}
-        try:
-            metrics = json.loads((self.workdir / METRICS_FILE).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return metrics if isinstance(metrics, dict) else {}
+        return {} if self.in_file else read_json(self.workdir / METRICS_FILE)
 
     @property
     def drawn(self) -> bool:

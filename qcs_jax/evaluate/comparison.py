@@ -8,8 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from qcs_jax.evaluate import evidence, published
-from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
-from qcs_jax.evaluate.runs import Variant
+from qcs_jax.evaluate.runs import (
+    BEST_ON_HELD_OUT,
+    BEST_ON_TEST,
+    LAST,
+    METRIC,
+    Variant,
+)
 from qcs_jax.evaluate.uncertainty import LEVEL, SIGNIFICANT
 from qcs_jax.system import files
 

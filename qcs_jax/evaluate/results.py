@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from qcs_jax.evaluate.counts import Counts, log_softmax, probabilities
-from qcs_jax.evaluate.run_log import METRIC
+from qcs_jax.evaluate.runs import METRIC
 from qcs_jax.evaluate.uncertainty import LEVEL, intervals
 
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature

@@ -27,7 +27,7 @@ _SLANTED: Any = dict(ha="right", rotation_mode="anchor")
 def losses(log: Sequence[dict]) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
-    Dots are the training losses in the log (of `run_log.read_log`), lines their means
+    Dots are the training losses in the log (of `runs.read_log`), lines their means
     over an epoch. Raises Unavailable if there is no log, or no epoch is finished.
     """
     if not log:

@@ -13,7 +13,7 @@ import numpy as np
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import Counts
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 from qcs_jax.figures import Unavailable, charts, maps, style
 from qcs_jax.images.augment import center_crop, preprocess
 from qcs_jax.images.decode import decode

@@ -6,7 +6,7 @@ import pytest
 import saved
 
 from qcs_jax.evaluate import compare_command as command
-from qcs_jax.evaluate import run_log
+from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import find_runs, read_run, variants_of
 
 
@@ -45,9 +45,9 @@ def test_runs_are_found_once_whatever_names_them(tmp_path):
         [tmp_path / "x" / "*"],
         [tmp_path / "x" / "**" / "b", a, a, tmp_path / "link"],
     ):
-        runs = find_runs([str(argument) for argument in arguments])
-        assert {run.workdir.resolve() for run in runs} == {a, b}
-        assert len(runs) == 2
+        found = find_runs([str(argument) for argument in arguments])
+        assert {run.workdir.resolve() for run in found} == {a, b}
+        assert len(found) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,16 +97,16 @@ def test_each_number_is_of_its_epoch(tmp_path):
             ("held_out", (0.3, 0.8, 0.8, 0.4)),
         )
     )
-    last, best = {"last epoch": tested[3]}, {run_log.BEST_ON_TEST: tested[1]}
+    last, best = {"last epoch": tested[3]}, {runs.BEST_ON_TEST: tested[1]}
     # Chosen on held-out images, the last of equals; the number is the test's.
     chosen = {"best epoch on held-out": tested[2]}
-    assert run_log.read_scores(tmp_path / "nowhere") == {}
+    assert runs.read_scores(tmp_path / "nowhere") == {}
     for lines, expected in (
         (tested + held_out, last | chosen | best),
         (tested, last | best),
         (held_out + [{"kind": "train", "step": 1, "loss": 2.0}], {}),
     ):
         text = "\n".join(map(json.dumps, lines)) + '\n{"kind": "te'  # half a line
-        (tmp_path / run_log.LOG_FILE).write_text(text)
-        assert run_log.read_log(tmp_path) == lines
-        assert run_log.read_scores(tmp_path) == expected
+        (tmp_path / runs.LOG_FILE).write_text(text)
+        assert runs.read_log(tmp_path) == lines
+        assert runs.read_scores(tmp_path) == expected
