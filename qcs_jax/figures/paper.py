@@ -20,7 +20,11 @@ from qcs_jax.images.decode import decode
 from qcs_jax.images.folder import labelled_images
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
+from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
+
+with extras.named():
+    from sklearn.manifold import TSNE
 
 if TYPE_CHECKING:
     from qcs_jax.input.sources import Source
@@ -225,10 +229,14 @@ def _matrices(scene: Scene) -> style.Figure:
 
 
 def _embedding(scene: Scene) -> style.Figure:
+    """Of 4 images or more, which t-SNE projects to the plane."""
     labels, features = scene.gallery.labels, scene.outputs[1]
     order = np.random.default_rng(scene.seed).permutation(len(labels))
     shown = np.sort(order[:_IN_EMBEDDING])
-    points = charts.project(features[shown], scene.seed)
+    if (m := len(shown)) < 4:
+        raise Unavailable(f"an embedding of {m} images shows nothing: give 4 or more")
+    tsne = TSNE(init="pca", perplexity=min(30, (m - 1) / 3), random_state=scene.seed)
+    points = tsne.fit_transform(features[shown].astype(np.float64))
     return charts.embedding(points, labels[shown], scene.class_names)
 
 

@@ -15,8 +15,7 @@ from qcs_jax import models
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config
-from qcs_jax.figures import FIGURES, paper, style
-from qcs_jax.figures import visualize_command as command
+from qcs_jax.figures import FIGURES, command, paper, style
 from qcs_jax.figures.paper import Scene
 from qcs_jax.input import sources
 

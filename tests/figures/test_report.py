@@ -14,8 +14,7 @@ import toy
 from qcs_jax import main
 from qcs_jax.evaluate import groups, predictions, results
 from qcs_jax.evaluate.group_file import Grouping
-from qcs_jax.figures import page
-from qcs_jax.figures import report_command as command
+from qcs_jax.figures import command, page
 from qcs_jax.figures.paper import Gallery
 from qcs_jax.images.corruptions import CORRUPTIONS
 from qcs_jax.train import loop
@@ -218,7 +217,7 @@ def test_what_is_shown_as_mistakes():
 
 def test_a_run_must_be_evaluated_by_this_version_on_these_images(run, capsys):
     def error():
-        assert command.main([str(run)]) == 1
+        assert command.main([str(run)], "report") == 1
         return capsys.readouterr().err
 
     predicted = run / "predictions.csv"
