@@ -54,7 +54,6 @@ def test_runs_are_found_once_whatever_names_them(tmp_path):
     "arguments, message",
     [
         (["nowhere"], "there is no nowhere"),
-        (["none*"], "there is no none*"),
         (["."], "no runs in .: give the --workdir of a run"),
         (["a.csv", "b.csv", "c.csv"], "two at a time"),
         (["a.csv", "run"], "holds no predictions"),

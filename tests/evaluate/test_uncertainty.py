@@ -104,8 +104,6 @@ def test_over_images_is_the_bootstrap():
     assert found["images_low"] == pytest.approx(low, abs=0.004)
     assert found["images_high"] == pytest.approx(high, abs=0.004)
     assert found["mean"] == pytest.approx(correct.mean())
-    shuffled = correct[:, rng.permutation(200)]
-    np.testing.assert_equal(uncertainty.accuracy(shuffled), found)
 
 
 @pytest.mark.parametrize(
