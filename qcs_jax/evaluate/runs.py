@@ -27,6 +27,7 @@ METRIC = "accuracy"  # its largest value marks the best epoch
 LAST = "last epoch"
 BEST_ON_HELD_OUT = "best epoch on held-out"
 BEST_ON_TEST = "best epoch on test (optimistic)"
+NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
 
 INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
 _OF_A_VARIANT = sorted(FIELDS.keys() - INDIFFERENT - {"seed"})
