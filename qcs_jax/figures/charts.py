@@ -39,8 +39,7 @@ def losses(log: Sequence[dict]) -> style.Figure:
     training, nll, accuracy = figure.subplots(1, 3)
     trained, last = lines["train"], lines["test"].iloc[-1]
     epoch = trained["step"] / (last["step"] / last["epoch"])
-    # A step that ends an epoch belongs to it.
-    number = np.ceil(epoch - 1e-9)
+    number = np.ceil(epoch - 1e-9)  # a step that ends an epoch belongs to it
     for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
         if (values := trained.get(f"{branch}_loss")) is not None:
             training.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
@@ -101,8 +100,7 @@ def distribution(
         axes.set(title=f"{split}: {images:,} images", xlabel="images")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.tick_params(axis="y", length=0)
-    names = [style.wrapped(name, 20) for name in class_names]
-    panels[0].set_yticks(range(k), labels=names)
+    panels[0].set_yticks(range(k), labels=[style.wrapped(x, 20) for x in class_names])
     panels[0].invert_yaxis()
     return figure
 
@@ -187,10 +185,8 @@ def groups(column: Mapping, accuracy: float) -> style.Figure:
         color = "#999999" if small else style.COLORS[0]
         ends = [100 * x for x in group["intervals"]["accuracy"]]
         axes.plot(ends, [y, y], color=color, lw=1 if small else 1.8)
-        face = "white" if small else color
-        axes.plot(
-            100 * group["accuracy"], y, "o", ms=5, color=color, mfc=face, clip_on=False
-        )
+        look: Any = dict(ms=5, color=color, mfc="white" if small else color)
+        axes.plot(100 * group["accuracy"], y, "o", clip_on=False, **look)
         few = ", few" if small else ""
         labels.append(
             f"{style.wrapped(group['group'], 24)} ({group['examples']:,}{few})"
@@ -264,8 +260,7 @@ def transfer(
     rows, columns = (
         [textwrap.fill(name, 28) for name in names] for names in (networks, datasets)
     )
-    percent = 100 * accuracy
-    image = _percentages(axes, percent, below, rows, columns, 30, aspect="auto")
+    image = _percentages(axes, 100 * accuracy, below, rows, columns, 30, aspect="auto")
     axes.set_facecolor("#EEEEEE")  # of what was not measured
     title = "accuracy, and its mean over classes, in %"
     title += "; framed: its own test" if own else ""

@@ -118,8 +118,7 @@ class Scene:
             if len(examples) < 2:
                 raise Unavailable(
                     f"class {name!r} has {len(examples) or 'no'} image in "
-                    f"{gallery.name}: give --images=FOLDER with 2 different ones of "
-                    f"each class"
+                    f"{gallery.name}: give --images=FOLDER with 2 of each class"
                 )
             chosen.append(examples)
         pixels = gallery.pixels(np.stack(chosen, axis=1).reshape(-1).tolist())
@@ -133,10 +132,7 @@ class Scene:
         from qcs_jax.input.splits import Splits  # tensorflow_datasets takes seconds
 
         if not self.trained.config.data.name:
-            raise UserError(
-                "the checkpoint does not say which data set it was trained on: give "
-                "--images=FOLDER"
-            )
+            raise UserError("the checkpoint names no data set: give --images=FOLDER")
         return Splits(self.trained.config, data_dir=self.data_dir)
 
     def _checked(self, source: Source) -> Source:
@@ -195,9 +191,7 @@ def _negatives(scene: Scene) -> style.Figure:
     """At the highest level."""
     interaction = _with_similarities(scene)
     if interaction.model.branches != 4:
-        raise Unavailable(
-            "a dcs compares images of one class: only a qcs has negatives"
-        )
+        raise Unavailable("a dcs compares images of one class, and has no negatives")
     faces, images = scene.faces
     names = [name.lower() for name in scene.class_names]
     shown = names.index(_PAPER_CLASS) if _PAPER_CLASS in names else 0
@@ -242,9 +236,7 @@ def _embedding(scene: Scene) -> style.Figure:
 
 def _with_similarities(scene: Scene) -> Interaction:
     if scene.interaction.model.interaction == "sdpa":
-        raise Unavailable(
-            "the network compares by scaled dot products, not by similarities"
-        )
+        raise Unavailable("the network compares by scaled dot products alone")
     return scene.interaction
 
 

