@@ -183,11 +183,5 @@ def test_a_gap_in_words():
     all_right = np.array([[5, 5], [0, 0], [3, 0]])  # of one class there is no image
     gap = largest(all_right, all_right) | {"corrected_p": 1}
     assert gap["gap"] == gap["by_chance"] == 0 and gap["p"] == 1
-    assert "none" in groups.sentence(gap, 1) and "from chance" in groups.sentence(
-        gap, 1
-    )
-    hits = np.array([[95, 90, 80]] * 3)
-    gap = largest(np.full((3, 3), 100), hits) | {"corrected_p": 0.02}
-    text = groups.sentence(gap, 3)
-    assert "At equal classes: 15.0 points, a above c. This is more than chance" in text
-    assert text.endswith("p = 0.0005, corrected for 3 columns 0.02.")
+    text = groups.sentence(gap, 1)
+    assert "none" in text and "from chance" in text

