@@ -29,7 +29,7 @@ def losses(log: Sequence[dict]) -> style.Figure:
     """
     if not log:
         raise Unavailable("the run has no log: a converted checkpoint has none")
-    lines = dict(tuple(pd.DataFrame(log).groupby("kind")))
+    lines: Any = dict(tuple(pd.DataFrame(log).groupby("kind")))
     if not {"train", "test"} <= lines.keys():
         raise Unavailable(
             "the run's log has no training loss before an evaluation: it is shorter "

@@ -71,14 +71,11 @@ def test_a_network_gets_what_it_can_have(write_run, images, tmp_path, capsys):
     assert "skipped losses: the run has no log" in printed
     drawn = {path.stem for path in (tmp_path / "o").iterdir()}
     assert drawn == {"confusion", "distribution", "embedding"}
-    status, _, error = run(capsys, *where, "--figures=confusion,heatmaps")
-    assert status == 1
-    assert "error: heatmaps: a baseline has no cross branch" in error
     fields = {"model.name": "dcs", "model.interaction": "sdpa"}
     pairs = write_run(tmp_path / "pairs", CLASSES, **fields)
     where = f"--checkpoint={pairs}", f"--images={images}"
-    status, _, error = run(capsys, *where, "--figures=heatmaps")
-    assert status == 1 and "compares by scaled dot products" in error
+    status, _, error = run(capsys, *where, "--figures=distribution,heatmaps")
+    assert status == 1 and "heatmaps: the network compares by scaled dot prod" in error
 
 
 def test_a_dataset_of_the_run_is_the_default(qcs, monkeypatch):
@@ -138,9 +135,6 @@ def test_images_that_are_corrupt_or_missing_are_named(qcs, images, capsys):
     (images / "glad" / "2.png").unlink()
     status, _, error = draw("all")
     assert status == 1 and f"{images / 'glad'} has no readable image" in error
-    (images / "calm").rename(images / "Calm")
-    status, _, error = draw("all")
-    assert status == 1 and "lacks 'calm' and has unknown 'Calm'" in error
 
 
 @pytest.mark.parametrize(

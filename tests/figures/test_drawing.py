@@ -59,7 +59,7 @@ FIGURES = OF_FACES | {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("k,n", [(2, 1), (10, 49)])
+@pytest.mark.parametrize("k,n", [(2, 1), (10, 9)])
 def test_figures_are_as_wide_as_a_page_and_their_labels_apart(name, k, n):
     figure = FIGURES[name](k, n)
     canvas = FigureCanvasAgg(figure)
