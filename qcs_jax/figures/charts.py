@@ -47,10 +47,10 @@ def losses(log: Sequence[dict]) -> style.Figure:
             label = f"{branch} branch"
             training.plot(means.index - 0.5, means, color=color, lw=1.2, label=label)
     training.set(ylabel="cross entropy (nats)", title="training loss", ylim=(0, None))
-    for kind, color, line in (("test", 2, "o-"), ("held_out", 3, "s--")):
+    for kind, i, line in (("test", 2, "o-"), ("held_out", 3, "s--")):
         if kind in lines:
-            split, look = lines[kind], dict(color=style.COLORS[color], ms=2.5, lw=1.2)
-            look["label"] = kind.replace("_", "-")
+            split, label = lines[kind], kind.replace("_", "-")
+            look: Any = dict(color=style.COLORS[i], ms=2.5, lw=1.2, label=label)
             nll.plot(split["epoch"], split["nll"], line, **look)
             accuracy.plot(split["epoch"], 100 * split["accuracy"], line, **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")
