@@ -20,8 +20,8 @@ COMMANDS = {
     "prepare": ("input.prepare", "prepare a data set for training"),
     "train": ("main", "train a configuration, or go on with a run"),
     "evaluate": ("main", "evaluate a run, and write the page about it"),
-    "report": ("figures.report_command", "write the page about a run again"),
-    "visualize": ("figures.visualize_command", "draw the paper's figures of a run"),
+    "report": ("figures.command", "write the page about a run again"),
+    "visualize": ("figures.command", "draw the paper's figures of a run"),
     "experiment": ("experiment.__main__", "train a whole table over seeds"),
     "compare": ("evaluate.compare_command", "compare runs over seeds, or two networks"),
     "transfer": (
@@ -32,7 +32,8 @@ COMMANDS = {
     "export": ("export.__main__", "ONNX, TensorFlow, web pages, the Hub and others"),
     "benchmark": ("benchmark.__main__", "measure time and memory on this machine"),
 }
-MODES = {"train": ("train",), "evaluate": ("eval",)}  # of `qcs_jax.main`
+# For modules with several commands, which one is meant.
+MODES = {"train": ("train",), "evaluate": ("eval",), "report": ("report",)}
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -15,7 +15,7 @@ import ml_collections
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
 from qcs_jax.config import Role, create_model, fields_with, written
-from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, LAST, METRICS_FILE, read_scores
+from qcs_jax.evaluate import runs
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import datasets, extras
 
@@ -135,8 +135,8 @@ class Trained:
         if self.evaluation or not self._metrics:
             return ""
         return (
-            f"{self.workdir / METRICS_FILE} is about other weights, or of a version "
-            f"that did not say about which: evaluate again"
+            f"{self.workdir / runs.METRICS_FILE} is about other weights, or of a "
+            f"version that did not say about which: evaluate again"
         )
 
     @functools.cached_property
@@ -144,11 +144,7 @@ class Trained:
         """The content of the file of the run's last evaluation, of any network."""
         if self.in_file:
             return {}
-        try:
-            metrics = json.loads((self.workdir / METRICS_FILE).read_bytes())
-        except (OSError, ValueError):
-            return {}
-        return metrics if isinstance(metrics, dict) else {}
+        return runs.read_json(self.workdir / runs.METRICS_FILE)
 
     @property
     def drawn(self) -> bool:
@@ -231,11 +227,12 @@ def _choose(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
             f"no checkpoint at {path}: give the workdir of a run, its {FOLDER} folder, "
             f"the folder of one step, or a file of weights{names and ', or ' + names}"
         )
-    ends = {name: line["step"] for name, line in read_scores(directory.parent).items()}
-    if (best := ends.get(BEST_ON_HELD_OUT)) in steps:
-        return directory, best, BEST_ON_HELD_OUT
+    scores = runs.read_scores(directory.parent)
+    ends = {name: line["step"] for name, line in scores.items()}
+    if (best := ends.get(runs.BEST_ON_HELD_OUT)) in steps:
+        return directory, best, runs.BEST_ON_HELD_OUT
     newest = max(steps)
-    return directory, newest, LAST if ends.get(LAST) == newest else NEWEST
+    return directory, newest, runs.LAST if ends.get(runs.LAST) == newest else NEWEST
 
 
 def newest_step(workdir: str | os.PathLike) -> int | None:

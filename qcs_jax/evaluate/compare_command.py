@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add("--out", metavar="FOLDER", help="write the tables there: .md, .tex, .csv")
     args = parser.parse_args(argv)
-    of_files = any(pathlib.Path(name).suffix == ".csv" for name in args.runs)
+    of_files = any(name.endswith(".csv") for name in args.runs)
     compare = _compare_files if of_files else _compare_runs
     return command.run(lambda: compare(args.runs, args.out))
 
@@ -71,14 +71,9 @@ def _compare_files(paths: list[str], out: str | None) -> None:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"  {name:<{width}}  {value}".rstrip())
+    better, worse = (a, b) if gains.sum() > 0 else (b, a)
+    meaning = f"{better} is better than {worse}: if they were equally good, a"
+    comes = "would come"
     if p >= uncertainty.SIGNIFICANT:
-        print(
-            f"{a} and {b} cannot be told apart: a difference as large as this comes by "
-            f"chance with p = {p:.3g}."
-        )
-    else:
-        better, worse = (a, b) if gains.sum() > 0 else (b, a)
-        print(
-            f"{better} is better than {worse}: if they were equally good, a difference "
-            f"as large as this would come by chance with p = {p:.3g}."
-        )
+        meaning, comes = f"{a} and {b} cannot be told apart: a", "comes"
+    print(f"{meaning} difference as large as this {comes} by chance with p = {p:.3g}.")

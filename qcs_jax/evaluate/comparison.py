@@ -8,12 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import pandas as pd
 
 from qcs_jax.evaluate import evidence, published
-from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, BEST_ON_TEST, LAST, METRIC
-from qcs_jax.evaluate.runs import Variant
+from qcs_jax.evaluate.runs import BEST_ON_TEST, LAST, METRIC, NUMBERS, Variant
 from qcs_jax.evaluate.uncertainty import LEVEL, SIGNIFICANT
 from qcs_jax.system import files
 
-NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
 COLUMNS = [
     *("dataset", "setting", "variant", "number", "n", "mean", "std", "max"),
     *("mean_class_accuracy", "seeds", "paper", "paper_table"),

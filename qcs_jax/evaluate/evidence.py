@@ -29,22 +29,16 @@ def gather(
     `against`. And returns what could not be compared.
     """
     notes: list[str] = []
-    answers = [_answers(variant, notes) for variant in variants]
-    references = {
-        (variant.dataset, variant.setting): reference
-        for variant, reference in zip(variants, answers, strict=True)
-        if variant.label == against
-    }
+    answers = {(x.dataset, x.setting, x.label): _answers(x, notes) for x in variants}
     rows = []
-    for variant, own in zip(variants, answers, strict=True):
-        dataset, setting, label = variant.dataset, variant.setting, variant.label
+    for (dataset, setting, label), own in answers.items():
         row: dict = {"dataset": dataset, "setting": setting, "variant": label}
         if own is not None:
             row["seeds"] = " ".join(map(str, own))
             row |= _percent("accuracy", "", uncertainty.accuracy(own.to_numpy().T))
-            reference = references.get((dataset, setting))
-            if against and reference is not None and label != against:
-                row |= _versus(label, own, against, reference, notes)
+            reference = answers.get((dataset, setting, against or ""))
+            if reference is not None and label != against:
+                row |= _versus(label, own, against or "", reference, notes)
         rows.append(row)
     frame = pd.DataFrame(rows, columns=COLUMNS)
     for p in ("p_images", "p_seeds"):

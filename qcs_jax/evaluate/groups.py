@@ -50,14 +50,9 @@ def summary(
             _group(name, log_p[members == i], labels[members == i], class_names)
             for i, name in enumerate(grouping.names)
         ]
-        columns.append(
-            {
-                "column": grouping.column,
-                "unknown": int(np.sum(members < 0)),
-                "groups": of_group,
-                "gap": _gap([group for group in of_group if not group["small"]]),
-            }
-        )
+        column = {"column": grouping.column, "unknown": int(np.sum(members < 0))}
+        gap = _gap([group for group in of_group if not group["small"]])
+        columns.append({**column, "groups": of_group, "gap": gap})
     gaps = [column["gap"] for column in columns if column["gap"]]
     corrected = uncertainty.holm([gap["p"] for gap in gaps])
     for gap, p in zip(gaps, corrected, strict=True):
@@ -184,13 +179,10 @@ def sentence(gap: Mapping, tests: int) -> str:
     p = f"p = {gap['p']:.2g}"
     if tests > 1:
         p += f", corrected for {tests} columns {gap['corrected_p']:.2g}"
-    if gap["corrected_p"] >= SIGNIFICANT:
-        meaning = "cannot be told from chance: a gap as large as this comes by chance"
-    else:
-        meaning = (
-            "is more than chance: if the network treated all groups alike, a gap as "
-            "large as this would come"
-        )
+    meaning = "cannot be told from chance: a gap as large as this comes by chance"
+    if gap["corrected_p"] < SIGNIFICANT:
+        meaning = "is more than chance: if the network treated all groups alike, a gap "
+        meaning += "as large as this would come"
     return f"{measured} This {meaning} with {p}."
 
 

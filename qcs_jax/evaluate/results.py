@@ -9,7 +9,7 @@ import numpy as np
 from scipy import optimize
 
 from qcs_jax.evaluate.counts import Counts, log_softmax, probabilities
-from qcs_jax.evaluate.run_log import METRIC
+from qcs_jax.evaluate.runs import METRIC
 from qcs_jax.evaluate.uncertainty import LEVEL, intervals
 
 LOWEST, HIGHEST = 1e-2, 1e2  # temperature
@@ -116,12 +116,9 @@ def robustness(accuracy: Mapping[str, Sequence[float]], clean: float) -> dict:
     of the clean accuracy that this is, None if that is 0.
     """
     mean = float(np.mean(list(accuracy.values())))
-    return {
-        "accuracy": {name: list(values) for name, values in accuracy.items()},
-        "clean": clean,
-        "mean": mean,
-        "kept": mean / clean if clean else None,
-    }
+    kept = mean / clean if clean else None
+    lists = {name: list(values) for name, values in accuracy.items()}
+    return {"accuracy": lists, "clean": clean, "mean": mean, "kept": kept}
 
 
 def robustness_table(measured: Mapping) -> str:

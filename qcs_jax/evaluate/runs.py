@@ -1,25 +1,82 @@
-"""Runs on disk, and those that differ in nothing but the seed together."""
+"""Runs on disk: their log, and those that differ in nothing but the seed together."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import glob
 import itertools
 import json
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from qcs_jax.config import FIELDS, Role, fields_with, written
-from qcs_jax.evaluate import predictions, run_log
+from qcs_jax.evaluate import predictions
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
-from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, CONFIG_FILE, LAST, LOG_FILE
 from qcs_jax.system.errors import UserError
+
+# What training writes into the workdir.
+CONFIG_FILE = "config.json"
+LOG_FILE = "log.jsonl"
+METRICS_FILE = "metrics.json"  # by evaluation
+METRIC = "accuracy"  # its largest value marks the best epoch
+
+# How the three numbers are called wherever they are shown.
+LAST = "last epoch"
+BEST_ON_HELD_OUT = "best epoch on held-out"
+BEST_ON_TEST = "best epoch on test (optimistic)"
+NUMBERS = (LAST, BEST_ON_HELD_OUT, BEST_ON_TEST)
 
 INDIFFERENT = frozenset(fields_with(Role.NEUTRAL))
 _OF_A_VARIANT = sorted(FIELDS.keys() - INDIFFERENT - {"seed"})
 _PARTS_OF_A_RUN = {"checkpoints", "tensorboard"}
+
+
+def read_json(path: pathlib.Path) -> dict:
+    """Returns the object in a file of a run; {} where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_log(workdir: str | pathlib.Path) -> list[dict]:
+    """Returns all lines of `workdir/log.jsonl`; what is no line of it is left out.
+
+    Each has `step` and `kind`: "train" with what a step reported, or "test" or
+    "held_out" with `epoch` and the metrics of that split.
+    """
+    path = pathlib.Path(workdir) / LOG_FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    lines = []
+    for line in text.splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return [x for x in lines if isinstance(x, dict) and {"step", "kind"} <= x.keys()]
+
+
+def read_scores(workdir: str | pathlib.Path) -> dict[str, dict]:
+    """Returns the test metrics of a run, `epoch` and `step`, at three epochs at most.
+
+    `LAST`, of which nothing was chosen; `BEST_ON_HELD_OUT`, an honest choice, where
+    images were held out; `BEST_ON_TEST`, optimistic, as most papers report. None of
+    them if there was no evaluation yet.
+    """
+    lines = read_log(workdir)
+    tested = {x["step"]: x for x in lines if x["kind"] == "test"}
+    held_out = [x for x in lines if x["kind"] == "held_out" and x["step"] in tested]
+    if not tested:
+        return {}
+    chosen = {BEST_ON_HELD_OUT: tested[_best(held_out)["step"]]} if held_out else {}
+    return {LAST: tested[max(tested)], **chosen, BEST_ON_TEST: _best(tested.values())}
+
+
+def _best(lines: Iterable[dict]) -> dict:
+    """The line with the largest metric; of equals the last, as checkpoints are kept."""
+    return max(lines, key=lambda line: (line[METRIC], line["step"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +85,7 @@ class RunFolder:
 
     workdir: pathlib.Path
     config: dict[str, Any]  # all fields by their dotted names
-    scores: dict[str, dict]  # of `run_log.read_scores`
+    scores: dict[str, dict]  # of `read_scores`
     # Of its first weights; None for fresh ones, and in earlier versions.
     started_from: dict[str, Any] | None = None
 
@@ -51,13 +108,10 @@ class RunFolder:
         It has written down the scores that it read in the log, which to the last digit
         are of these weights alone, and the step that was evaluated.
         """
-        try:
-            measured = json.loads((self.workdir / run_log.METRICS_FILE).read_bytes())
-            step, noted = measured["step"], measured["scores"]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
+        measured = read_json(self.workdir / METRICS_FILE)
         ends = {LAST, BEST_ON_HELD_OUT} & self.scores.keys()
-        return noted == self.scores and step in {self.scores[x]["step"] for x in ends}
+        of_end = measured.get("step") in [self.scores[x]["step"] for x in ends]
+        return of_end and measured.get("scores") == self.scores
 
     def predictions(self) -> Predictions | None:
         """Reads the answers to the test images; None before the evaluation."""
@@ -73,16 +127,13 @@ def is_run(folder: pathlib.Path) -> bool:
 def read_run(workdir: pathlib.Path) -> RunFolder:
     """Reads `config.json` and `log.jsonl`; raises UserError for another version's."""
     path = workdir / CONFIG_FILE
-    try:
-        description = json.loads(path.read_bytes())
-    except ValueError:
-        description = None
+    description = read_json(path)
     try:
         config = written.fields_of(path, description)
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
-    scores = run_log.read_scores(workdir)
-    return RunFolder(workdir, config, scores, description.get("started_from"))
+    start = description.get("started_from")
+    return RunFolder(workdir, config, read_scores(workdir), start)
 
 
 def find_runs(arguments: Sequence[str]) -> list[RunFolder]:

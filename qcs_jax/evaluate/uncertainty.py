@@ -81,13 +81,11 @@ def of_calibration_error(
 ) -> tuple[list[float], float]:
     """Returns `[low, high]` at `LEVEL` of a calibration error, and what chance makes.
 
-    It is a sum of absolute values, which chance makes larger, the more so the fewer
-    images: draws of it `[R]` are larger than what they are drawn from by about as much
-    as that is larger than the truth. So they are reflected, `2 error - drawn` (the
-    "basic" interval of the bootstrap). Near 0 that is not enough: `low` is 0 unless the
-    error is larger than those of answers that are as sure as they should be, whose mean
-    is the second number. `bins` is float `[b, 2]`, images and sum of their confidence,
-    by confidence.
+    A sum of absolute values, which chance makes larger: draws of it `[R]` are larger
+    than the error by about as much as that is larger than the truth, so they are
+    reflected (the "basic" bootstrap). `low` is 0 unless the error is larger than those
+    of answers that are as sure as they should be, whose mean is the second number.
+    `bins` is float `[b, 2]`, images and sum of their confidence, by confidence.
     """
     images, confidence = bins.T
     mean = np.clip(confidence / np.maximum(images, 1), 0, 1)
@@ -107,8 +105,7 @@ def accuracy(correct: np.ndarray) -> dict[str, float]:
     seeds_high, over seeds (Student's t), NaN for a single seed.
     """
     certainty = _certainty(correct.astype(int), 0)
-    del certainty["p_seeds"]
-    return certainty
+    return {name: x for name, x in certainty.items() if name != "p_seeds"}
 
 
 def difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
@@ -146,9 +143,7 @@ def holm(p: Sequence[float]) -> list[float]:
     """Corrects the p-values of several tests for their number (Holm, 1979).
 
     The smallest counts as often as there are tests, the next once less, and none is
-    smaller than one before it. Calling those below `SIGNIFICANT` differences keeps the
-    probability of any false one below that, however the tests depend on each other.
-    What is NaN was not tested, and stays so.
+    smaller than one before it. What is NaN was not tested, and stays so.
     """
     values = np.asarray(p, float)
     order = np.argsort(values)  # NaN last

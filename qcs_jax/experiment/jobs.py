@@ -15,8 +15,7 @@ from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
 from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
-from qcs_jax.evaluate.run_log import LAST
-from qcs_jax.evaluate.runs import INDIFFERENT
+from qcs_jax.evaluate.runs import INDIFFERENT, LAST
 from qcs_jax.experiment.tablefile import Row
 from qcs_jax.system.errors import Interrupted, UserError
 from qcs_jax.system.signals import Interrupt

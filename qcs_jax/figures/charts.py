@@ -18,50 +18,41 @@ with extras.named():
     from matplotlib.cm import ScalarMappable
     from matplotlib.patches import Rectangle
     from sklearn.calibration import CalibrationDisplay
-    from sklearn.manifold import TSNE
-
-_SLANTED: Any = dict(ha="right", rotation_mode="anchor")
 
 
 @style.styled()
 def losses(log: Sequence[dict]) -> style.Figure:
     """Training losses of both branches, and test NLL and accuracy (Figure 7).
 
-    Dots are the training losses in the log (of `run_log.read_log`), lines their means
+    Dots are the training losses in the log (of `runs.read_log`), lines their means
     over an epoch. Raises Unavailable if there is no log, or no epoch is finished.
     """
     if not log:
         raise Unavailable("the run has no log: a converted checkpoint has none")
-    lines = pd.DataFrame(log)
-    trained, tested, held_out = (
-        lines[lines["kind"] == kind] for kind in ("train", "test", "held_out")
-    )
-    if trained.empty or tested.empty:
+    lines: Any = dict(tuple(pd.DataFrame(log).groupby("kind")))
+    if not {"train", "test"} <= lines.keys():
         raise Unavailable(
             "the run's log has no training loss before an evaluation: it is shorter "
             "than train.log_every steps"
         )
     figure = style.Figure(figsize=(style.WIDTH, 2.3))
     training, nll, accuracy = figure.subplots(1, 3)
-    last = tested.iloc[-1]
+    trained, last = lines["train"], lines["test"].iloc[-1]
     epoch = trained["step"] / (last["step"] / last["epoch"])
-    # A step that ends an epoch belongs to it.
-    number = np.ceil(epoch - 1e-9)
+    number = np.ceil(epoch - 1e-9)  # a step that ends an epoch belongs to it
     for color, branch in zip(style.COLORS, ("base", "cross"), strict=False):
-        if f"{branch}_loss" in trained:
-            values = trained[f"{branch}_loss"]
+        if (values := trained.get(f"{branch}_loss")) is not None:
             training.plot(epoch, values, ".", color=color, alpha=0.25, ms=3, mew=0)
             means = values.groupby(number).mean()
             label = f"{branch} branch"
             training.plot(means.index - 0.5, means, color=color, lw=1.2, label=label)
-    training.set(ylabel="cross entropy (nats)", title="training loss")
-    training.set_ylim(bottom=0)
-    for i, (label, split) in enumerate((("test", tested), ("held-out", held_out))):
-        if len(split):
-            look = dict(color=style.COLORS[2 + i], marker=style.MARKERS[i], ms=2.5)
-            look |= dict(linestyle=("-", "--")[i], lw=1.2, label=label)
-            nll.plot(split["epoch"], split["nll"], **look)
-            accuracy.plot(split["epoch"], 100 * split["accuracy"], **look)
+    training.set(ylabel="cross entropy (nats)", title="training loss", ylim=(0, None))
+    for kind, i, line in (("test", 2, "o-"), ("held_out", 3, "s--")):
+        if kind in lines:
+            split, label = lines[kind], kind.replace("_", "-")
+            look: Any = dict(color=style.COLORS[i], ms=2.5, lw=1.2, label=label)
+            nll.plot(split["epoch"], split["nll"], line, **look)
+            accuracy.plot(split["epoch"], 100 * split["accuracy"], line, **look)
     nll.set(ylabel="NLL (nats)", title="base branch, NLL")
     accuracy.set(ylabel="accuracy (%)", title="base branch, accuracy")
     for axes in (training, nll, accuracy):
@@ -81,13 +72,11 @@ def confusion(counts: np.ndarray, class_names: Sequence[str]) -> style.Figure:
     figure = style.Figure(figsize=(side, side - 0.7))
     axes = figure.subplots()
     below = [[f"{n:,}" for n in row] for row in counts]
-    image = _percentages(axes, percent, below, bold=np.eye(k, dtype=bool))
     names = [style.wrapped(name, 20) for name in class_names]
-    axes.set_xticks(range(k), labels=names, rotation=45, **_SLANTED)
-    axes.set_yticks(range(k), labels=names)
+    image = _percentages(axes, percent, below, names, names, 45, bold=np.eye(k))
     accuracy = 100 * np.trace(counts) / max(images, 1)
-    axes.set(xlabel="predicted", ylabel="actual")
-    axes.set_title(f"accuracy {accuracy:.2f} % of {images:,} images")
+    title = f"accuracy {accuracy:.2f} % of {images:,} images"
+    axes.set(xlabel="predicted", ylabel="actual", title=title)
     style.color_bar(figure, image, "% of the class", ax=axes, shrink=0.8)
     return figure
 
@@ -111,8 +100,7 @@ def distribution(
         axes.set(title=f"{split}: {images:,} images", xlabel="images")
         axes.xaxis.get_major_locator().set_params(integer=True, nbins=5)
         axes.tick_params(axis="y", length=0)
-    names = [style.wrapped(name, 20) for name in class_names]
-    panels[0].set_yticks(range(k), labels=names)
+    panels[0].set_yticks(range(k), labels=[style.wrapped(x, 20) for x in class_names])
     panels[0].invert_yaxis()
     return figure
 
@@ -121,7 +109,7 @@ def distribution(
 def embedding(
     points: np.ndarray, labels: np.ndarray, class_names: Sequence[str]
 ) -> style.Figure:
-    """Points in the plane, `[m, 2]` from `project`, by their labels, int `[m]`."""
+    """Points in the plane, `[m, 2]`, by their labels, int `[m]`."""
     figure = style.Figure(figsize=(5.2, 4.0))
     axes = figure.subplots()
     size = np.clip(6000 / max(len(points), 1), 5, 25)
@@ -138,18 +126,6 @@ def embedding(
     return figure
 
 
-def project(embeddings: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Projects embeddings, `[m, C]`, to the plane, `[m, 2]`, by t-SNE.
-
-    Raises Unavailable for fewer than 4.
-    """
-    m = len(embeddings)
-    if m < 4:
-        raise Unavailable(f"an embedding of {m} images shows nothing: give 4 or more")
-    tsne = TSNE(init="pca", perplexity=min(30, (m - 1) / 3), random_state=seed)
-    return tsne.fit_transform(embeddings.astype(np.float64))
-
-
 @style.styled()
 def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
     """How often answers are right, by their confidence, and how many there are.
@@ -162,12 +138,11 @@ def reliability(confidence: np.ndarray, correct: np.ndarray) -> style.Figure:
     CalibrationDisplay.from_predictions(
         correct, confidence, n_bins=BINS, ax=right, name="network", ms=4, lw=1.2
     )
-    right.set(xlabel="mean confidence of a bin", ylabel="right", ylim=(0, 1.04))
+    right.set(xlabel="mean confidence of a bin", ylabel="right")
+    right.set(xlim=(0, 1), ylim=(0, 1.04))
     right.legend(loc="best")
     answers.hist(confidence, BINS, range=(0, 1), rwidth=0.9, color="#AAAAAA")
-    answers.set(xlabel="confidence", ylabel="answers")
-    for axes in (right, answers):
-        axes.set_xlim(0, 1)
+    answers.set(xlabel="confidence", ylabel="answers", xlim=(0, 1))
     return figure
 
 
@@ -210,17 +185,15 @@ def groups(column: Mapping, accuracy: float) -> style.Figure:
         color = "#999999" if small else style.COLORS[0]
         ends = [100 * x for x in group["intervals"]["accuracy"]]
         axes.plot(ends, [y, y], color=color, lw=1 if small else 1.8)
-        face = "white" if small else color
-        axes.plot(
-            100 * group["accuracy"], y, "o", ms=5, color=color, mfc=face, clip_on=False
-        )
+        look: Any = dict(ms=5, color=color, mfc="white" if small else color)
+        axes.plot(100 * group["accuracy"], y, "o", clip_on=False, **look)
         few = ", few" if small else ""
-        name = style.wrapped(group["group"], 24)
-        labels.append(f"{name} ({group['examples']:,}{few})")
+        labels.append(
+            f"{style.wrapped(group['group'], 24)} ({group['examples']:,}{few})"
+        )
     axes.set_yticks(range(len(rows)), labels=labels)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set(xlabel="accuracy (%)", ylim=(len(rows) - 0.5, -0.5))
     axes.set_xlim(right=min(100, axes.get_xlim()[1]))
-    axes.set_xlabel("accuracy (%)")
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     return figure
@@ -281,20 +254,17 @@ def transfer(
     figure = style.Figure(figsize=(min(1.15 * m + 3.0, style.WIDTH), 0.5 * n + 1.6))
     axes = figure.subplots()
     below = [[f"class mean {x:.1f}" for x in row] for row in 100 * mean_class]
-    image = _percentages(axes, 100 * accuracy, below, aspect="auto")
-    axes.set_facecolor("#EEEEEE")  # of what was not measured
     for i, j in own:
-        frame = Rectangle((j - 0.48, i - 0.47), 0.96, 0.94, fill=False, lw=1.5)
-        frame.set_edgecolor(style.COLORS[1])
-        axes.add_patch(frame)
+        look: Any = dict(fill=False, lw=1.5, edgecolor=style.COLORS[1])
+        axes.add_patch(Rectangle((j - 0.48, i - 0.47), 0.96, 0.94, **look))
     rows, columns = (
         [textwrap.fill(name, 28) for name in names] for names in (networks, datasets)
     )
-    axes.set_xticks(range(m), labels=columns, rotation=30, **_SLANTED)
-    axes.set_yticks(range(n), labels=rows)
+    image = _percentages(axes, 100 * accuracy, below, rows, columns, 30, aspect="auto")
+    axes.set_facecolor("#EEEEEE")  # of what was not measured
     title = "accuracy, and its mean over classes, in %"
-    axes.set(xlabel="tested on", ylabel="network")
-    axes.set_title(f"{title}; framed: its own test" if own else title)
+    title += "; framed: its own test" if own else ""
+    axes.set(xlabel="tested on", ylabel="network", title=title)
     style.color_bar(figure, image, "accuracy (%)", ax=axes, shrink=0.9)
     return figure
 
@@ -303,6 +273,9 @@ def _percentages(
     axes: Axes,
     percent: np.ndarray,
     below: Sequence[Sequence[str]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    rotation: int,
     bold: np.ndarray | None = None,
     **options: Any,
 ) -> ScalarMappable:
@@ -319,4 +292,7 @@ def _percentages(
         axes.text(j, i + 0.22, below[i][j], fontsize=5.5, **look)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+    slanted: Any = dict(rotation=rotation, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(columns)), labels=columns, **slanted)
+    axes.set_yticks(range(len(rows)), labels=rows)
     return image

@@ -17,7 +17,7 @@ from qcs_jax.evaluate import groups, predictions
 from qcs_jax.evaluate.counts import BINS
 from qcs_jax.evaluate.predictions import Predictions
 from qcs_jax.evaluate.results import NAMES
-from qcs_jax.evaluate.run_log import METRICS_FILE
+from qcs_jax.evaluate.runs import METRICS_FILE, read_json
 from qcs_jax.figures import FIGURES, PAGE, Unavailable, charts, maps, paper, style
 from qcs_jax.figures.paper import Gallery, Scene
 from qcs_jax.input import sources
@@ -108,15 +108,13 @@ def write_page(workdir: str | pathlib.Path, data_dir: str = "") -> pathlib.Path:
 
 
 def _measured(workdir: pathlib.Path) -> dict:
-    try:
-        measured = json.loads((workdir / METRICS_FILE).read_text(encoding="utf-8"))
-        missing = sorted(_SHOWN - measured.keys())
-    except (OSError, ValueError, AttributeError) as error:
+    measured = read_json(workdir / METRICS_FILE)
+    if not measured:
         raise UserError(
-            f"{workdir} has no evaluation to report ({error}): run "
-            f"qcs-jax evaluate with its configuration first"
-        ) from error
-    if missing:
+            f"{workdir} has no evaluation to report: run qcs-jax evaluate with its "
+            f"configuration first"
+        )
+    if missing := sorted(_SHOWN - measured.keys()):
         raise UserError(
             f"{workdir / METRICS_FILE} has no {', '.join(missing)}: evaluate the run "
             f"again"

@@ -13,14 +13,18 @@ import numpy as np
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import Counts
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 from qcs_jax.figures import Unavailable, charts, maps, style
 from qcs_jax.images.augment import center_crop, preprocess
 from qcs_jax.images.decode import decode
 from qcs_jax.images.folder import labelled_images
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
+from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
+
+with extras.named():
+    from sklearn.manifold import TSNE
 
 if TYPE_CHECKING:
     from qcs_jax.input.sources import Source
@@ -114,8 +118,7 @@ class Scene:
             if len(examples) < 2:
                 raise Unavailable(
                     f"class {name!r} has {len(examples) or 'no'} image in "
-                    f"{gallery.name}: give --images=FOLDER with 2 different ones of "
-                    f"each class"
+                    f"{gallery.name}: give --images=FOLDER with 2 of each class"
                 )
             chosen.append(examples)
         pixels = gallery.pixels(np.stack(chosen, axis=1).reshape(-1).tolist())
@@ -129,10 +132,7 @@ class Scene:
         from qcs_jax.input.splits import Splits  # tensorflow_datasets takes seconds
 
         if not self.trained.config.data.name:
-            raise UserError(
-                "the checkpoint does not say which data set it was trained on: give "
-                "--images=FOLDER"
-            )
+            raise UserError("the checkpoint names no data set: give --images=FOLDER")
         return Splits(self.trained.config, data_dir=self.data_dir)
 
     def _checked(self, source: Source) -> Source:
@@ -191,9 +191,7 @@ def _negatives(scene: Scene) -> style.Figure:
     """At the highest level."""
     interaction = _with_similarities(scene)
     if interaction.model.branches != 4:
-        raise Unavailable(
-            "a dcs compares images of one class: only a qcs has negatives"
-        )
+        raise Unavailable("a dcs compares images of one class, and has no negatives")
     faces, images = scene.faces
     names = [name.lower() for name in scene.class_names]
     shown = names.index(_PAPER_CLASS) if _PAPER_CLASS in names else 0
@@ -225,18 +223,20 @@ def _matrices(scene: Scene) -> style.Figure:
 
 
 def _embedding(scene: Scene) -> style.Figure:
+    """Of 4 images or more, which t-SNE projects to the plane."""
     labels, features = scene.gallery.labels, scene.outputs[1]
     order = np.random.default_rng(scene.seed).permutation(len(labels))
     shown = np.sort(order[:_IN_EMBEDDING])
-    points = charts.project(features[shown], scene.seed)
+    if (m := len(shown)) < 4:
+        raise Unavailable(f"an embedding of {m} images shows nothing: give 4 or more")
+    tsne = TSNE(init="pca", perplexity=min(30, (m - 1) / 3), random_state=scene.seed)
+    points = tsne.fit_transform(features[shown].astype(np.float64))
     return charts.embedding(points, labels[shown], scene.class_names)
 
 
 def _with_similarities(scene: Scene) -> Interaction:
     if scene.interaction.model.interaction == "sdpa":
-        raise Unavailable(
-            "the network compares by scaled dot products, not by similarities"
-        )
+        raise Unavailable("the network compares by scaled dot products alone")
     return scene.interaction
 
 

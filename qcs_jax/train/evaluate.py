@@ -19,7 +19,7 @@ from qcs_jax.config import Role, fields_with
 from qcs_jax.evaluate import group_file, groups, predictions, results
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.run_log import METRICS_FILE, read_scores
+from qcs_jax.evaluate.runs import METRICS_FILE, read_scores
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache

@@ -11,7 +11,7 @@ from jax.experimental import multihost_utils
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.run_log import METRICS_FILE
+from qcs_jax.evaluate.runs import METRICS_FILE, read_json
 from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.versions import versions
@@ -60,12 +60,8 @@ def read_known(folder: pathlib.Path, digests: dict[str, str]) -> dict | None:
       doubt: other weights, images or versions, or a checkout with changes that are not
       committed.
     """
-    try:
-        measured = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    now = versions()
-    if not isinstance(measured, dict) or not (folder / PREDICTIONS_FILE).is_file():
+    measured, now = read_json(folder / METRICS_FILE), versions()
+    if not (folder / PREDICTIONS_FILE).is_file():
         return None
     same = measured.get("fingerprint") == digests and measured.get("versions") == now
     return measured if same and not now["commit"].endswith("-dirty") else None

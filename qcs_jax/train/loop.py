@@ -26,7 +26,7 @@ from qcs_jax.checkpoint import (
 )
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.evaluate.counts import Counts
-from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, read_scores
+from qcs_jax.evaluate.runs import CONFIG_FILE, METRIC, read_scores
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import tqdm
 
-from qcs_jax.evaluate.run_log import LOG_FILE, read_log
+from qcs_jax.evaluate.runs import LOG_FILE, read_log
 from qcs_jax.system.files import write_text
 
 BRANCH_NAMES = ("anchor", "positive", "negative", "negative2")

@@ -76,10 +76,7 @@ def test_what_stands_beside_and_lines_up(tmp_path, capsys):
     header, *rows = rows_of(out)
     assert header[-1] == "paper" and "held-out" not in out
     assert [row[-1] for row in rows] == ["-", "92.50 (Table 3)"]
-    assert "best of five runs" in out
     assert "92.50,3\n" in (tmp_path / "comparison.csv").read_text()
-    table = [x for x in out.splitlines() if x[:1] == "|"]
-    assert len({tuple(m.start() for m in re.finditer(r"\|", x)) for x in table}) == 1
 
 
 def test_unfinished_runs_and_repeated_seeds_are_named_and_left_out(tmp_path, capsys):
@@ -190,19 +187,16 @@ def test_runs_that_were_not_evaluated_have_no_say(tmp_path):
     assert np.isnan(evidence.gather(rows, "b")[0].loc[0, "accuracy"])
 
 
-@pytest.mark.parametrize(
-    "changed, note",
-    [
-        (dict(labels=1 - LABELS), "not compared, tested on other images"),
-        (dict(ids=OTHERS), "not compared, tested on other"),
-        (dict(ids=["same.jpg"] * 200), "not compared, 'same.jpg' occurs twice"),
-    ],
-)
-def test_other_images_within_a_row(rows, tmp_path, changed, note):
-    runs = rows[0].runs[0], run(tmp_path, "a", 1, **changed)
-    found, notes = evidence.gather([Variant("a", runs)])
+def test_other_images_within_a_row(rows, tmp_path):
+    others = [
+        run(tmp_path, "a", 1, labels=1 - LABELS),
+        run(tmp_path, "a", 2, ids=OTHERS),
+        run(tmp_path, "a", 3, ids=["same.jpg"] * 200),
+    ]
+    found, notes = evidence.gather([Variant("a", (rows[0].runs[0], *others))])
     assert found["seeds"].tolist() == ["0"]
-    assert [x.startswith(note) for x in notes] == [True]
+    reasons = [*["tested on other images"] * 2, "'same.jpg' occurs twice"]
+    assert [f"not compared, {x}" for x in reasons] == [x.split(":")[0] for x in notes]
 
 
 def test_what_is_printed_and_written_of_the_evidence(rows, tmp_path, capsys):
@@ -215,11 +209,10 @@ def test_what_is_printed_and_written_of_the_evidence(rows, tmp_path, capsys):
     difference = f"{a['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}", "< 0.0001"
     assert cells[0][4:7] == [*difference] and cells[1][4:] == ["-"] * 5
     assert "corrected for 2 comparisons by Holm's method" in out
-    written = read_csv(tmp_path / "evidence.csv")
-    assert [x["variant"] for x in written] == ["a", "b", "c"]
-    assert float(written[0]["difference"]) == pytest.approx(a["difference"], abs=1e-3)
-    assert float(written[0]["p_images"]) == pytest.approx(a["p_images"], rel=1e-4)
-    assert written[1]["against"] == written[1]["difference"] == ""
+    written, b, _ = read_csv(tmp_path / "evidence.csv")
+    assert float(written["difference"]) == pytest.approx(a["difference"], abs=1e-3)
+    assert float(written["p_images"]) == pytest.approx(a["p_images"], rel=1e-4)
+    assert b["variant"] == "b" and b["against"] == b["difference"] == ""
 
 
 def test_latex(rows, tmp_path):
@@ -232,7 +225,6 @@ def test_latex(rows, tmp_path):
     assert rf"{label}\{{\}} & $60.00 \pm 0.00$ & " in text
     assert r"{}^*" in text and r"\caption{toy, x=1. " in text and r"\toprule" in text
     assert re.search(r"alone & \$60.00\$ & \$[0-9.]+\$--\$[0-9.]+\$ & -- \\\\", text)
-    assert r"\begin{tabular}{lrrrr}" in text and r"\begin{tabular}{lrrr}" in text
     cells = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len(cells) == 6
     assert {line.replace(r"\&", "").count("&") for line in cells[:4]} == {4}

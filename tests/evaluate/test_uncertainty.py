@@ -10,22 +10,17 @@ from qcs_jax.evaluate import uncertainty
 from qcs_jax.evaluate.counts import rates
 
 
-def confusion_of(labels, guesses):
-    confusion = np.zeros((3, 3), np.int64)
-    np.add.at(confusion, (labels, guesses), 1)
-    return confusion
-
-
 def test_counts_suffice():
     """The same intervals as from drawing the examples themselves."""
     rng = np.random.default_rng(0)
     labels = rng.choice(3, 300, p=(0.7, 0.2, 0.1))
     guesses = np.where(rng.random(300) < 0.6, labels, rng.integers(0, 3, 300))
-    confusion = confusion_of(labels, guesses)
+    cells = 3 * labels + guesses
+    confusion = np.bincount(cells, minlength=9).reshape(3, 3)
     found = uncertainty.intervals(confusion)
     drawn = rng.integers(0, 300, (4000, 300))
-    each = np.stack([confusion_of(labels[d], guesses[d]) for d in drawn])
-    for name, values in rates(each).items():
+    each = np.stack([np.bincount(cells[d], minlength=9) for d in drawn])
+    for name, values in rates(each.reshape(-1, 3, 3)).items():
         expected = np.quantile(values, [0.025, 0.975])
         np.testing.assert_allclose(found[name], expected, atol=0.006)
     assert uncertainty.intervals(confusion) == found
@@ -104,8 +99,6 @@ def test_over_images_is_the_bootstrap():
     assert found["images_low"] == pytest.approx(low, abs=0.004)
     assert found["images_high"] == pytest.approx(high, abs=0.004)
     assert found["mean"] == pytest.approx(correct.mean())
-    shuffled = correct[:, rng.permutation(200)]
-    np.testing.assert_equal(uncertainty.accuracy(shuffled), found)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint.storage import ITEMS, open_read_only, read_items
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 
 SUPPORT = pathlib.Path(__file__).parent
 

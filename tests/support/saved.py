@@ -9,7 +9,7 @@ import small
 from qcs_jax.checkpoint import Checkpoints, Trained
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.config import base_config, create_model, flatten
-from qcs_jax.evaluate.run_log import LAST, read_scores
+from qcs_jax.evaluate.runs import LAST, read_scores
 
 CLASS_NAMES = ("anger", "joy", "neutral")
 

@@ -12,7 +12,7 @@ from fleet import assert_same, told
 from toy import config
 
 from qcs_jax import checkpoint, main
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 from qcs_jax.input import pipeline
 from qcs_jax.system import files
 from qcs_jax.system.errors import Interrupted

@@ -6,7 +6,7 @@ import types
 import pytest
 import tqdm
 
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 from qcs_jax.train import writer as module
 from qcs_jax.train.writer import Writer
 

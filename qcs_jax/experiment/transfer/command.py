@@ -10,7 +10,6 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from qcs_jax.evaluate.run_log import METRICS_FILE
 from qcs_jax.system import command, extras, signals
 
 # What computes is imported where it is used: --help and a wrong flag answer at once.
@@ -44,6 +43,7 @@ def _run(args: argparse.Namespace) -> int:
     extras.require("train")
     if args.out:
         extras.require("report")  # not after an hour
+    from qcs_jax.evaluate.runs import METRICS_FILE
     from qcs_jax.experiment.transfer import table
     from qcs_jax.experiment.transfer.cells import measure_cells, parse_datasets
     from qcs_jax.experiment.transfer.networks import find_networks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import json
 import os
 import pathlib
 from collections.abc import Sequence
@@ -14,8 +13,7 @@ from qcs_jax import checkpoint
 from qcs_jax.checkpoint import weights
 from qcs_jax.config import written
 from qcs_jax.config.validate import parse_extra
-from qcs_jax.evaluate.run_log import CONFIG_FILE
-from qcs_jax.evaluate.runs import find_runs
+from qcs_jax.evaluate.runs import CONFIG_FILE, find_runs, read_json
 from qcs_jax.system.datasets import share_images
 from qcs_jax.system.errors import UserError
 
@@ -114,7 +112,7 @@ def _description_of(start: str) -> Any:
             return weights.read(file)[1]
         for path in (folder, folder.parent, folder.parent.parent):
             if folder.is_dir() and (path / CONFIG_FILE).is_file():
-                return json.loads((path / CONFIG_FILE).read_text(encoding="utf-8"))
+                return read_json(path / CONFIG_FILE)
     except (UserError, OSError, ValueError):
         pass
     return None

@@ -10,7 +10,7 @@ from fleet import Fleet, items_of
 
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint import Checkpoints
-from qcs_jax.evaluate.run_log import METRIC
+from qcs_jax.evaluate.runs import METRIC
 
 STEPS = (6, 12)  # of the two checkpoints
 

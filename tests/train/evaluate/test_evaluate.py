@@ -16,7 +16,7 @@ from qcs_jax import main
 from qcs_jax.checkpoint import choose_step, load_variables, weights
 from qcs_jax.convert import __main__ as convert
 from qcs_jax.evaluate.counts import Counts
-from qcs_jax.evaluate.run_log import read_log
+from qcs_jax.evaluate.runs import read_log
 from qcs_jax.export import __main__ as export
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run

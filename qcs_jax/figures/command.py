@@ -1,24 +1,47 @@
-"""Draws the paper's figures from a checkpoint and images.
+"""Draws the paper's figures from a checkpoint and images, or writes a run's page.
 
 qcs-jax visualize --checkpoint=RUN
 qcs-jax visualize --checkpoint=RUN --figures=heatmaps --images=FOLDER
+qcs-jax report RUN [--data_dir=DIR]
 """
 
 from __future__ import annotations
 
 import argparse
+import pathlib
 
 from qcs_jax.figures import FIGURES, Unavailable
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
+# What draws is imported where it is used: matplotlib is an extra, and takes a second.
 
-def main(argv: list[str] | None = None) -> int:
-    """Runs the command line; returns the exit status."""
+
+def main(argv: list[str] | None = None, name: str = "visualize") -> int:
+    """Runs the command line of `visualize` or `report`; returns the exit status."""
+    return _report(argv) if name == "report" else _visualize(argv)
+
+
+def _report(argv: list[str] | None) -> int:
+    about = "Writes the page about an evaluated run."
+    parser = argparse.ArgumentParser(prog="qcs-jax report", description=about)
+    parser.add_argument("run", type=pathlib.Path, help="workdir of an evaluated run")
+    parser.add_argument("--data_dir", default="", help="root of prepared data sets")
+    args = parser.parse_args(argv)
+    return command.run(lambda: _write(args))
+
+
+def _write(args: argparse.Namespace) -> None:
+    from qcs_jax.figures import page
+
+    print(f"written to {page.write_page(args.run, args.data_dir)}")
+
+
+def _visualize(argv: list[str] | None) -> int:
     names = "\n".join(f"  {name:<14}{what}" for name, what in FIGURES.items())
     parser = argparse.ArgumentParser(
         prog="qcs-jax visualize",
-        description=__doc__.partition("\n")[0],
+        description="Draws the paper's figures from a checkpoint and images.",
         epilog=f"figures:\n{names}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -44,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _draw(args: argparse.Namespace, named: list[str]) -> None:
-    from qcs_jax.figures import paper, style  # matplotlib takes a second
+    from qcs_jax.figures import paper, style
 
     scene = paper.Scene(
         args.checkpoint, folder=args.images, data_dir=args.data_dir, seed=args.seed
