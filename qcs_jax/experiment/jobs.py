@@ -13,7 +13,6 @@ from typing import Any
 from qcs_jax import models
 from qcs_jax.config import flatten, validate
 from qcs_jax.config.flags import read_config
-from qcs_jax.config.validate import parse_extra
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import INDIFFERENT, LAST
 from qcs_jax.experiment.tablefile import Row
@@ -68,12 +67,6 @@ class Job:
             return f"goes on after step {max(steps)}, epoch {done} of {total} tested"
         return "finished" if self.evaluated else "finished, to be evaluated"
 
-    @property
-    def datasets(self) -> list[str]:
-        """Names of the data sets that it needs."""
-        extra = parse_extra(self.config["data.extra"])
-        return [self.config["data.name"], *(name for name, _ in extra)]
-
     def differences(self, run: runs.RunFolder) -> dict[str, str]:
         """Returns the fields that matter and differ in a run, each with a sentence."""
         return {
@@ -105,13 +98,12 @@ def make_plan(
       UserError: for a configuration that cannot run, fields that are not free, or a run
         on disk that was trained with other fields.
     """
-    taken = {field for row in rows for field in row.fields}
+    taken = {"seed", *(field for row in rows for field in row.fields)}
     for text in overrides:
-        field = text.removeprefix("--config.").partition("=")[0]
-        if field == "seed":
-            raise UserError(f"{text}: give the seeds with --seeds=0,1,2")
-        if field in taken:
-            raise UserError(f"{text}: the rows of the table set this field, leave it")
+        if text.removeprefix("--config.").partition("=")[0] in taken:
+            raise UserError(
+                f"{text}: leave it, the table sets this field, and --seeds=0,1,2 seeds"
+            )
     return [
         _job(config, row, seed, overrides, workdir) for seed in seeds for row in rows
     ]
@@ -137,8 +129,7 @@ def _job(
     flat = json.loads(json.dumps(flatten(complete)))  # as config.json has it
     job = Job(row, seed, folder, arguments, flat)
     run = job.run
-    different = job.differences(run) if run and job.saved_steps else {}
-    if different:
+    if run and job.saved_steps and (different := job.differences(run)):
         raise UserError(
             f"{folder} was trained with another configuration:\n  "
             + "\n  ".join(different.values())
@@ -176,17 +167,17 @@ class Runner:
 
     def _train_and_evaluate(self, job: Job) -> str | None:
         """Returns what went wrong, if anything did."""
-        failure = None
-        if not job.finished:
-            failure = self._call("training", job.arguments)
-        if not failure and not job.evaluated:
-            failure = self._call("evaluation", [*job.arguments, "--mode=eval"])
-            if not failure and not job.evaluated:
-                failure = (
-                    "evaluation was of another step than the run ended with, whose "
-                    "checkpoint is damaged: delete that, and the same command goes on"
-                )
-        return failure
+        if not job.finished and (failure := self._call("training", job.arguments)):
+            return failure
+        if job.evaluated:
+            return None
+        failure = self._call("evaluation", [*job.arguments, "--mode=eval"])
+        if failure or job.evaluated:
+            return failure
+        return (
+            "evaluation was of another step than the run ended with, whose checkpoint "
+            "is damaged: delete that, and the same command goes on"
+        )
 
     def _call(self, what: str, arguments: Sequence[str]) -> str | None:
         """Waits for a child; returns how it failed, if it did."""

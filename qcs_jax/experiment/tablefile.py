@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from qcs_jax.config import FIELDS, flatten
+from qcs_jax.config import flatten
 from qcs_jax.system.errors import UserError
 
 _FOLDER = pathlib.Path(__file__).parent / "tables"
@@ -82,9 +82,8 @@ def read_table(name: str) -> Table:
 def _table(entries: dict[str, Any]) -> Table:
     _check_kinds("the file", entries, _KEYS)
     sweep = _sweep(entries["sweep"]) if "sweep" in entries else None
-    common = _fields("the file", entries, sweep)
     rows = [
-        _row(f"row {number}", row, common, sweep)
+        _row(f"row {number}", row, _fields(entries))
         for number, row in enumerate(entries.get("row", []), start=1)
     ]
     if not rows:
@@ -99,9 +98,12 @@ def _table(entries: dict[str, Any]) -> Table:
         raise ValueError(f"against = {against!r} is no name of a row")
     if not all(type(x) is int for x in seeds):
         raise ValueError("seeds are to be numbers")
+    rows = [*_swept(rows, sweep)] if sweep else rows
+    if any("seed" in row.fields for row in rows):
+        raise ValueError("seed is no field of a table: give seeds = [0, 1, 2] instead")
     return Table(
         about=entries.get("about", ""),
-        rows=tuple(_swept(rows, sweep) if sweep else rows),
+        rows=tuple(rows),
         against=labels[against] if against else None,
         paper=entries.get("paper"),
         config=entries.get("config"),
@@ -110,7 +112,7 @@ def _table(entries: dict[str, Any]) -> Table:
     )
 
 
-def _row(what: str, entries: Any, common: dict, sweep: Sweep | None) -> Row:
+def _row(what: str, entries: Any, common: dict[str, str]) -> Row:
     _check_kinds(what, entries, _ROW_KEYS)
     name = entries.get("name", "")
     if not re.fullmatch(r"\w[\w.-]*", name):
@@ -118,17 +120,14 @@ def _row(what: str, entries: Any, common: dict, sweep: Sweep | None) -> Row:
             f"{what}: name = {name!r} is to be that of a folder, of letters, digits, "
             f"_, - and ."
         )
-    fields = common | _fields(f"row {name!r}", entries, sweep)
-    return Row(name, entries.get("label", name), fields)
+    return Row(name, entries.get("label", name), common | _fields(entries))
 
 
 def _sweep(entries: dict[str, Any]) -> Sweep:
     _check_kinds("[sweep]", entries, _SWEEP_KEYS)
     field, values = entries.get("field", ""), entries.get("values", [])
-    if field not in FIELDS or field == "seed":
-        raise ValueError(f"[sweep]: field = {field!r} is none that can be swept")
-    if not values or len({_slug(value) for value in values}) < len(values):
-        raise ValueError("[sweep]: values are to be some, all of them different")
+    if not (field and values) or len(set(map(_slug, values))) < len(values):
+        raise ValueError("[sweep]: give a field, and values, all of them different")
     at = entries.get("at", values)
     numbered = all(type(x) in (int, float) for x in at)
     if "at" in entries and not (numbered and len(at) == len(values)):
@@ -141,18 +140,14 @@ def _sweep(entries: dict[str, Any]) -> Sweep:
 def _swept(rows: list[Row], sweep: Sweep) -> Iterator[Row]:
     for value in sweep.values:
         for row in rows:
+            if sweep.field in row.fields:
+                raise ValueError(f"row {row.name!r} sets {sweep.field}, which is swept")
             fields = {**row.fields, sweep.field: _text(value)}
             yield Row(f"{_slug(value)}/{row.name}", row.label, fields)
 
 
-def _fields(what: str, entries: dict, sweep: Sweep | None) -> dict[str, str]:
+def _fields(entries: dict[str, Any]) -> dict[str, str]:
     fields = flatten(entries.get("fields", {}))
-    if unknown := sorted(fields.keys() - FIELDS.keys()):
-        raise ValueError(f"{what}: there is no field {unknown[0]}")
-    if "seed" in fields:
-        raise ValueError(f"{what} sets seed: give seeds = [0, 1, 2] instead")
-    if sweep and sweep.field in fields:
-        raise ValueError(f"{what} sets {sweep.field}, which is swept")
     return {name: _text(value) for name, value in fields.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import os
 import pathlib
 import re
@@ -19,17 +20,22 @@ from qcs_jax.config import Role, fields_with
 from qcs_jax.evaluate import group_file, groups, predictions, results
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
-from qcs_jax.evaluate.runs import METRICS_FILE, read_scores
+from qcs_jax.evaluate.runs import METRICS_FILE, read_json, read_scores
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
 from qcs_jax.system import compilation_cache
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
 from qcs_jax.system.versions import versions
-from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, read_known
-from qcs_jax.train.logits import corrupted_accuracy, predict_split
+from qcs_jax.train.logits import (
+    check_same_everywhere,
+    corrupted_accuracy,
+    predict_split,
+)
 from qcs_jax.train.run import Run
 from qcs_jax.train.step import make_eval_step, replicate
+
+_READ_AT_ONCE = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +109,7 @@ def evaluate_run(
     run = Run.of(config, trained_on=trained.class_names)
     _check_same_input(workdir, run, trained)
     test, root = run.splits.test, pathlib.Path(workdir)
-    digests = fingerprint(trained, test)
+    digests = _fingerprint(trained, test)
     check_same_everywhere(digests)
     if root.resolve() != trained.workdir:  # it is one of its checkpoints, or a file
         root = trained.workdir
@@ -112,7 +118,7 @@ def evaluate_run(
     if not again:
         at_step = root / _subfolder(run, trained, named=True)
         for place in (folder, at_step) if own else (folder,):
-            if before := read_known(place, digests):
+            if before := _read_known(place, digests):
                 return Evaluation(place, before, own, new=False)
         if own and (folder / METRICS_FILE).exists():
             folder = at_step
@@ -147,6 +153,35 @@ def evaluate_run(
     return Evaluation(folder, measured, own)
 
 
+def _fingerprint(trained: Trained, test: Source) -> dict[str, str]:
+    """SHA-256 digests of all that an accuracy depends on, but for the software.
+
+    "images" is of names, labels, classes and encoded images in their order.
+    """
+    examples = range(len(test))
+    described = [test.class_names, test.labels.tolist()]
+    sha = hashlib.sha256(json.dumps(described).encode())
+    for begin in examples[::_READ_AT_ONCE]:
+        block = examples[begin : begin + _READ_AT_ONCE]
+        for name, image in zip(test.ids(block), test.encoded(block), strict=True):
+            sha.update(json.dumps([name, len(image)]).encode())
+            sha.update(image)
+    return {"network": trained.digest, "images": sha.hexdigest()}
+
+
+def _read_known(folder: pathlib.Path, digests: dict[str, str]) -> dict | None:
+    """What `metrics.json` of a folder says, if it is surely of the same fingerprint.
+
+    None without `predictions.csv`, or in any doubt: other weights, images or versions,
+    or a checkout with changes that are not committed.
+    """
+    measured, now = read_json(folder / METRICS_FILE), versions()
+    if not (folder / PREDICTIONS_FILE).is_file():
+        return None
+    same = measured.get("fingerprint") == digests and measured.get("versions") == now
+    return measured if same and not now["commit"].endswith("-dirty") else None
+
+
 def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[np.ndarray, dict]:
     """Returns the logits of the test images, and the numbers about them."""
     test, held_out = run.splits.test, _held_out(run, trained)
@@ -154,16 +189,15 @@ def _measure(run: Run, trained: Trained, corruptions: bool) -> tuple[np.ndarray,
     flipped = make_eval_step(run.model, mirrored=True)
     logits = predict_split(run, step, variables, test)
     mirrored = predict_split(run, flipped, variables, test)
-    accuracy = temperature = None
-    if corruptions:
-        template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
-        accuracy = corrupted_accuracy(run, step, variables, test, template)
+    temperature = None
     if held_out is not None:
         of_held_out = predict_split(run, step, variables, held_out)
         temperature = results.fit_temperature(of_held_out, held_out.labels)
     classes = run.splits.class_names
     numbers = results.measure(classes, test.labels, logits, mirrored, temperature)
-    if accuracy is not None:
+    if corruptions:
+        template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
+        accuracy = corrupted_accuracy(run, step, variables, test, template)
         clean = numbers["metrics"]["accuracy"]
         numbers["robustness"] = results.robustness(accuracy, clean)
     return logits, numbers

@@ -30,7 +30,7 @@ PARTS = (
     *("base/backbone", "base/tokens", "base/vit", *_CSA, "cross/vit"),
 )
 
-_SHOWN = 20  # misfits of a kind in a message
+_SHOWN = 20  # misfits in a message
 _MEASURED = 300  # training images in which landmarks are looked for
 
 # Above all learning rates of the paper, which are for a backbone that knows faces.
@@ -121,25 +121,19 @@ def _within(parts: set[str], flat: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
     """Raises UserError unless both have the same arrays, in name and shape."""
-    kinds = {
-        "are only here": sorted(ours.keys() - theirs.keys()),
-        "are only there": sorted(theirs.keys() - ours.keys()),
-        "have another shape": [
-            f"{name} is {list(theirs[name].shape)} there, {list(ours[name].shape)} here"
-            for name in sorted(ours.keys() & theirs.keys())
-            if theirs[name].shape != ours[name].shape
-        ],
-    }
+    here, there = (
+        {name: list(array.shape) for name, array in flat.items()}
+        for flat in (ours, theirs)
+    )
     misfits = [
-        f"{len(names)} arrays {kind}: {', '.join(names[:_SHOWN])}"
-        + " ..." * (len(names) > _SHOWN)
-        for kind, names in kinds.items()
-        if names
+        f"{x} is {there.get(x, 'missing')} there, {here.get(x, 'missing')} here"
+        for x in sorted(here.keys() | there.keys())
+        if here.get(x) != there.get(x)
     ]
     if misfits:
         raise UserError(
-            f"{path} is of a network of another size, check config.model:\n  "
-            + "\n  ".join(misfits)
+            f"{path} is of a network of another size, check config.model; "
+            f"{len(misfits)} arrays differ:\n  " + "\n  ".join(misfits[:_SHOWN])
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from qcs_jax.evaluate.counts import finite
 from qcs_jax.images.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from qcs_jax.input.pipeline import Change, eval_batches
 from qcs_jax.input.sources import Source
+from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run
 
 EvalStep = Callable[[dict, Any], jax.Array]
@@ -61,6 +62,22 @@ def predict_split(
     return finite(logits)
 
 
+def check_same_everywhere(digests: dict[str, str]) -> None:
+    """Raises UserError unless all processes, where there are several, have the same.
+
+    Each answers for a part of the images, or trains on one, by weights of its own.
+    """
+    mine = np.array([int(digest[:8], 16) for digest in digests.values()], np.uint32)
+    everywhere = multihost_utils.process_allgather(mine)
+    columns = everywhere.reshape(-1, len(mine)).T
+    for what, of_each_process in zip(digests, columns, strict=True):
+        if (of_each_process != of_each_process[0]).any():
+            raise UserError(
+                f"the processes do not see the same {what}: give all of them the same "
+                f"command, one --workdir and one --config.data.dir, with the same in it"
+            )
+
+
 def corrupted_accuracy(
     run: Run,
     eval_step: EvalStep,
@@ -77,25 +94,19 @@ def corrupted_accuracy(
       Corruption -> accuracy at each of `SEVERITIES`.
     """
     ids = source.ids(range(len(source)))
+
+    def change(name: str, severity: int, pixels: Any, examples: Any) -> np.ndarray:
+        keyed = zip(pixels, (ids[i] for i in examples), strict=True)
+        return np.stack(
+            [corrupt(x, name, severity, key, landmarks) for x, key in keyed]
+        )
+
     accuracy: dict[str, list[float]] = {name: [] for name in CORRUPTIONS}
     passes = [(name, severity) for name in CORRUPTIONS for severity in SEVERITIES]
     for name, severity in tqdm(
         passes, "corruptions", leave=False, disable=bool(jax.process_index())
     ):
-        change = functools.partial(_corrupt_all, name, severity, ids, landmarks)
-        logits = predict_split(run, eval_step, variables, source, change)
+        worse = functools.partial(change, name, severity)
+        logits = predict_split(run, eval_step, variables, source, worse)
         accuracy[name].append(float(np.mean(logits.argmax(axis=1) == source.labels)))
     return accuracy
-
-
-def _corrupt_all(
-    name: str,
-    severity: int,
-    ids: Sequence[str],
-    landmarks: np.ndarray,
-    pixels: np.ndarray,
-    examples: np.ndarray,
-) -> np.ndarray:
-    """Corrupts images uint8 `[b, s, s, 3]`, which are the examples `[b]`."""
-    pairs = zip(pixels, examples, strict=True)
-    return np.stack([corrupt(x, name, severity, ids[i], landmarks) for x, i in pairs])

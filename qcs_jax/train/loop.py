@@ -30,11 +30,10 @@ from qcs_jax.evaluate.runs import CONFIG_FILE, METRIC, read_scores
 from qcs_jax.system import compilation_cache, processes
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
-from qcs_jax.train.fingerprint import check_same_everywhere
 from qcs_jax.train.initialize import described, initialize, kept, warnings_of
-from qcs_jax.train.logits import EvalStep, predict_split
+from qcs_jax.train.logits import EvalStep, check_same_everywhere, predict_split
 from qcs_jax.train.run import Run, create_train_step, open_batches
-from qcs_jax.train.step import TrainState, TrainStep, make_eval_step, replicate
+from qcs_jax.train.step import TrainState, make_eval_step, replicate
 from qcs_jax.train.writer import (
     Summary,
     Writer,
@@ -165,12 +164,14 @@ class _Loop:
 
     def take_steps(self, state: TrainState) -> None:
         """From `state` to the last step of the run, or until a signal."""
+        run = self.run
+        train_step = create_train_step(run.config, run.model, run.optimizer)
         step, reports, stopping = int(state.step), None, False
-        if step < self.run.total_steps:
+        if step < run.total_steps:
             self.writer.say(_COMPILING)
-        state, batches = replicate(state), open_batches(self.run, step)
+        state, batches = replicate(state), open_batches(run, step)
         with contextlib.closing(batches), processes.interrupt() as interrupt:
-            while step < self.run.total_steps:
+            while step < run.total_steps:
                 if stopping := interrupt.due(step):
                     break
                 try:
@@ -180,8 +181,8 @@ class _Loop:
                         raise
                     stopping = True  # it has ended a process that decodes, too
                     break
-                rate = self.run.learning_rate(step)
-                state, new_reports = self._train_step(state, batch, rate)
+                rate = run.learning_rate(step)
+                state, new_reports = train_step(state, batch, rate)
                 # The devices work on this step while the one before is reported.
                 self._report(step, reports)
                 step, reports = step + 1, new_reports
@@ -193,10 +194,6 @@ class _Loop:
             self._report(step, reports)
             if stopping:
                 self._stop(step, state, interrupt.agreed())
-
-    @functools.cached_property
-    def _train_step(self) -> TrainStep:
-        return create_train_step(self.run.config, self.run.model, self.run.optimizer)
 
     @functools.cached_property
     def _eval_step(self) -> EvalStep:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import grain
 import jax
@@ -99,14 +99,6 @@ def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     return SAM(adam(), config.optimizer.rho)
 
 
-def create_augmentation(
-    config: ml_collections.ConfigDict, image_size: int
-) -> Callable[[jax.Array, jax.Array], jax.Array]:
-    """Makes `(keys, uint8 images) -> normalised crops` as `config.augment` says."""
-    drawn = Augmentation(size=image_size, **config.augment.to_dict())
-    return functools.partial(augment, augmentation=drawn)
-
-
 def create_train_step(
     config: ml_collections.ConfigDict,
     model: QCS,
@@ -114,11 +106,12 @@ def create_train_step(
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainStep:
     """Makes the step that trains a network as a configuration says, on all devices."""
+    drawn = Augmentation(size=model.image_size, **config.augment.to_dict())
     return make_train_step(
         model.clone(remat=config.train.remat),
         optimizer,
         loss=JointLoss(**config.loss.to_dict()),
-        augment_fn=create_augmentation(config, model.image_size),
+        augment_fn=functools.partial(augment, augmentation=drawn),
         seed=config.seed,
         local_climb=config.optimizer.local_climb,
         devices=devices,

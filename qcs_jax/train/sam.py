@@ -11,12 +11,6 @@ import optax
 Tree = Any
 
 
-def climb(params: Tree, grads: Tree, rho: float) -> Tree:
-    """The worst nearby weights, to first order: `w + rho g / (||g||_2 + 1e-12)`."""
-    scale = rho / (optax.tree.norm(grads) + 1e-12)
-    return jax.tree.map(lambda w, g: w + scale.astype(w.dtype) * g, params, grads)
-
-
 @dataclasses.dataclass(frozen=True)
 class SAM:
     """An optimizer that follows the gradient found at the worst nearby weights.
@@ -38,8 +32,9 @@ class SAM:
         return self.optimizer.init(params)
 
     def climb(self, params: Tree, grads: Tree) -> Tree:
-        """The weights that the second pass looks at."""
-        return climb(params, grads, self.rho)
+        """The worst nearby weights, to first order: `w + rho g / (||g||_2 + 1e-12)`."""
+        scale = self.rho / (optax.tree.norm(grads) + 1e-12)
+        return jax.tree.map(lambda w, g: w + scale.astype(w.dtype) * g, params, grads)
 
     def update(
         self, params: Tree, opt_state: Tree, grads: Tree, learning_rate: Any

@@ -1,16 +1,24 @@
-"""Files of tables: what they say, and what is wrong with those that are none."""
+"""Tables: what their files say, and which runs, configured how, they are."""
 
 import json
+import pathlib
+import re
 
+import manuals
 import numpy as np
 import pandas as pd
 import pytest
 
-from qcs_jax.experiment import sweep, tablefile
+from qcs_jax.evaluate import published
+from qcs_jax.experiment import __main__ as command
+from qcs_jax.experiment import tablefile
 from qcs_jax.experiment.jobs import make_plan
 from qcs_jax.figures import charts
 from qcs_jax.system.errors import UserError
 
+ROOT = pathlib.Path(__file__).parents[2]
+DEMO = str(ROOT / "configs" / "demo.py")
+RAF = str(ROOT / "configs" / "raf.py")
 MINE = """
 about = "Does SAM help?"
 config = "demo"
@@ -97,16 +105,14 @@ def test_tables_that_come_along(name):
         (MINE.replace('"sam"', '"../sam"'), "letters, digits"),
         (MINE.replace("plain Adam", "sam"), "two rows have the label 'sam'"),
         (MINE.replace("= \"adam\"\nfields", "= \"sgd\"\nfields"), "'sgd' is no name"),
-        (MINE.replace("rho = 0.0", "row = 0.0"), "there is no field optimizer.row"),
         (MINE.replace("train.epochs", "seed"), "give seeds = [0, 1, 2]"),
         (MINE.replace("[3, 4]", "[3, 'a']"), "seeds are to be numbers"),
         (MINE.replace("[3, 4]", "3"), "seeds = 3 is not what is expected"),
-        (MINE + SWEEP.replace("[0.25, 1]", "[]"), "values are to be some"),
+        (MINE + "[sweep]\nvalues = [1, 2]\n", "[sweep]: give a field"),
+        (MINE + SWEEP.replace("[0.25, 1]", "[]"), "[sweep]: give a field, and values"),
         (MINE + SWEEP.replace("0.25", "1"), "all of them different"),
-        (MINE + SWEEP.replace("train_fraction", "x"), "'data.x' is none that can"),
-        (MINE + SWEEP.replace("data.train_fraction", "seed"), "none that can be swept"),
+        (MINE + SWEEP.replace("data.train_fraction", "seed"), "seed is no field"),
         (MINE + SWEEP + "at = [1]\n", "a number for every value"),
-        (MINE + SWEEP + "by = 2\n", "[sweep] has 'by'"),
         (MINE + SWEEP.replace("data.train_fraction", "train.epochs"), "is swept"),
         (MINE + SWEEP.replace("data.train_fraction", "optimizer.rho"), "row 'adam'"),
         ("row = [3]", "row 1 = 3 is no table"),
@@ -121,9 +127,8 @@ def test_mistakes(read, text, message):
 def test_no_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-    for name in ("nothing", "nothing.toml", "3", ".", "x.toml"):
-        of_none = "" if name == "x.toml" else ".* networks or a .toml file"
-        with pytest.raises(UserError, match=f"--table={name}: {of_none}"):
+    for name, message in (("nothing", ".* networks or a .toml file"), ("x.toml", "")):
+        with pytest.raises(UserError, match=f"--table={name}: {message}"):
             tablefile.read_table(name)
 
 
@@ -140,7 +145,94 @@ def test_the_curve_of_a_sweep_goes_from_left_to_right(tmp_path, monkeypatch):
     ends = [f"{kind}_{end}" for kind in ("images", "seeds") for end in ("low", "high")]
     shown = shown.assign(chance=50.0, **dict.fromkeys(ends, shown["accuracy"]))
     for few in (shown[:0], shown[:2]):  # no curve of a single value
-        assert sweep.draw(few, "x", None, tmp_path) is None
-    file = sweep.draw(shown, "x", None, tmp_path)
+        assert command.draw(few, "x", None, tmp_path) is None
+    file = command.draw(shown, "x", None, tmp_path)
     assert file.read_bytes()[:4] == b"\x89PNG" and (tmp_path / "sweep.pdf").exists()
     assert drawn == {"a": [0.5], "b": [0.2, 0.5, 1]}
+
+
+def plan(config=DEMO, table="networks", seeds=(0,), overrides=()):
+    rows = tablefile.read_table(table).rows
+    return make_plan(config, rows, seeds, overrides, pathlib.Path("none"))
+
+
+def column(jobs, *fields):
+    return [tuple(job.config[field] for field in fields) for job in jobs]
+
+
+def test_each_network_gets_its_own_recipe_in_the_other_variants(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    jobs = plan(seeds=(3, 5), overrides=["--config.optimizer.rho=0.1"])
+    networks = ("baseline", "dcs", "qcs")
+    assert column(jobs, "seed", "model.name", "optimizer.rho") == [
+        (seed, name, 0.1) for seed in (3, 5) for name in networks
+    ]
+    assert jobs[4].workdir == pathlib.Path("none/dcs/seed5")
+    for suffix in ("", ":qcs", ":dcs"):
+        rates = column(plan(RAF + suffix), "optimizer.learning_rate")
+        assert rates == [(9e-6,), (9e-6,), (4e-6,)]
+    for suffix in (":qcs,tiny", ":tiny"):
+        assert column(plan(RAF + suffix), "model.size") == [("tiny",)] * 3
+    # By its name, it is the same recipe.
+    named = plan("raf:qcs,tiny")
+    assert [job.config for job in named] == [x.config for x in plan(RAF + ":qcs,tiny")]
+    words = [job.arguments[0] for job in named]
+    assert words == [f"--config=raf:{name},tiny" for name in networks]
+    jobs = plan(RAF + ":qcs,finetune", table="2")
+    assert column(jobs, "optimizer.learning_rate") == [(3e-6,)] * 3
+    with pytest.raises(UserError, match="fine-tunes qcs alone"):
+        plan(RAF + ":qcs,finetune")
+
+
+FIELDS = ("name", "interaction", "connection", "information")
+OF_THE_PAPER = {
+    "networks": [
+        (("baseline", "csa", "vit", "sd"), "none", 92.05),
+        (("dcs", "csa", "vit", "sd"), "none", 92.57),
+        (("qcs", "csa", "vit", "sd"), "none", 92.50),
+    ],
+    "1": [
+        (("baseline", "csa", "vit", "sd"), "none", 92.05),
+        (("dcs", "csa", "none", "sd"), "none", 91.98),
+        (("dcs", "sdpa", "gap", "sd"), "none", 91.95),
+        (("dcs", "csa", "gap", "sd"), "none", 92.14),
+        (("dcs", "csa", "bilinear", "sd"), "none", 92.24),
+        (("dcs", "csa", "vit", "sd"), "none", 92.57),
+        (("dcs", "csa", "vit", "sd"), "kl", 92.21),
+    ],
+    "2": [
+        (("qcs", "csa", "vit", "s"), "none", 92.18),
+        (("qcs", "csa", "vit", "d"), "none", 92.11),
+        (("qcs", "csa", "vit", "sd"), "none", 92.47),
+    ],
+}
+
+
+@pytest.mark.parametrize("table", OF_THE_PAPER)
+def test_the_rows_and_numbers_of_the_papers_tables(table):
+    jobs, paper = plan(RAF, table), tablefile.read_table(table).paper
+    networks = column(jobs, *(f"model.{field}" for field in FIELDS))
+    losses = [job.config["loss.distillation"] for job in jobs]
+    numbers = [published.find(job.config, paper).percent["raf_db"] for job in jobs]
+    assert [*zip(networks, losses, numbers, strict=True)] == OF_THE_PAPER[table]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        words
+        for manual in ("qcs_jax/experiment/README.md", "configs/README.md")
+        for words in manuals.commands(ROOT / manual, "qcs-jax experiment")
+    ],
+    ids=" ".join,
+)
+def test_commands_of_the_manual(words, tmp_path, monkeypatch, capsys):
+    """As far as they go where nothing is prepared."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    manual = (ROOT / "qcs_jax/experiment/README.md").read_text()
+    mine = re.search(r"```toml\n(.*?)```", manual, re.DOTALL)[1]
+    (tmp_path / "sam.toml").write_text(mine)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert command.main(words) == 1
+    assert re.match(r"error: data set '\w+.*' is not prep", capsys.readouterr().err)

@@ -7,8 +7,8 @@ import pytest
 import small
 import toy
 
-from qcs_jax.evaluate.counts import Counts, NotFiniteError
-from qcs_jax.input import pipeline, selection
+from qcs_jax.evaluate.counts import Counts
+from qcs_jax.input import pipeline
 from qcs_jax.train import logits as logits_of
 from qcs_jax.train.step import make_eval_step, replicate
 
@@ -52,19 +52,6 @@ def test_the_mirrored_step_sees_mirrored_images(reference, monkeypatch):
     monkeypatch.setattr(pipeline, "decode", lambda *image: decode(*image)[:, ::-1])
     np.testing.assert_allclose(direct, logits(1, 21), rtol=1e-4, atol=1e-5)
     assert np.abs(direct - reference).max() > 1e-3
-
-
-def test_what_fills_the_last_batch_up_is_left_out_and_all_else_is_finite(monkeypatch):
-    numbers = np.array([2, 0, -1, -1])
-    rows = np.array([[2.0], [0.0], [9.0], [9.0]], np.float32)
-    batches = [(rows, numbers), (rows[:2] + 1, np.array([1, -1]))]
-    monkeypatch.setattr(logits_of, "eval_batches", lambda source, **options: batches)
-    source = selection.keep(SOURCE, range(3))
-    answers = logits_of.predict_split(run(), lambda variables, x: x, {}, source)
-    np.testing.assert_array_equal(answers, [[0.0], [3.0], [2.0]])
-    rows[0] = np.nan  # no answer, however it is used
-    with pytest.raises(NotFiniteError, match="1 of 3 images"):
-        logits_of.predict_split(run(), lambda variables, x: x, {}, source)
 
 
 def test_what_is_done_to_the_images(reference):

@@ -21,33 +21,28 @@ from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
 
 
-@pytest.fixture(autouse=True)
-def toy_world(monkeypatch):
-    toy.install(monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory):
+@pytest.fixture
+def reference(finished):
     """A run that nothing stopped."""
-    workdir = tmp_path_factory.mktemp("uninterrupted")
-    with pytest.MonkeyPatch.context() as patch:
-        toy.install(patch)
-        loop.train_and_evaluate(config(), workdir)
-    return workdir
+    return finished / "plain"
 
 
-def test_a_run_leaves_what_it_promises(reference):
+def test_a_run_leaves_what_it_promises_and_is_only_summarised_then(reference, capsys):
     assert checkpoint.newest_step(reference) == 12  # two epochs of six whole batches
     lines = told(reference)
-    assert [line["step"] for line in lines if line["kind"] == "train"] == [
-        *range(1, 13)
-    ]
+    steps = [line["step"] for line in lines if line["kind"] == "train"]
+    assert steps == [*range(1, 13)]
     tests = [line for line in lines if line["kind"] == "test"]
     assert [(line["step"], line["epoch"]) for line in tests] == [(6, 1), (12, 2)]
     assert all(line["examples"] == 21 for line in tests)
     description = json.loads((reference / "config.json").read_text())
     assert description["class_names"] == list(toy.CLASSES)
     assert description["config"]["train"]["epochs"] == 2
+    capsys.readouterr()
+    summary = loop.train_and_evaluate(config(), reference)
+    assert summary.steps == 12 and told(reference) == lines
+    assert "compiling" not in capsys.readouterr().out
+    assert "test, best epoch on test (optimistic)  accuracy" in str(summary)
 
 
 def test_held_out_images_choose_the_checkpoint(tmp_path):
@@ -102,11 +97,10 @@ def test_killed_run_resumes_to_the_same_end(tmp_path, monkeypatch, reference):
 
 def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, reference):
     for step in (4, 6):  # within an epoch, and after it
+        message = f"after step {step} of 12"
         with monkeypatch.context() as patch:
             stop_at(patch, step, terminate)
-            with pytest.raises(
-                Interrupted, match=f"after step {step} of 12"
-            ) as stopped:
+            with pytest.raises(Interrupted, match=message) as stopped:
                 loop.train_and_evaluate(config(), tmp_path)
         assert stopped.value.signum == signal.SIGTERM
         assert checkpoint.newest_step(tmp_path) == step
@@ -136,15 +130,6 @@ def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, refere
     assert_same(tmp_path, reference)
 
 
-def test_finished_run_is_only_summarised(reference, capsys):
-    before = told(reference)
-    capsys.readouterr()
-    summary = loop.train_and_evaluate(config(), reference)
-    assert summary.steps == 12 and told(reference) == before
-    assert "compiling" not in capsys.readouterr().out
-    assert "test, best epoch on test (optimistic)  accuracy" in str(summary)
-
-
 def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
     loop.train_and_evaluate(config(**{"train.epochs": 1}), tmp_path)
     compiling = "compiling the train step, about a minute the first time"
@@ -158,25 +143,20 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
     assert checkpoint.newest_step(tmp_path) == 12
 
 
-@pytest.mark.parametrize(
-    "field, value, message",
-    [
+def test_a_run_does_not_go_on_with_other_data_or_another_network(reference, capsys):
+    for field, value, message in (
         ("seed", 1, "was trained on other data"),
         # Held-out images could have been trained on.
         ("data.val_fraction", 0.2, "was trained on other data"),
         # Epochs would change their length.
         ("train.batch_size", 16, "was trained on other data"),
         ("model.name", "dcs", "Give this run a --workdir of its own"),
-    ],
-)
-def test_a_run_does_not_go_on_with_other_data_or_another_network(
-    field, value, message, reference, capsys
-):
-    longer = config(**{field: value, "train.epochs": 3})
-    assert main.run("train", longer, reference, "command") == 1
-    error = capsys.readouterr().err
-    assert message in error and f"\n  {field} " in error
-    assert checkpoint.newest_step(reference) == 12
+    ):
+        longer = config(**{field: value, "train.epochs": 3})
+        assert main.run("train", longer, reference, "command") == 1
+        error = capsys.readouterr().err
+        assert message in error and f"\n  {field} " in error
+        assert checkpoint.newest_step(reference) == 12
 
 
 def test_weights_that_cannot_be_read_leave_nothing(tmp_path, capsys):
@@ -197,22 +177,15 @@ def test_one_process_at_a_time(tmp_path, capsys):
         pass  # it is free again
 
 
-@pytest.mark.parametrize("name", ["base_loss", "grad_norm", "climbed_grad_norm"])
-def test_what_is_not_finite_is_named(name):
-    honest = {"loss": 1.0, "accuracy": np.nan, "base_loss": 1.0, "grad_norm": 1.0}
-    writer.check_finite(honest)
-    with pytest.raises(FloatingPointError, match=f"loss 1, .*{name} nan"):
-        writer.check_finite(honest | {name: np.nan})
-
-
 def test_what_is_not_finite_stops_the_run(tmp_path, monkeypatch, capsys):
     honest = writer.scalars_of
-    spoiled = {"climbed_grad_norm": np.nan}
-    monkeypatch.setattr(loop, "scalars_of", lambda reports: honest(reports) | spoiled)
-    assert main.run("train", config(), tmp_path, "command") == 1
-    message = capsys.readouterr().err
-    assert "training is not finite at step 1: " in message
-    assert "climbed_grad_norm nan" in message and "was not yet made" in message
+    for name in ("base_loss", "climbed_grad_norm"):
+        spoil = {name: np.nan}
+        monkeypatch.setattr(loop, "scalars_of", lambda x, y=spoil: honest(x) | y)
+        assert main.run("train", config(), tmp_path, "command") == 1
+        message = capsys.readouterr().err
+        assert "training is not finite at step 1: " in message
+        assert f"{name} nan" in message and "was not yet made" in message
 
 
 def spoil(monkeypatch, step, part):

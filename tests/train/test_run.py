@@ -10,11 +10,6 @@ from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run
 
 
-@pytest.fixture(autouse=True)
-def toy_world(monkeypatch):
-    toy.install(monkeypatch)
-
-
 def test_epochs_are_whole_batches_of_anchors():
     run = Run.of(toy.config(**{"data.epoch_fraction": 0.5, "train.epochs": 3}))
     assert (run.epoch_steps, run.total_steps) == (3, 9)  # 25 anchors, 8 in a step

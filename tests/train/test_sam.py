@@ -14,10 +14,8 @@ CURVATURE = {"a": np.float32([[1.0, 2.0], [3.0, 0.5]]), "b": np.float32([4.0])}
 CENTER = {"a": np.float32([[0.3, -1.0], [2.0, 0.0]]), "b": np.float32([1.5])}
 START = {"a": np.float32([[1.0, 1.0], [-1.0, 2.0]]), "b": np.float32([0.5])}
 OPTIMIZERS = {
-    "sgd": lambda: optax.sgd(1.0),
     "momentum": lambda: optax.sgd(1.0, momentum=0.9, nesterov=True),
     "adam": adam,
-    "adamw": lambda: optax.adamw(1.0, weight_decay=0.05),
 }
 RATE = np.float32(0.1)
 
@@ -90,17 +88,6 @@ def test_rho_0_is_the_plain_optimizer_in_one_pass(name):
     np.testing.assert_array_equal(vector(params), vector(plain))
     assert carry == 5
     assert all(report.keys() == {"pass1"} for report in reports)
-
-
-def test_the_carry_passes_through_both_passes():
-    received = []
-
-    def grad_fn(w, carry, images, labels, key, number):
-        received.append((carry, int(number)))
-        return gradient(w), (*carry, len(received)), {}
-
-    _, carry, _ = run(SAM(optax.sgd(1.0), 0.05), 1, carry=(), grad_fn=grad_fn)
-    assert received == [((), 0), ((1,), 1)] and carry == (1, 2)
 
 
 def test_adam_has_the_constants_of_the_paper():

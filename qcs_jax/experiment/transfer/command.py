@@ -43,24 +43,17 @@ def _run(args: argparse.Namespace) -> int:
     extras.require("train")
     if args.out:
         extras.require("report")  # not after an hour
-    from qcs_jax.evaluate.runs import METRICS_FILE
-    from qcs_jax.experiment.transfer import table
-    from qcs_jax.experiment.transfer.cells import measure_cells, parse_datasets
-    from qcs_jax.experiment.transfer.networks import find_networks
+    from qcs_jax.experiment.transfer import cells, table
 
-    networks = find_networks(args.runs)
-    datasets = parse_datasets(args.data, args.labels)
+    networks = cells.find_networks(args.runs)
+    datasets = cells.parse_datasets(args.data, args.labels)
     with signals.ending():
-        rows = measure_cells(networks, datasets, args.data_dir)
+        rows = cells.measure_cells(networks, datasets, args.data_dir)
     print(f"\n{table.markdown(rows)}", end="")
     if args.out:
         written = table.write_matrix(rows, pathlib.Path(args.out))
         print(f"\nwrote {', '.join(map(str, written))}")
-    # A page is about a run that was evaluated on its own test.
-    if pages := [x for x in networks if (pathlib.Path(x) / METRICS_FILE).is_file()]:
-        print(f"\nfor the page of a run, with these: qcs-jax report {pages[0]}")
-    failed = sum(not cell.evaluation for row in rows for cell in row)
-    if failed:
+    if failed := sum(not cell.evaluation for row in rows for cell in row):
         count = f"{failed} of {len(networks) * len(datasets)} cells"
         print(f"error: {count} were not measured, see above", file=sys.stderr)
     return 1 if failed else 0

@@ -18,7 +18,8 @@ from qcs_jax.convert import __main__ as convert
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.runs import read_log
 from qcs_jax.export import __main__ as export
-from qcs_jax.train import loop
+from qcs_jax.images.corruptions import CORRUPTIONS
+from qcs_jax.train import evaluate, loop
 from qcs_jax.train.evaluate import evaluate_run
 
 
@@ -115,20 +116,15 @@ def test_everything_uses_the_checkpoint_that_is_reported(finished):
         log.write_text(before)
 
 
-@pytest.mark.parametrize(
-    "fields, folder, message",
-    [
-        ({"data.resize": 40}, "plain", "give --config.data.resize="),
-        ({"dtype": "bfloat16"}, "plain", "give --config.dtype="),
-        ({}, "none", "no checkpoint at"),
-    ],
-)
-def test_only_a_run_and_with_images_as_in_training(
-    fields, folder, message, finished, capsys
-):
-    c = toy.config(**fields)
-    assert main.run("eval", c, finished / folder, "command") == 1
-    assert message in capsys.readouterr().err
+def test_only_a_run_and_with_images_as_in_training(finished, capsys):
+    for field, value, folder, message in (
+        ("data.resize", 40, "plain", "give --config.data.resize="),
+        ("dtype", "bfloat16", "plain", "give --config.dtype="),
+        ("seed", 0, "none", "no checkpoint at"),
+    ):
+        c = toy.config(**{field: value})
+        assert main.run("eval", c, finished / folder, "command") == 1
+        assert message in capsys.readouterr().err
 
 
 def test_a_run_that_is_tested_on_a_list_is_its_own_test(tmp_path):
@@ -190,3 +186,69 @@ def test_a_network_that_overflows_is_not_evaluated(
     error = capsys.readouterr().err
     assert "says of 21 of 21 images is not finite" in error
     assert not (tmp_path / "runs").exists()
+
+
+def test_worse_images(finished, tmp_path, monkeypatch, capsys):
+    """What does nothing costs nothing; of black images all are taken for one class."""
+    made = {
+        "nothing": lambda x, i, rng, landmarks: x,
+        "darkness": lambda x, i, rng, landmarks: x * (i < 4),
+    }
+    for name in [*CORRUPTIONS]:
+        monkeypatch.delitem(CORRUPTIONS, name)
+    for name, corruption in made.items():
+        monkeypatch.setitem(CORRUPTIONS, name, corruption)
+    config, folder = toy.config(), finished / "plain"
+    options = dict(corruptions=True, grouped=tmp_path / "groups.csv")
+    options["grouped"].write_text("id,age\ntest/5,old\ntest/1,young\n")
+    assert main.run("eval", config, folder, "command", **options) == 0
+    measured, _ = written(folder)
+    clean, robust = measured["metrics"]["accuracy"], measured["robustness"]
+    assert robust["accuracy"]["nothing"] == [clean] * 5
+    assert robust["accuracy"]["darkness"] == [clean] * 4 + [7 / 21]
+    assert robust["mean"] == pytest.approx((9 * clean + 7 / 21) / 10)
+    printed = capsys.readouterr().out
+    text = f"mean corruption accuracy {100 * robust['mean']:.1f}, without"
+    assert printed.index(text) < printed.index("calibration error  by")
+    main.run("eval", config, folder, "command")
+    assert not {"robustness", "groups"} & written(folder)[0].keys()
+
+
+def test_groups_of_people(finished, tmp_path, capsys):
+    """Numbers of each group are those of its images, whatever else is measured."""
+    file = tmp_path / "groups.csv"
+    lines = [f"test/{i},{'old' if i < 10 else 'young'}" for i in range(18)]
+    file.write_text("\n".join(["id,age", *reversed(lines), "train/0,old"]))
+    config, folder = toy.config(), finished / "plain"
+    assert main.run("eval", config, folder, "command", grouped=file) == 0
+    printed = capsys.readouterr().out
+    measured, predicted = written(folder)
+    [column] = measured["groups"]["columns"]
+    assert (column["column"], column["unknown"]) == ("age", 3)
+    for group, members in zip(
+        column["groups"], (range(10), range(10, 18)), strict=True
+    ):
+        some = list(members)
+        log_p = np.log(predicted.probabilities[some])
+        expected = Counts.of(log_p, predicted.labels[some]).metrics()
+        for name in ("examples", "accuracy", "nll", "ece"):
+            assert group[name] == pytest.approx(expected[name], rel=1e-4)
+    assert [x["group"] for x in column["groups"]] == ["old", "young"]
+    for part in (
+        f"note: {file} lacks 3 of 21 test images",
+        f"note: {file} has 1 images that are not in the test",
+        "old *        10",
+        "3 images belong to no known group.",
+    ):
+        assert part in printed
+
+
+def test_a_file_without_groups_ends_the_evaluation_before_it_begins(
+    finished, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "groups.csv").write_text("id,age\n0,old\n")
+    monkeypatch.setattr(evaluate, "predict_split", None)  # nothing is classified
+    options = dict(grouped=tmp_path / "groups.csv")
+    assert main.run("eval", toy.config(), finished / "plain", "command", **options) == 1
+    error = capsys.readouterr().err
+    assert "error: " in error and "called 'test/0' and so on, in the file '0'" in error

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import pytest
+import saved
 import small
 import toy
 from PIL import Image
@@ -38,6 +39,15 @@ def evaluated(finished):
     return finished / "plain"
 
 
+@pytest.fixture(scope="module")
+def other(finished):
+    """Another network, with as many steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        toy.install(patch)
+        loop.train_and_evaluate(toy.config(seed=1), finished / "other")
+    return finished / "other"
+
+
 def change(source, monkeypatch):
     """The data set, prepared again with one other image or other labels."""
     splits = {split: toy.source(split) for split in toy.SIZES}
@@ -53,14 +63,6 @@ def other_pixels(test):
 
 def other_labels(test):
     return dataclasses.replace(test, labels=(test.labels + 1) % 3)
-
-
-def other_weights(folder):
-    for step in ("6", "12"):
-        shutil.rmtree(folder / "checkpoints" / step)
-    loop.train_and_evaluate(toy.config(seed=1), folder.parent / "other")
-    for step in (folder.parent / "other" / "checkpoints").iterdir():
-        shutil.copytree(step, folder / "checkpoints" / step.name)
 
 
 def test_what_is_surely_the_same_is_not_measured_again(evaluated, tmp_path):
@@ -81,13 +83,14 @@ def test_what_is_surely_the_same_is_not_measured_again(evaluated, tmp_path):
     "doubt", [other_pixels, other_labels, "weights", "dirty", "version", "answers"]
 )
 def test_whatever_is_in_doubt_is_measured_again(
-    doubt, evaluated, tmp_path, monkeypatch
+    doubt, evaluated, other, tmp_path, monkeypatch
 ):
     """The first evaluation stays as it is."""
     folder = shutil.copytree(evaluated, tmp_path / "run")
     before = (folder / "metrics.json").read_bytes()
     if doubt == "weights":  # of the same step
-        other_weights(folder)
+        shutil.rmtree(folder / "checkpoints")
+        shutil.copytree(other / "checkpoints", folder / "checkpoints")
     elif doubt == "dirty":
         monkeypatch.setattr(versions, "_commit", lambda: "0" * 40 + "-dirty")
     elif doubt == "version":
@@ -103,22 +106,25 @@ def test_whatever_is_in_doubt_is_measured_again(
     assert again.new == (doubt == "dirty") and again.folder == folder / "at_12"
 
 
-def test_another_network_of_the_same_step_has_none_of_the_numbers(tmp_path):
-    folder, network = tmp_path / "run", {"model.name": "dcs", "train.epochs": 1}
-    loop.train_and_evaluate(toy.config(**network), folder)
-    measured = evaluate_run(toy.config(**network), folder).measured
-    loop.train_and_evaluate(toy.config(**network), folder)  # nothing is left to do
-    for branch in ("", "base"):
-        assert Trained.load(folder, branch=branch).evaluation == measured
-    assert read_run(folder).evaluated and read_run(folder).predictions()
+def test_another_network_of_the_same_step_has_none_of_the_numbers(
+    evaluated, other, tmp_path
+):
+    folder = shutil.copytree(evaluated, tmp_path / "run")
+    measured = json.loads((folder / "metrics.json").read_text())
+    run = read_run(folder)
+    assert run.finished and run.evaluated and run.predictions()
+    assert Trained.load(folder).evaluation == measured
     shutil.rmtree(folder / "checkpoints")
     assert read_run(folder).evaluated  # the weights are gone, what they did is known
-    loop.train_and_evaluate(toy.config(seed=1, **network), folder)
+    shutil.copytree(other, folder, dirs_exist_ok=True)
     trained = Trained.load(folder)
     assert trained.step == measured["step"] and trained.evaluation is None
     assert not read_run(folder).evaluated and not read_run(folder).predictions()
     with pytest.raises(UserError, match="about other weights.*evaluate again"):
         page.write_page(folder)
-    evaluate_run(toy.config(seed=1, **network), folder)
+    evaluate_run(toy.config(seed=1), folder)
     assert read_run(folder).evaluated and Trained.load(folder).evaluation
     assert page.write_page(folder).exists()
+    network = saved.run(tmp_path / "qcs", 1)  # the same, with all of its weights
+    saved.evaluated(network)
+    assert all(Trained.load(network, branch=x).evaluation for x in ("", "base"))
