@@ -16,7 +16,7 @@ import numpy as np
 from qcs_jax.config import FIELDS, Role, fields_with, written
 from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
-from qcs_jax.system.versions import versions
+from qcs_jax.system.runtime import versions
 
 # Of modules that only ablations have: PyTorch's code, which has names for all others,
 # does not know them.

@@ -8,7 +8,7 @@ from typing import Any
 
 from qcs_jax.config.base import FIELDS, flatten
 from qcs_jax.system.errors import UserError
-from qcs_jax.system.versions import versions
+from qcs_jax.system.runtime import versions
 
 # Fields that every version has written.
 _ALWAYS = ("seed", "dtype", "data.name", "model.name", "model.size")

@@ -22,10 +22,9 @@ from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
 from qcs_jax.evaluate.run_log import METRICS_FILE, read_scores
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
-from qcs_jax.system.versions import versions
 from qcs_jax.train.fingerprint import check_same_everywhere, fingerprint, read_known
 from qcs_jax.train.logits import corrupted_accuracy, predict_split
 from qcs_jax.train.run import Run
@@ -97,7 +96,7 @@ def evaluate_run(
       UserError: if there is no checkpoint, or it is of another network; if `grouped`
         is no such file, or about other images.
     """
-    compilation_cache.enable()
+    runtime.enable_compilation_cache()
     people = group_file.read(grouped) if grouped else None
     trained = Trained.load(workdir, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
@@ -137,7 +136,7 @@ def evaluate_run(
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
         "landmarks": trained.landmarks,
         "seed": trained.config.seed,
-        "versions": versions(),
+        "versions": runtime.versions(),
     }
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
 from qcs_jax.evaluate.run_log import METRICS_FILE
 from qcs_jax.input.sources import Source
 from qcs_jax.system.errors import UserError
-from qcs_jax.system.versions import versions
+from qcs_jax.system.runtime import versions
 
 _READ_AT_ONCE = 1024
 

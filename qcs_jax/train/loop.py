@@ -27,7 +27,7 @@ from qcs_jax.checkpoint import (
 from qcs_jax.checkpoint.description import check_same_data, differences
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, read_scores
-from qcs_jax.system import compilation_cache, processes
+from qcs_jax.system import processes, runtime
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.train.fingerprint import check_same_everywhere
@@ -63,7 +63,7 @@ def train_and_evaluate(
         names step, terms and the last good checkpoint.
       Interrupted: after a signal, with the state saved.
     """
-    compilation_cache.enable()  # a resumed run or another seed compiles nothing again
+    runtime.enable_compilation_cache()  # a resumed run compiles nothing again
     began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
     splits, keep = run.splits, config.train.keep_checkpoints
     total = run.total_steps  # reads the data set: a run without one leaves nothing

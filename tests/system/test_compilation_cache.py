@@ -6,16 +6,17 @@ import subprocess
 import sys
 import types
 
+import jax
 import pytest
 
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import runtime
 
 # Also where JAX has compiled something before; the sum takes long enough to be kept.
 PROGRAM = """
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import runtime
 import jax
 jax.jit(lambda x: x + 1)(1.0)
-compilation_cache.enable()
+runtime.enable_compilation_cache()
 jax.jit(lambda x: sum(jax.numpy.sin(x + i) for i in range(1000)))(1.0)
 """
 
@@ -39,7 +40,7 @@ def test_programs_are_kept_in_the_users_cache(tmp_path):
 def test_without_xdg_it_is_below_home(tmp_path, monkeypatch, xdg):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-    directory = compilation_cache._directory()
+    directory = runtime._directory()
     assert directory.parent == tmp_path / ".cache/qcs_jax/programs"
 
 
@@ -50,7 +51,7 @@ def test_machines_that_share_a_home_share_no_programs(monkeypatch):
             text = f"processor\t: 0\n{flags}\n\ncpu MHz\t: {clock}\n{flags}\n"
             with monkeypatch.context() as patch:
                 patch.setattr(pathlib.Path, "read_text", lambda *_, t=text, **__: t)
-                names.add(compilation_cache._processor())
+                names.add(runtime._processor())
     assert len(names) == 3
 
 
@@ -64,5 +65,5 @@ def test_nothing_is_set_where_it_must_not_be(monkeypatch, directory, enabled, xd
     config = types.SimpleNamespace(
         jax_compilation_cache_dir=directory, jax_enable_compilation_cache=enabled
     )
-    monkeypatch.setattr(compilation_cache, "jax", types.SimpleNamespace(config=config))
-    compilation_cache.enable()  # there is no `config.update` to call
+    monkeypatch.setattr(jax, "config", config)
+    runtime.enable_compilation_cache()  # there is no `config.update` to call
