@@ -33,7 +33,7 @@ from qcs_jax.export import (
     tflite,
     web,
 )
-from qcs_jax.images.folder import labelled_images
+from qcs_jax.images.decode import labelled_images
 from qcs_jax.system import command, files, runtime
 from qcs_jax.system.errors import UserError
 
