@@ -13,7 +13,8 @@ import jax
 import ml_collections
 import numpy as np
 
-from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config.validate import all_fields, fields_of, foreign, of_another_version
 from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.runtime import versions
@@ -52,17 +53,17 @@ def describe(
 
 def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
     """Raises UserError unless this version knows a description and names of arrays."""
-    written.fields_of(where, description)
+    fields_of(where, description)
     names = description.get("class_names")
     if not names or not isinstance(names, list):
-        raise written.foreign(where, "class_names")
+        raise foreign(where, "class_names")
     preprocessing = description.get("preprocessing")
     resize = preprocessing.get("resize") if isinstance(preprocessing, dict) else None
     if type(resize) is not int:
-        raise written.foreign(where, "preprocessing.resize")
+        raise foreign(where, "preprocessing.resize")
     for array in arrays:
         if not torch_layout.key_of(array)[0] and not array.startswith(_UNNAMED):
-            raise written.of_another_version(where, description, f"the array {array}")
+            raise of_another_version(where, description, f"the array {array}")
 
 
 def _command() -> str:
@@ -77,7 +78,7 @@ def differences(
     theirs: dict, ours: dict, fields: Iterable[str] = tuple(FIELDS)
 ) -> list[tuple[str, Any, Any]]:
     """Returns which of the fields differ: name, value in theirs and value in ours."""
-    there, here = (written.complete(x["config"]) for x in (theirs, ours))
+    there, here = (all_fields(x["config"]) for x in (theirs, ours))
     return [(x, there[x], here[x]) for x in fields if there[x] != here[x]]
 
 

@@ -14,7 +14,8 @@ import ml_collections
 
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
-from qcs_jax.config import Role, create_model, fields_with, written
+from qcs_jax.config import Role, create_model, fields_with
+from qcs_jax.config.validate import all_fields
 from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, LAST, METRICS_FILE, read_scores
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import datasets, extras
@@ -110,7 +111,7 @@ class Trained:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the base branch, how images are prepared, and the classes."""
-        fields = written.complete(self.description["config"])
+        fields = all_fields(self.description["config"])
         names = (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
         values = {name: fields[name] for name in names}
         base = {kind: {"base": tree["base"]} for kind, tree in self.variables.items()}

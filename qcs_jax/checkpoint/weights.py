@@ -28,7 +28,7 @@ import safetensors
 import safetensors.numpy
 
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, check_known
-from qcs_jax.config import written
+from qcs_jax.config.validate import foreign
 from qcs_jax.models import torch_layout
 from qcs_jax.system import extras
 from qcs_jax.system.errors import first_line
@@ -140,7 +140,7 @@ def read(
     names = (torch_layout.path_of(key)[0] or key for key in arrays)
     check_known(path, description, names)
     if "step" not in description:
-        raise written.foreign(path, "step")
+        raise foreign(path, "step")
     flat = {}
     for key, array in arrays.items():
         name, transform = torch_layout.path_of(key)

@@ -11,7 +11,8 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config.validate import fields_of
 from qcs_jax.evaluate import predictions, run_log
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
 from qcs_jax.evaluate.run_log import BEST_ON_HELD_OUT, CONFIG_FILE, LAST, LOG_FILE
@@ -78,7 +79,7 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
     except ValueError:
         description = None
     try:
-        config = written.fields_of(path, description)
+        config = fields_of(path, description)
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
     scores = run_log.read_scores(workdir)

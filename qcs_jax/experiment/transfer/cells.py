@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import jax
 
 from qcs_jax.checkpoint import Trained
-from qcs_jax.config import base_config, written
+from qcs_jax.config import base_config
+from qcs_jax.config.validate import fields_of
 from qcs_jax.experiment.transfer.networks import Seen, is_same, shared
 from qcs_jax.input import sources
 from qcs_jax.input.selection import BY_NAME
@@ -138,7 +139,7 @@ def measure_cells(
 
 def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) -> Cell:
     config, source, split = base_config(), dataset.source, dataset.split
-    config.update_from_flattened_dict(written.fields_of(network, trained.description))
+    config.update_from_flattened_dict(fields_of(network, trained.description))
     cell = functools.partial(Cell, network, config.data.name, dataset)
     if source is None:
         return cell(failure=dataset.failure)

@@ -12,8 +12,7 @@ from typing import Any
 
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint import weights
-from qcs_jax.config import written
-from qcs_jax.config.validate import parse_extra
+from qcs_jax.config.validate import fields_of, parse_extra
 from qcs_jax.evaluate.run_log import CONFIG_FILE
 from qcs_jax.evaluate.runs import find_runs
 from qcs_jax.system.datasets import share_images
@@ -75,7 +74,7 @@ class Seen:
         seen, start, followed = cls([], []), "", set[str]()
         while True:
             try:
-                fields = written.fields_of(start, description)
+                fields = fields_of(start, description)
             except UserError:
                 return dataclasses.replace(seen, unknown=start)
             seen.trained.append((fields["data.name"], fields["data.train_split"]))
