@@ -16,15 +16,9 @@ import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.checkpoint import (
-    FOLDER,
-    Checkpoints,
-    NotSavedError,
-    choose_step,
-    newest_step,
-    weights,
-)
+from qcs_jax.checkpoint import FOLDER, NotSavedError, choose_step, newest_step, weights
 from qcs_jax.checkpoint.description import check_same_data, differences
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.run_log import CONFIG_FILE, METRIC, read_scores
 from qcs_jax.system import processes, runtime

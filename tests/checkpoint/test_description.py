@@ -32,7 +32,9 @@ def test_a_field_that_did_not_exist_yet_had_its_default():
     check_known("runs/x", before, [])
     changed = description(val_split="validation")
     assert differences(before, changed) == [("data.val_split", "", "validation")]
-    with pytest.raises(UserError, match="data.val_split was '', is now 'validation'"):
+    with pytest.raises(
+        UserError, match="data.val_split is '' there, 'validation' here"
+    ):
         check_same_data("runs/x", before, changed)
 
 

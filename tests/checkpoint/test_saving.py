@@ -12,8 +12,9 @@ import small
 from saved import damage
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint import CheckpointError, Checkpoints, saving
+from qcs_jax.checkpoint import CheckpointError, saving
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import sam

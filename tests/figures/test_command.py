@@ -12,8 +12,8 @@ from PIL import Image
 
 import qcs_jax
 from qcs_jax import models
-from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config
 from qcs_jax.figures import FIGURES, paper, style
 from qcs_jax.figures import visualize_command as command
