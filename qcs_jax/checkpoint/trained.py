@@ -71,7 +71,7 @@ class Trained:
             workdir = pathlib.Path("runs") / weights.name_of(path)
             trained = cls(*weights.read(file, branch=branch), workdir, in_file=True)
         else:
-            directory, chosen, why = _choose(path)
+            directory, chosen, why = choose_step(path)
             if step is not None:
                 chosen, why = step, AS_NAMED
             trained = _read_orbax(directory, chosen, why, branch)
@@ -208,8 +208,8 @@ def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> 
     )
 
 
-def choose_step(path: str | os.PathLike) -> tuple[int, str]:
-    """Says which checkpoint the path of a run means, wherever it is used, and why.
+def choose_step(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
+    """Says which checkpoint the path of a run means: their folder, the step, and why.
 
     Of a run it is the one that was best on held-out images, where there were any and it
     is still there; else the newest.
@@ -217,11 +217,6 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     Raises:
       CheckpointError: if there is none.
     """
-    return _choose(path)[1:]
-
-
-def _choose(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
-    """The folder of a run's checkpoints, the step that is meant, and why."""
     path = pathlib.Path(path).resolve()
     if path.name.isdecimal() and (path / "params").is_dir():
         return path.parent, int(path.name), AS_NAMED

@@ -250,9 +250,13 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
     os.close(write)
     raw = os.fdopen(straight, "wb", 0, closefd=False)
     sys.stderr = io.TextIOWrapper(raw, errors="surrogateescape", write_through=True)
-    thread = threading.Thread(
-        target=_copy, args=(read, straight, on_abort), daemon=True
-    )
+
+    def copy() -> None:
+        with os.fdopen(read, "rb") as file:
+            for line in _kept(iter(file.readline, b""), on_abort):
+                os.write(straight, line)
+
+    thread = threading.Thread(target=copy, daemon=True)
     thread.start()
     try:
         yield
@@ -260,12 +264,6 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
         sys.stderr = before
         os.dup2(straight, 2)  # which ends the pipe, unless a child writes into it
         thread.join(1)
-
-
-def _copy(read: int, to: int, on_abort: Callable[[], None]) -> None:
-    with os.fdopen(read, "rb") as file:
-        for line in _kept(iter(file.readline, b""), on_abort):
-            os.write(to, line)
 
 
 def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[bytes]:

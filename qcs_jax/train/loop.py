@@ -88,7 +88,7 @@ def train_and_evaluate(
         ) as writer:
             _Loop(run, description, checkpoints, writer).take_steps(state)
     scores = read_scores(workdir)
-    chosen = workdir / FOLDER / str(choose_step(workdir)[0])
+    chosen = workdir / FOLDER / str(choose_step(workdir)[1])
     seconds = time.perf_counter() - began
     return Summary(config.train.epochs, total, seconds, scores, chosen)
 
