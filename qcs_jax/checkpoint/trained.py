@@ -174,13 +174,9 @@ def load_variables(
 def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> Trained:
     """Reads a step; if it is damaged and was not named, the newest whole one."""
     with extras.named():  # a second to import, which files of weights do not cost
-        from qcs_jax.checkpoint.storage import (
-            open_read_only,
-            read_description,
-            read_items,
-        )
+        from qcs_jax.checkpoint import storage
 
-    with open_read_only(directory) as manager:
+    with storage.open_read_only(directory) as manager:
         steps = sorted(manager.all_steps())
         if chosen not in steps:
             raise CheckpointError(
@@ -189,10 +185,10 @@ def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> 
         others = [x for x in reversed(steps) if x != chosen and why != AS_NAMED]
         for step in [chosen, *others]:
             try:
-                description, shapes = read_description(manager, step)
+                description, shapes = storage.read_description(manager, step)
                 if branch:
                     shapes = {x: {branch: tree[branch]} for x, tree in shapes.items()}
-                variables = read_items(manager, step, shapes)
+                variables = storage.read_items(manager, step, shapes)
             except DamagedError as error:
                 if why == AS_NAMED:
                     raise
