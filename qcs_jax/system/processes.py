@@ -163,7 +163,7 @@ class _Watch:
     def __init__(self, patience: int, after_loss: Callable[[], str]):
         self._patience, self._after_loss = patience, after_loss
         self._done, self._until = threading.Event(), 0.0
-        self._ending = threading.Lock()
+        self._ending, self.started = threading.Lock(), False
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def start(self) -> None:
@@ -174,10 +174,7 @@ class _Watch:
         self._client: Any = distributed.global_state.client
         self._me, self._count = jax.process_index(), jax.process_count()
         self._thread.start()
-
-    @property
-    def started(self) -> bool:
-        return self._thread.ident is not None
+        self.started = True
 
     def all_done(self) -> None:
         """Returns when all processes have called it."""

@@ -55,11 +55,6 @@ def test_roles():
     assert set(fields_with(Role.INPUT)) == {"dtype", "data.resize"}
     held_out = "seed data.name data.train_split data.val_fraction data.val_split"
     assert set(fields_with(Role.HELD_OUT)) == set(held_out.split())
-    tested = "data.name data.test_split data.test_list data.label_map"
-    assert set(fields_with(Role.TESTED)) == set(tested.split())
-    neutral = "name data.dir data.workers train.eval_batch_size train.keep_checkpoints "
-    neutral += "train.log_every train.remat train.tensorboard"
-    assert set(fields_with(Role.NEUTRAL)) == set(neutral.split())
 
 
 def test_choices_and_ranges():
