@@ -1,6 +1,7 @@
 """Which files are images, and their pixels against Pillow used by hand."""
 
 import io
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -101,14 +102,12 @@ def test_a_turned_photograph_is_set_upright(orientation):
 
 def test_damaged_exif_spoils_nothing(monkeypatch):
     """Pillow raises SyntaxError, struct.error and others for it."""
-
-    def damaged(self):
-        raise SyntaxError("not a TIFF file (header b'' not valid)")
-
     image = picture()
     expected = images.to_pixels(image, 4)
+    damaged = mock.Mock(side_effect=SyntaxError("not a TIFF file"))
     monkeypatch.setattr(Image.Image, "getexif", damaged)
     np.testing.assert_array_equal(images.to_pixels(image, 4), expected)
+    assert damaged.called
 
 
 @pytest.mark.parametrize("block", [1, 4, 16])
@@ -142,8 +141,7 @@ def test_whatever_pillow_raises_is_one_kind_of_error():
                 failed += 1
     assert failed > 100
     jpeg = encode(picture(64, 64), "JPEG")
-    cut = (b"", b"not an image", jpeg[: len(jpeg) // 2], jpeg[:20])
-    for data in (*cut, encode(picture())[:200]):
+    for data in (b"", b"not an image", jpeg[: len(jpeg) // 2], jpeg[:20]):
         with pytest.raises(OSError):
             images.decode(data, 8)
     with pytest.raises(OSError, match="cannot be made RGB"):

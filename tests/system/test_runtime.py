@@ -138,15 +138,12 @@ def test_machines_that_share_a_home_share_no_programs(tmp_path, monkeypatch):
     assert len([*(tmp_path / ".cache/qcs_jax/programs").iterdir()]) == 3
 
 
-@pytest.mark.parametrize(
-    "directory, enabled, xdg",
-    [("/mine", True, ""), (None, False, ""), (None, True, "/proc/self")],
-    ids=["the user has one", "none is wanted", "not writable"],
-)
-def test_nothing_is_set_where_it_must_not_be(monkeypatch, directory, enabled, xdg):
-    monkeypatch.setenv("XDG_CACHE_HOME", xdg)
-    config = types.SimpleNamespace(
-        jax_compilation_cache_dir=directory, jax_enable_compilation_cache=enabled
-    )
-    monkeypatch.setattr(jax, "config", config)
-    runtime.enable_compilation_cache()  # there is no `config.update` to call
+def test_nothing_is_set_where_it_must_not_be(monkeypatch):
+    """Where the user has a cache, wants none, or cannot write one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/self")
+    for directory, enabled in (("/mine", True), (None, False), (None, True)):
+        config = types.SimpleNamespace(
+            jax_compilation_cache_dir=directory, jax_enable_compilation_cache=enabled
+        )
+        monkeypatch.setattr(jax, "config", config)
+        runtime.enable_compilation_cache()  # there is no `config.update` to call
