@@ -36,7 +36,6 @@ T = TypeVar("T")
 _BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
 _DONE, _NOT_SAVED, _FAILED = range(3)
 
-_Metrics = dict[str, float] | None
 _Restored = tuple[int, dict, dict]  # step, items and description
 
 
@@ -77,7 +76,7 @@ class Checkpoints:
             self._quiet.close()
 
     def save(
-        self, step: int, items: dict, description: dict, metrics: _Metrics = None
+        self, step: int, items: dict, description: dict, metrics: dict | None = None
     ) -> None:
         """Starts to save in the background; returns when `items` may change.
 
@@ -109,7 +108,7 @@ class Checkpoints:
         _together(work if self._first else lambda: None)
 
     def _save(
-        self, step: int, items: dict, description: dict, metrics: _Metrics = None
+        self, step: int, items: dict, description: dict, metrics: dict | None = None
     ) -> None:
         items = jax.tree.map(np.asarray, jax.device_get(items))
         try:

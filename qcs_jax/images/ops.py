@@ -96,7 +96,9 @@ def color_jitter(
         factor = factors[:, k]
         if active is not None:
             factor = jnp.where(active, factor, 1.0)
-        return _blend(images, _target(images, order[:, k], operations), factor)
+        factor = _per_image(factor)
+        target = _target(images, order[:, k], operations)
+        return jnp.clip(factor * images + (1.0 - factor) * target, 0.0, 255.0)
 
     if "hue" not in operations:
         for k in range(n):
@@ -130,12 +132,6 @@ def _target(
         chosen = _per_image(operation == operations.index("saturation"))
         target = jnp.where(chosen, luma, target)
     return target
-
-
-def _blend(images: jax.Array, target: jax.Array, factor: jax.Array) -> jax.Array:
-    """Interpolates, or extrapolates for factors over 1, from target to images."""
-    factor = _per_image(factor)
-    return jnp.clip(factor * images + (1.0 - factor) * target, 0.0, 255.0)
 
 
 def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:
