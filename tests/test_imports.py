@@ -53,7 +53,6 @@ NEVER_ITSELF = {
     "convert/reader/*.py": ("torch", "pickle", "jax"),
     "images/augment.py": ("ml_collections", "flax", "PIL"),
     "images/decode.py": ("jax",),
-    "images/folder.py": ("jax",),
     "evaluate/*.py": ("ml_collections", "jax"),
     "predict/align.py": ("jax",),
     "predict/detector.py": ("jax",),

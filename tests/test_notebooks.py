@@ -12,8 +12,8 @@ import nbformat
 import pytest
 import small
 
-from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import create_model
 from qcs_jax.system.datasets import DATASETS
 from qcs_jax.train.run import create_optimizer

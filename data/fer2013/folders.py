@@ -3,7 +3,7 @@
 import pathlib
 from collections.abc import Iterator
 
-from qcs_jax.images.folder import class_folders, images_in
+from qcs_jax.images.decode import class_folders, images_in
 from qcs_jax.system.datasets import ALIASES, DATASETS
 from qcs_jax.system.errors import UserError
 

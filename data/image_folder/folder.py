@@ -9,7 +9,7 @@ import pathlib
 import re
 import shlex
 
-from qcs_jax.images.folder import EXTENSIONS, class_folders, images_in
+from qcs_jax.images.decode import EXTENSIONS, class_folders, images_in
 from qcs_jax.system.errors import UserError
 
 from ..integrity import Unreadable

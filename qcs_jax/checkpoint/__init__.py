@@ -1,16 +1,13 @@
 """Checkpoints: saved with Orbax, verified when read, restorable on any device count.
 
-What is loaded may also be one file of weights, see `weights`.
+What is loaded may also be one file of weights, see `weights`. `saving`, which needs
+Orbax, takes a second to import.
 
 A step's directory has the items `params` and `batch_stats` (all that inference reads),
 `train` (step and optimizer state), `config` (what the checkpoint says about itself) and
 `digests`, the SHA-256 of every array as it was in memory. Orbax returns flipped bits
 without a word; the digests, written in the same atomic commit, do not let them pass.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 from qcs_jax.checkpoint.description import CheckpointError, NotSavedError
 from qcs_jax.checkpoint.trained import (
@@ -22,25 +19,13 @@ from qcs_jax.checkpoint.trained import (
     newest_step,
 )
 
-if TYPE_CHECKING:
-    from qcs_jax.checkpoint.saving import Checkpoints
-
 __all__ = [
     "AS_NAMED",
     "FOLDER",
     "CheckpointError",
-    "Checkpoints",
     "NotSavedError",
     "Trained",
     "choose_step",
     "load_variables",
     "newest_step",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name == "Checkpoints":  # needs Orbax, which takes a second to import
-        from qcs_jax.checkpoint.saving import Checkpoints
-
-        return Checkpoints
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

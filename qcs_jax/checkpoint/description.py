@@ -13,15 +13,15 @@ import jax
 import ml_collections
 import numpy as np
 
-from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config.validate import all_fields, fields_of, foreign, of_another_version
 from qcs_jax.models import torch_layout
 from qcs_jax.system.errors import UserError
-from qcs_jax.system.versions import versions
+from qcs_jax.system.runtime import versions
 
 # Of modules that only ablations have: PyTorch's code, which has names for all others,
 # does not know them.
 _UNNAMED = "params/cross/head/"
-_SHOWN = 3  # arrays that are not finite in a message
 
 
 class CheckpointError(UserError):
@@ -52,17 +52,17 @@ def describe(
 
 def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
     """Raises UserError unless this version knows a description and names of arrays."""
-    written.fields_of(where, description)
+    fields_of(where, description)
     names = description.get("class_names")
     if not names or not isinstance(names, list):
-        raise written.foreign(where, "class_names")
+        raise foreign(where, "class_names")
     preprocessing = description.get("preprocessing")
     resize = preprocessing.get("resize") if isinstance(preprocessing, dict) else None
     if type(resize) is not int:
-        raise written.foreign(where, "preprocessing.resize")
+        raise foreign(where, "preprocessing.resize")
     for array in arrays:
         if not torch_layout.key_of(array)[0] and not array.startswith(_UNNAMED):
-            raise written.of_another_version(where, description, f"the array {array}")
+            raise of_another_version(where, description, f"the array {array}")
 
 
 def _command() -> str:
@@ -77,7 +77,7 @@ def differences(
     theirs: dict, ours: dict, fields: Iterable[str] = tuple(FIELDS)
 ) -> list[tuple[str, Any, Any]]:
     """Returns which of the fields differ: name, value in theirs and value in ours."""
-    there, here = (written.complete(x["config"]) for x in (theirs, ours))
+    there, here = (all_fields(x["config"]) for x in (theirs, ours))
     return [(x, there[x], here[x]) for x in fields if there[x] != here[x]]
 
 
@@ -85,14 +85,8 @@ def check_same_network(
     directory: object, theirs: dict, ours: dict, *, fix: str
 ) -> None:
     """Raises UserError if a checkpoint is of another network than the run."""
-    different = [
-        f"{field} is {there!r} there, {here!r} here"
-        for field, there, here in differences(theirs, ours, fields_with(Role.NETWORK))
-    ]
-    if theirs["class_names"] != ours["class_names"]:
-        there, here = (", ".join(x["class_names"]) for x in (theirs, ours))
-        different.append(f"classes are {there} there, {here} here")
-    _refuse(f"{directory} holds checkpoints of another network", different, fix)
+    reason = f"{directory} holds checkpoints of another network"
+    _check_same(reason, theirs, ours, Role.NETWORK, fix)
 
 
 def check_same_data(directory: object, theirs: dict, ours: dict) -> None:
@@ -101,15 +95,19 @@ def check_same_data(directory: object, theirs: dict, ours: dict) -> None:
     Held-out images could be ones that were trained on, test metrics those of another
     test, and epochs of another length.
     """
-    different = [
-        f"{field} was {before!r}, is now {now!r}"
-        for field, before, now in differences(theirs, ours, fields_with(Role.FIXED))
-    ]
     fix = "Give these values, or give this run a --workdir of its own."
-    _refuse(f"{directory} was trained on other data", different, fix)
+    reason = f"{directory} was trained on other data"
+    _check_same(reason, theirs, ours, Role.FIXED, fix)
 
 
-def _refuse(reason: str, different: list[str], fix: str) -> None:
+def _check_same(reason: str, theirs: dict, ours: dict, role: Role, fix: str) -> None:
+    different = [
+        f"{field} is {there!r} there, {here!r} here"
+        for field, there, here in differences(theirs, ours, fields_with(role))
+    ]
+    there, here = (", ".join(x["class_names"]) for x in (theirs, ours))
+    if there != here:
+        different.append(f"classes are {there} there, {here} here")
     if different:
         raise UserError("\n  ".join([f"{reason}:", *different]) + f"\n{fix}")
 
@@ -121,8 +119,5 @@ def not_finite(trees: Any) -> str:
         for path, array in jax.tree_util.tree_leaves_with_path(trees)
         if not np.isfinite(array).all()
     ]
-    if not names:
-        return ""
-    more = f" and {len(names) - _SHOWN} more arrays" if len(names) > _SHOWN else ""
-    has = "has" if len(names) == 1 else "have"
-    return f"{', '.join(names[:_SHOWN])}{more} {has} numbers that are not finite"
+    others = f", as {len(names) - 1} other arrays" if names[1:] else ""
+    return f"{names[0]} has numbers that are not finite{others}" if names else ""

@@ -18,22 +18,13 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from qcs_jax.checkpoint import storage
 from qcs_jax.checkpoint.description import (
     CheckpointError,
     DamagedError,
     NotSavedError,
     check_same_network,
     not_finite,
-)
-from qcs_jax.checkpoint.storage import (
-    ITEMS,
-    digests_of,
-    late_answers_left_out,
-    newest_and_best,
-    open_manager,
-    open_read_only,
-    read_description,
-    read_items,
 )
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
 from qcs_jax.system.errors import UserError, first_line
@@ -45,7 +36,6 @@ T = TypeVar("T")
 _BESIDES = 2**20  # bytes of a checkpoint that are not arrays, at most
 _DONE, _NOT_SAVED, _FAILED = range(3)
 
-_Metrics = dict[str, float] | None
 _Restored = tuple[int, dict, dict]  # step, items and description
 
 
@@ -62,18 +52,18 @@ class Checkpoints:
         Keeps the newest, `keep` of them, and the one with the largest `metric`.
         """
         self.directory = pathlib.Path(workdir).resolve() / FOLDER
-        self._options = newest_and_best(keep, metric)
+        self._options = storage.newest_and_best(keep, metric)
         self._first = not jax.process_index()
         if self._first:
             self._open()
 
     def _open(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._manager = open_manager(self.directory, self._options)
+        self._manager = storage.open_manager(self.directory, self._options)
 
     def __enter__(self) -> Checkpoints:
         self._quiet = contextlib.ExitStack()
-        self._quiet.enter_context(late_answers_left_out())
+        self._quiet.enter_context(storage.late_answers_left_out())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
@@ -86,7 +76,7 @@ class Checkpoints:
             self._quiet.close()
 
     def save(
-        self, step: int, items: dict, description: dict, metrics: _Metrics = None
+        self, step: int, items: dict, description: dict, metrics: dict | None = None
     ) -> None:
         """Starts to save in the background; returns when `items` may change.
 
@@ -118,7 +108,7 @@ class Checkpoints:
         _together(work if self._first else lambda: None)
 
     def _save(
-        self, step: int, items: dict, description: dict, metrics: _Metrics = None
+        self, step: int, items: dict, description: dict, metrics: dict | None = None
     ) -> None:
         items = jax.tree.map(np.asarray, jax.device_get(items))
         try:
@@ -132,9 +122,9 @@ class Checkpoints:
         if metrics is not None:
             hashed["metrics"] = metrics = {k: float(x) for k, x in metrics.items()}
         args = ocp.args.Composite(
-            **{name: ocp.args.PyTreeSave(items[name]) for name in ITEMS},
+            **{name: ocp.args.PyTreeSave(items[name]) for name in storage.ITEMS},
             config=ocp.args.JsonSave(description),
-            digests=ocp.args.JsonSave(digests_of(hashed)),
+            digests=ocp.args.JsonSave(storage.digests_of(hashed)),
         )
         with self._errors_in_one_line():
             saved = self._manager.save(step, args=args, metrics=metrics)
@@ -216,10 +206,10 @@ class Checkpoints:
         damaged = []
         for step in sorted(self._manager.all_steps(), reverse=True):
             try:
-                theirs, _ = read_description(self._manager, step)
+                theirs, _ = storage.read_description(self._manager, step)
                 fix = "Give this run a --workdir of its own."
                 check_same_network(self.directory, theirs, description, fix=fix)
-                items = read_items(self._manager, step, template)
+                items = storage.read_items(self._manager, step, template)
                 if wrong := not_finite(items):
                     raise DamagedError(f"checkpoint {self.directory}/{step}: {wrong}")
             except DamagedError as error:
@@ -238,9 +228,9 @@ class Checkpoints:
     def _same(self, step: int, template: dict) -> _Restored:
         """Reads in another process the checkpoint that the first one has read."""
         try:
-            with open_read_only(self.directory) as manager:
-                description, _ = read_description(manager, step)
-                return step, read_items(manager, step, template), description
+            with storage.open_read_only(self.directory) as manager:
+                description, _ = storage.read_description(manager, step)
+                return step, storage.read_items(manager, step, template), description
         except (OSError, ValueError) as error:
             raise CheckpointError(
                 f"{error}. Process 0 can read it: give all processes one --workdir, in "

@@ -14,7 +14,8 @@ import ml_collections
 
 from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, not_finite
-from qcs_jax.config import Role, create_model, fields_with, written
+from qcs_jax.config import Role, create_model, fields_with
+from qcs_jax.config.validate import all_fields
 from qcs_jax.evaluate import runs
 from qcs_jax.models.qcs import QCS
 from qcs_jax.system import datasets, extras
@@ -70,7 +71,7 @@ class Trained:
             workdir = pathlib.Path("runs") / weights.name_of(path)
             trained = cls(*weights.read(file, branch=branch), workdir, in_file=True)
         else:
-            directory, chosen, why = _choose(path)
+            directory, chosen, why = choose_step(path)
             if step is not None:
                 chosen, why = step, AS_NAMED
             trained = _read_orbax(directory, chosen, why, branch)
@@ -110,7 +111,7 @@ class Trained:
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of the base branch, how images are prepared, and the classes."""
-        fields = written.complete(self.description["config"])
+        fields = all_fields(self.description["config"])
         names = (*fields_with(Role.NETWORK), *fields_with(Role.INPUT))
         values = {name: fields[name] for name in names}
         base = {kind: {"base": tree["base"]} for kind, tree in self.variables.items()}
@@ -169,13 +170,9 @@ def load_variables(
 def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> Trained:
     """Reads a step; if it is damaged and was not named, the newest whole one."""
     with extras.named():  # a second to import, which files of weights do not cost
-        from qcs_jax.checkpoint.storage import (
-            open_read_only,
-            read_description,
-            read_items,
-        )
+        from qcs_jax.checkpoint import storage
 
-    with open_read_only(directory) as manager:
+    with storage.open_read_only(directory) as manager:
         steps = sorted(manager.all_steps())
         if chosen not in steps:
             raise CheckpointError(
@@ -184,10 +181,10 @@ def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> 
         others = [x for x in reversed(steps) if x != chosen and why != AS_NAMED]
         for step in [chosen, *others]:
             try:
-                description, shapes = read_description(manager, step)
+                description, shapes = storage.read_description(manager, step)
                 if branch:
                     shapes = {x: {branch: tree[branch]} for x, tree in shapes.items()}
-                variables = read_items(manager, step, shapes)
+                variables = storage.read_items(manager, step, shapes)
             except DamagedError as error:
                 if why == AS_NAMED:
                     raise
@@ -203,8 +200,8 @@ def _read_orbax(directory: pathlib.Path, chosen: int, why: str, branch: str) -> 
     )
 
 
-def choose_step(path: str | os.PathLike) -> tuple[int, str]:
-    """Says which checkpoint the path of a run means, wherever it is used, and why.
+def choose_step(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
+    """Says which checkpoint the path of a run means: their folder, the step, and why.
 
     Of a run it is the one that was best on held-out images, where there were any and it
     is still there; else the newest.
@@ -212,11 +209,6 @@ def choose_step(path: str | os.PathLike) -> tuple[int, str]:
     Raises:
       CheckpointError: if there is none.
     """
-    return _choose(path)[1:]
-
-
-def _choose(path: str | os.PathLike) -> tuple[pathlib.Path, int, str]:
-    """The folder of a run's checkpoints, the step that is meant, and why."""
     path = pathlib.Path(path).resolve()
     if path.name.isdecimal() and (path / "params").is_dir():
         return path.parent, int(path.name), AS_NAMED

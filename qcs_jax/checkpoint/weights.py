@@ -28,7 +28,7 @@ import safetensors
 import safetensors.numpy
 
 from qcs_jax.checkpoint.description import CheckpointError, DamagedError, check_known
-from qcs_jax.config import written
+from qcs_jax.config.validate import foreign
 from qcs_jax.models import torch_layout
 from qcs_jax.system import extras
 from qcs_jax.system.errors import first_line
@@ -140,7 +140,7 @@ def read(
     names = (torch_layout.path_of(key)[0] or key for key in arrays)
     check_known(path, description, names)
     if "step" not in description:
-        raise written.foreign(path, "step")
+        raise foreign(path, "step")
     flat = {}
     for key, array in arrays.items():
         name, transform = torch_layout.path_of(key)
@@ -183,23 +183,22 @@ def fetch(path: str) -> pathlib.Path:
         from huggingface_hub import errors
     # It tells of every attempt; what is said below says it once.
     huggingface_hub.logging.set_verbosity_error()
+    name, log_in = f"the Hub's {repository}", "log in with `hf auth login`"
+    refusals = {
+        errors.RevisionNotFoundError: f"{name} has no revision {revision}",
+        errors.GatedRepoError: f"{name} asks for consent: accept its terms there, and "
+        f"{log_in}",
+        errors.RepositoryNotFoundError: f"the Hub has no repository {repository}, or a "
+        f"private one: {log_in}",
+        errors.LocalEntryNotFoundError: f"the Hub cannot be reached, and {repository} "
+        f"is not in its cache: try again when there is a connection",
+        errors.EntryNotFoundError: f"{name} has no file {FILE}: it is not one that "
+        f"qcs-jax export --format=hub has written",
+    }
     try:
         location = huggingface_hub.hf_hub_download(repository, FILE, revision=revision)
-        return pathlib.Path(location)
-    except errors.RevisionNotFoundError:
-        problem = f"the Hub's {repository} has no revision {revision}"
-    except errors.GatedRepoError:
-        problem = f"the Hub's {repository} asks for consent: accept its terms there, "
-        problem += "and log in with `hf auth login`"
-    except errors.RepositoryNotFoundError:
-        problem = f"the Hub has no repository {repository}, or a private one: log in "
-        problem += "with `hf auth login`"
-    except errors.LocalEntryNotFoundError:
-        problem = f"the Hub cannot be reached, and {repository} is not in its cache: "
-        problem += "try again when there is a connection"
-    except errors.EntryNotFoundError:
-        problem = f"the Hub's {repository} has no file {FILE}: it is not one that "
-        problem += "qcs-jax export --format=hub has written"
     except Exception as error:  # of names, of transport: it has no common kind
-        problem = f"the Hub's {repository} cannot be downloaded: {first_line(error)}"
-    raise CheckpointError(problem) from None
+        other = f"{name} cannot be downloaded: {first_line(error)}"
+        known = (text for kind, text in refusals.items() if isinstance(error, kind))
+        raise CheckpointError(next(known, other)) from None
+    return pathlib.Path(location)

@@ -2,7 +2,6 @@
 
 from qcs_jax.config.base import (
     FIELDS,
-    Field,
     Role,
     base_config,
     create_model,
@@ -13,7 +12,6 @@ from qcs_jax.config.validate import validate
 
 __all__ = [
     "FIELDS",
-    "Field",
     "Role",
     "base_config",
     "create_model",

@@ -1,8 +1,10 @@
-"""Checks a configuration, and reports everything that is wrong with it at once."""
+"""Checks a configuration: that of a new run, and what any version has written."""
 
 from __future__ import annotations
 
 import difflib
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -10,6 +12,10 @@ import ml_collections
 from qcs_jax import models
 from qcs_jax.config.base import FIELDS, Field, flatten
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.runtime import versions
+
+# Fields that every version has written.
+_ALWAYS = ("seed", "dtype", "data.name", "model.name", "model.size")
 
 
 def validate(config: ml_collections.ConfigDict, *, training: bool = True) -> None:
@@ -61,55 +67,111 @@ def _not_allowed(field: Field, value: Any) -> str:
 
 
 def _contradictions(c: ml_collections.ConfigDict, training: bool) -> list[str]:
-    problems = []
-
-    def refuse(when: Any, problem: str) -> None:
-        if when:
-            problems.append(problem)
-
     crop = models.SIZES[c.model.size]["image_size"]
-    refuse(
-        c.data.resize < crop,
-        f"data.resize={c.data.resize}: the {c.model.size} network sees crops of "
-        f"{crop}x{crop}, give at least {crop}",
-    )
-    refuse(
-        c.model.interaction == "sdpa" and c.model.name != "dcs",
-        f"model.interaction='sdpa': needs two branches, set model.name=dcs (it is "
-        f"{c.model.name})",
-    )
-    refuse(
-        c.loss.distillation != "none" and c.model.name == "baseline",
-        "loss.distillation: the baseline has no cross branch to learn from",
-    )
     area = tuple(c.augment.erase_area or ())
-    refuse(
-        len(area) != 2 or not 0 < area[0] <= area[1] <= 1,
-        f"augment.erase_area={area}: give 0 < low <= high <= 1",
-    )
+    extra = ""
     try:
         parse_extra(c.data.extra)
     except ValueError as error:
-        refuse(True, f"data.extra: {error}; write DATASET:CLASS,CLASS+DATASET:CLASS")
-    refuse(
-        training and c.data.label_map,
-        f"data.label_map={c.data.label_map!r}: is for evaluation, where a trained "
-        f"network meets other classes; leave it out",
+        extra = str(error)
+    problems = [
+        (
+            c.data.resize < crop,
+            f"data.resize={c.data.resize}: the {c.model.size} network sees crops of "
+            f"{crop}x{crop}, give at least {crop}",
+        ),
+        (
+            c.model.interaction == "sdpa" and c.model.name != "dcs",
+            f"model.interaction='sdpa': needs two branches, set model.name=dcs (it is "
+            f"{c.model.name})",
+        ),
+        (
+            c.loss.distillation != "none" and c.model.name == "baseline",
+            "loss.distillation: the baseline has no cross branch to learn from",
+        ),
+        (
+            len(area) != 2 or not 0 < area[0] <= area[1] <= 1,
+            f"augment.erase_area={area}: give 0 < low <= high <= 1",
+        ),
+        (extra, f"data.extra: {extra}; write DATASET:CLASS,CLASS+DATASET:CLASS"),
+        (
+            training and c.data.label_map,
+            f"data.label_map={c.data.label_map!r}: is for evaluation, where a trained "
+            f"network meets other classes; leave it out",
+        ),
+        (
+            c.data.val_split and c.data.val_fraction,
+            f"data.val_split={c.data.val_split}: data.val_fraction holds out images, "
+            f"too; give one of them",
+        ),
+        (
+            c.data.val_split and c.data.val_split == c.data.train_split,
+            f"data.val_split={c.data.val_split}: is trained on; give another split",
+        ),
+        (
+            c.optimizer.warmup >= c.train.epochs,
+            f"optimizer.warmup={c.optimizer.warmup}: leaves nothing of "
+            f"train.epochs={c.train.epochs}; give fewer epochs",
+        ),
+        (not c.data.name, "data.name: give the name that qcs-jax prepare printed"),
+        (not c.name, "name: give the run a name"),
+    ]
+    return [problem for wrong, problem in problems if wrong]
+
+
+def fields_of(where: object, description: Any) -> dict[str, Any]:
+    """Returns all fields of a description's configuration by their dotted names.
+
+    Raises:
+      UserError: if it is no description, see `checkpoint.description`; or for a field,
+        or a choice of one, that only another version knows.
+    """
+    try:
+        config = description["config"]
+        fields = flatten(config)
+    except (KeyError, TypeError, AttributeError):
+        fields = {}
+    for name in _ALWAYS:
+        if name not in fields:
+            raise foreign(where, f"config.{name}")
+    for name, value in fields.items():
+        if name not in FIELDS:
+            raise of_another_version(where, description, f"the field {name}")
+        if (choices := FIELDS[name].choices) and value not in choices:
+            raise of_another_version(where, description, f"{name}={value!r}")
+    return all_fields(config)
+
+
+def all_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns all fields by their dotted names, as JSON has them.
+
+    What did not exist yet when it was written had, in effect, its default.
+    """
+    defaults = {name: field.default for name, field in FIELDS.items()}
+    return json.loads(json.dumps(defaults | flatten(config)))
+
+
+def foreign(where: object, missing: str) -> UserError:
+    """The error for what is not as any version has written it."""
+    return UserError(
+        f"{where} does not say which network it is of, it has no {missing}: it is "
+        f"damaged, or not written by qcs_jax"
     )
-    refuse(
-        c.data.val_split and c.data.val_fraction,
-        f"data.val_split={c.data.val_split}: data.val_fraction holds out images, too; "
-        f"give one of them",
+
+
+def of_another_version(where: object, description: Any, unknown: str) -> UserError:
+    """The error for what only the version that wrote it knows."""
+    return UserError(
+        f"{where} was written by {_named(description.get('versions'))}; this is "
+        f"{_named(versions())}, which does not know {unknown}: update qcs_jax, or use "
+        f"the version that wrote it"
     )
-    refuse(
-        c.data.val_split and c.data.val_split == c.data.train_split,
-        f"data.val_split={c.data.val_split}: is trained on; give another split",
-    )
-    refuse(
-        c.optimizer.warmup >= c.train.epochs,
-        f"optimizer.warmup={c.optimizer.warmup}: leaves nothing of "
-        f"train.epochs={c.train.epochs}; give fewer epochs",
-    )
-    refuse(not c.data.name, "data.name: give the name that qcs-jax prepare printed")
-    refuse(not c.name, "name: give the run a name")
-    return problems
+
+
+def _named(numbers: Any) -> str:
+    """`qcs_jax 0.1.0, commit 1a2b3c4d5e6f`."""
+    if not isinstance(numbers, Mapping) or "qcs_jax" not in numbers:
+        return "another version of qcs_jax"
+    commit = numbers.get("commit", "unknown")
+    at = "" if commit == "unknown" else f", commit {commit[:12]}"
+    return f"qcs_jax {numbers['qcs_jax']}{at}"

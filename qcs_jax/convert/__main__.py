@@ -17,8 +17,8 @@ import numpy as np
 import optax
 
 from qcs_jax import checkpoint, models
-from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import FIELDS, base_config
 from qcs_jax.convert import (
     BACKBONE,

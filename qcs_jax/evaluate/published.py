@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config.validate import all_fields
 from qcs_jax.system.datasets import DATASETS
 
 _HELD_OUT = 0.1  # at most; what is left is still the paper's training set
@@ -99,7 +100,7 @@ def _finetuned(init_from: str, started_from: dict[str, Any] | None) -> bool | No
         return None if init_from else False
     if "config" not in started_from:  # a PyTorch file
         return False if started_from.get("network") == "backbone" else None
-    config = written.complete(started_from["config"])
+    config = all_fields(started_from["config"])
     before = find(config, 3, started_from.get("started_from"))
     of_paper = before and before.fields["model.name"] == "qcs"
     return True if of_paper and config["data.name"] == "affectnet/8" else None

@@ -12,7 +12,8 @@ import pathlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from qcs_jax.config import FIELDS, Role, fields_with, written
+from qcs_jax.config import FIELDS, Role, fields_with
+from qcs_jax.config.validate import fields_of
 from qcs_jax.evaluate import predictions
 from qcs_jax.evaluate.predictions import PREDICTIONS_FILE, Predictions
 from qcs_jax.system.errors import UserError
@@ -129,7 +130,7 @@ def read_run(workdir: pathlib.Path) -> RunFolder:
     path = workdir / CONFIG_FILE
     description = read_json(path)
     try:
-        config = written.fields_of(path, description)
+        config = fields_of(path, description)
     except UserError as error:
         raise UserError(f"{error}. Or leave this folder out") from error
     start = description.get("started_from")

@@ -33,8 +33,8 @@ from qcs_jax.export import (
     tflite,
     web,
 )
-from qcs_jax.images.folder import labelled_images
-from qcs_jax.system import command, compilation_cache, files, runtime
+from qcs_jax.images.decode import labelled_images
+from qcs_jax.system import command, files, runtime
 from qcs_jax.system.errors import UserError
 
 # Flags that not every format takes.
@@ -129,7 +129,7 @@ def _export(args: argparse.Namespace) -> None:
     format = FORMATS[args.format]
     if format.needs:
         format.needs()
-    compilation_cache.enable()
+    runtime.enable_compilation_cache()
     trained = read_trained(args.checkpoint, whole=args.whole, calibrate=args.calibrate)
     paths: list[pathlib.Path] = []
     labels, examples = np.empty(0), None

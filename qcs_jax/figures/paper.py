@@ -16,8 +16,7 @@ from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.runs import read_log
 from qcs_jax.figures import Unavailable, charts, maps, style
 from qcs_jax.images.augment import center_crop, preprocess
-from qcs_jax.images.decode import decode
-from qcs_jax.images.folder import labelled_images
+from qcs_jax.images.decode import decode, labelled_images
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.interaction import Interaction
 from qcs_jax.system import extras

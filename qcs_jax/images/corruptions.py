@@ -107,17 +107,8 @@ def _low_resolution(x: np.ndarray, i: int, rng: Any, _: np.ndarray) -> np.ndarra
     return np.asarray(small.resize(image.size, Image.Resampling.BILINEAR), np.float64)
 
 
-def _eyes_hidden(x: np.ndarray, i: int, rng: Any, landmarks: np.ndarray) -> np.ndarray:
-    """Dark glasses."""
-    return _hidden(x, landmarks[:2].mean(axis=0), i, level=24.0)
-
-
-def _mouth_hidden(x: np.ndarray, i: int, rng: Any, landmarks: np.ndarray) -> np.ndarray:
-    """A mask, or a hand before the mouth."""
-    return _hidden(x, landmarks[3], i, level=200.0)
-
-
-def _hidden(x: np.ndarray, at: np.ndarray, i: int, level: float) -> np.ndarray:
+def _hidden(x: np.ndarray, i: int, at: np.ndarray, level: float) -> np.ndarray:
+    """A box of one grey around a place."""
     width = (0.36, 0.48, 0.6, 0.72, 0.84)[i]
     half = np.array((width, 0.4 * width)) / 2
     (left, top), (right, bottom) = np.round(
@@ -149,8 +140,9 @@ CORRUPTIONS: dict[str, _Corrupt] = {
     "JPEG": _jpeg,
     "low light": _low_light,
     "low resolution": _low_resolution,
-    "eyes hidden": _eyes_hidden,
-    "mouth hidden": _mouth_hidden,
+    # Dark glasses; and a mask, or a hand before the mouth.
+    "eyes hidden": lambda x, i, rng, at: _hidden(x, i, at[:2].mean(axis=0), 24.0),
+    "mouth hidden": lambda x, i, rng, at: _hidden(x, i, at[3], 200.0),
     "rotation": _rotation,
     "shift": _shift,
 }

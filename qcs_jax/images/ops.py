@@ -96,7 +96,9 @@ def color_jitter(
         factor = factors[:, k]
         if active is not None:
             factor = jnp.where(active, factor, 1.0)
-        return _blend(images, _target(images, order[:, k], operations), factor)
+        factor = _per_image(factor)
+        target = _target(images, order[:, k], operations)
+        return jnp.clip(factor * images + (1.0 - factor) * target, 0.0, 255.0)
 
     if "hue" not in operations:
         for k in range(n):
@@ -119,32 +121,17 @@ def _target(
     target = jnp.zeros_like(images[..., :1])
     if "contrast" not in operations and "saturation" not in operations:
         return target
-    luma = _luma(images)
+    # Spelt out: a dot product may run in reduced precision on an accelerator.
+    red, green, blue = (images[..., c] for c in range(3))
+    luma = (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[..., None]
     if "contrast" in operations:
         chosen = _per_image(operation == operations.index("contrast"))
-        target = jnp.where(chosen, _mean_level(luma), target)
+        mean = luma.mean(axis=(1, 2, 3), keepdims=True)
+        target = jnp.where(chosen, jnp.floor(mean + 0.5), target)  # whole, as in PIL
     if "saturation" in operations:
         chosen = _per_image(operation == operations.index("saturation"))
         target = jnp.where(chosen, luma, target)
     return target
-
-
-def _blend(images: jax.Array, target: jax.Array, factor: jax.Array) -> jax.Array:
-    """Interpolates, or extrapolates for factors over 1, from target to images."""
-    factor = _per_image(factor)
-    return jnp.clip(factor * images + (1.0 - factor) * target, 0.0, 255.0)
-
-
-def _luma(images: jax.Array) -> jax.Array:
-    """`[m, h, w, 3]` -> `[m, h, w, 1]`."""
-    # Spelt out: a dot product may run in reduced precision on an accelerator.
-    red, green, blue = (images[..., c] for c in range(3))
-    return (LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue)[..., None]
-
-
-def _mean_level(luma: jax.Array) -> jax.Array:
-    """`[m, h, w, 1]` -> `[m, 1, 1, 1]`, rounded to a whole level as in PIL."""
-    return jnp.floor(luma.mean(axis=(1, 2, 3), keepdims=True) + 0.5)
 
 
 def _adjust_hue(images: jax.Array, shift: jax.Array) -> jax.Array:

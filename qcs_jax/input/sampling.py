@@ -58,11 +58,6 @@ class LabelIndex:
             offset += self.count[label]
         return int(self.order[offset])
 
-    def another_class(self, label: int, rng: np.random.Generator) -> int:
-        """A class that is not `label`, uniformly over those with examples."""
-        others = self.present[self.present != label]
-        return int(others[rng.integers(len(others))])
-
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
@@ -87,7 +82,8 @@ class Draw:
         if self.branches == 4:
             label = int(index.labels[anchor])
             if self.negatives == "by_class":
-                negative = index.any_of(index.another_class(label, rng), rng)
+                others = index.present[index.present != label]
+                negative = index.any_of(int(others[rng.integers(len(others))]), rng)
             else:
                 negative = index.any_of_another_class(label, rng)
             examples += [negative, index.another_of_its_class(negative, rng)]

@@ -20,43 +20,31 @@ BY_NAME = "by_name"
 
 
 @dataclasses.dataclass(frozen=True)
-class _Chosen:
-    """Some records of others, in an order of its own."""
+class _View:
+    """Some records of several sources, counted one after the other, in any order."""
 
-    records: Any
+    parts: tuple[Any, ...]
     chosen: np.ndarray
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def __getitems__(self, indices: Sequence[int]) -> list[dict]:
-        return self.records.__getitems__(self.chosen[list(indices)].tolist())
-
-
-@dataclasses.dataclass(frozen=True)
-class _Joined:
-    """The records of several sources, one after the other."""
-
-    parts: tuple[Any, ...]
-
-    def __len__(self) -> int:
-        return sum(map(len, self.parts))
-
-    def __getitems__(self, indices: Sequence[int]) -> list[dict]:
+        chosen = self.chosen[list(indices)].tolist()
         read: dict[int, dict] = {}
         begin = 0
         for part in self.parts:
-            if mine := [i for i in indices if begin <= i < begin + len(part)]:
+            if mine := [i for i in chosen if begin <= i < begin + len(part)]:
                 records = part.__getitems__([i - begin for i in mine])
                 read |= zip(mine, records, strict=True)
             begin += len(part)
-        return [read[index] for index in indices]
+        return [read[index] for index in chosen]
 
 
 def keep(source: Source, examples: Sequence[int] | np.ndarray) -> Source:
     """Returns the split with these examples (int `[M]`) alone."""
     chosen = np.asarray(examples, np.int64)
-    records, labels = _Chosen(source.records, chosen), source.labels[chosen]
+    records, labels = _View((source.records,), chosen), source.labels[chosen]
     return dataclasses.replace(source, records=records, labels=labels)
 
 
@@ -196,12 +184,10 @@ def _pairs(source: Source, class_names: Sequence[str], mapping: str) -> dict[str
 def joined(first: Source, *others: Source) -> Source:
     """Joins splits of the same classes; examples of `first` come first."""
     sources = (first, *others)
-    return dataclasses.replace(
-        first,
-        name="+".join(source.name for source in sources),
-        records=_Joined(tuple(source.records for source in sources)),
-        labels=np.concatenate([source.labels for source in sources]),
-    )
+    labels = np.concatenate([source.labels for source in sources])
+    records = _View(tuple(x.records for x in sources), np.arange(len(labels)))
+    name = "+".join(source.name for source in sources)
+    return dataclasses.replace(first, name=name, records=records, labels=labels)
 
 
 def _random(seed: int, purpose: str) -> np.random.Generator:

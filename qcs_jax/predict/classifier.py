@@ -33,7 +33,7 @@ from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
 from qcs_jax.predict.video import Tracker, Video
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 
 PRETRAINED = "fer2013"  # see `checkpoint.weights`
@@ -61,7 +61,7 @@ def load(
     Raises:
       UserError: if there is no checkpoint, or it is damaged.
     """
-    compilation_cache.enable()
+    runtime.enable_compilation_cache()
     trained = Trained.load(path, step=step, branch="base")
     if trained.drawn:
         what = "trained on drawn faces: what it says about photographs means nothing"

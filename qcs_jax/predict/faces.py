@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from qcs_jax.images import decode
-from qcs_jax.images.folder import EXTENSIONS, images_below
+from qcs_jax.images.decode import EXTENSIONS, images_below
 from qcs_jax.predict.answers import Failure
 from qcs_jax.system.errors import UserError
 

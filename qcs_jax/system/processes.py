@@ -163,7 +163,7 @@ class _Watch:
     def __init__(self, patience: int, after_loss: Callable[[], str]):
         self._patience, self._after_loss = patience, after_loss
         self._done, self._until = threading.Event(), 0.0
-        self._ending = threading.Lock()
+        self._ending, self.started = threading.Lock(), False
         self._thread = threading.Thread(target=self._look, daemon=True)
 
     def start(self) -> None:
@@ -174,10 +174,7 @@ class _Watch:
         self._client: Any = distributed.global_state.client
         self._me, self._count = jax.process_index(), jax.process_count()
         self._thread.start()
-
-    @property
-    def started(self) -> bool:
-        return self._thread.ident is not None
+        self.started = True
 
     def all_done(self) -> None:
         """Returns when all processes have called it."""
@@ -250,9 +247,13 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
     os.close(write)
     raw = os.fdopen(straight, "wb", 0, closefd=False)
     sys.stderr = io.TextIOWrapper(raw, errors="surrogateescape", write_through=True)
-    thread = threading.Thread(
-        target=_copy, args=(read, straight, on_abort), daemon=True
-    )
+
+    def copy() -> None:
+        with os.fdopen(read, "rb") as file:
+            for line in _kept(iter(file.readline, b""), on_abort):
+                os.write(straight, line)
+
+    thread = threading.Thread(target=copy, daemon=True)
     thread.start()
     try:
         yield
@@ -260,12 +261,6 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
         sys.stderr = before
         os.dup2(straight, 2)  # which ends the pipe, unless a child writes into it
         thread.join(1)
-
-
-def _copy(read: int, to: int, on_abort: Callable[[], None]) -> None:
-    with os.fdopen(read, "rb") as file:
-        for line in _kept(iter(file.readline, b""), on_abort):
-            os.write(to, line)
 
 
 def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[bytes]:

@@ -1,16 +1,30 @@
-"""Settings of the numerical stack that must be in place before it starts."""
+"""The numerical stack: its settings, its versions, and its programs on disk."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import hashlib
 import importlib.metadata
 import os
+import pathlib
+import platform
+import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 _FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 _AFFECTED_JAXLIB = "0.10.2"
+
+# What the numbers depend on.
+_PACKAGES = ("qcs_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+# Seconds of compilation from which a program is worth a file. JAX's own default, a
+# second, would leave out small networks.
+_WORTH_KEEPING = 0.2
 
 
 def guard() -> None:
@@ -21,7 +35,7 @@ def guard() -> None:
     and so is a value that the user has set.
     """
     flags = os.environ.get("XLA_FLAGS", "")
-    if _jaxlib_version() != _AFFECTED_JAXLIB or _FLAG in flags:
+    if _version("jaxlib") != _AFFECTED_JAXLIB or _FLAG in flags:
         return
     os.environ["XLA_FLAGS"] = f"{flags} {_FLAG}=".strip()
     if _started() and sys.modules["jax"].default_backend() == "cpu":
@@ -50,13 +64,83 @@ def on_cpu() -> Iterator[None]:
         yield
 
 
-def _jaxlib_version() -> str | None:
-    try:
-        return importlib.metadata.version("jaxlib")
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
 def _started() -> bool:
     bridge = sys.modules.get("jax._src.xla_bridge")
     return getattr(bridge, "backends_are_initialized", lambda: False)()
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that do the computing.
+
+    Those of a checkout also say its commit.
+    """
+    numbers = {"python": platform.python_version(), "commit": _commit()}
+    return numbers | {package: _version(package) for package in _PACKAGES}
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # as in a bare checkout
+        return "unknown"
+
+
+@functools.cache
+def _commit() -> str:
+    """The commit of the checkout that this file is in; "unknown" outside of one."""
+    checkout = pathlib.Path(__file__).parents[2]
+    if not (checkout / "pyproject.toml").exists():  # installed, perhaps within another
+        return "unknown"
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty"]
+    try:
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    except OSError:  # no git
+        return "unknown"
+    return done.stdout.strip() or "unknown"
+
+
+def enable_compilation_cache() -> None:
+    """Turns on JAX's persistent compilation cache, in the user's cache directory.
+
+    A cache that the user has set up (`JAX_COMPILATION_CACHE_DIR`, `jax.config`) is
+    left as it is. Where nothing can be written there is no cache, and no complaint.
+    """
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    config: Any = jax.config
+    if config.jax_compilation_cache_dir or not config.jax_enable_compilation_cache:
+        return
+    directory = _directory()
+    if directory is None:
+        return
+    config.update("jax_compilation_cache_dir", str(directory))
+    config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+    # JAX asks once, at its first compilation, whether there is a cache.
+    compilation_cache.reset_cache()
+
+
+def _directory() -> pathlib.Path | None:
+    """`$XDG_CACHE_HOME/qcs_jax/programs/CPU`, made if need be; None if not writable."""
+    try:
+        base = pathlib.Path(os.environ.get("XDG_CACHE_HOME", ""))
+        if not base.is_absolute():  # so says the XDG specification
+            base = pathlib.Path.home() / ".cache"
+        directory = base / "qcs_jax" / "programs" / _processor()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory):
+            return directory
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+        return None
+
+
+def _processor() -> str:
+    """Names the kind of CPU: a home may be shared by machines, instructions are not."""
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        lines = [f"flags : {platform.processor()}"]
+    names = ("flags", "Features")  # as x86 and ARM call it
+    features = {line for line in lines if line.startswith(names)}
+    digest = hashlib.sha256("\n".join(sorted(features)).encode()).hexdigest()
+    return f"{platform.machine()}-{digest[:12]}"

@@ -23,10 +23,9 @@ from qcs_jax.evaluate.predictions import PREDICTIONS_FILE
 from qcs_jax.evaluate.runs import METRICS_FILE, read_json, read_scores
 from qcs_jax.input.sources import Source
 from qcs_jax.predict.align import TEMPLATE
-from qcs_jax.system import compilation_cache
+from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.files import write_json
-from qcs_jax.system.versions import versions
 from qcs_jax.train.logits import (
     check_same_everywhere,
     corrupted_accuracy,
@@ -103,7 +102,7 @@ def evaluate_run(
       UserError: if there is no checkpoint, or it is of another network; if `grouped`
         is no such file, or about other images.
     """
-    compilation_cache.enable()
+    runtime.enable_compilation_cache()
     people = group_file.read(grouped) if grouped else None
     trained = Trained.load(workdir, branch="base")
     run = Run.of(config, trained_on=trained.class_names)
@@ -143,7 +142,7 @@ def evaluate_run(
         "notes": [*(held_out.notes if held_out else ()), *test.notes],
         "landmarks": trained.landmarks,
         "seed": trained.config.seed,
-        "versions": versions(),
+        "versions": runtime.versions(),
     }
     if not jax.process_index():  # every process has measured the same
         folder.mkdir(parents=True, exist_ok=True)
@@ -175,7 +174,7 @@ def _read_known(folder: pathlib.Path, digests: dict[str, str]) -> dict | None:
     None without `predictions.csv`, or in any doubt: other weights, images or versions,
     or a checkout with changes that are not committed.
     """
-    measured, now = read_json(folder / METRICS_FILE), versions()
+    measured, now = read_json(folder / METRICS_FILE), runtime.versions()
     if not (folder / PREDICTIONS_FILE).is_file():
         return None
     same = measured.get("fingerprint") == digests and measured.get("versions") == now

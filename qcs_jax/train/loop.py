@@ -16,18 +16,12 @@ import jax
 import ml_collections
 
 from qcs_jax import models
-from qcs_jax.checkpoint import (
-    FOLDER,
-    Checkpoints,
-    NotSavedError,
-    choose_step,
-    newest_step,
-    weights,
-)
+from qcs_jax.checkpoint import FOLDER, NotSavedError, choose_step, newest_step, weights
 from qcs_jax.checkpoint.description import check_same_data, differences
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.runs import CONFIG_FILE, METRIC, read_scores
-from qcs_jax.system import compilation_cache, processes
+from qcs_jax.system import processes, runtime
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
 from qcs_jax.train.initialize import described, initialize, kept, warnings_of
@@ -62,7 +56,7 @@ def train_and_evaluate(
         names step, terms and the last good checkpoint.
       Interrupted: after a signal, with the state saved.
     """
-    compilation_cache.enable()  # a resumed run or another seed compiles nothing again
+    runtime.enable_compilation_cache()  # a resumed run compiles nothing again
     began, run, workdir = time.perf_counter(), Run.of(config), pathlib.Path(workdir)
     splits, keep = run.splits, config.train.keep_checkpoints
     total = run.total_steps  # reads the data set: a run without one leaves nothing
@@ -93,7 +87,7 @@ def train_and_evaluate(
         ) as writer:
             _Loop(run, description, checkpoints, writer).take_steps(state)
     scores = read_scores(workdir)
-    chosen = workdir / FOLDER / str(choose_step(workdir)[0])
+    chosen = workdir / FOLDER / str(choose_step(workdir)[1])
     seconds = time.perf_counter() - began
     return Summary(config.train.epochs, total, seconds, scores, chosen)
 

@@ -23,7 +23,7 @@ def description(**data):
     return describe(c, ("a", "b"), 224)
 
 
-def test_a_field_that_did_not_exist_yet_had_its_default():
+def test_what_was_not_there_yet_had_its_default_and_what_is_is_known():
     before = description()
     fields = before["config"]
     del fields["data"]["val_split"], fields["augment"]["erase_area"]  # a tuple
@@ -32,8 +32,14 @@ def test_a_field_that_did_not_exist_yet_had_its_default():
     check_known("runs/x", before, [])
     changed = description(val_split="validation")
     assert differences(before, changed) == [("data.val_split", "", "validation")]
-    with pytest.raises(UserError, match="data.val_split was '', is now 'validation'"):
+    with pytest.raises(
+        UserError, match="data.val_split is '' there, 'validation' here"
+    ):
         check_same_data("runs/x", before, changed)
+    of_an_ablation = "params/cross/head/bias"
+    check_known("runs/x", description(), ["params/base/vit/head/bias", of_an_ablation])
+    with pytest.raises(UserError, match="know the array params/base/crown"):
+        check_known("runs/x", description(), ["params/base/crown"])
 
 
 @pytest.mark.parametrize(
@@ -54,13 +60,6 @@ def test_what_only_a_newer_version_knows(field, value, unknown):
     message = "written by qcs_jax 9.1.0, commit 1a2b3c000000; this is qcs_jax"
     with pytest.raises(UserError, match=f"{message} {here}.* know {unknown}: update"):
         check_known("runs/x", newer, [])
-
-
-def test_arrays_that_a_network_has_are_known():
-    of_an_ablation = "params/cross/head/bias"
-    check_known("runs/x", description(), ["params/base/vit/head/bias", of_an_ablation])
-    with pytest.raises(UserError, match="know the array params/base/crown"):
-        check_known("runs/x", description(), ["params/base/crown"])
 
 
 def without(missing):

@@ -6,7 +6,6 @@ from qcs_jax.config.flags import read_config
 from qcs_jax.system.errors import UserError
 
 FILES = {
-    "zero.py": "def get_config():\n    return 1 / 0\n",
     "imports.py": "import nothing_here\n",
     "lines.py": "raise ValueError('one\\ntwo')\n",
     "plain.py": "from qcs_jax.config import base_config as get_config\n",
@@ -29,13 +28,8 @@ def folder(tmp_path, monkeypatch):
     [
         ("demo --config.train.epochs", "Missing value for flag"),
         ("demo --epochs=3", "Unknown command line flag 'epochs'"),
-        (
-            "raff:dcs",
-            "--config=raff:dcs: there is no recipe raff: give a file, or the name of a "
-            "recipe: affectnet7, affectnet8, demo, fer2013, ferplus, folder, raf",
-        ),
+        ("raff:dcs", "--config=raff:dcs: there is no recipe raff: give a file, or"),
         ("text.txt", "--config=text.txt: give a Python file, whose name ends in .py"),
-        ("zero.py", "--config=zero.py: ZeroDivisionError: division by zero"),
         ("imports.py", "--config=imports.py: ModuleNotFoundError: No module named"),
         ("lines.py", "--config=lines.py: ValueError: one two"),
         ("plain.py:dcs", "--config=plain.py:dcs: this file takes no variant"),

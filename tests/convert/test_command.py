@@ -10,8 +10,8 @@ import small
 
 import qcs_jax
 from qcs_jax import checkpoint, convert, models
-from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config, validate
 from qcs_jax.config import flags as command_line
 from qcs_jax.convert import __main__ as command

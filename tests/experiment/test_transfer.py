@@ -15,7 +15,7 @@ from qcs_jax.evaluate import predictions
 from qcs_jax.experiment.transfer.cells import Seen, find_networks, shared
 from qcs_jax.experiment.transfer.command import main
 from qcs_jax.input import sources
-from qcs_jax.system import versions
+from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
@@ -65,7 +65,7 @@ def here(trained, tmp_path, monkeypatch):
     """A folder with runs of the toy data set, where only `SPLITS` are prepared."""
     toy.install(monkeypatch)
     monkeypatch.setattr(sources, "open_split", open_split)
-    monkeypatch.setattr(versions, "_commit", lambda: "0" * 40)
+    monkeypatch.setattr(runtime, "_commit", lambda: "0" * 40)
     monkeypatch.chdir(tmp_path)
     for name in ("first", "second"):
         shutil.copytree(trained, tmp_path / "runs" / name)

@@ -9,7 +9,7 @@ from PIL import Image
 from qcs_jax.evaluate.counts import NotFiniteError
 from qcs_jax.export import served
 from qcs_jax.export.served import Served, accuracies, largest_difference
-from qcs_jax.images.folder import labelled_images
+from qcs_jax.images.decode import labelled_images
 from qcs_jax.system.errors import UserError
 
 

@@ -8,8 +8,8 @@ import saved
 import small
 import toy
 
-from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import create_model
 
 

@@ -1,5 +1,7 @@
 """Draws of pairs and quadruplets: never a forbidden image, and the right chances."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -20,7 +22,7 @@ SIGNIFICANCE = 1e-3
 
 @pytest.fixture(scope="module")
 def index():
-    with pytest.warns(UserWarning, match="one image"):
+    with pytest.warns(UserWarning, match=r"classes \[3\] have one image each"):
         return LabelIndex(LABELS, len(SIZES))
 
 
@@ -58,8 +60,7 @@ def draws(index, anchor, branches=4, seed=0, **options):
     return np.array([draw(anchor, rng) for _ in range(DRAWS)])
 
 
-@pytest.mark.parametrize("label", [0, 1, 4])
-@pytest.mark.parametrize("negatives", ["by_image", "by_class"])
+@pytest.mark.parametrize("label, negatives", [(0, "by_image"), (4, "by_class")])
 def test_positive_and_negative(index, label, negatives):
     """Any other of the class, and any image, or class, of the others."""
     anchor = sorted(members(label))[2]
@@ -89,13 +90,11 @@ def test_balanced_anchors_draw_the_class_first(index):
         assert_distribution(drawn[LABELS[drawn] == label], uniform(members(label)))
 
 
-@pytest.mark.parametrize("branches", [1, 2, 4])
 @pytest.mark.parametrize("negatives", ["by_image", "by_class"])
-def test_shuffled_anchors_stay_first(index, branches, negatives):
-    draw = Draw(index, branches, negatives=negatives)
+def test_shuffled_anchors_stay_first(index, negatives):
     rng = np.random.default_rng(3)
-    for anchor in range(len(LABELS)):
-        drawn = draw(anchor, rng)
+    for branches, anchor in itertools.product((1, 2, 4), range(len(LABELS))):
+        drawn = Draw(index, branches, negatives=negatives)(anchor, rng)
         assert drawn.shape == (branches,) and drawn.dtype == np.int64
         assert drawn[0] == anchor
         if branches >= 2:
@@ -103,17 +102,6 @@ def test_shuffled_anchors_stay_first(index, branches, negatives):
             assert (drawn[1] == anchor) == (anchor == ALONE)
         if branches == 4:
             assert LABELS[drawn[2]] == LABELS[drawn[3]] != LABELS[anchor]
-
-
-def test_draw_is_a_function_of_the_generator(index):
-    draw = Draw(index, 4, "balanced", "by_class")
-
-    def run(seed):
-        rng = np.random.default_rng(seed)
-        return np.array([draw(a, rng) for a in range(len(LABELS))])
-
-    np.testing.assert_array_equal(run(1), run(1))
-    assert not np.array_equal(run(1)[:, 1:], run(2)[:, 1:])
 
 
 def test_two_classes_suffice():
@@ -125,9 +113,3 @@ def test_two_classes_suffice():
     for labels in ([2, 2], []):
         with pytest.raises(UserError, match="at least two classes .* of 3 classes"):
             LabelIndex(np.array(labels, np.int64), 3)
-
-
-def test_warns_once_of_all_single_images():
-    with pytest.warns(UserWarning) as caught:
-        draws(LabelIndex(np.array([0, 2, 2, 3]), 4), 0)
-    assert len(caught) == 1 and "[0, 3]" in str(caught[0].message)

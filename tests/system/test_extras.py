@@ -42,6 +42,7 @@ def test_a_checkpoint_of_orbax(tmp_path, monkeypatch):
     run = saved.run(tmp_path / "run", 1)
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     monkeypatch.delitem(sys.modules, "qcs_jax.checkpoint.storage")
+    monkeypatch.delattr("qcs_jax.checkpoint.storage")
     with pytest.raises(UserError, match=r"need orbax: pip install 'qcs_jax\[train\]'"):
         qcs_jax.load(run)
 

@@ -1,4 +1,4 @@
-"""Files and folders: whole, or what they were before; and those of the package."""
+"""Files and folders: whole, or what they were before."""
 
 import errno
 import pathlib
@@ -6,8 +6,6 @@ import pathlib
 import pytest
 
 from qcs_jax.system import files
-
-CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def names(folder):
@@ -71,15 +69,3 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         fill(tmp_path / "out", "new")
     assert (tmp_path / "out" / "x").read_text() == "old"
     assert names(tmp_path) == ["out"]
-
-
-def test_recipes_and_builders_are_in_a_wheel_or_beside_the_package(
-    tmp_path, monkeypatch
-):
-    for name, file in (("configs", "raf.py"), ("data", "prepare.py")):
-        assert files.packaged(name) == CHECKOUT / name
-        assert (CHECKOUT / name / file).is_file()
-    for folder in ("qcs_jax/configs", "configs"):
-        (tmp_path / folder).mkdir(parents=True)
-    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "qcs_jax")
-    assert files.packaged("configs") == tmp_path / "qcs_jax/configs"

@@ -75,11 +75,11 @@ def test_a_missing_dataset_tells_the_command(root, tmp_path, name, steps):
 
 
 def test_the_root(monkeypatch):
-    monkeypatch.setenv("HOME", "/users/me")
+    monkeypatch.setenv("HOME", "/me")
     for directory, variable, expected in (
-        ("~/given", "/set", "/users/me/given"),
-        ("", "~/set", "/users/me/set"),
-        ("", "", "/users/me/tensorflow_datasets"),
+        ("~/given", "/set", "/me/given"),
+        ("", "~/set", "/me/set"),
+        ("", "", "/me/tensorflow_datasets"),
     ):
         monkeypatch.setenv("TFDS_DATA_DIR", variable)
         assert str(datasets.root(directory)) == expected

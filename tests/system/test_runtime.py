@@ -1,12 +1,14 @@
-"""The guard against wrong numbers: it acts when needed, and touches nothing else."""
+"""The guard against wrong numbers, the CPU beside a GPU, and programs on disk."""
 
 import importlib.metadata
+import itertools
 import os
 import pathlib
 import subprocess
 import sys
 import types
 
+import jax
 import pytest
 
 from qcs_jax.system import runtime
@@ -27,9 +29,9 @@ def guard(monkeypatch):
 
         monkeypatch.setattr(importlib.metadata, "version", version)
         bridge = types.SimpleNamespace(backends_are_initialized=lambda: bool(started))
-        jax = types.SimpleNamespace(default_backend=lambda: started)
+        other_jax = types.SimpleNamespace(default_backend=lambda: started)
         monkeypatch.setitem(sys.modules, "jax._src.xla_bridge", bridge)
-        monkeypatch.setitem(sys.modules, "jax", jax)
+        monkeypatch.setitem(sys.modules, "jax", other_jax)
         monkeypatch.setenv("XLA_FLAGS", flags or "")
         if flags is None:
             monkeypatch.delenv("XLA_FLAGS")
@@ -56,12 +58,13 @@ def test_leaves_what_the_user_set_and_other_versions_alone(guard, flags, jaxlib)
     assert guard(flags, jaxlib) == guard(flags, jaxlib, started="cpu") == flags
 
 
-def run_python(code):
-    left_out = "XLA_FLAGS", "JAX_PLATFORMS"
+def run_python(code, **environment):
+    """In a process to which nobody says anything about JAX."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("XLA_", "JAX_"))}
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=pathlib.Path(runtime.__file__).parents[2],
-        env={k: v for k, v in os.environ.items() if k not in left_out},
+        env=kept | environment,
         capture_output=True,
         text=True,
     )
@@ -104,3 +107,43 @@ def test_importing_the_package_is_enough_and_warns_where_the_backend_runs():
     assert done.returncode == 0
     assert "RuntimeWarning: JAX started before qcs_jax was imported" in done.stderr
     assert f"Import qcs_jax first, or set XLA_FLAGS={FLAG}=" in done.stderr
+
+
+# Also where JAX has compiled something before; the sum takes long enough to be kept.
+PROGRAM = """
+from qcs_jax.system import runtime
+import jax
+jax.jit(lambda x: x + 1)(1.0)
+runtime.enable_compilation_cache()
+jax.jit(lambda x: sum(jax.numpy.sin(x + i) for i in range(1000)))(1.0)
+"""
+
+
+def test_programs_are_kept_in_the_users_cache(tmp_path):
+    done = run_python(PROGRAM, XDG_CACHE_HOME=str(tmp_path), PYTHONWARNINGS="error")
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    [directory] = (tmp_path / "qcs_jax" / "programs").iterdir()
+    assert any(path.is_file() for path in directory.rglob("*"))
+    assert directory.stat().st_mode & 0o077 == 0
+
+
+def test_machines_that_share_a_home_share_no_programs(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = ("flags\t: sse avx", "flags\t: sse avx avx512f", "Features\t: asimd")
+    for line, clock, xdg in itertools.product(flags, (2, 3), ("", "relative")):
+        text = f"processor\t: 0\n{line}\n\ncpu MHz\t: {clock}\n{line}\n"
+        monkeypatch.setenv("XDG_CACHE_HOME", xdg)
+        monkeypatch.setattr(pathlib.Path, "read_text", lambda *_, t=text, **__: t)
+        assert runtime._directory().parent == tmp_path / ".cache/qcs_jax/programs"
+    assert len([*(tmp_path / ".cache/qcs_jax/programs").iterdir()]) == 3
+
+
+def test_nothing_is_set_where_it_must_not_be(monkeypatch):
+    """Where the user has a cache, wants none, or cannot write one."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/self")
+    for directory, enabled in (("/mine", True), (None, False), (None, True)):
+        config = types.SimpleNamespace(
+            jax_compilation_cache_dir=directory, jax_enable_compilation_cache=enabled
+        )
+        monkeypatch.setattr(jax, "config", config)
+        runtime.enable_compilation_cache()  # there is no `config.update` to call

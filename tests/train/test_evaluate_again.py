@@ -14,7 +14,7 @@ from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.runs import read_run
 from qcs_jax.figures import page
 from qcs_jax.input import sources
-from qcs_jax.system import versions
+from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
 from qcs_jax.train.evaluate import evaluate_run
@@ -27,14 +27,14 @@ def no_changes():
 
 @pytest.fixture(autouse=True)
 def clean_checkout(monkeypatch):
-    monkeypatch.setattr(versions, "_commit", no_changes)
+    monkeypatch.setattr(runtime, "_commit", no_changes)
 
 
 @pytest.fixture(scope="module")
 def evaluated(finished):
     with pytest.MonkeyPatch.context() as patch:
         toy.install(patch)
-        patch.setattr(versions, "_commit", no_changes)
+        patch.setattr(runtime, "_commit", no_changes)
         evaluate_run(toy.config(), finished / "plain")
     return finished / "plain"
 
@@ -92,9 +92,9 @@ def test_whatever_is_in_doubt_is_measured_again(
         shutil.rmtree(folder / "checkpoints")
         shutil.copytree(other / "checkpoints", folder / "checkpoints")
     elif doubt == "dirty":
-        monkeypatch.setattr(versions, "_commit", lambda: "0" * 40 + "-dirty")
+        monkeypatch.setattr(runtime, "_commit", lambda: "0" * 40 + "-dirty")
     elif doubt == "version":
-        monkeypatch.setattr(versions, "_commit", lambda: "1" * 40)
+        monkeypatch.setattr(runtime, "_commit", lambda: "1" * 40)
     elif doubt == "answers":
         (folder / "predictions.csv").unlink()
     else:

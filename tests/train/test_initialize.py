@@ -7,9 +7,10 @@ import small
 import toy
 
 from qcs_jax import convert
-from qcs_jax.checkpoint import Checkpoints, load_variables
+from qcs_jax.checkpoint import load_variables
 from qcs_jax.checkpoint import weights as weights_file
 from qcs_jax.checkpoint.description import describe
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config, flags
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.system.errors import UserError

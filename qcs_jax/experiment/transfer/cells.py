@@ -15,8 +15,8 @@ import jax
 
 from qcs_jax import checkpoint
 from qcs_jax.checkpoint import Trained, weights
-from qcs_jax.config import base_config, written
-from qcs_jax.config.validate import parse_extra
+from qcs_jax.config import base_config
+from qcs_jax.config.validate import fields_of, parse_extra
 from qcs_jax.evaluate.runs import CONFIG_FILE, find_runs, read_json
 from qcs_jax.input import sources
 from qcs_jax.input.selection import BY_NAME
@@ -140,7 +140,7 @@ class Seen:
         seen, start, followed = cls([], []), "", set[str]()
         while True:
             try:
-                fields = written.fields_of(start, description)
+                fields = fields_of(start, description)
             except UserError:
                 return dataclasses.replace(seen, unknown=start)
             seen.trained.append((fields["data.name"], fields["data.train_split"]))
@@ -234,7 +234,7 @@ def measure_cells(
 
 def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) -> Cell:
     config, source, split = base_config(), dataset.source, dataset.split
-    config.update_from_flattened_dict(written.fields_of(network, trained.description))
+    config.update_from_flattened_dict(fields_of(network, trained.description))
     cell = functools.partial(Cell, network, config.data.name, dataset)
     if source is None:
         return cell(failure=dataset.failure)

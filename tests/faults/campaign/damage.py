@@ -9,7 +9,7 @@ import numpy as np
 from fleet import Fleet, items_of
 
 from qcs_jax import checkpoint
-from qcs_jax.checkpoint import Checkpoints
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.runs import METRIC
 
 STEPS = (6, 12)  # of the two checkpoints
