@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import time
@@ -76,7 +77,10 @@ def test_two_processes_evaluate_as_one(alone, pair, tmp_path):
 
 
 def test_all_stop_at_the_same_step_and_one_goes_on(tmp_path):
-    """After a signal to one of them, then after one to all."""
+    """After a signal to one, to all, and where one writes no file as large as an array.
+
+    That is a disk which fails: training goes on until it has to end.
+    """
     workdir, step = tmp_path / "run", 0
     for signals in ({1: signal.SIGTERM}, {0: signal.SIGINT, 1: signal.SIGINT}):
         [signum] = set(signals.values())
@@ -89,7 +93,18 @@ def test_all_stop_at_the_same_step_and_one_goes_on(tmp_path):
         pattern = rf"stopped by signal {signum} after step (\d+) of .*\n"
         [step] = {int(re.fullmatch(pattern, err)[1]) for _, _, err in ended}
         assert checkpoint.newest_step(workdir) == step
-    epochs = f"--config.train.epochs={step // 6 + 2}"
+    with Fleet(workdir, LONG) as run:
+        run.wait_for_step(step + 20)
+        resource.prlimit(run.processes[0].pid, resource.RLIMIT_FSIZE, (4096, 4096))
+        first = run.processes[0].stderr.readline()
+        run.processes[1].send_signal(signal.SIGTERM)
+        ended = run.ends(60)
+    assert [status for status, _, _ in ended] == [1, 1]
+    *warnings, error = [first, *ended[0][2].splitlines()]
+    assert error.startswith("error: a checkpoint could not be written to")
+    assert all("a checkpoint could not be written to" in line for line in warnings)
+    assert ended[1][2] == "error: process 0 cannot use the checkpoints, and says why\n"
+    epochs = f"--config.train.epochs={checkpoint.newest_step(workdir) // 6 + 1}"
     for folder in (workdir, tmp_path / "uninterrupted"):
         train(folder, epochs, count=1, devices=2)
     assert_same(workdir, tmp_path / "uninterrupted")

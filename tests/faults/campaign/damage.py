@@ -1,8 +1,12 @@
-"""Damages checkpoints; whoever reads them gets what was saved, if not the newest."""
+"""Damages checkpoints: who reads one gets what was saved. And PyTorch files."""
 
 import itertools
+import json
 import logging
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -12,6 +16,7 @@ from qcs_jax import checkpoint
 from qcs_jax.checkpoint import Checkpoints
 from qcs_jax.evaluate.run_log import METRIC
 
+FUZZ = pathlib.Path(__file__).parents[2] / "convert" / "reader" / "fuzz.py"
 STEPS = (6, 12)  # of the two checkpoints
 
 
@@ -24,10 +29,10 @@ def checkpoints(tally, folder, count, draw):
         assert run.ends()[0][0] == 0
     saved = {step: items_of(whole, step) for step in STEPS}
     _, description, _ = checkpoint.load_variables(whole)
-    files = sorted(x for x in (whole / checkpoint.FOLDER).rglob("*") if x.is_file())
-    draw.shuffle(files)
+    parts = sorted(x for x in (whole / checkpoint.FOLDER).rglob("*") if x.is_file())
+    draw.shuffle(parts)
     logging.disable(logging.WARNING)
-    for file, _ in zip(itertools.cycle(files), range(count), strict=False):
+    for file, _ in zip(itertools.cycle(parts), range(count), strict=False):
         how = draw.choice(sorted(DAMAGES))
         with tally.one(f"a file of a checkpoint {how}"):
             copy = folder / "copy"
@@ -37,6 +42,20 @@ def checkpoints(tally, folder, count, draw):
                 _check(copy, saved, description)
             finally:
                 shutil.rmtree(copy)
+
+
+def files(tally, count, seed):
+    """Broken PyTorch files: the reader loads or refuses each; all else ends the fuzzer.
+
+    It is a process that may not use much memory.
+    """
+    if not count:
+        return
+    command = [sys.executable, str(FUZZ), str(count), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    survived = json.loads(done.stdout)["cases"] if done.returncode == 0 else 0
+    print(done.stderr, end="", file=sys.stderr)
+    tally.many("a PyTorch file, broken", count, survived)
 
 
 def _flip(file, draw):
