@@ -59,9 +59,8 @@ def files(tally, count, seed):
 
 
 def _flip(file, draw):
-    data = bytearray(file.read_bytes())
-    if data:
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    data = bytearray(file.read_bytes() or b"0")
+    data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
     file.write_bytes(data)
 
 
@@ -77,15 +76,10 @@ def _zero(file, draw):
     file.write_bytes(data)
 
 
-def _append(file, draw):
-    file.write_bytes(file.read_bytes() + draw.randbytes(64))
-
-
 DAMAGES = {
     "with a bit flipped": _flip,
     "cut short": _cut,
     "with a block of zeros": _zero,
-    "with something behind": _append,
     "removed": lambda file, draw: file.unlink(),
 }
 
