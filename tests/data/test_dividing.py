@@ -1,6 +1,5 @@
 """Dividing a folder: who is recognised in file names, and who ends up where."""
 
-import itertools
 import random
 
 import numpy as np
@@ -122,7 +121,6 @@ def test_a_class_of_one_person_is_in_both_splits():
     assert of_pair == 0.5
     np.testing.assert_allclose(parts, 0.2, atol=0.11)
     # A class of two persons divides none, although a half is far from a fifth.
-    for pair in itertools.combinations(("KA", "KL", "NA", "TM", "YM"), 2):
-        names = [*jaffe(), *(f"7/{x}.Y{k}.jpg" for x in pair for k in range(5))]
-        division = divide(names)
-        assert fractions(division, names)[-1] == 0.5 and not division.divided
+    names = [*jaffe(), *(f"7/{x}.Y{k}.jpg" for x in ("KA", "TM") for k in range(5))]
+    division = divide(names)
+    assert fractions(division, names)[-1] == 0.5 and not division.divided
