@@ -1,7 +1,6 @@
 """Damages checkpoints: who reads one gets what was saved. And PyTorch files."""
 
 import itertools
-import json
 import logging
 import pathlib
 import shutil
@@ -53,7 +52,7 @@ def files(tally, count, seed):
         return
     command = [sys.executable, str(FUZZ), str(count), str(seed)]
     done = subprocess.run(command, capture_output=True, text=True)
-    survived = json.loads(done.stdout)["cases"] if done.returncode == 0 else 0
+    survived = count if done.returncode == 0 else 0
     print(done.stderr, end="", file=sys.stderr)
     tally.many("a PyTorch file, broken", count, survived)
 
