@@ -10,20 +10,17 @@ from qcs_jax.input import sources
 command.builders("command")
 
 
-def _argument(value):
-    return f"--manual_dir={value}" if isinstance(value, pathlib.Path) else value
-
-
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs the command with tmp_path/prepared as data_dir; a path is the manual_dir.
+    """Runs the command; tmp_path/prepared is its data_dir, a path the manual_dir.
 
     Returns its exit code, what it printed, and its error message.
     """
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
 
     def call(*args):
-        code = command.main([*map(_argument, args)])
+        paths = {x: f"--manual_dir={x}" for x in args if isinstance(x, pathlib.Path)}
+        code = command.main([paths.get(x, x) for x in args])
         captured = capsys.readouterr()
         _, mark, error = captured.err.partition("error: ")
         return code, captured.out, (mark + error).strip()
@@ -62,9 +59,8 @@ def finished(tmp_path):
     """Lists what is prepared completely, as "NAME/CONFIG/VERSION"."""
 
     def call(root=tmp_path / "prepared"):
-        infos = [path.parent for path in root.rglob("dataset_info.json")]
-        names = [path.relative_to(root).as_posix() for path in infos]
-        return sorted(name for name in names if "incomplete" not in name)
+        infos = root.glob("**/[0-9]*/dataset_info.json")
+        return sorted(path.parent.relative_to(root).as_posix() for path in infos)
 
     return call
 

@@ -69,9 +69,8 @@ def test_lists_without_a_header_where_the_archives_put_them(prepare, tmp_path):
 def header(shape):
     """The beginning of a file of numbers, without them."""
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "<f8", "fortran_order": False, "shape": shape}
-    )
+    of_doubles = {"descr": "<f8", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(buffer, of_doubles)
     return buffer.getvalue()
 
 
@@ -136,13 +135,10 @@ def test_boxes_are_clipped_to_the_image(tmp_path, box, size):
             face(tmp_path, photograph, box, 1)
 
 
-@pytest.mark.parametrize(
-    ("name", "mode"),
-    [("a.BMP", "RGB"), *(("a.tif", x) for x in ("RGB", "L", "P", "CMYK", "I;16"))],
-)
-def test_photographs_of_other_formats_and_modes(tmp_path, name, mode):
-    path = tmp_path / "Manually_Annotated_Images" / name
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "CMYK", "I;16"])
+def test_photographs_of_other_formats_and_modes(tmp_path, mode):
+    path = tmp_path / "Manually_Annotated_Images/a.tif"
     path.parent.mkdir()
     Image.new(mode, (100, 80)).save(path)
-    cut = face(tmp_path, name, (1, 2, 30, 40), 1)
+    cut = face(tmp_path, path.name, (1, 2, 30, 40), 1)
     assert cut.format == "JPEG" and cut.mode in ("L", "RGB")

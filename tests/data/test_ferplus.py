@@ -13,10 +13,9 @@ from qcs_jax.data.fer2013.table import SPLITS
 from qcs_jax.data.ferplus import votes
 
 from qcs_jax.system.datasets import DATASETS
-from qcs_jax.system.errors import UserError
 
 PATTERNS = pathlib.Path(__file__).parent / "ferplus_votes/patterns.csv.gz"
-ROWS, HEADER = copies.FERPLUS_ROWS, copies.FERPLUS_HEADER
+ROWS = copies.FERPLUS_ROWS
 
 
 def test_majority_on_every_pattern_of_the_real_votes():
@@ -80,23 +79,3 @@ def test_another_order_within_a_usage_is_suspected(prepare, tmp_path):
     emotions = (*copies.EMOTIONS[1:], copies.EMOTIONS[0])
     out = prepare("ferplus", copies.ferplus(tmp_path / "fer", emotions=emotions))
     assert "warning: 0 of 27 images have the same class in fer2013.csv as" in out
-
-
-VOTES = f"{HEADER}\nTraining,a.png{',1' * 10}\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (HEADER.replace("anger,disgust", "disgust,anger"), "csv begins with 'Usage"),
-        *(
-            (f"{VOTES}{line}\n", "line 3: .* is not usage, image name")
-            for line in ("", "x,a.png,1,2,3", f"x,y{',x' * 10}", f"x,y{',1' * 11}")
-        ),
-    ],
-)
-def test_damaged_votes_are_an_error(tmp_path, text, message):
-    path = tmp_path / "fer2013new.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message):
-        votes.read(path)

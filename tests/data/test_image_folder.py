@@ -52,7 +52,6 @@ def test_an_undivided_folder_is_divided_without_its_unreadable_images(tmp_path):
     for number in range(20):
         copies.save(root / ("cat", "dog")[number % 2] / f"{number}.jpg")
     folder = image_folder.scan(root, 0.2)
-    assert folder.class_names == ("cat", "dog")
     assert counts(folder) == [[8, 8], [2, 2]]
     every = sorted(name for pairs in folder.images.values() for name, _ in pairs)
     assert every == sorted(str(x.relative_to(root)) for x in root.rglob("*.jpg"))
@@ -69,14 +68,6 @@ def test_an_undivided_folder_is_divided_without_its_unreadable_images(tmp_path):
         folder.without([integrity.Unreadable(path, "cut") for path in cats])
     copies.save(root / "cat/new.jpg")
     assert image_folder.scan(root, 0.1).fingerprint != folder.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [("Pets 2", "pets_2"), ("_raf-DB.", "raf_db"), ("émotions", "motions")],
-)
-def test_default_name(tmp_path, name, expected):
-    assert image_folder.default_name(tmp_path / name) == expected
 
 
 def encoded(kind="JPEG", mode="RGB", value=(100, 50, 9), **options):

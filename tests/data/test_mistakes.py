@@ -14,14 +14,10 @@ WRITE = {
     "image_folder": copies.pets,
 }
 HOW_TO_OBTAIN = {
-    "raf_db": [copies.RAF_DB_LIST, "http://www.whdeng.cn/RAF/model1.html"],
-    "fer2013": ["FOLDER/train/CLASS/*.jpg", "https://www.kaggle.com/c/"],
-    "ferplus": ["https://www.kaggle.com/c/", "https://github.com/microsoft/FERPlus"],
-    "affectnet/8": [
-        "FOLDER/train_set/annotations/0_exp.npy",
-        "FOLDER/training.csv",
-        "http://mohammadmahoor.com/pages/databases/affectnet/",
-    ],
+    "raf_db": "http://www.whdeng.cn/RAF/model1.html",
+    "fer2013": "https://www.kaggle.com/c/",
+    "ferplus": "https://github.com/microsoft/FERPlus",
+    "affectnet/8": "http://mohammadmahoor.com/pages/databases/affectnet/",
 }
 
 
@@ -31,103 +27,76 @@ def damaged(tmp_path):
 
     def write(kind, damage):
         root = WRITE[kind](tmp_path / "copy")
+        damage = damage.replace("LIST", copies.RAF_DB_LIST)
         subprocess.run(damage, shell=True, cwd=root, check=True)
         return root
 
     return write
 
 
-@pytest.mark.parametrize(
-    ("name", "damage", "message"),
-    [
-        ("raf_db", "rm -r ../copy", "is not a folder"),
-        ("raf_db", "rm -r basic", "label.txt is missing"),
-        ("raf_db", "rm -r basic/Image/aligned", "unpack aligned.zip (not original"),
-        ("raf_db", "mv basic compound", "holds only the compound set"),
-        ("fer2013", "rm *", "has no fer2013.csv or icml_face_data.csv, and no folder"),
-        ("fer2013", "sed -i /Training/d fer2013.csv", "no image of the split 'train'"),
-        ("fer2013", "sed -i /PublicTest/d fer2013.csv", "of the split 'validation'"),
-        ("ferplus", "rm fer2013.csv", "fer2013.csv is missing"),
-        ("ferplus", "rm fer2013new.csv", "fer2013new.csv is missing"),
-        ("affectnet/8", "rm -r *", "holds neither train_set nor training.csv"),
-        ("older affectnet/8", "rm validation.csv", "validation.csv is missing."),
-        ("older affectnet/8", "rm -r Man*", "Manually_Annotated_Images is missing."),
-        ("affectnet/8", "rm -r val_set", "val_set/images is missing."),
-    ],
-)
-def test_missing_parts_are_named_with_where_to_get_them(
-    damaged, refuse, name, damage, message
-):
-    root, name = damaged(name, damage), name.removeprefix("older ")
-    first, *rest = refuse(name, root).splitlines()
-    assert message in first
-    assert all(text in "\n".join(rest) for text in HOW_TO_OBTAIN[name])
-
-
+MISSING = [
+    ("raf_db", "rm -r ../copy", "is not a folder"),
+    ("raf_db", "rm -r basic", "label.txt is missing"),
+    ("raf_db", "rm -r basic/Image/aligned", "unpack aligned.zip (not original"),
+    ("raf_db", "mv basic compound", "holds only the compound set"),
+    ("fer2013", "rm *", "has no fer2013.csv or icml_face_data.csv, and no folder"),
+    ("fer2013", "sed -i /Training/d fer2013.csv", "no image of the split 'train'"),
+    ("ferplus", "rm fer2013.csv", "fer2013.csv is missing"),
+    ("ferplus", "rm fer2013new.csv", "fer2013new.csv is missing"),
+    ("affectnet/8", "rm -r *", "holds neither train_set nor training.csv"),
+    ("older affectnet/8", "rm validation.csv", "validation.csv is missing."),
+    ("older affectnet/8", "rm -r Man*", "Manually_Annotated_Images is missing."),
+    ("affectnet/8", "rm -r val_set", "val_set/images is missing."),
+]
+SAD = "train/sad"
 FRACTION = "image_folder --test_fraction=0.2"
 
 
 @pytest.mark.parametrize(
     ("command", "damage", "message"),
     [
+        *MISSING,
         ("raf_db", "echo test_1.jpg 8 >> LIST", "8 belongs to the compound set"),
         ("raf_db", "echo test_1.jpg 12 >> LIST", "label 12 is not in 1..7"),
         ("raf_db", "echo train_00001.jpg 3 >> LIST", "57: train_00001.jpg is listed"),
         ("raf_db", "echo ../train_1.jpg 3 >> LIST", "not like 'train_00001.jpg 5'"),
-        ("raf_db", "echo test_1.jpg happy >> LIST", "not like 'train_00001.jpg 5'"),
         ("raf_db", "rm basic/Image/*/test_00001*", "no readable image of class 'surp"),
         ("fer2013", "echo 7,1,Training >> fer2013.csv", "44: the emotion '7' is not"),
         ("fer2013", "echo 0,1,Test >> fer2013.csv", "the usage 'Test' is none of Trai"),
         ("fer2013", "echo 0,1,2,Training >> fer2013.csv", "line 44: has 4 fields: use"),
         ("fer2013", "echo id,label > fer2013.csv", "columns id, label instead of emot"),
-        (
-            "fer2013",
-            "rm *; mkdir -p train/joy",
-            "joy is no class of FER2013, which has",
-        ),
-        (
-            "fer2013",
-            "rm *; mkdir -p train/sad; touch train/sad/PrivateTest_1.png",
-            "is one of PrivateTest by its name, but lies in train",
-        ),
-        (
-            "ferplus",
-            "echo 0,1,Training >> fer2013.csv",
-            "has 31 rows and fer2013new.csv",
-        ),
+        ("fer2013", "rm *; mkdir -p train/joy", "joy is no class of FER2013"),
+        ("fer2013", f"rm *; mkdir -p {SAD}; touch {SAD}/PrivateTest_1.png", "lies in"),
+        ("ferplus", "echo 0,1,Training >> fer2013.csv", "has 31 rows and fer2013new"),
         ("ferplus", "sed -i '2{h;d};$G' fer2013.csv", "not in the same order, line 12"),
+        ("ferplus", "sed -i s/fear/joy/ fer2013new.csv", "csv begins with 'Usage"),
+        *(
+            ("ferplus", f"echo {x} >> fer2013new.csv", "is not usage, image name")
+            for x in ("", "x,a.png,1,2,3", f"x,y{',x' * 10}", f"x,y{',1' * 11}")
+        ),
         ("affectnet/8", "touch training.csv", "both releases"),
         ("image_folder", "rm -r ../copy", "is not a folder: give --manual_dir"),
         ("image_folder", "rm -r train", "has no folder 'train'"),
-        ("image_folder", "rm -r train/*", "has no class folders"),
         ("image_folder", "rm -r train/dog", "has only the class 'cat'"),
         ("image_folder", "mkdir test/emu", "only test has ['emu']"),
         ("image_folder", "rm test/dog/*", "test/dog has no images"),
         ("image_folder", "echo x > test/dog/c.jpg", "test/dog is readable"),
         ("image_folder", "mkdir train/cat/kitten", "inside a class folder"),
         ("image_folder", "cp test/cat/c.jpg train", "outside the class folders"),
-        (
-            "image_folder",
-            "mv train/* .; rm -r t*",
-            "train and test: add --test_fraction",
-        ),
+        ("image_folder", "mv train/* .; rm -r t*", "add --test_fraction"),
         ("image_folder", "rm -r test", "/copy/train --test_fraction=0.2"),
         (FRACTION, "true", "has train and test: leave out --test_fraction"),
-        (FRACTION, "mv train/* test/*/*.jpg .; rm -r t*", "outside the class folders"),
-        (
-            FRACTION[:-3] + "nan",
-            "mv train/* .; rm -r t*",
-            "give a part between 0 and 1",
-        ),
+        (FRACTION[:-3] + "nan", "mv train/* .; rm -r t*", "between 0 and 1"),
     ],
 )
-def test_other_copies_are_refused_in_one_line(
-    damaged, refuse, command, damage, message
-):
-    name, *flags = command.split()
-    root = damaged(name, damage.replace("LIST", copies.RAF_DB_LIST))
-    error = refuse(name, root, *flags)
-    assert message in error and "\n" not in error
+def test_the_mistake_is_named(damaged, refuse, command, damage, message):
+    """In one line; where something is missing, others tell where to get it."""
+    kind, *flags = command.split(" --")
+    root, name = damaged(kind, damage), kind.removeprefix("older ")
+    first, *rest = refuse(name, root, *(f"--{x}" for x in flags)).splitlines()
+    assert message in first
+    assert bool(rest) == ((command, damage, message) in MISSING)
+    assert not rest or HOW_TO_OBTAIN[name] in "\n".join(rest)
 
 
 BOX = (20, 10, 30, 40)
@@ -154,10 +123,7 @@ BAD_PIXELS = {
         (
             "raf_db",
             "cd basic/Image/aligned; rm train_00001*; echo x > test_00002_aligned.jpg",
-            [
-                "train_00001_aligned.jpg\tNo such file",
-                "test_00002_aligned.jpg\tnot a J",
-            ],
+            ["train_00001_aligned.jpg\tNo such file", "00002_aligned.jpg\tnot a J"],
             "27 12,271 27 3,068",
         ),
         (
@@ -191,10 +157,10 @@ BAD_PIXELS = {
             "cd train/cat; head -c 300 a.jpg > cut.jpg; ln -s nowhere gone.jpg; "
             "echo hello > text.jpg; touch void.jpg",
             [
-                "cut.jpg\tcannot be decoded: ",
-                "gone.jpg\tNo such file",
-                "text.jpg\tnot a JPEG",
-                "void.jpg\tempty file",
+                "cut.jpg\tcannot be",
+                "gone.jpg\tNo",
+                "text.jpg\tnot a",
+                "void.jpg\tempty",
             ],
             "4 2",
         ),
@@ -226,11 +192,9 @@ def test_unreadable_images_are_listed_and_limited(
         ("synthetic_faces/odd", "one of synthetic_faces/balanced, synthetic_faces/bi"),
         ("synthetic_faces --manual_dir=x", "needs no --manual_dir"),
         ("synthetic_faces --test_fraction=0.2", "is for image_folder: leave it out"),
-        ("synthetic_faces --drop_duplicates", "--drop_duplicates is for fer2013"),
         ("raf_db", "needs --manual_dir=FOLDER, your copy of it.\nExpected is"),
         ("raf_db/7", "raf_db has no configs: leave out /7"),
         ("affectnet", "needs a config: choose one of affectnet/7, affectnet/8"),
-        ("affectnet/9", "no config '9': choose one of affectnet/7, affectnet/8"),
         ("image_folder", "needs --manual_dir=FOLDER"),
         ("image_folder/a --manual_dir=x --name=b", "give only one"),
         ("image_folder --manual_dir=x --name=A-b", "a-z, 0-9 and _"),

@@ -16,7 +16,7 @@ from qcs_jax.evaluate import group_file
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
-    """A copy that knows nothing of people."""
+    """One that knows nothing of people."""
     monkeypatch.setattr(Builder, "published", copies.RAF_DB_COUNTS)
     return copies.raf_db(tmp_path / "raf-db")
 
@@ -49,20 +49,21 @@ def test_prepares_the_official_tree(prepare, stored, copy, monkeypatch):
             assert abs(red - 30 * (label + 1)) < 5
 
 
+def alphabetically(label):
+    return sorted(CLASS_NAMES).index(CLASS_NAMES[label - 1]) + 1
+
+
 @pytest.mark.parametrize(
     ("relabel", "said"),
     [
-        (
-            lambda k: sorted(CLASS_NAMES).index(CLASS_NAMES[k - 1]) + 1,
-            ["numbered alphabetically", "label 1 that of anger", "1 = surprise"],
-        ),
-        (lambda k: k % 7 + 1, ["numbered in another order"]),
+        (alphabetically, "numbered alphabetically"),
+        (lambda label: label % 7 + 1, "numbered in another order"),
     ],
 )
 def test_other_numberings_are_recognized(prepare, copy, relabel, said):
     out = prepare("raf_db", copies.raf_db(copy, relabel))
-    [line] = [line for line in out.splitlines() if "seem to be numbered" in line]
-    assert line.startswith("warning: ") and all(part in line for part in said)
+    [line] = [line for line in out.splitlines() if "seem to be " in line]
+    assert line.startswith("warning: ") and said in line
 
 
 def test_gender_race_and_age_become_groups(prepare, stored, copy, groups):
@@ -98,8 +99,6 @@ def test_without_attributes_there_are_no_groups(prepare, refuse, copy, groups):
     assert f"from {copy}: replace it with --overwrite" in refuse("raf_db", basic)
     prepare("raf_db", basic, "--overwrite")
     assert groups.exists()
-    out = prepare("raf_db")
-    assert f"from {basic}" in out and "To prepare it again, add --overwrite" in out
 
 
 def test_damaged_files_of_attributes(prepare, refuse, copy, groups):
@@ -127,5 +126,4 @@ def test_damaged_files_of_attributes(prepare, refuse, copy, groups):
         assert f"no group is known of the image of {file}: {reason}" in out
     rows = group_file.read(groups).rows
     assert rows["aligned/train_00002_aligned.jpg"] == ("", "", "")
-    assert rows["aligned/train_00001_aligned.jpg"] == ("male", "Caucasian", "0 to 3")
     assert rows.keys() == people.keys() - {lost}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -56,29 +57,19 @@ def test_every_expression_changes_the_face_more_when_stronger(label):
     assert expression.sample(streams(0), 0)[1] == 0
 
 
-NEEDS = {
-    "light_angle": {"light_strength": 0.4},
-    "occlusion_x": {"occlusion": 1},
-    "occlusion_y": {"occlusion": 1},
-    "shirt": {"scale": 1.2, "shift_y": -0.05},
-}
-
-
 @pytest.mark.parametrize(
     "field", [f.name for f in dataclasses.fields(nuisance.Nuisances)]
 )
 def test_every_nuisance_is_visible(field):
+    """In some face, where it is that of another."""
     au = expression.PROTOTYPES["sadness"][0]
-    base = dataclasses.replace(nuisance.Nuisances(), **NEEDS.get(field, {}))
-    now = getattr(base, field)
-    changed = (0.9, 0.9, 0.9) if field == "tint" else now + type(now)(1)
-    if field in ("yaw", "pitch", "roll", "light_angle"):
-        changed = 15.0
-    elif isinstance(now, float):
-        changed = now + 0.2
-    other = dataclasses.replace(base, **{field: changed})
-    images = [renderer.render(au, n, streams(0)).tobytes() for n in (base, other)]
-    assert images[0] != images[1]
+    drawn = [nuisance.sample(streams(seed)) for seed in range(40)]
+    assert any(
+        renderer.render(au, n, streams(0)).tobytes()
+        != renderer.render(au, changed, streams(0)).tobytes()
+        for n, other in itertools.pairwise(drawn)
+        if (changed := dataclasses.replace(n, **{field: getattr(other, field)})) != n
+    )
 
 
 def test_nuisances_are_drawn_without_the_label():
@@ -99,7 +90,7 @@ def test_nuisances_are_drawn_without_the_label():
         assert chi2 < freedom + 4 * np.sqrt(2 * freedom), name
 
 
-@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("rho", [0.0, 0.9])
 def test_bias_makes_both_colours_follow_the_label(rho):
     label, background, hair = biased_cues(4200, rho)
     assert (background == hair).all()

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 import saved
 import small
-from classified import assert_same, expected, picture
 from PIL import Image
 
 import qcs_jax
 from qcs_jax.checkpoint import CheckpointError, Trained
 from qcs_jax.images import augment
+from qcs_jax.images.decode import to_pixels
 from qcs_jax.predict import detector, network
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.system.errors import UserError
@@ -41,6 +41,28 @@ DETECTOR = pathlib.Path(__file__).parents[1] / "fixtures/bright_spot_detector.on
 PHOTO = Image.new("RGB", (300, 200))
 PHOTO.paste((255, 255, 255), (80, 96, 88, 104))  # a bright spot
 OTHER = small.pixels(60, 50, 3)
+
+
+def picture(seed, height=60, width=50, channels=3):
+    """Smooth colours, so that resizing keeps pictures apart."""
+    return np.asarray(
+        Image.fromarray(small.pixels(3, 3, channels, seed=seed)).resize(
+            (width, height), Image.Resampling.BICUBIC
+        )
+    )
+
+
+def expected(classifier, pixels):
+    """Probabilities as training's own functions give them."""
+    square = to_pixels(Image.fromarray(pixels), 52)
+    ready = augment.preprocess(jnp.asarray(square)[None], classifier.image_size)
+    return np.asarray(jax.nn.softmax(classifier.logits(ready)))[0]
+
+
+def assert_same(answers, probabilities):
+    assert len(answers) == len(probabilities)
+    for answer, p in zip(answers, probabilities, strict=True):
+        np.testing.assert_allclose(answer.probabilities, p, atol=2e-6)
 
 
 @pytest.fixture(scope="module")

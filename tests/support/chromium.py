@@ -1,7 +1,5 @@
 """Headless Chromium, told what to do over a pipe: its DevTools protocol, no package."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import functools
@@ -9,27 +7,22 @@ import http.server
 import itertools
 import json
 import os
-import pathlib
 import select
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
 
 PROGRAM = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args: Any) -> None:
-        pass
+COMPLAINTS = "Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"
 
 
 @contextlib.contextmanager
-def served(folder: pathlib.Path) -> Iterator[str]:
+def served(folder):
     """What `python -m http.server` does; gives its address."""
-    handler = functools.partial(_Quiet, directory=str(folder))
+    handler = functools.partial(
+        http.server.SimpleHTTPRequestHandler, directory=str(folder)
+    )
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -39,7 +32,7 @@ def served(folder: pathlib.Path) -> Iterator[str]:
 class Chromium:
     """One tab. Its profile, which it needs to write, is in `folder`."""
 
-    def __init__(self, folder: pathlib.Path, *flags: str):
+    def __init__(self, folder, *flags):
         theirs_in, self._write = os.pipe()
         self._read, theirs_out = os.pipe()
         # The protocol is spoken on descriptors 3 and 4. A sandbox is not for root.
@@ -54,7 +47,7 @@ class Chromium:
         os.close(theirs_in)
         os.close(theirs_out)
         self._numbers, self._rest, self._session = itertools.count(1), b"", ""
-        self.complaints: list[dict] = []  # errors, and whatever it logged
+        self.complaints = []  # errors, and whatever it logged
         targets = self._call("Target.getTargets")["targetInfos"]
         page = next(x["targetId"] for x in targets if x["type"] == "page")
         session = self._call("Target.attachToTarget", targetId=page, flatten=True)
@@ -62,17 +55,17 @@ class Chromium:
         for domain in ("Page", "Runtime", "Log"):
             self._call(f"{domain}.enable")
 
-    def open(self, address: str) -> None:
+    def open(self, address):
         self._call("Page.navigate", url=address)
 
-    def run(self, script: str) -> Any:
+    def run(self, script):
         """The value of an expression of JavaScript."""
         options = {"awaitPromise": True, "returnByValue": True}
         done = self._call("Runtime.evaluate", expression=script, **options)
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 120) -> Any:
+    def wait(self, script, seconds=120):
         """The value of an expression once it is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -82,49 +75,43 @@ class Chromium:
             time.sleep(0.1)
         raise TimeoutError(f"{script} never was: {self.complaints}")
 
-    def look(self, *, width: int, dark: bool = False) -> None:
+    def look(self, *, width, dark=False):
         """Sets the width of the window, and the colours that somebody prefers."""
         size = {"width": width, "height": 900, "deviceScaleFactor": 1}
         self._call("Emulation.setDeviceMetricsOverride", **size, mobile=width < 500)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[scheme])
 
-    def press(self, key: str) -> None:
+    def press(self, key):
         for kind in ("rawKeyDown", "keyUp"):
-            code = {"Tab": 9, "Enter": 13}[key]
-            text = {"text": "\r"} if (key, kind) == ("Enter", "rawKeyDown") else {}
-            named = {"key": key, "code": key, "windowsVirtualKeyCode": code}
-            kind = "keyDown" if text else kind
-            self._call("Input.dispatchKeyEvent", type=kind, **named, **text)
+            named = {"key": key, "windowsVirtualKeyCode": {"Tab": 9}[key]}
+            self._call("Input.dispatchKeyEvent", type=kind, **named)
 
-    def screenshot(self) -> bytes:
+    def screenshot(self):
         """A PNG of all of the page."""
         done = self._call("Page.captureScreenshot", captureBeyondViewport=True)
         return base64.b64decode(done["data"])
 
-    def close(self) -> None:
+    def close(self):
         with contextlib.suppress(Exception):
             self._call("Browser.close")
         self._process.wait(30)
         os.close(self._read)
         os.close(self._write)
 
-    def _call(self, method: str, **params: Any) -> dict:
+    def _call(self, method, **params):
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
         os.write(self._write, json.dumps(message).encode() + b"\0")
         while (answer := self._message()).get("id") != number:
-            if answer.get("method") in (
-                *("Log.entryAdded", "Runtime.exceptionThrown"),
-                "Runtime.consoleAPICalled",
-            ):
+            if answer.get("method") in COMPLAINTS:
                 self.complaints.append(answer["params"])
         assert "error" not in answer, (method, answer["error"])
         return answer["result"]
 
-    def _message(self) -> dict:
+    def _message(self):
         while b"\0" not in self._rest:
             assert select.select([self._read], [], [], 120)[0], "Chromium is silent"
             part = os.read(self._read, 1 << 20)

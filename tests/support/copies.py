@@ -15,9 +15,6 @@ def save(path, color=(100, 50, 9), size=(12, 12)):
     Image.new("RGB", size, color).save(path)
 
 
-# A folder of one's own.
-
-
 def pets(root):
     """Two classes, two training images and one test image each."""
     for name in ("cat", "dog"):
@@ -62,8 +59,6 @@ def raf_db_people(root):
     return people
 
 
-# FER2013 and FER+.
-
 USAGES = ("Training", "PublicTest", "PrivateTest")
 _RNG = np.random.default_rng(0)
 # Usage, label and pixels: two images a class and split, all different.
@@ -77,12 +72,11 @@ FER2013_ROWS = [
 
 def fer2013(root, rows=FER2013_ROWS, name="fer2013.csv"):
     """A table, with columns in the order that one of this name has."""
-    root.mkdir(exist_ok=True)
     form = "{0},{1},{2}" if name == "fer2013.csv" else "{0}, {2}, {1}"
-    lines = [form.format("emotion", "pixels", "Usage")]
+    append(root / name, form.format("emotion", "pixels", "Usage"))
     for usage, label, pixels in rows:
-        lines.append(form.format(label, " ".join(map(str, pixels.flat)), usage))
-    (root / name).write_text("\n".join([*lines, ""]))
+        values = " ".join(map(str, pixels.flat))
+        append(root / name, form.format(label, values, usage))
     return root
 
 
@@ -119,12 +113,10 @@ def ferplus(root, rows=FERPLUS_ROWS, emotions=EMOTIONS):
         for usage, _, votes, grey in rows
     ]
     fer2013(root, images)
-    lines = [",".join(map(str, (x[0], x[1], *x[2]))) for x in rows]
-    (root / "fer2013new.csv").write_text("\n".join([FERPLUS_HEADER, *lines, ""]))
+    append(root / "fer2013new.csv", FERPLUS_HEADER)
+    for usage, name, votes, _ in rows:
+        append(root / "fer2013new.csv", ",".join(map(str, (usage, name, *votes))))
     return root
-
-
-# AffectNet.
 
 
 def affectnet(root):
@@ -135,14 +127,13 @@ def affectnet(root):
     return root
 
 
-def annotate(folder, label, image=True):
+def annotate(folder, label):
     """Adds an image with a label to a set of the newer release; returns both files."""
     annotations = folder / "annotations"
     annotations.mkdir(parents=True, exist_ok=True)
     stem = str(len(os.listdir(annotations)))
     path, annotation = folder / f"images/{stem}.jpg", annotations / f"{stem}_exp.npy"
-    if image:
-        save(path, (20 * int(label), 100, 200))
+    save(path, (20 * label, 100, 200))
     np.save(annotation, np.array(str(label)))  # the release holds strings
     np.save(annotations / f"{stem}_val.npy", np.array("0.5"))
     return path, annotation
@@ -169,10 +160,10 @@ def older_affectnet(root):
 
 def photograph(root, name):
     """Writes a picture of 100x80 with a face; returns its name in the lists."""
-    path = root / "Manually_Annotated_Images/12" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.new("RGB", (100, 80), (10, 220, 10))
     ImageDraw.Draw(image).rectangle((20, 10, 69, 59), fill=FACE)
+    path = root / "Manually_Annotated_Images/12" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, quality=95, subsampling=0)
     return f"12/{name}"
 

@@ -4,8 +4,6 @@ python tests/support/execute_notebooks.py                # all of notebooks/
 python tests/support/execute_notebooks.py NOTEBOOK ...
 """
 
-from __future__ import annotations
-
 import os
 import pathlib
 import sys
@@ -19,37 +17,20 @@ from traitlets.config import Config
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 
-_SECONDS = 600  # for a cell
-
 # Of the tests, not of the people who open a notebook; MPLBACKEND would hide figures.
 _DROPPED = ("JAX_NUMPY_RANK_PROMOTION", "JAX_NUMPY_DTYPE_PROMOTION", "MPLBACKEND")
-_METADATA = {
-    "kernelspec": {
-        "display_name": "Python 3",
-        "language": "python",
-        "name": "python3",
-    },
-    "language_info": {"name": "python"},
-}
+_KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
+_METADATA = {"kernelspec": _KERNEL, "language_info": {"name": "python"}}
 
 
 def execute(notebook: NotebookNode, folder: pathlib.Path) -> None:
-    """Runs all cells in a new kernel; outputs are put into `notebook`.
-
-    Args:
-      notebook: As `nbformat.read` gives it.
-      folder: Where the kernel starts: `notebooks` of a repository, or of a folder that
-        is laid out like one.
-
-    Raises:
-      nbclient.exceptions.CellExecutionError: if a cell raises.
-    """
+    """Runs all cells in a new kernel, started in `folder`; puts their outputs in."""
     with tempfile.TemporaryDirectory() as settings:
         # Files as sockets; over TCP the kernel warns that others may listen.
         sockets = {"transport": "ipc", "ip": f"{settings}/kernel"}
         client = NotebookClient(
             notebook,
-            timeout=_SECONDS,
+            timeout=600,  # seconds for a cell
             kernel_name="python3",
             resources={"metadata": {"path": str(folder)}},
             record_timing=False,
@@ -60,11 +41,7 @@ def execute(notebook: NotebookNode, folder: pathlib.Path) -> None:
 
 
 def environment(settings: str) -> dict[str, str]:
-    """Of a user who has no settings of Jupyter, in a process that has forced nothing.
-
-    Args:
-      settings: An empty folder.
-    """
+    """Of a user who forces nothing, and whose settings of Jupyter are in a folder."""
     kept = {name: x for name, x in os.environ.items() if name not in _DROPPED}
     flags = kept.pop("XLA_FLAGS", "").split()
     flags = [f for f in flags if "host_platform_device_count" not in f]
@@ -92,17 +69,16 @@ def tidy(notebook: NotebookNode) -> None:
                     output.data.pop("text/plain", None)
 
 
-def main(names: list[str]) -> int:
-    """Executes notebooks in place; returns the exit status."""
-    for path in map(pathlib.Path, names or sorted(map(str, FOLDER.glob("*.ipynb")))):
+def main(names: list[str]) -> None:
+    """Executes notebooks in place."""
+    for path in map(pathlib.Path, names) if names else sorted(FOLDER.glob("*.ipynb")):
         print(path)
         notebook = nbformat.read(path, as_version=4)
         execute(notebook, path.resolve().parent)
         tidy(notebook)
         nbformat.validate(notebook)
         nbformat.write(notebook, path)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main(sys.argv[1:])

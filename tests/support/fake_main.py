@@ -27,7 +27,9 @@ def main():
     behaviour = json.loads((world / "behaviour.json").read_text()).get(run, "")
     if mode == "train":
         config = json.loads((world / "configs.json").read_text())[str(workdir)]
-        begin(workdir, config)
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "config.json").write_text(json.dumps({"config": config}))
+        (workdir / "log.jsonl").write_text("")
     if behaviour == f"{mode} fails":
         sys.exit(3)
     if behaviour == f"{mode} is killed":
@@ -35,20 +37,11 @@ def main():
     if mode == "eval":
         evaluate(workdir, 10 if behaviour == "eval finds damage" else 0)
         return
-    if behaviour == "is asked to stop":
+    if behaviour in ("is asked to stop", "does not stop"):
         save(workdir, 1)
-        ask_to_stop(workdir, obey=True)
-    if behaviour == "does not stop":
-        save(workdir, 1)
-        ask_to_stop(workdir, obey=False)
+        ask_to_stop(workdir, obey=behaviour == "is asked to stop")
     for epoch in range(1, EPOCHS + 1):
         save(workdir, epoch)
-
-
-def begin(workdir, config):
-    workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "config.json").write_text(json.dumps({"config": config}))
-    (workdir / "log.jsonl").write_text("")
 
 
 def save(workdir, epoch):

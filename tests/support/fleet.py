@@ -21,17 +21,12 @@ SUPPORT = pathlib.Path(__file__).parent
 
 
 class Fleet:
-    """Processes of one run.
-
-    Attributes:
-      workdir: Of the run.
-      processes: `subprocess.Popen` each, in the order of their numbers.
-    """
+    """Processes of one run, `subprocess.Popen` each, in the order of their numbers."""
 
     def __init__(
         self, workdir, *flags, count=2, variant="baseline", devices=1, own=None
     ):
-        """Starts them; with a count of 1, `devices` of one process.
+        """Starts `count` processes with so many devices each.
 
         `own` are further flags of some: number of the process -> flag.
         """
@@ -41,10 +36,9 @@ class Fleet:
         for i in range(count):
             where = [*meeting, f"--process={i}", "--patience=10"] if count > 1 else []
             where += [own[i]] if own and i in own else []
-            command = command_line(workdir, variant, *flags, *where)
             self.processes.append(
                 subprocess.Popen(
-                    command,
+                    command_line(workdir, variant, *flags, *where),
                     env=environment(devices),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
@@ -78,11 +72,9 @@ class Fleet:
 
     def ends(self, seconds=300):
         """Waits; returns exit status, standard output and errors of each."""
-        ended = []
-        for process in self.processes:
-            out, err = process.communicate(timeout=seconds)
-            ended.append((process.returncode, out, err))
-        return ended
+        said = [process.communicate(timeout=seconds) for process in self.processes]
+        statuses = [process.returncode for process in self.processes]
+        return [(status, *texts) for status, texts in zip(statuses, said, strict=True)]
 
 
 def command_line(workdir, variant="baseline", *flags):
@@ -108,8 +100,8 @@ def free_port():
 def assert_same(one, other):
     """Every line of the log, and every bit of the last state."""
     assert told(one) == told(other)
-    [items, wanted] = (newest_items(workdir) for workdir in (one, other))
-    jax.tree.map(np.testing.assert_array_equal, items, wanted)
+    same = np.testing.assert_array_equal
+    jax.tree.map(same, newest_items(one), newest_items(other))
 
 
 def told(workdir):

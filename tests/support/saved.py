@@ -15,14 +15,7 @@ from qcs_jax.evaluate.runs import LAST, read_scores
 CLASS_NAMES = ("anger", "joy", "neutral")
 
 
-def run(
-    workdir: pathlib.Path,
-    *seeds: int,
-    size: str = "tiny",
-    resize: int = 52,
-    trained_on: str = "toy",
-    landmarks: list | None = None,
-):
+def run(workdir, *seeds, size="tiny", resize=52, trained_on="toy", landmarks=None):
     """A run whose checkpoint of step i has random weights of seed i; its workdir.
 
     Without landmarks it is as earlier versions left it, which did not measure them.
@@ -75,12 +68,7 @@ def line(kind, epoch, accuracy):
 def untrained(workdir, c, test, held_out=(), started_from=None):
     """`config.json`, `log.jsonl` and the last checkpoint's folder.
 
-    Args:
-      workdir: Is created.
-      c: From `config`.
-      test: Accuracies on the test split after epochs 1, 2, ...
-      held_out: The same on held-out images.
-      started_from: What the run has recorded of that.
+    `test` and `held_out` are accuracies after epochs 1, 2, ... of such images.
     """
     workdir = pathlib.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import small
+from memory_source import Records
 from PIL import Image
 
 from qcs_jax import models
@@ -17,13 +18,6 @@ from qcs_jax.train import evaluate, initialize, loop, run, step
 CLASSES = ("calm", "glad", "sad")
 SIZES = {"train": 50, "test": 21}
 HELD_OUT = {"data.val_fraction": 0.2}
-
-
-class Records(list):
-    """In-memory stand-in for a prepared split."""
-
-    def __getitems__(self, indices):
-        return [self[i] for i in indices]
 
 
 def source(split):

@@ -6,11 +6,13 @@ what was survived; the status is 1 if they differ.
 """
 
 import argparse
+import contextlib
 import pathlib
 import random
 import sys
 import tempfile
 import time
+import traceback
 
 from absl import logging
 
@@ -18,9 +20,42 @@ TESTS = pathlib.Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS / "support"), str(TESTS.parent)]
 
 import damage  # noqa: E402
-import files  # noqa: E402
 import kills  # noqa: E402
-from tally import Tally  # noqa: E402
+
+
+class Tally:
+    """What was tried and what was survived, in the order in which it began."""
+
+    def __init__(self):
+        self._rows = {}
+
+    @contextlib.contextmanager
+    def one(self, fault):
+        """Counts one fault, survived unless something is raised inside; tells it."""
+        row = self._rows.setdefault(fault, [0, 0])
+        row[0] += 1
+        try:
+            yield
+            row[1] += 1
+        except Exception:
+            print(f"not survived: {fault}", file=sys.stderr)
+            traceback.print_exc()
+        print(f"\r{self._rows[fault][0]} {fault:60}", end="", flush=True)
+
+    def many(self, fault, tried, survived):
+        """Counts faults that were counted elsewhere."""
+        self._rows[fault] = [tried, survived]
+
+    @property
+    def all_survived(self):
+        return all(tried == survived for tried, survived in self._rows.values())
+
+    def __str__(self):
+        width = max(map(len, self._rows), default=0)
+        lines = [f"{'fault':{width}}  tried  survived"]
+        for fault, (tried, survived) in self._rows.items():
+            lines.append(f"{fault:{width}}  {tried:5}  {survived:8}")
+        return "\n".join(lines)
 
 
 def main() -> int:
@@ -42,7 +77,7 @@ def main() -> int:
         kills.of_two(tally, folder / "pairs", args.pairs, draw)
         draw = random.Random(f"{args.seed} damages")
         damage.checkpoints(tally, folder / "damages", args.damages, draw)
-    files.broken(tally, args.files, args.seed)
+    damage.files(tally, args.files, args.seed)
     print(f"\n{tally}\n{(time.monotonic() - began) / 60:.0f} minutes")
     return 0 if tally.all_survived else 1
 

@@ -1,8 +1,11 @@
-"""Damages checkpoints; whoever reads them gets what was saved, if not the newest."""
+"""Damages checkpoints: who reads one gets what was saved. And PyTorch files."""
 
 import itertools
 import logging
+import pathlib
 import shutil
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -12,6 +15,7 @@ from qcs_jax import checkpoint
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.runs import METRIC
 
+FUZZ = pathlib.Path(__file__).parents[2] / "convert" / "reader" / "fuzz.py"
 STEPS = (6, 12)  # of the two checkpoints
 
 
@@ -24,10 +28,10 @@ def checkpoints(tally, folder, count, draw):
         assert run.ends()[0][0] == 0
     saved = {step: items_of(whole, step) for step in STEPS}
     _, description, _ = checkpoint.load_variables(whole)
-    files = sorted(x for x in (whole / checkpoint.FOLDER).rglob("*") if x.is_file())
-    draw.shuffle(files)
+    parts = sorted(x for x in (whole / checkpoint.FOLDER).rglob("*") if x.is_file())
+    draw.shuffle(parts)
     logging.disable(logging.WARNING)
-    for file, _ in zip(itertools.cycle(files), range(count), strict=False):
+    for file, _ in zip(itertools.cycle(parts), range(count), strict=False):
         how = draw.choice(sorted(DAMAGES))
         with tally.one(f"a file of a checkpoint {how}"):
             copy = folder / "copy"
@@ -39,10 +43,23 @@ def checkpoints(tally, folder, count, draw):
                 shutil.rmtree(copy)
 
 
+def files(tally, count, seed):
+    """Broken PyTorch files: the reader loads or refuses each; all else ends the fuzzer.
+
+    It is a process that may not use much memory.
+    """
+    if not count:
+        return
+    command = [sys.executable, str(FUZZ), str(count), str(seed)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    survived = count if done.returncode == 0 else 0
+    print(done.stderr, end="", file=sys.stderr)
+    tally.many("a PyTorch file, broken", count, survived)
+
+
 def _flip(file, draw):
-    data = bytearray(file.read_bytes())
-    if data:
-        data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
+    data = bytearray(file.read_bytes() or b"0")
+    data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
     file.write_bytes(data)
 
 
@@ -58,15 +75,10 @@ def _zero(file, draw):
     file.write_bytes(data)
 
 
-def _append(file, draw):
-    file.write_bytes(file.read_bytes() + draw.randbytes(64))
-
-
 DAMAGES = {
     "with a bit flipped": _flip,
     "cut short": _cut,
     "with a block of zeros": _zero,
-    "with something behind": _append,
     "removed": lambda file, draw: file.unlink(),
 }
 

@@ -29,8 +29,7 @@ def alone(tally, folder, count, draw):
     if not count:
         return
     untouched = _untouched(folder, (count + 1) // 2, devices=1)
-    for workers in (0, 2):
-        how = f"{workers} decoding processes" if workers else "decoding threads"
+    for workers, how in (0, "decoding threads"), (2, "2 decoding processes"):
         kills = count // 2 if workers else count - count // 2
         run = _Run(folder / how, untouched, 1, f"--config.data.workers={workers}")
         for moment in itertools.islice(itertools.cycle(MOMENTS), kills):
@@ -56,10 +55,9 @@ def of_two(tally, folder, count, draw):
 
 def _untouched(folder, kills, devices):
     """The workdir of a run that nobody kills, longer than one with so many kills."""
-    workdir = folder / "untouched"
     keep = "--config.train.keep_checkpoints=1000000"
-    _train(workdir, 2 + EPOCHS * kills, devices, keep)
-    return workdir
+    _train(folder / "untouched", 2 + EPOCHS * kills, devices, keep)
+    return folder / "untouched"
 
 
 def _train(workdir, epochs, devices, *flags):
@@ -109,8 +107,7 @@ class _Run:
         assert f"process {killed} is gone" in err
 
     def _written(self):
-        log = self.run / "log.jsonl"
-        return log.stat().st_mtime_ns if log.exists() else None
+        return [log.stat().st_mtime_ns for log in self.run.glob("log.jsonl")]
 
     def _wait_for_steps(self, run, written, step):
         while self._written() == written:  # what was killed may have told more steps
@@ -148,4 +145,4 @@ class _Run:
         _train(self.run, self.step // EPOCH + 1, self.devices, *self.flags)
         self.check()
         left = [*self.run.rglob("*tmp*"), *self.scratch.iterdir()]
-        assert not left, left
+        assert not left
