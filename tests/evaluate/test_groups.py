@@ -94,6 +94,19 @@ def test_one_group_has_no_gap_and_all_right_is_no_certainty():
     assert found["columns"][0]["groups"] == [] and json.dumps(found)
 
 
+def test_a_planted_gap_is_significant():
+    rng = np.random.default_rng(3)
+    logits, labels = answers(rng, 900, sharp=4)
+    members = rng.integers(0, 3, 900)
+    unfair = (members == 1) & (rng.random(900) < 0.2)
+    logits[unfair] = logits[unfair][:, [1, 2, 0]]
+    columns = [grouping("skin", members), grouping("other", rng.integers(0, 2, 900))]
+    skin, other = groups.summary(columns, logits, labels, CLASSES)["columns"]
+    assert skin["gap"]["significant"] and skin["gap"]["lowest"] == "b"
+    assert skin["gap"]["corrected_p"] == 2 * skin["gap"]["p"]
+    assert not other["gap"]["significant"]
+
+
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_intervals_cover_the_truth(scale, monkeypatch):
     """In 9 of 10 groups at least, also where the network is surer than it should be."""

@@ -138,6 +138,16 @@ def test_flip_and_temperature(answers):
     assert measured["calibrated"] is None
 
 
+@pytest.mark.parametrize("t", [0.4, 1.0, 2.5])
+def test_the_temperature_that_was_put_in(t):
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.standard_normal((20_000, 5))
+    p = probabilities(logits)
+    labels = (p.cumsum(axis=1) > rng.random((len(p), 1))).argmax(axis=1)
+    found = fit_temperature((t * logits).astype(np.float32), labels)
+    assert found == pytest.approx(t, rel=0.05)
+
+
 def test_no_other_temperature_is_better():
     rng = np.random.default_rng(1)
     logits, labels = 3 * rng.standard_normal((200, 4)), rng.integers(0, 4, 200)

@@ -62,6 +62,13 @@ def test_gradient_of_batch_norm_is_that_of_its_definition():
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=2e-5)
 
 
+def test_batch_norm_survives_a_large_mean():
+    layer = layers.BatchNorm(BatchLayout(), train=True)
+    data = 1000 + x(4, 8, 8, 2)
+    y, _ = layer.init_with_output(jax.random.key(0), data)
+    np.testing.assert_allclose(np.std(y, axis=(0, 1, 2)), 1, rtol=1e-3)
+
+
 def test_prelu_and_its_gradient():
     data, slope, weights = x(2, 3, 3, 4), x(4, seed=1), x(2, 3, 3, 4, seed=2)
 

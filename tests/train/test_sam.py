@@ -90,6 +90,17 @@ def test_rho_0_is_the_plain_optimizer_in_one_pass(name):
     assert all(report.keys() == {"pass1"} for report in reports)
 
 
+def test_the_carry_passes_through_both_passes():
+    received = []
+
+    def grad_fn(w, carry, images, labels, key, number):
+        received.append((carry, int(number)))
+        return gradient(w), (*carry, len(received)), {}
+
+    _, carry, _ = run(SAM(optax.sgd(1.0), 0.05), 1, carry=(), grad_fn=grad_fn)
+    assert received == [((), 0), ((1,), 1)] and carry == (1, 2)
+
+
 def test_adam_has_the_constants_of_the_paper():
     """Against Adam written out, for gradients small enough to feel epsilon."""
     optimizer = adam()

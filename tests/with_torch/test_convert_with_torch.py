@@ -17,7 +17,7 @@ from qcs_jax.convert import __main__ as command
 from qcs_jax.convert.pth_writer import save_pth
 from qcs_jax.convert.reader import CheckpointFormatError, load_pth, state_dict_of
 from qcs_jax.export import __main__ as export
-from qcs_jax.export import check
+from qcs_jax.export import served
 
 torch = pytest.importorskip("torch", reason="checks against PyTorch: pip install torch")
 
@@ -51,7 +51,7 @@ def test_published_checkpoint_predicts_the_golden_logits(tmp_path, monkeypatch, 
     assert "qcs, full size, 7 classes" in output
     assert "66,810,513 parameters, 40,700,039 of the base branch" in output
     assert "79 arrays, 16,063,606 parameters" in output
-    monkeypatch.setattr(check, "BATCHES", (1,))
+    monkeypatch.setattr(served, "BATCHES", (1,))
     argv = [f"--checkpoint={run}", "--format=safetensors", "--whole", f"--out={out}"]
     assert export.main(argv) == 0
     safetensors_torch = pytest.importorskip("safetensors.torch")
