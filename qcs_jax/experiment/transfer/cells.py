@@ -210,9 +210,11 @@ def measure_cells(
 
     Prints a line about each cell that has been measured; returns a list for every
     network, with a cell for every data set. What cannot be opened, read or evaluated
-    is the `failure` of its cells.
+    is the `failure` of its cells; UserError if no data set can be opened.
     """
     datasets = [dataset.opened(data_dir) for dataset in datasets]
+    if not any(dataset.source for dataset in datasets):
+        raise UserError("\n".join(dataset.failure for dataset in datasets))
     rows: list[list[Cell]] = []
     total = len(networks) * len(datasets)
     for network in networks:
