@@ -57,7 +57,7 @@ FORMATS = {
     "savedmodel": Format(savedmodel, 1e-5, (PLAIN,), TENSORFLOW),
     "stablehlo": Format(stablehlo, 1e-5, (PLAIN,)),
     # Folded, LiteRT is no faster, and its converter would write out the map of each
-    # `folded.Shift`: 11 MB at the published size.
+    # `convolution.Shift`: 11 MB at the published size.
     "tflite": Format(tflite, 1e-4, (PLAIN, HALF, INT8), TENSORFLOW, folded=False),
     "onnx": Format(onnx, onnx.TOLERANCE, (PLAIN, HALF, INT8), ONNX),
     "safetensors": Format(safetensors, 1e-6, ("whole", HALF)),

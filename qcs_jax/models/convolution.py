@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 Dtype = Any
@@ -110,3 +112,35 @@ def _convolve(x, kernel, stride, padding):
         dimension_numbers=_LAYOUT,
         feature_group_count=1,
     )
+
+
+class Shift(nn.Module):
+    """Adds what a zero-padded 3x3 convolution makes of an image of one colour.
+
+    That is the sum of what each tap of the kernel makes of it, `taps [3, 3, c]`, over
+    the taps that are inside of the image.
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """`[m, h, w, c]` -> `[m, h, w, c]`."""
+        taps = self.param("taps", nn.initializers.zeros, (3, 3, x.shape[-1]))
+        return x + _shift(taps, *x.shape[1:3])[None].astype(x.dtype)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))  # traced once for all units alike
+def _shift(taps: jax.Array, h: int, w: int) -> jax.Array:
+    """`[3, 3, c]` -> `[h, w, c]`."""
+    rows, columns = (_inside(side).astype(taps.dtype) for side in (h, w))
+    # Sums, not products of matrices: they become a part of the loop that adds the
+    # shift, where a map in memory would take more of it and more time.
+    across = [columns[v, None, :, None] * taps[:, v, None] for v in range(3)]
+    along = across[0] + across[1] + across[2]  # [3, w, c]
+    down = [rows[u, :, None, None] * along[u][None] for u in range(3)]
+    return down[0] + down[1] + down[2]
+
+
+def _inside(side: int) -> np.ndarray:
+    """Whether tap u of a kernel of 3 at position i is inside: bool `[3, side]`."""
+    position = np.arange(-1, 2)[:, None] + np.arange(side)
+    return (position >= 0) & (position < side)

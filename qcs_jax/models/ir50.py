@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 
 from qcs_jax.models import convolution, layers
-from qcs_jax.models.folded import Shift
 
 Norm = Callable[..., Any] | None  # called with `name`; None: see `folded`
 
@@ -36,7 +35,7 @@ class Unit(nn.Module):
         conv = functools.partial(convolution.conv, dtype=self.dtype)
         norm = self.norm or (lambda name: lambda x: x)
         h = conv(width, c, name="conv1")(norm(name="norm1")(x))
-        h = h if self.norm else Shift(name="shift")(h)
+        h = h if self.norm else convolution.Shift(name="shift")(h)
         h = layers.PReLU(name="prelu")(h)
         h = conv(c, c, stride=s, use_bias=not self.norm, name="conv2")(h)
         h = norm(name="norm2")(h)

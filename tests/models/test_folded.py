@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict
 
 from qcs_jax import models
 from qcs_jax.models import folded
+from qcs_jax.models.convolution import Shift
 
 
 def base(variables):
@@ -47,7 +48,7 @@ def test_logits_and_features(units, image_size):
 def test_the_shift_is_smaller_at_the_border():
     """What a kernel of ones makes of a shift of 1: the number of taps inside."""
     taps = jnp.ones((3, 3, 1))
-    found = folded.Shift().apply({"params": {"taps": taps}}, jnp.zeros((1, 3, 4, 1)))
+    found = Shift().apply({"params": {"taps": taps}}, jnp.zeros((1, 3, 4, 1)))
     expected = [[4, 6, 6, 4], [6, 9, 9, 6], [4, 6, 6, 4]]
     np.testing.assert_array_equal(found[0, ..., 0], expected)
 
