@@ -13,7 +13,7 @@ import small
 import qcs_jax
 from qcs_jax.export import __main__ as command
 from qcs_jax.export import onnx, savedmodel, stablehlo
-from qcs_jax.models import folded
+from qcs_jax.models import convolution
 
 ROOT = pathlib.Path(qcs_jax.__file__).parents[1]
 
@@ -64,7 +64,7 @@ def test_nothing_is_left_of_a_failure(run, tmp_path, monkeypatch, fault):
     """The oracle is the network as it was trained."""
     if fault == "folding":
         error = "error: the exported model is not the network"
-        monkeypatch.setattr(folded, "_shift", lambda taps, h, w: taps[:1, :1])
+        monkeypatch.setattr(convolution, "_shift", lambda taps, h, w: taps[:1, :1])
     else:
         error = "error: disk full"
 
