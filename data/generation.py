@@ -116,10 +116,18 @@ class _Info(tfds.core.DatasetInfo):
         """Does not ask TFDS's servers, which would leave an empty folder behind."""
 
 
-def exclusive(builder: ImageBuilder) -> contextlib.AbstractContextManager[None]:
-    """Keeps a second preparation of the same dataset out, by a UserError."""
+@contextlib.contextmanager
+def exclusive(builder: ImageBuilder) -> Iterator[None]:
+    """Keeps a second preparation of the same dataset out, by a UserError.
+
+    A dataset that was being replaced when its process was killed is there again.
+    """
     otherwise = f"{builder.folder} is being prepared by another process: wait for it"
-    return files.exclusive(builder.folder, otherwise)
+    with files.exclusive(builder.folder, otherwise):
+        finished, aside = _places(builder)
+        if aside.exists() and not finished.exists():
+            aside.rename(finished)
+        yield
 
 
 def is_prepared(builder: ImageBuilder) -> bool:
@@ -139,7 +147,7 @@ def generate(builder: ImageBuilder) -> None:
     mode = tfds.download.GenerateMode.REUSE_CACHE_IF_EXISTS
     tfds.disable_progress_bar()  # the builders show one of their own
     with (
-        _set_aside(pathlib.Path(builder.data_path)),
+        _set_aside(builder),
         contextlib.redirect_stdout(io.StringIO()),  # TFDS prints sizes it can't know
         tempfile.TemporaryDirectory() as downloads,  # nothing is, but TFDS wants one
     ):
@@ -149,12 +157,16 @@ def generate(builder: ImageBuilder) -> None:
         )
 
 
+def _places(builder: ImageBuilder) -> tuple[pathlib.Path, pathlib.Path]:
+    """Where a finished dataset is, and where while another is made in its place."""
+    finished = pathlib.Path(builder.data_path)
+    return finished, finished.with_name(f"replaced.{finished.name}")
+
+
 @contextlib.contextmanager
-def _set_aside(finished: pathlib.Path) -> Iterator[None]:
+def _set_aside(builder: ImageBuilder) -> Iterator[None]:
     """Keeps a finished dataset, which TFDS would delete first, until another is."""
-    aside = finished.with_name(f"replaced.{finished.name}")
-    if aside.exists() and not finished.exists():  # the process was killed
-        aside.rename(finished)
+    finished, aside = _places(builder)
     shutil.rmtree(aside, ignore_errors=True)
     if finished.exists():
         finished.rename(aside)

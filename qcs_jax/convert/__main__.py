@@ -163,8 +163,9 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
         )
     published = published if c.size_name == "full" else image_size
     resize = published if args.resize is None else args.resize
-    if resize < image_size:
-        raise UserError(f"--resize={resize}: give at least {image_size}")
+    _, largest = FIELDS["data.resize"].range or (0, resize)
+    if not image_size <= resize <= largest:
+        raise UserError(f"--resize={resize}: give {image_size} to {largest}")
     return names, resize
 
 

@@ -51,7 +51,7 @@ def read_log(workdir: str | pathlib.Path) -> list[dict]:
     "held_out" with `epoch` and the metrics of that split.
     """
     path = pathlib.Path(workdir) / LOG_FILE
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = path.read_text("utf-8", "replace") if path.exists() else ""
     lines = []
     for line in text.splitlines():
         with contextlib.suppress(json.JSONDecodeError):

@@ -162,7 +162,7 @@ def _multinomial(counts: np.ndarray) -> np.ndarray:
 def _certainty(values: np.ndarray, least: int) -> dict[str, float]:
     """Mean and intervals of ints `[s, n]`, and p of a mean of 0 over seeds.
 
-    An interval of two or three seeds may reach beyond `least` and 1.
+    An interval of two or three seeds is cut off at `least` and 1.
     """
     from scipy.stats import ttest_1samp
 

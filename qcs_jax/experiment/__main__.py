@@ -81,7 +81,7 @@ def _seeds(args: argparse.Namespace, table: Table) -> Sequence[int]:
             raise UserError(f"--seeds={text}: give numbers such as 0,1,2") from None
     if not seeds:
         raise UserError(f"table {args.table} names no seeds: give --seeds=0,1,2")
-    return seeds
+    return tuple(dict.fromkeys(seeds))  # each once
 
 
 def _require_data(jobs: list[Job]) -> None:

@@ -53,11 +53,11 @@ def import_tensorflow() -> ModuleType:
 def quiet() -> Iterator[None]:
     """Leaves TensorFlow's information and warnings out of standard error.
 
-    Errors, and what Python prints, pass. The filter is a process of its own, so the
-    last words of a crash arrive, too.
+    Errors, and what Python prints, pass; all does if `TF_CPP_MIN_LOG_LEVEL` is 0. The
+    filter is a process of its own, so the last words of a crash arrive, too.
     """
     grep = shutil.which("grep")
-    if grep is None:
+    if grep is None or os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
         return
     screen = os.dup(2)

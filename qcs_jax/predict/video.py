@@ -97,7 +97,8 @@ class _File:
             # Else "concat:..." or "http:..." would be no name of a file.
             self._container = av.open(f"file:{path}", metadata_errors="replace")
         stream = self._container.streams.best("video")
-        if stream is None:
+        cover = stream and stream.disposition & av.stream.Disposition.attached_pic
+        if stream is None or cover:
             self.close()
             raise UserError(f"{path}: there is no video in it")
         self._stream = stream
@@ -224,6 +225,7 @@ class Tracker:
         are an exponential mean over time, so that they do not depend on the number of
         frames in a second.
         """
+        seconds = max(seconds, self._seconds)
         lost_before = min(seconds - _PATIENCE, self._seconds)
         self._seconds = seconds
         tracks = self._tracks.items()

@@ -121,7 +121,8 @@ def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
     [
         (tiny(num_classes=5), [], "--class_names: give 5 different names"),
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
-        (tiny(), ["--resize=47"], "--resize=47: give at least 48"),
+        (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
+        (tiny(), ["--resize=5000"], "--resize=5000: give 48 to 4096"),
         (small.create("qcs"), [], "sizes are full, small, tiny"),
         ("ir_back.", [], "alone, which cannot predict. Training starts from"),
         ("conv1.", [], "{path}: this state_dict is not of QCS"),

@@ -142,6 +142,7 @@ def test_what_is_not_replaced_to_the_end_stays(
     place = tmp_path / "prepared" / name
     if killed:  # while it was replaced
         place.rename(place.with_name(f"replaced.{place.name}"))
+        assert "is already prepared" in prepare("image_folder", pets)
     with monkeypatch.context() as patch:
         interrupt = mock.Mock(side_effect=KeyboardInterrupt)
         patch.setattr(folders.Builder, "_generate_examples", interrupt)

@@ -99,7 +99,7 @@ class Tensors:
         It is `("storage", type, key, device, count)`, in legacy files with None behind
         it (once a view of another storage), or `("module", class, file, source)`.
         """
-        match identifier[:7]:  # One that is longer would cost much each time.
+        match identifier:
             case ("module", Stub() as model, _, _):
                 return model
             case ("storage", Stub() as kind, str() as key, _, count, *view):
