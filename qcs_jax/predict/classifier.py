@@ -32,7 +32,8 @@ from qcs_jax.predict.answers import (
 from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
-from qcs_jax.predict.video import Tracker, Video
+from qcs_jax.predict.tracking import Tracker
+from qcs_jax.predict.video import Video
 from qcs_jax.system import runtime
 from qcs_jax.system.errors import UserError
 

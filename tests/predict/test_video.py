@@ -14,7 +14,8 @@ import qcs_jax
 from qcs_jax.predict import video, video_command
 from qcs_jax.predict.answers import FaceFound
 from qcs_jax.predict.detector import overlap
-from qcs_jax.predict.video import Tracker, writer
+from qcs_jax.predict.tracking import Tracker
+from qcs_jax.predict.video import writer
 
 cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("av", reason="PyAV is not installed")

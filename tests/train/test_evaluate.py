@@ -189,7 +189,16 @@ def test_a_network_that_overflows_is_not_evaluated(
 
 
 def test_worse_images(finished, tmp_path, monkeypatch, capsys):
-    """What does nothing costs nothing; of black images all are taken for one class."""
+    """What does nothing costs nothing; of black images all are taken for one class.
+
+    The network tells the classes by their brightness.
+    """
+
+    def by_brightness(*model, **options):
+        middle = np.array([30, 90, 150])
+        return lambda _, x: -np.abs(x.mean((2, 3, 4), np.float32)[..., None] - middle)
+
+    monkeypatch.setattr(evaluate, "make_eval_step", by_brightness)
     made = {
         "nothing": lambda x, i, rng, landmarks: x,
         "darkness": lambda x, i, rng, landmarks: x * (i < 4),
@@ -204,6 +213,7 @@ def test_worse_images(finished, tmp_path, monkeypatch, capsys):
     assert main.run("eval", config, folder, "command", **options) == 0
     measured, _ = written(folder)
     clean, robust = measured["metrics"]["accuracy"], measured["robustness"]
+    assert clean == 1
     assert robust["accuracy"]["nothing"] == [clean] * 5
     assert robust["accuracy"]["darkness"] == [clean] * 4 + [7 / 21]
     assert robust["mean"] == pytest.approx((9 * clean + 7 / 21) / 10)
