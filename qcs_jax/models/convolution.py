@@ -37,21 +37,24 @@ def conv(
     kernel: int = 3,
     *,
     stride: int = 1,
+    padding: int | None = None,
     use_bias: bool = False,
     dtype: Dtype = jnp.float32,
     name: str | None = None,
 ) -> nn.Conv:
-    """Square 2-D convolution, NHWC, padded by `kernel // 2` on every side."""
+    """Square 2-D convolution, NHWC, padded on every side, by default `kernel // 2`."""
+    same = kernel // 2
+    halving = (kernel, stride, padding) == (3, 2, None)
     return nn.Conv(
         features,
         (kernel, kernel),
         strides=stride,
-        padding=kernel // 2,
+        padding=same if padding is None else padding,
         use_bias=use_bias,
         kernel_init=torch_kernel_init,
         bias_init=torch_bias_init(kernel**2 * inputs),
         dtype=dtype,
-        conv_general_dilated=_halving if (kernel, stride) == (3, 2) else None,
+        conv_general_dilated=_halving if halving else None,
         name=name,
     )
 

@@ -35,10 +35,12 @@ def fold(model: QCS, variables: dict) -> tuple[QCS, dict]:
         return model, variables
     base = variables["params"]["base"]
     params, stats = base["backbone"], variables["batch_stats"]["base"]["backbone"]
-    kernel, bias = _after(params["stem_conv"], params["stem_norm"], stats["stem_norm"])
-    stem = {"stem_conv": {"kernel": kernel, "bias": bias}}
-    units = {k: _fold_unit(params[k], stats[k]) for k in params if "_unit" in k}
-    backbone = {**stem, "stem_prelu": params["stem_prelu"], **units}
+    norm = params["stem_norm"], stats["stem_norm"]
+    kernel, bias = _after(params["stem_conv"], *norm)
+    unit = _fold_unit if model.backbone == "ir50" else _fold_plain_unit
+    units = {k: unit(params[k], stats[k]) for k in params if "_unit" in k}
+    backbone = {**params, "stem_conv": {"kernel": kernel, "bias": bias}, **units}
+    del backbone["stem_norm"]
     backbone = jax.tree.map(lambda x: np.asarray(x, np.float32), backbone)
     folded = {"params": {"base": {**base, "backbone": backbone}}}
     return model.clone(folded=True, remat=False), folded
@@ -59,6 +61,16 @@ def _fold_unit(params: dict, stats: dict) -> dict:
         kernel, shortcut_bias = _after(params["shortcut_conv"], *norm)
         folded["shortcut_conv"] = {"kernel": kernel}
         folded["conv2"]["bias"] = bias + shortcut_bias
+    return folded
+
+
+def _fold_plain_unit(params: dict, stats: dict) -> dict:
+    """Of `resnet29`, where norms follow all convolutions."""
+    folded = {}
+    for i in (1, 2):
+        norm = params[f"norm{i}"], stats[f"norm{i}"]
+        kernel, bias = _after(params[f"conv{i}"], *norm)
+        folded[f"conv{i}"] = {"kernel": kernel, "bias": bias}
     return folded
 
 

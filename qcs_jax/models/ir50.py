@@ -83,10 +83,12 @@ class PyramidTokens(nn.Module):
 
     Every level first passes a 3x3 convolution of stride 2. Level 1 is then embedded by
     two such convolutions, level 2 by one, level 3 by a 1x1 convolution, with nothing
-    in between, so that all three end at the size of the smallest.
+    in between, so that all three end at the size of the smallest. Without `reduce`,
+    for levels that are small already, there is no first convolution.
     """
 
     features: int = 768
+    reduce: bool = True
     dtype: layers.Dtype = jnp.float32
 
     @nn.compact
@@ -94,12 +96,19 @@ class PyramidTokens(nn.Module):
         """`[m, h_i, w_i, c_i]` for three levels -> `[m, 3 * N, C]`, level by level."""
         tokens = []
         for level, x in enumerate(pyramid, start=1):
-            x = self._conv(x, x.shape[-1], f"reduce{level}")
+            if self.reduce:
+                x = self._conv(x, x.shape[-1], f"reduce{level}")
             for i in range(len(pyramid) - level):
                 x = self._conv(x, self.features, f"embed{level}_{i}")
             if level == len(pyramid):
                 x = self._conv(x, self.features, f"embed{level}_0", kernel=1, stride=1)
             tokens.append(x.reshape(x.shape[0], -1, self.features))  # [m, N, C]
+        counts = [x.shape[1] for x in tokens]
+        if len(set(counts)) > 1:
+            raise ValueError(
+                f"levels of {counts} tokens cannot be compared: give another "
+                f"image_size, such as the one of models.SIZES"
+            )
         return jnp.concatenate(tokens, axis=1)
 
     def _conv(self, x, features, name, kernel=3, stride=2):

@@ -14,9 +14,12 @@ from qcs_jax.models import layers
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.models.csa import CrossAttention
 from qcs_jax.models.ir50 import IR50, PyramidTokens
+from qcs_jax.models.resnet29 import ResNet29
 from qcs_jax.models.vit import Classified, ViT
 
 Make = Callable[..., nn.Module]
+
+BACKBONES: dict[str, Make] = {"ir50": IR50, "resnet29": ResNet29}
 
 
 class Outputs(flax.struct.PyTreeNode):
@@ -121,6 +124,7 @@ class QCS(nn.Module):
     # Turn images into grey first: what has learned from grey images alone has no idea
     # of colour, and its answers about colour images would be arbitrary.
     grey: bool = False
+    backbone: str = "ir50"  # a name of `BACKBONES`
     widths: Sequence[int] = (64, 128, 256)  # channels of the backbone's stages
     units: Sequence[int] = (3, 4, 14)  # of these stages
     features: int = 768  # width C of the tokens
@@ -164,14 +168,17 @@ class QCS(nn.Module):
             grey=self.grey,
             folded=self.folded,
             backbone=functools.partial(
-                IR50,
+                BACKBONES[self.backbone],
                 widths=self.widths,
                 units=self.units,
                 remat=self.remat,
                 dtype=self.dtype,
             ),
             tokens=functools.partial(
-                PyramidTokens, features=self.features, dtype=self.dtype
+                PyramidTokens,
+                features=self.features,
+                reduce=self.backbone == "ir50",  # the other's levels are small already
+                dtype=self.dtype,
             ),
             vit=vit(self.depth, self.dropout),
         )

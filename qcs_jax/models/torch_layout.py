@@ -52,6 +52,7 @@ STATISTICS = (*_MOMENTS, _COUNTER)  # no parameters
 
 _STEM = "ir_back.input_layer"
 _UNIT, _UNIT_HERE = "ir_back.body{s}.{u}", "base/backbone/stage{s}_unit{u}"
+_PLAIN, _PLAIN_HERE = "ir_back.stem.{u}", "base/backbone/stem_unit{u}"  # `resnet29`
 _BLOCK, _BLOCK_HERE = "VIT_{v}.blocks.{i}", "{v}/vit/block{i}"
 _CSA, _CSA_HERE = "cross_attention_{l}", "cross/csa{l}"
 
@@ -66,6 +67,10 @@ MODULES = (
     (f"{_UNIT}.res_layer.4", f"{_UNIT_HERE}/norm2", "batch_norm"),
     (f"{_UNIT}.shortcut_layer.0", f"{_UNIT_HERE}/shortcut_conv", "conv"),
     (f"{_UNIT}.shortcut_layer.1", f"{_UNIT_HERE}/shortcut_norm", "batch_norm"),
+    (f"{_PLAIN}.res_layer.1", f"{_PLAIN_HERE}/conv1", "conv"),
+    (f"{_PLAIN}.res_layer.2", f"{_PLAIN_HERE}/norm1", "batch_norm"),
+    (f"{_PLAIN}.res_layer.3", f"{_PLAIN_HERE}/conv2", "conv"),
+    (f"{_PLAIN}.res_layer.4", f"{_PLAIN_HERE}/norm2", "batch_norm"),
     ("conv{l}", "base/tokens/reduce{l}", "conv"),
     ("embed_q.{i}", "base/tokens/embed1_{i}", "conv"),
     ("embed_k.{i}", "base/tokens/embed2_{i}", "conv"),
