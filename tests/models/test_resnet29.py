@@ -6,38 +6,12 @@ import jax
 import numpy as np
 import pytest
 import small
+from face_arrays import UNITS, arrays
 from jax import lax
 
 from qcs_jax import models
 from qcs_jax.convert.faces import backbone_of
 from qcs_jax.models import MEAN, STD, folded
-from qcs_jax.system.errors import UserError
-
-UNITS = {32: "123", 64: ("down", *"123"), 128: ("down", *"12"), 256: ("down", *"12")}
-
-
-@functools.cache
-def arrays():
-    """Random ones of dlib's layout, of a scale at which nothing vanishes."""
-    rng = np.random.default_rng(0)
-    out = {}
-
-    def layer(name, kernel, width, c, damp=1.0):
-        scale = (2 / (kernel**2 * width)) ** 0.5
-        filters = rng.standard_normal((kernel, kernel, width, c)) * scale
-        out[f"{name}/conv/filters"] = filters
-        out[f"{name}/conv/bias"] = 0.3 * rng.standard_normal(c)
-        out[f"{name}/scale/weights"] = damp * rng.uniform(0.5, 1.5, c)
-        out[f"{name}/scale/biases"] = 0.3 * rng.standard_normal(c)
-
-    layer("conv32_down", 7, 3, 32)
-    width = 32
-    for c, names in UNITS.items():
-        for name in names:
-            layer(f"conv{c}_{name}/conv1", 3, width, c)
-            layer(f"conv{c}_{name}/conv2", 3, c, c, damp=0.5)
-            width = c
-    return {name: np.float32(x) for name, x in out.items()}
 
 
 def described(images):
@@ -130,9 +104,3 @@ def test_levels_that_do_not_match_say_so():
     model = models.create("baseline", "medium", image_size=112)
     with pytest.raises(ValueError, match=r"levels of \[16, 9, 9\] tokens.*image_size"):
         jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
-
-
-def test_what_is_missing_is_named():
-    some = {k: v for k, v in arrays().items() if k != "conv64_2/conv1/conv/bias"}
-    with pytest.raises(UserError, match="'conv64_2/conv1/conv/bias' is missing"):
-        backbone_of(some, small.images(1, 104, 104, 3))
