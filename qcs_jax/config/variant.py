@@ -12,7 +12,7 @@ from qcs_jax import models
 from qcs_jax.config import base_config
 from qcs_jax.system.errors import UserError
 
-FLAGS = ("finetune", "tiny", "small")
+FLAGS = ("finetune", "tiny", "small", "medium")
 T = TypeVar("T")
 
 
