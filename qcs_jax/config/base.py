@@ -128,6 +128,8 @@ FIELDS = {
     "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
     "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
     "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # SAM's radius; 0: plain Adam
+    # Part of the weights that a step of rate 1 takes off.
+    "optimizer.weight_decay": Field(0.0, PAPER, range=_UNIT),
     # m-SAM: each device climbs along its own gradient.
     "optimizer.local_climb": Field(False),
     "train.epochs": Field(200, range=_COUNT),

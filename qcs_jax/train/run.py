@@ -96,7 +96,8 @@ class Run:
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     """Makes SAM around Adam, as `config.optimizer` says."""
-    return SAM(adam(), config.optimizer.rho)
+    c = config.optimizer
+    return SAM(adam(c.weight_decay), c.rho)
 
 
 def create_train_step(

@@ -46,6 +46,19 @@ class SAM:
         return optax.apply_updates(params, updates), opt_state
 
 
-def adam() -> optax.GradientTransformation:
-    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1."""
-    return optax.adam(1.0)
+def adam(weight_decay: float = 0.0) -> optax.GradientTransformation:
+    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1.
+
+    A decay, a part of the weights that each step takes off beside the gradient
+    (Loshchilov and Hutter, 2019), is of the kernels of layers alone: biases, norms and
+    tokens keep what they have.
+    """
+    if not weight_decay:
+        return optax.adam(1.0)
+    return optax.adamw(1.0, weight_decay=weight_decay, mask=_kernels)
+
+
+def _kernels(params: Tree) -> Tree:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: path[-1].key == "kernel", params
+    )
