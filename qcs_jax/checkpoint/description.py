@@ -89,14 +89,14 @@ def check_same_network(
     _check_same(reason, theirs, ours, Role.NETWORK, fix)
 
 
-def check_same_data(directory: object, theirs: dict, ours: dict) -> None:
-    """Raises UserError if a run would go on with other images or other draws of them.
+def check_same_start(directory: object, theirs: dict, ours: dict) -> None:
+    """Raises UserError if a run would go on with another of the fields that are fixed.
 
     Held-out images could be ones that were trained on, test metrics those of another
-    test, and epochs of another length.
+    test, epochs of another length, and a state would lack what the run needs.
     """
     fix = "Give these values, or give this run a --workdir of its own."
-    reason = f"{directory} was trained on other data"
+    reason = f"{directory} was begun otherwise"
     _check_same(reason, theirs, ours, Role.FIXED, fix)
 
 

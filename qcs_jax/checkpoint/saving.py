@@ -24,6 +24,7 @@ from qcs_jax.checkpoint.description import (
     DamagedError,
     NotSavedError,
     check_same_network,
+    check_same_start,
     not_finite,
 )
 from qcs_jax.checkpoint.trained import FOLDER, newest_step
@@ -181,14 +182,15 @@ class Checkpoints:
 
         Args:
           template: `items` as given to `save`, or their shapes.
-          description: The run's, of the same network and classes.
+          description: The run's, of the same network, classes and start.
 
         Returns:
           Items as NumPy arrays and the checkpoint's description; None if there is none.
 
         Raises:
-          CheckpointError: if the checkpoints are of another network, or all damaged; in
-            several processes, if not all of them can read the same one.
+          UserError: if the checkpoints are of another network or start.
+          CheckpointError: if all are damaged; in several processes, if not all of them
+            can read the same one.
         """
         restored = _together(
             lambda: self._newest_whole(template, description) if self._first else None
@@ -209,6 +211,7 @@ class Checkpoints:
                 theirs, _ = storage.read_description(self._manager, step)
                 fix = "Give this run a --workdir of its own."
                 check_same_network(self.directory, theirs, description, fix=fix)
+                check_same_start(self.directory, theirs, description)
                 items = storage.read_items(self._manager, step, template)
                 if wrong := not_finite(items):
                     raise DamagedError(f"checkpoint {self.directory}/{step}: {wrong}")

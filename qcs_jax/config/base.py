@@ -21,7 +21,7 @@ class Role(enum.Flag):
     INPUT = enum.auto()  # what the network sees; evaluation needs the same value
     HELD_OUT = enum.auto()  # which training images are held out
     TESTED = enum.auto()  # which images are tested
-    FIXED = enum.auto()  # images and draws of them: no change once training has begun
+    FIXED = enum.auto()  # no change once training has begun: images, and draws of them
     NEUTRAL = enum.auto()  # no influence on the result: separates no rows of a table
     PAPER = enum.auto()  # every run of the paper has the default
 
@@ -130,6 +130,9 @@ FIELDS = {
     "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # SAM's radius; 0: plain Adam
     # Part of the weights that a step of rate 1 takes off.
     "optimizer.weight_decay": Field(0.0, PAPER, range=_UNIT),
+    # Weight of the past in a mean of the weights over steps, which is evaluated and
+    # kept instead of the last ones; 0: none.
+    "optimizer.average": Field(0.0, FIXED | PAPER, range=(0, 0.999999)),
     # m-SAM: each device climbs along its own gradient.
     "optimizer.local_climb": Field(False),
     "train.epochs": Field(200, range=_COUNT),

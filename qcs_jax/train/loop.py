@@ -17,7 +17,7 @@ import ml_collections
 
 from qcs_jax import models
 from qcs_jax.checkpoint import FOLDER, NotSavedError, choose_step, newest_step, weights
-from qcs_jax.checkpoint.description import check_same_data, differences
+from qcs_jax.checkpoint.description import differences
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.counts import Counts
 from qcs_jax.evaluate.runs import CONFIG_FILE, METRIC, read_scores
@@ -117,17 +117,19 @@ def _restored(run: Run, checkpoints: Checkpoints) -> tuple[TrainState, dict] | N
     if restored is None:
         return None
     items, theirs = restored
-    check_same_data(checkpoints.directory, theirs, ours)
     changed = differences(theirs, ours)
     _print_notes(f"{field} was {old!r}, is now {new!r}" for field, old, new in changed)
     train = items.pop("train")
+    if "trained" in train:
+        items = {**train.pop("trained"), "mean": items}
     print(f"resuming after step {int(train['step'])} of {run.total_steps}")
     return TrainState(**items, **train), kept(run, theirs)
 
 
 def _random_state(run: Run) -> TrainState:
     variables = models.init(run.model, jax.random.key(run.config.seed))
-    return TrainState.create(variables, run.optimizer)
+    averaged = run.config.optimizer.average > 0
+    return TrainState.create(variables, run.optimizer, averaged=averaged)
 
 
 def _fresh(run: Run) -> tuple[TrainState, dict]:
@@ -136,19 +138,22 @@ def _fresh(run: Run) -> tuple[TrainState, dict]:
     state, source = _random_state(run), None
     if run.config.init_from:
         variables, notes, source = initialize(
-            state.variables,
+            state.trained,
             run.config.init_from,
             run.splits.class_names,
             lambda: some_images(run),
         )
         _print_notes(notes)
-        state = state.replace(**variables)
+        averaged = state.mean is not None
+        state = TrainState.create(variables, run.optimizer, averaged=averaged)
     return state, described(run, source)
 
 
 def _items(state: TrainState) -> dict[str, Any]:
     """How a state is divided into items of a checkpoint."""
     train = {"step": state.step, "opt_state": state.opt_state}
+    if state.mean is not None:
+        train["trained"] = state.trained
     return {**state.variables, "train": train}
 
 

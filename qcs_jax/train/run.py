@@ -97,7 +97,7 @@ class Run:
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     """Makes SAM around Adam, as `config.optimizer` says."""
     c = config.optimizer
-    return SAM(adam(c.weight_decay), c.rho)
+    return SAM(adam(), c.rho, c.weight_decay)
 
 
 def create_train_step(
@@ -115,6 +115,7 @@ def create_train_step(
         augment_fn=functools.partial(augment, augmentation=drawn),
         seed=config.seed,
         local_climb=config.optimizer.local_climb,
+        average=config.optimizer.average,
         devices=devices,
     )
 

@@ -23,10 +23,14 @@ class SAM:
         and the unmoved weights.
       rho: Radius of the neighbourhood, in the L2 norm over all parameters. With 0 this
         is the plain optimizer and costs one pass instead of two.
+      decay: Part of the weights that a step of rate 1 takes off, beside the gradient
+        (Loshchilov and Hutter, 2019): of the kernels of layers alone. Biases, norms and
+        tokens keep what they have. No part of the optimizer's state depends on it.
     """
 
     optimizer: optax.GradientTransformation
     rho: float = 0.05
+    decay: float = 0.0
 
     def init(self, params: Tree) -> Tree:
         return self.optimizer.init(params)
@@ -42,23 +46,16 @@ class SAM:
         """New parameters and optimizer state, by the gradient of the last pass."""
         with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
             updates, opt_state = self.optimizer.update(grads, opt_state, params)
-        updates = jax.tree.map(lambda u: learning_rate * u, updates)
+
+        def scaled(path: tuple, u: jax.Array, w: jax.Array) -> jax.Array:
+            if self.decay and path[-1].key == "kernel":
+                u = u - self.decay * w
+            return learning_rate * u
+
+        updates = jax.tree_util.tree_map_with_path(scaled, updates, params)
         return optax.apply_updates(params, updates), opt_state
 
 
-def adam(weight_decay: float = 0.0) -> optax.GradientTransformation:
-    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1.
-
-    A decay, a part of the weights that each step takes off beside the gradient
-    (Loshchilov and Hutter, 2019), is of the kernels of layers alone: biases, norms and
-    tokens keep what they have.
-    """
-    if not weight_decay:
-        return optax.adam(1.0)
-    return optax.adamw(1.0, weight_decay=weight_decay, mask=_kernels)
-
-
-def _kernels(params: Tree) -> Tree:
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: path[-1].key == "kernel", params
-    )
+def adam() -> optax.GradientTransformation:
+    """Adam as the paper sets it (0.9, 0.999, 1e-8), of learning rate 1."""
+    return optax.adam(1.0)

@@ -39,26 +39,39 @@ class TrainState(flax.struct.PyTreeNode):
       params: Parameters, float32.
       batch_stats: Running averages of batch normalisation, float32.
       opt_state: State of the optimizer.
+      mean: Exponential mean of parameters and running averages over the steps, for
+        runs that have one.
     """
 
     step: jax.Array
     params: Any
     batch_stats: Any
     opt_state: Any
+    mean: Any = None
 
     @classmethod
-    def create(cls, variables: dict, optimizer: SAM) -> TrainState:
+    def create(
+        cls, variables: dict, optimizer: SAM, *, averaged: bool = False
+    ) -> TrainState:
         """Returns the state before the first step, with these variables."""
         return cls(
             step=jnp.zeros((), jnp.int32),
             params=variables["params"],
             batch_stats=variables["batch_stats"],
             opt_state=optimizer.init(variables["params"]),
+            # Not the same arrays: both are donated.
+            mean=jax.tree.map(jnp.copy, dict(variables)) if averaged else None,
         )
 
     @property
-    def variables(self) -> dict:
+    def trained(self) -> dict:
+        """The variables that the next step changes."""
         return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def variables(self) -> dict:
+        """The variables to evaluate and keep: the mean where there is one."""
+        return self.trained if self.mean is None else self.mean
 
 
 def replicate(tree: Any) -> Any:
@@ -92,6 +105,7 @@ class TrainStep:
         running averages.
       climb: `SAM.climb`; donates the gradient.
       update: `SAM.update`; donates all but the learning rate.
+      average: `(mean, variables, step) -> mean`; donates the mean.
     """
 
     optimizer: SAM
@@ -100,6 +114,7 @@ class TrainStep:
     gradients: tuple[Callable, Callable]
     climb: Callable
     update: Callable
+    average: Callable = lambda mean, variables, step: mean
 
     def __call__(
         self, state: TrainState, batch: dict, learning_rate: float
@@ -131,7 +146,10 @@ class TrainStep:
         params, opt_state = self.update(
             state.params, state.opt_state, grads, learning_rate
         )
-        return TrainState(step, params, stats, opt_state), reports
+        new = TrainState(step, params, stats, opt_state)
+        if state.mean is not None:
+            new = new.replace(mean=self.average(state.mean, new.trained, step))
+        return new, reports
 
 
 def seed_data(seed: int) -> np.ndarray:
@@ -148,6 +166,7 @@ def make_train_step(
     augment_fn: Callable[[jax.Array, jax.Array], jax.Array],
     seed: int,
     local_climb: bool = False,
+    average: float = 0.0,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainStep:
     """Builds the training step.
@@ -161,6 +180,7 @@ def make_train_step(
       seed: Seed of augmentation and dropout.
       local_climb: Climb along each device's own gradient (m-SAM) instead of the
         averaged one. The two passes then are two programs.
+      average: Weight of the past in the mean of a state that has one.
       devices: To map over; default all.
     """
     model = model.clone(axis_name=AXIS)
@@ -198,6 +218,12 @@ def make_train_step(
         report = {**report, "grad_norm": optax.tree.norm(grads)}
         return grads if reduced else local, batch_stats, report
 
+    def advance(mean, variables, step):
+        # A mean over a long time would begin with the fresh weights for as long.
+        t = step.astype(jnp.float32)
+        share = 1.0 - jnp.minimum(average, (1.0 + t) / (10.0 + t))
+        return optax.incremental_update(variables, mean, share)
+
     # What is one tree for all devices has the axis None, what each has its own, 0.
     def mapped(function, in_axes, out_axes, donate=()):
         return jax.pmap(
@@ -227,6 +253,7 @@ def make_train_step(
         gradients=gradients,
         climb=jax.jit(climb, donate_argnums=1),
         update=jax.jit(optimizer.update, donate_argnums=(0, 1)),
+        average=jax.jit(advance, donate_argnums=0),
     )
 
 

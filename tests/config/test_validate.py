@@ -48,6 +48,7 @@ def test_roles():
     """Written out once more, so that a change of the table is a decision."""
     data = {name for name in FIELDS if name.startswith("data.")}
     fixed = data - {"data.dir", "data.workers"} | {"seed", "train.batch_size"}
+    fixed |= {"optimizer.average"}
     assert set(fields_with(Role.FIXED)) == fixed
     rates = {"model.dropout", "model.cross_dropout", "model.drop_projection"}
     network = {name for name in FIELDS if name.startswith("model.")} - rates

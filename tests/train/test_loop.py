@@ -7,16 +7,19 @@ import signal
 import jax
 import numpy as np
 import pytest
+import small
 import toy
 from fleet import assert_same, told
 from toy import config
 
 from qcs_jax import checkpoint, main
+from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.evaluate.runs import read_log
 from qcs_jax.input import pipeline
 from qcs_jax.system import files
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.train import loop, writer
+from qcs_jax.train.run import Run
 from qcs_jax.train.step import TrainStep
 from qcs_jax.train.writer import Writer
 
@@ -130,6 +133,31 @@ def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, refere
     assert_same(tmp_path, reference)
 
 
+def test_a_mean_of_weights_is_kept_and_training_goes_on_from_the_weights(
+    tmp_path, monkeypatch, reference
+):
+    """Killed or not; what is trained is what it is without a mean."""
+    c = config(**{"optimizer.average": 0.9})
+    loop.train_and_evaluate(c, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 8, terminate)
+        with pytest.raises(Interrupted):
+            loop.train_and_evaluate(c, tmp_path / "stopped")
+    loop.train_and_evaluate(c, tmp_path / "stopped")
+    assert_same(tmp_path / "stopped", tmp_path / "whole")
+
+    def saved(folder, averaged):
+        run = Run.of(c if averaged else config())
+        with Checkpoints(folder, keep=9, metric="accuracy") as checkpoints:
+            return loop._restored(run, checkpoints)[0]
+
+    averaged, plain = saved(tmp_path / "whole", True), saved(reference, False)
+    small.assert_equal(averaged.trained, plain.variables)
+    loaded, _, step = checkpoint.load_variables(tmp_path / "whole", step=12)
+    assert step == 12
+    small.assert_equal(loaded, averaged.mean)
+
+
 def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
     loop.train_and_evaluate(config(**{"train.epochs": 1}), tmp_path)
     compiling = "compiling the train step, about a minute the first time"
@@ -145,11 +173,13 @@ def test_longer_run_goes_on_and_says_what_changed(tmp_path, capsys):
 
 def test_a_run_does_not_go_on_with_other_data_or_another_network(reference, capsys):
     for field, value, message in (
-        ("seed", 1, "was trained on other data"),
+        ("seed", 1, "was begun otherwise"),
         # Held-out images could have been trained on.
-        ("data.val_fraction", 0.2, "was trained on other data"),
+        ("data.val_fraction", 0.2, "was begun otherwise"),
         # Epochs would change their length.
-        ("train.batch_size", 16, "was trained on other data"),
+        ("train.batch_size", 16, "was begun otherwise"),
+        # There is no mean to go on with.
+        ("optimizer.average", 0.5, "was begun otherwise"),
         ("model.name", "dcs", "Give this run a --workdir of its own"),
     ):
         longer = config(**{field: value, "train.epochs": 3})

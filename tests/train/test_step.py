@@ -17,10 +17,12 @@ OPTIMIZER = sam.SAM(optax.sgd(1.0), rho=0.05)
 BASELINE = small.create("baseline", dropout=0.1)
 
 
-def build(model, optimizer=OPTIMIZER, seed=3, devices=None, local_climb=False):
+def build(
+    model, optimizer=OPTIMIZER, seed=3, devices=None, local_climb=False, average=0.0
+):
     config = base_config()
     config.seed, config.optimizer.local_climb = seed, local_climb
-    config.train.remat = model.remat
+    config.train.remat, config.optimizer.average = model.remat, average
     return create_train_step(config, model, optimizer, devices)
 
 
@@ -102,6 +104,21 @@ def test_local_climb_is_the_same_on_one_device_and_another_on_two(on_one_device)
         lambda a, b: np.abs(a - b).max(), local.params, shared.params
     )
     assert max(jax.tree.leaves(differences)) > 1e-6
+
+
+def test_the_mean_of_weights_from_its_definition():
+    """Of all variables, over the first steps shorter than its decay."""
+    step, initial = build(BASELINE, average=0.2), small.variables(BASELINE)
+    state = TrainState.create(initial, OPTIMIZER, averaged=True)
+    expected, batch = initial, small.batch(BASELINE, 8, 8)
+    for keep in (2 / 11, 0.2, 0.2):  # after t steps (1 + t) / (10 + t), or the field's
+        state, _ = step(state, batch, 0.1)
+
+        def mean(old, new, keep=keep):
+            return keep * old + (1 - keep) * new
+
+        expected = jax.tree.map(mean, expected, jax.device_get(state.trained))
+        close(state.variables, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_without_a_climb_there_is_none_to_be_local():
