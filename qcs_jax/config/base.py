@@ -118,6 +118,8 @@ FIELDS = {
     "augment.contrast": Field(0.0, range=_UNIT),
     "augment.saturation": Field(0.0, range=_UNIT),
     "augment.hue": Field(0.0, range=(0, 0.5)),  # turns of the colour circle, +-
+    # Probability that it is made dark, blurred, noisy or so, see `images.photograph`.
+    "augment.photograph": Field(0.0, PAPER, range=_UNIT),
     "augment.erase": Field(0.5, range=_UNIT),  # probability
     "augment.erase_area": Field((0.02, 0.1)),  # of the image
     "optimizer.learning_rate": Field(4e-6, range=(1e-12, 10)),  # of Adam, the largest

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qcs_jax.images import ops
+from qcs_jax.images import ops, photograph
 from qcs_jax.models import MEAN, STD
 
 # Random erasing: height over width, log-uniform, and how often to look for a rectangle
@@ -27,7 +27,7 @@ _ERASE_TRIES = 10
 
 # Each stage has its own stream of random numbers: switching one off leaves the draws of
 # the others as they were.
-_FLIP, _ROTATION, _CROP, _JITTER, _ERASE = range(5)
+_FLIP, _ROTATION, _CROP, _JITTER, _ERASE, _HARM, _GRAIN = range(7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Augmentation:
     contrast: float = 0.0  # likewise
     saturation: float = 0.0  # likewise
     hue: float = 0.0  # largest shift in turns, at most 0.5; uniform in +-
+    photograph: float = 0.0  # probability of one of the ways of `photograph`
     erase: float = 0.0  # probability of erasing a rectangle
     # Smallest and largest area of that rectangle, as a part of the cropped image.
     erase_area: tuple[float, float] = (0.02, 0.1)
@@ -56,7 +57,7 @@ class Augmentation:
 def augment(
     keys: jax.Array, images: jax.Array, augmentation: Augmentation
 ) -> jax.Array:
-    """Flip, rotation, crop, colour jitter, normalisation, erasing: in this order.
+    """Flip, rotation, crop, colours, what cameras do, normalisation, erasing, in turn.
 
     A stage whose amplitude is 0 is not traced. Images larger than `augmentation.size`
     are always cropped at random; smaller ones are a ValueError.
@@ -73,6 +74,10 @@ def augment(
     _check_size(images, augmentation.size)
     images = _random_geometry(keys, images, augmentation)
     images = _random_colors(keys, jnp.asarray(images, jnp.float32), augmentation)
+    if augmentation.photograph:
+        how = _draw(keys, _HARM, photograph.draw, augmentation.photograph)
+        grain = jax.vmap(lambda key: jax.random.fold_in(key, _GRAIN))(keys)
+        images = jax.vmap(photograph.harm)(grain, images, how)
     images = _standardize(images)
     if augmentation.erase:
         sizes = (augmentation.size, augmentation.erase, augmentation.erase_area)
