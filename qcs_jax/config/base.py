@@ -113,6 +113,9 @@ FIELDS = {
     "loss.label_smoothing": Field(0.0, PAPER, range=_RATE),
     "augment.flip": Field(0.5, range=_UNIT),  # probability
     "augment.rotation": Field(0.0, range=(0, 180)),  # degrees, +-
+    "augment.scale": Field(0.0, PAPER, range=(0, 3)),  # from 1 / (1 + x) to 1 + x
+    # Of the side, +-; with either, crops are of the middle, and interpolated.
+    "augment.shift": Field(0.0, PAPER, range=_UNIT),
     # Factors are drawn from 1 - x to 1 + x.
     "augment.brightness": Field(0.0, range=_UNIT),
     "augment.contrast": Field(0.0, range=_UNIT),

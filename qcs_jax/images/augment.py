@@ -27,7 +27,7 @@ _ERASE_TRIES = 10
 
 # Each stage has its own stream of random numbers: switching one off leaves the draws of
 # the others as they were.
-_FLIP, _ROTATION, _CROP, _JITTER, _ERASE, _HARM, _GRAIN = range(7)
+_FLIP, _ROTATION, _CROP, _JITTER, _ERASE, _HARM, _GRAIN, _MOVE = range(8)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Augmentation:
     size: int  # side of the square that the network sees, in pixels
     flip: float = 0.0  # probability of a horizontal flip
     rotation: float = 0.0  # largest angle in degrees; uniform in +-
+    # Largest change of size: log-uniform from 1 / (1 + x) to 1 + x.
+    scale: float = 0.0
+    shift: float = 0.0  # largest move in either direction, a part of the side
     brightness: float = 0.0  # largest change of the factor; uniform in 1 +-, >= 0
     contrast: float = 0.0  # likewise
     saturation: float = 0.0  # likewise
@@ -60,7 +63,8 @@ def augment(
     """Flip, rotation, crop, colours, what cameras do, normalisation, erasing, in turn.
 
     A stage whose amplitude is 0 is not traced. Images larger than `augmentation.size`
-    are always cropped at random; smaller ones are a ValueError.
+    are cropped at random, or, where they are scaled or shifted, in the middle; smaller
+    ones are a ValueError.
 
     Args:
       keys: `[m]` typed PRNG keys, one per image, of the threefry implementation: with
@@ -139,15 +143,23 @@ def draw_box(
 def _random_geometry(
     keys: jax.Array, images: jax.Array, augmentation: Augmentation
 ) -> jax.Array:
-    """uint8 `[m, H, W, 3]` -> uint8 `[m, size, size, 3]`."""
+    """uint8 `[m, H, W, 3]` -> `[m, size, size, 3]`, float32 where it interpolates."""
     size, sides = augmentation.size, np.asarray(images.shape[1:3])
     if augmentation.flip:
         flipped = _draw(keys, _FLIP, jax.random.bernoulli, augmentation.flip)
         images = ops.flip(images, flipped)
-    if augmentation.rotation:
+
+    def degrees() -> jax.Array:
         limits = (-augmentation.rotation, augmentation.rotation)
-        degrees = _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
-        images = ops.rotate(images, degrees)
+        return _draw(keys, _ROTATION, jax.random.uniform, (), jnp.float32, *limits)
+
+    if augmentation.scale or augmentation.shift:
+        moves = _draw(keys, _MOVE, jax.random.uniform, (3,), jnp.float32, -1.0, 1.0)
+        scale = (1.0 + augmentation.scale) ** moves[:, 0]
+        shift = augmentation.shift * size * moves[:, 1:]
+        return ops.warp(images, degrees(), scale, shift, size)
+    if augmentation.rotation:
+        images = ops.rotate(images, degrees())
     if (sides != size).any():  # corners of both ends included
         ends = jnp.asarray(sides - size + 1, jnp.int32)
         top, left = _draw(keys, _CROP, jax.random.randint, (2,), 0, ends, jnp.int32).T

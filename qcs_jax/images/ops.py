@@ -1,13 +1,15 @@
 """Batched image operations with explicit parameters, equal to torchvision's on PIL.
 
 Every function takes `images [m, h, w, 3]` and one parameter per image, `[m]`, and is
-traceable; shape and dtype of the result are those of the images, but for `crop`.
+traceable; shape and dtype of the result are those of the images, but for `crop` and
+`warp`.
 Nothing here is random: `qcs_jax.images.augment` draws the parameters.
 
 Geometry (`flip`, `rotate`, `crop`, `erase`) moves pixels without mixing them, so it
-keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. Colour
-(`color_jitter`) works on float32 levels in [0, 255] and clips to that range
-after each operation, but does not round to whole levels in between as PIL does.
+keeps the dtype: run it on uint8, a quarter of the memory traffic of float32. `warp`
+does mix them. Colour (`color_jitter`) works on float32 levels in [0, 255] and clips to
+that range after each operation, but does not round to whole levels in between as PIL
+does.
 """
 
 from collections.abc import Sequence
@@ -49,6 +51,38 @@ def crop(images: jax.Array, top: jax.Array, left: jax.Array, size: int) -> jax.A
         return jax.lax.dynamic_slice(image, start, (size, size, 3))
 
     return jax.vmap(cut)(images, top, left)
+
+
+def warp(
+    images: jax.Array,
+    degrees: jax.Array,
+    scale: jax.Array,
+    shift: jax.Array,
+    size: int,
+) -> jax.Array:
+    """Turns, enlarges, moves and crops, in one interpolation: float32 levels.
+
+    The middle of the image is turned counter-clockwise by `degrees [m]`, enlarged by
+    `scale [m]`, and then moved by `shift [m, 2]` pixels, down and right. The square
+    around the middle of the place where it was is the result, `[m, size, size, 3]`.
+    Bilinear; black outside.
+    """
+    h, w = images.shape[1:3]
+    angle = jnp.deg2rad(degrees)
+    cos, sin = jnp.cos(angle) / scale, jnp.sin(angle) / scale
+    offset = jnp.arange(size, dtype=jnp.float32) + (0.5 - size / 2)
+
+    def one(image, cos, sin, shift):
+        y, x = jnp.meshgrid(offset - shift[0], offset - shift[1], indexing="ij")
+        rows, columns = cos * y + sin * x, cos * x - sin * y
+        at = [rows + (h / 2 - 0.5), columns + (w / 2 - 0.5)]
+        channels = [
+            jax.scipy.ndimage.map_coordinates(image[..., c], at, order=1)
+            for c in range(3)
+        ]
+        return jnp.stack(channels, axis=-1)
+
+    return jax.vmap(one)(jnp.asarray(images, jnp.float32), cos, sin, shift)
 
 
 def erase(images: jax.Array, box: jax.Array) -> jax.Array:

@@ -14,6 +14,7 @@ from scipy import stats
 from qcs_jax.images import augment as augment_lib
 from qcs_jax.images import ops
 from qcs_jax.images.augment import Augmentation, augment, draw_box, preprocess
+from qcs_jax.models import MEAN, STD
 
 FULL = Augmentation(
     size=20,
@@ -151,6 +152,24 @@ def slow_box(rng, size, area):
         if height < size and width < size:
             return height, width
     return 0, 0
+
+
+def test_scale_and_shift_replace_random_crops():
+    """A bright square of 8 pixels in the middle tells its size and place."""
+    images = np.zeros((500, 40, 40, 3), np.uint8)
+    images[:, 16:24, 16:24] = 200
+    how = Augmentation(32, scale=0.5, shift=0.1)
+    levels = np.asarray(augment(random_keys(500), images, how)) * STD + MEAN
+    bright = levels.mean(-1) * 255 / 200
+    side = np.sqrt(bright.sum((1, 2))) / 8
+    assert 0.64 < side.min() < 0.7 and 1.45 < side.max() < 1.53
+    np.testing.assert_allclose(np.log(side).mean(), 0, atol=0.03)
+    where = np.arange(32) - 15.5
+    down = (bright.sum(2) @ where) / bright.sum((1, 2))
+    across = (bright.sum(1) @ where) / bright.sum((1, 2))
+    for moved in (down, across):
+        assert 3 < moved.max() < 3.25 and -3.25 < moved.min() < -3
+    assert abs(np.corrcoef([down, across, side]) - np.eye(3)).max() < 0.15
 
 
 def test_an_image_does_not_depend_on_the_rest_of_the_batch():

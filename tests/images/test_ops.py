@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import small
 from pictures import COLORS, assert_same_picture, floats, ints, random_images
 from PIL import Image
 
@@ -77,6 +78,33 @@ def test_crop_and_normalization_are_torchvisions(golden):
     for half in (np.s_[:, :12], np.s_[:, 4:]):
         found = preprocess(images[half][None], 12)[0]
         np.testing.assert_allclose(found, expected[half], rtol=0, atol=1e-6)
+
+
+def test_warp_moves_by_whole_pixels_and_crops_the_middle():
+    images = small.pixels(2, 12, 14, 3)
+    zero, one = jnp.zeros(2), jnp.ones(2)
+    same = ops.warp(images, zero, one, jnp.zeros((2, 2)), 8)
+    np.testing.assert_allclose(same, images[:, 2:10, 3:11], atol=1e-3)
+    shift = jnp.array([[1.0, -3.0], [0.0, 5.0]])  # down, right
+    moved = ops.warp(images, zero, one, shift, 8)
+    np.testing.assert_allclose(moved[0], images[0, 1:9, 6:14], atol=1e-3)
+    np.testing.assert_allclose(moved[1, :, 2:], images[1, 2:10, :6], atol=1e-3)
+    np.testing.assert_array_equal(moved[1, :, :2], 0)  # black came in
+
+
+def test_warp_turns_and_enlarges_as_pillow_does():
+    y, x = np.mgrid[:40, :40] / 40
+    smooth = 128 + 100 * np.sin(4 * x + 1) * np.cos(3 * y)
+    images = np.repeat(smooth[None, ..., None], 3, axis=3).astype(np.uint8)
+    picture, middle = Image.fromarray(images[0]), slice(10, 30)
+    zero = jnp.zeros((1, 2))
+    turned = ops.warp(images, jnp.array([30.0]), jnp.ones(1), zero, 20)[0]
+    expected = np.asarray(picture.rotate(30, Image.Resampling.BILINEAR), np.float32)
+    np.testing.assert_allclose(turned, expected[middle, middle], atol=1.1)
+    larger = ops.warp(images, jnp.zeros(1), jnp.array([2.0]), zero, 40)[0]
+    expected = picture.resize((80, 80), Image.Resampling.BILINEAR)
+    expected = np.asarray(expected, np.float32)[20:60, 20:60]
+    np.testing.assert_allclose(larger, expected, atol=1.1)
 
 
 def test_crop_flip_and_erase():
