@@ -116,6 +116,7 @@ def create_train_step(
         seed=config.seed,
         local_climb=config.optimizer.local_climb,
         average=config.optimizer.average,
+        mixup=config.train.mixup,
         devices=devices,
     )
 
