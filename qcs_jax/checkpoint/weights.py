@@ -39,6 +39,7 @@ FILE = f"model{SUFFIX}"  # in a folder of its own, such as one of the Hub
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 
 _DESCRIPTION, _DIGEST = "qcs_jax", "sha256"
+_FACTORS = ".factors"  # behind the name of an array of bytes
 _HUB = "hf:"
 _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 
@@ -85,7 +86,8 @@ def save(
       path: The file.
       variables: Those of a whole network, or of its base branch.
       description: That of a checkpoint with "step", and what else JSON can express.
-      dtype: "float32", or "float16" for half the size.
+      dtype: "float32", "float16" for half the size, or "int8" for a quarter of it:
+        kernels are stored in 8 bits, with one float32 factor for each output.
 
     Raises:
       CheckpointError: if PyTorch's code has no place for an array (the ablations that
@@ -97,10 +99,13 @@ def save(
         key, transform = torch_layout.key_of(name)
         if not key:
             raise CheckpointError(f"{name} has no name in PyTorch's code")
+        stored = "float16" if dtype == "float16" else "float32"
         with np.errstate(over="ignore"):  # becomes infinite
-            array = np.array(transform.to_torch(np.asarray(value)), dtype, order="C")
+            array = np.array(transform.to_torch(np.asarray(value)), stored, order="C")
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{name} has values that are no finite {dtype}")
+            raise CheckpointError(f"{name} has values that are no finite {stored}")
+        if dtype == "int8" and transform.axes:
+            array, arrays[f"{key}{_FACTORS}"] = _in_bytes(array)
         arrays[key] = array
     text = json.dumps(description, sort_keys=True)
     metadata = {"format": "pt", _DESCRIPTION: text, _DIGEST: digest(arrays, text)}
@@ -137,6 +142,7 @@ def read(
         description = json.loads(text)
     except ValueError:
         description = None
+    factors = {key: arrays.pop(key) for key in [*arrays] if key.endswith(_FACTORS)}
     names = (torch_layout.path_of(key)[0] or key for key in arrays)
     check_known(path, description, names)
     if "step" not in description:
@@ -144,10 +150,20 @@ def read(
     flat = {}
     for key, array in arrays.items():
         name, transform = torch_layout.path_of(key)
+        if array.dtype == np.int8:
+            array = array * factors[f"{key}{_FACTORS}"]
         if not branch or name.split("/")[1] == branch:
             flat[name] = np.array(transform.to_jax(array), np.float32, order="C")
     variables = flax.traverse_util.unflatten_dict(flat, sep="/")
     return variables, description, description["step"]
+
+
+def _in_bytes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whole numbers from -127 to 127, and a factor for each output, the first axis."""
+    others = tuple(range(1, array.ndim))
+    factors = np.abs(array).max(axis=others, keepdims=True) / np.float32(127)
+    whole = np.round(array / np.maximum(factors, np.finfo(np.float32).tiny))
+    return whole.astype(np.int8), factors
 
 
 def digest(arrays: Mapping[str, np.ndarray], text: str) -> str:

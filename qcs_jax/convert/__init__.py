@@ -71,8 +71,8 @@ class Conversion:
         """The name in `models.SIZES` of a network of these sizes, "" if it has none."""
 
         def sizes(model: QCS) -> tuple[object, ...]:
-            side = torch_layout.side(model)
-            return model.widths, model.units, model.features, model.depth, side
+            stages, side = (model.widths, model.units), torch_layout.side(model)
+            return model.backbone, *stages, model.features, model.depth, side
 
         named = {sizes(models.create("qcs", name)): name for name in models.SIZES}
         return named.get(sizes(self.model), "")

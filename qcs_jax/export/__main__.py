@@ -60,7 +60,7 @@ FORMATS = {
     # `convolution.Shift`: 11 MB at the published size.
     "tflite": Format(tflite, 1e-4, (PLAIN, HALF, INT8), TENSORFLOW, folded=False),
     "onnx": Format(onnx, onnx.TOLERANCE, (PLAIN, HALF, INT8), ONNX),
-    "safetensors": Format(safetensors, 1e-6, ("whole", HALF)),
+    "safetensors": Format(safetensors, 1e-6, ("whole", HALF, INT8)),
     "hub": Format(hub, 1e-6, ("whole", HALF)),
     "web": Format(web, onnx.TOLERANCE, ("runtime", HALF), ONNX),
 }
@@ -100,7 +100,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     flag = functools.partial(add, action="store_true")
     folder = functools.partial(add, type=pathlib.Path, metavar="FOLDER")
     flag("--nopreprocess", help="take float32 images, cropped and normalised")
-    bits = "weights of fewer bits; int8 is for tflite and onnx"
+    bits = "weights of fewer bits; int8 is for tflite, onnx, safetensors"
     add("--quantize", choices=("none", "float16", "int8"), default="none", help=bits)
     folder("--images", help="measure the accuracy on FOLDER/CLASS/*.jpg")
     flag("--calibrate", help="divide the logits by the temperature of an evaluation")

@@ -30,7 +30,7 @@ def write(served: Served, folder: pathlib.Path) -> None:
     about["preprocessing"] = about["preprocessing"] | {"landmarks": trained.landmarks}
     if measured := trained.evaluation:
         about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
-    dtype = "float16" if served.quantize == "float16" else "float32"
+    dtype = "float32" if served.quantize == "none" else served.quantize
     weights.save(folder / weights.FILE, trained.variables, about, dtype=dtype)
     write_labels(served, folder)
 

@@ -11,6 +11,7 @@ import saved
 import small
 
 import qcs_jax
+from qcs_jax import models
 from qcs_jax.checkpoint import CheckpointError, Trained, load_variables, weights
 from qcs_jax.system.errors import UserError
 
@@ -55,6 +56,42 @@ def test_half_precision_halves_the_file(network, tmp_path):
     for name, x in small.flat(variables).items():
         assert halves[name].dtype == np.float32
         np.testing.assert_array_equal(halves[name], x.astype(np.float16), name)
+
+
+def test_bytes_are_within_half_a_step_and_all_else_is_exact(network, tmp_path):
+    run, file = network
+    variables, description, _ = load_variables(run)
+    variables["params"]["base"]["vit"]["head"]["kernel"][:, 1] = 0  # no step of its own
+    packed = tmp_path / "packed.safetensors"
+    weights.save(packed, variables, description | {"step": 5}, dtype="int8")
+    read = small.flat(load_variables(packed)[0])
+    for name, x in small.flat(variables).items():
+        assert read[name].dtype == np.float32
+        if name.endswith("kernel"):
+            step = np.abs(x).max(axis=tuple(range(x.ndim - 1))) / 127
+            assert (np.abs(read[name] - x) <= 0.5001 * step).all(), name
+            assert np.abs(read[name] - x).max() > 0
+        else:
+            np.testing.assert_array_equal(read[name], x, name)
+    arrays = safetensors.numpy.load_file(packed)
+    assert arrays["ir_back.input_layer.0.weight"].dtype == np.int8
+
+
+def test_every_size_has_names(tmp_path):
+    """Of backbones that PyTorch's code does not have, too."""
+    path = tmp_path / "x.safetensors"
+    description = load_variables("fer2013")[1] | {"step": 1}
+    for size in models.SIZES.keys() - {"full"}:
+        variables = small.variables(models.create("qcs", size))
+        description["config"]["model"]["size"] = size
+        weights.save(path, variables, description, dtype="int8")
+        read = small.flat(load_variables(path)[0])
+        written = small.flat(variables)
+        assert {k: x.shape for k, x in read.items()} == {
+            k: x.shape for k, x in written.items()
+        }
+        if size == "medium":
+            assert path.stat().st_size < 6e6
 
 
 def test_what_the_format_cannot_hold_is_refused(tmp_path):

@@ -83,16 +83,17 @@ def test_it_loads_as_the_run_does(finished, tmp_path, run):
         assert step == 5 and description["chosen"] == "newest"
         assert {**before, **description} == description
     assert qcs_jax.load(out).explain(small.pixels(52, 52, 3), [small.pixels(52, 52, 3)])
-    # Half the size, or the base branch alone. A file is exported as a run is.
+    # Fewer bits, or the base branch alone. A file is exported as a run is.
     assert run(finished, "--whole", "--quantize=float16", out="half")[0] == 0
+    assert run(finished, "--whole", "--quantize=int8", out="bytes")[0] == 0
     assert run(out, out="base")[0] == 0
     base, *_ = checkpoint.load_variables(tmp_path / "base")
     small.assert_equal(base, {x: {"base": variables[x]["base"]} for x in variables})
-    complete, half, base = (
+    complete, half, in_bytes, base = (
         (tmp_path / name / "model.safetensors").stat().st_size
-        for name in ("out", "half", "base")
+        for name in ("out", "half", "bytes", "base")
     )
-    assert half < 0.56 * complete > 0.56 * base
+    assert half < 0.56 * complete > 0.56 * base and in_bytes < 0.9 * half
     status, _, error = run(tmp_path / "base", "--whole", out="more")
     assert status == 1 and "is a base branch alone" in error
     assert "leave out --whole" in error and not (tmp_path / "more").exists()
