@@ -54,7 +54,7 @@ def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
     """Raises UserError unless this version knows a description and names of arrays."""
     fields_of(where, description)
     names = description.get("class_names")
-    if not names or not isinstance(names, list):
+    if not isinstance(names, list):  # empty, of a backbone alone
         raise foreign(where, "class_names")
     preprocessing = description.get("preprocessing")
     resize = preprocessing.get("resize") if isinstance(preprocessing, dict) else None

@@ -155,7 +155,12 @@ class Trained:
 
     @functools.cached_property
     def model(self) -> QCS:
-        """The network."""
+        """The network; CheckpointError for a backbone alone, which is none."""
+        if not self.class_names:
+            raise CheckpointError(
+                f"{self.config.name} is a backbone alone, which cannot predict: "
+                f"training starts from it, with --config.init_from"
+            )
         return create_model(self.config, len(self.class_names))
 
 

@@ -2,21 +2,26 @@
 
 qcs-jax convert model_best.pth --out=DIR
 qcs-jax convert RUN --to-torch --out=model.pth
+qcs-jax convert face_recognition_model-weights_manifest.json --images=FOLDER \\
+    --out=faces.safetensors
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import pathlib
 import shlex
 import sys
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 
 from qcs_jax import checkpoint, models
+from qcs_jax.checkpoint import weights
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import FIELDS, base_config
@@ -24,10 +29,13 @@ from qcs_jax.convert import (
     BACKBONE,
     Conversion,
     default_residual,
+    faces,
     read_pth,
     to_torch,
 )
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.images.augment import preprocess
+from qcs_jax.images.decode import decode, images_below
 from qcs_jax.system import command, files
 from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import UserError
@@ -36,11 +44,15 @@ from qcs_jax.system.errors import UserError
 # the side of its images before the centre crop.
 ASSUMED = {7: ("RAF-DB", "raf_db", 224), 8: ("AffectNet", "affectnet/8", 236)}
 
+_MEASURED = 1024  # images that norms are measured on, at most
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     args = _parse(argv)
     write = _write_pth if args.to_torch else _write_orbax
+    if args.checkpoint.endswith(faces.SUFFIX):
+        write = _write_backbone
     return command.run(lambda: write(args))
 
 
@@ -51,7 +63,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("checkpoint", metavar="CHECKPOINT", help=".pth; or what predict takes")
+    add("checkpoint", metavar="CHECKPOINT", help=".pth, .json; or what predict takes")
     add("--out", required=True, type=os.path.abspath, help="folder or file to write")
     add("--to-torch", "--to_torch", action="store_true", help="write .pth, not read it")
     add("--overwrite", action="store_true", help="replace an earlier conversion")
@@ -62,8 +74,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     add("--class_names", metavar="A,B,...", help="in the order of the logits")
     add("--resize", type=int, metavar="PIXELS", help="side of images before the crop")
+    add("--images", metavar="FOLDER", help="of faces: norms of a .json are measured")
     args = parser.parse_args(argv)
     args.out = pathlib.Path(args.out)
+    if bool(args.images) != args.checkpoint.endswith(faces.SUFFIX):
+        parser.error("--images=FOLDER is for the manifest of face-api, which needs it")
     about_faces = (args.residual, args.class_names, args.resize)
     if args.to_torch and any(value is not None for value in about_faces):
         parser.error("--residual, --class_names and --resize are for .pth files alone")
@@ -199,6 +214,41 @@ def _write_pth(args: argparse.Namespace) -> None:
     print(
         f"wrote {out}, next, in PyTorch:\n"
         f"  model.load_state_dict(torch.load({str(out)!r}, weights_only=True){strict})"
+    )
+
+
+def _write_backbone(args: argparse.Namespace) -> None:
+    """Writes face-api's network as a file of weights that training starts from."""
+    if args.out.suffix != weights.SUFFIX:
+        raise UserError(f"{args.out}: give a name that ends in {weights.SUFFIX}")
+    if args.out.exists() and not args.overwrite:
+        raise UserError(f"{args.out} exists: give another --out or --overwrite")
+    arrays = faces.read_manifest(args.checkpoint)
+    config = base_config()
+    config.name, config.model.size = args.out.stem, "medium"
+    side = models.SIZES["medium"]["image_size"]
+    config.data.resize = args.resize or side
+    try:
+        paths = [*itertools.islice(images_below(args.images), _MEASURED)]
+        pixels = [
+            decode(pathlib.Path(x).read_bytes(), config.data.resize) for x in paths
+        ]
+    except OSError as error:
+        raise UserError(f"--images={args.images}: {error}") from None
+    if not pixels:
+        raise UserError(f"--images={args.images} has no images")
+    seen = np.asarray(preprocess(jnp.stack(pixels), side))
+    variables = faces.backbone_of(arrays, seen)
+    description = describe(config, (), side) | {"step": 0}
+    with files.parents(args.out):
+        weights.save(args.out, variables, description, dtype="int8")
+    print(
+        f"{args.checkpoint}:\n"
+        f"  holds      the backbone of size medium\n"
+        f"{'':13}{_counts(variables)}\n"
+        f"  norms      measured on {len(pixels)} images of {args.images}\n"
+        f"wrote {args.out}, next, to train from it:\n"
+        f"  --config.init_from={shlex.quote(str(args.out))} --config.model.size=medium"
     )
 
 

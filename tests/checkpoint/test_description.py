@@ -9,7 +9,7 @@ import pytest
 
 from qcs_jax.checkpoint.description import (
     check_known,
-    check_same_data,
+    check_same_start,
     describe,
     differences,
 )
@@ -28,14 +28,14 @@ def test_what_was_not_there_yet_had_its_default_and_what_is_is_known():
     fields = before["config"]
     del fields["data"]["val_split"], fields["augment"]["erase_area"]  # a tuple
     assert differences(before, description()) == []
-    check_same_data("runs/x", before, description())
+    check_same_start("runs/x", before, description())
     check_known("runs/x", before, [])
     changed = description(val_split="validation")
     assert differences(before, changed) == [("data.val_split", "", "validation")]
     with pytest.raises(
         UserError, match="data.val_split is '' there, 'validation' here"
     ):
-        check_same_data("runs/x", before, changed)
+        check_same_start("runs/x", before, changed)
     of_an_ablation = "params/cross/head/bias"
     check_known("runs/x", description(), ["params/base/vit/head/bias", of_an_ablation])
     with pytest.raises(UserError, match="know the array params/base/crown"):

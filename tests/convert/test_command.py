@@ -3,10 +3,12 @@
 import os
 import shlex
 
+import face_arrays
 import jax
 import numpy as np
 import pytest
 import small
+from PIL import Image
 
 import qcs_jax
 from qcs_jax import checkpoint, convert, models
@@ -15,8 +17,10 @@ from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config, validate
 from qcs_jax.config import flags as command_line
 from qcs_jax.convert import __main__ as command
-from qcs_jax.convert import reader
+from qcs_jax.convert import faces, reader
 from qcs_jax.convert.pth_writer import save_pth
+from qcs_jax.images.augment import preprocess
+from qcs_jax.system.errors import UserError
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState
 
@@ -123,7 +127,7 @@ def test_a_base_branch_alone_says_so(tmp_path, capsys, name, alone):
         (tiny(), ["--class_names=a,b,c,d,e,f,f"], "give 7 different names"),
         (tiny(), ["--resize=47"], "--resize=47: give 48 to 4096"),
         (tiny(), ["--resize=5000"], "--resize=5000: give 48 to 4096"),
-        (small.create("qcs"), [], "sizes are full, small, tiny"),
+        (small.create("qcs"), [], "sizes are full, medium, small, tiny"),
         ("ir_back.", [], "alone, which cannot predict. Training starts from"),
         ("conv1.", [], "{path}: this state_dict is not of QCS"),
     ],
@@ -217,3 +221,38 @@ def test_pth_writer(tmp_path):
     small.assert_equal(reader.load_pth(tmp_path / "x.pth"), arrays)
     data = (tmp_path / "x.pth").read_bytes()
     assert data.index(matrix.tobytes()) % 64 == data.index(counter.tobytes()) % 64 == 0
+
+
+def test_face_recognition_network_becomes_a_file_to_start_from(tmp_path, capsys):
+    manifest, out = face_arrays.write(tmp_path), tmp_path / "faces.safetensors"
+    (tmp_path / "faces" / "glad").mkdir(parents=True)
+    pixels = small.pixels(3, 104, 104, 3)
+    for i, x in enumerate(pixels):
+        Image.fromarray(x).save(tmp_path / "faces" / "glad" / f"{i}.png")
+    given = manifest, f"--images={tmp_path / 'faces'}", f"--out={out}"
+    status, output, error = run(capsys, *given)
+    assert (status, error) == (0, "")
+    assert f"measured on 3 images of {tmp_path / 'faces'}" in output
+    assert f"--config.init_from={out} --config.model.size=medium" in output
+    read, description, step = checkpoint.load_variables(out)
+    arrays, seen = faces.read_manifest(manifest), preprocess(pixels, 104)
+    expected = small.flat(faces.backbone_of(arrays, np.asarray(seen)))
+    assert small.flat(read).keys() == expected.keys()
+    for name, x in small.flat(read).items():
+        atol = np.abs(expected[name]).max() / 200  # kernels are stored in 8 bits
+        np.testing.assert_allclose(x, expected[name], rtol=0, atol=atol)
+    assert step == 0 and description["config"]["model"]["size"] == "medium"
+    with pytest.raises(
+        UserError, match="faces is a backbone alone.*--config.init_from"
+    ):
+        qcs_jax.load(out)
+
+    status, _, error = run(capsys, *given)
+    assert status == 1 and "exists: give another --out or --overwrite" in error
+    status, _, error = run(capsys, *given[:2], f"--out={tmp_path / 'x'}")
+    assert status == 1 and "give a name that ends in .safetensors" in error
+    nothing = f"--images={tmp_path / 'nothing'}"
+    status, _, error = run(capsys, manifest, nothing, given[2], "--overwrite")
+    assert status == 1 and "nothing has no images" in error
+    with pytest.raises(SystemExit):
+        run(capsys, manifest, given[2])
