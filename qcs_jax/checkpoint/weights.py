@@ -37,6 +37,7 @@ from qcs_jax.system.files import replacing
 SUFFIX = ".safetensors"
 FILE = f"model{SUFFIX}"  # in a folder of its own, such as one of the Hub
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
+FACES = "faces"  # a backbone that comes with the package, to start from
 
 _DESCRIPTION, _DIGEST = "qcs_jax", "sha256"
 _FACTORS = ".factors"  # behind the name of an array of bytes
@@ -46,11 +47,13 @@ _HUB_NAME = re.compile(r"([\w.-]+/[\w.-]+)(?:@([\w./-]+))?", re.ASCII)
 
 def pretrained() -> dict[str, pathlib.Path]:
     """The networks that come with the package: name -> file."""
-    return {path.stem: path for path in sorted(PRETRAINED.glob(f"*{SUFFIX}"))}
+    files = {path.stem: path for path in sorted(PRETRAINED.glob(f"*{SUFFIX}"))}
+    files.pop(FACES, None)
+    return files
 
 
 def find(path: str | os.PathLike) -> pathlib.Path | None:
-    """Returns the file that a path, or the name of a network, means; None if none.
+    """Returns the file that a path or a name means; None if none.
 
     What exists goes before a name of the package. What is of the Hub is downloaded.
     """
@@ -61,7 +64,8 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
         return path / FILE
     if path.suffix == SUFFIX and not path.is_dir():
         return path
-    return None if path.exists() else pretrained().get(str(path))
+    names = {**pretrained(), FACES: PRETRAINED / f"{FACES}{SUFFIX}"}
+    return None if path.exists() else names.get(str(path))
 
 
 def name_of(path: str | os.PathLike) -> str:

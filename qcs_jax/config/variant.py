@@ -75,6 +75,8 @@ class Variant:
             ours, full = (models.SIZES[s]["image_size"] for s in (self.flag, "full"))
             c.data.resize = max(round(c.data.resize * ours / full), ours)
             from_scratch(c, self.flag)
+        if self.flag == "medium":
+            c.init_from = "faces"
         return c
 
 
