@@ -5,14 +5,16 @@ import re
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
 import qcs_jax
 from qcs_jax import models
-from qcs_jax.checkpoint import Trained, weights
+from qcs_jax.checkpoint import Trained, load_variables, weights
 from qcs_jax.predict import __main__ as command
 from qcs_jax.system.datasets import DATASETS
+from qcs_jax.system.errors import UserError
 
 CARD = (weights.PRETRAINED / "README.md").read_text("utf-8")
 
@@ -40,6 +42,23 @@ def test_it_is_small_and_says_what_it_is(trained):
     assert np.shape(trained.landmarks) == (4, 2)
     text = json.dumps(said)
     assert not re.search(r"(?<![\w.])/(home|root|tmp|work|Users|usr)\b", text)
+
+
+def test_a_backbone_to_start_from():
+    path = weights.find("faces")
+    assert path.stat().st_size < 6e6 and "faces" not in weights.pretrained()
+    variables, description, _ = load_variables("faces")
+    model = models.create("baseline", "medium")
+    shapes = jax.eval_shape(lambda: models.init(model, jax.random.key(0)))
+    for name, tree in shapes.items():
+        expected = {"base": {"backbone": tree["base"]["backbone"]}}
+        assert jax.tree.map(np.shape, expected) == jax.tree.map(
+            np.shape, variables[name]
+        )
+    assert re.fullmatch("[0-9a-f]{40}", description["versions"]["commit"])
+    assert "/tmp" not in json.dumps(description)
+    with pytest.raises(UserError, match="a backbone alone.*--config.init_from"):
+        qcs_jax.load("faces")
 
 
 def test_the_card_has_the_numbers_of_the_file(trained):

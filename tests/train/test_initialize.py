@@ -159,6 +159,14 @@ def test_face_recognition_network(tmp_path):
     assert source == {"network": "backbone"}
 
 
+def test_the_backbone_that_comes_with_the_package():
+    fresh = small.variables(models.create("qcs", "medium"), FRESH)
+    merged, notes, _ = initialize(fresh, "faces", names(), none)
+    saved, *_ = load_variables("faces")
+    assert_only_fresh(merged, saved, fresh, *(x for x in PARTS if "backbone" not in x))
+    assert notes[0] == "base/backbone: weights of faces"
+
+
 @pytest.mark.parametrize("grey", [False, True])
 def test_images_to_measure_are_those_of_training(monkeypatch, grey):
     monkeypatch.setitem(models.SIZES, "tiny", small.SIZES | {"subsample": 2})
