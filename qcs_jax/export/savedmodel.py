@@ -26,6 +26,8 @@ from qcs_jax.system.errors import UserError
 
 SIGNATURE = "serving_default"
 
+_JAX = "0.10.2"  # the newest whose programs TensorFlow 2.21 can read
+
 # What TensorFlow writes on every start; `TF_CPP_MIN_LOG_LEVEL` rules only a part of it.
 _NOISE = (
     "[IW][0-9]{4} [0-9][0-9]:[0-9][0-9]:"  # information and warnings of Abseil
@@ -36,7 +38,7 @@ _NOISE = (
 
 
 def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow; UserError if it is not installed."""
+    """Imports TensorFlow; UserError without it, or beside a JAX that it cannot read."""
     # oneDNN runs nothing of what is exported, and greets at length.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
@@ -46,6 +48,11 @@ def import_tensorflow() -> ModuleType:
             f"SavedModel and TFLite need TensorFlow ({error}): "
             f'pip install "qcs_jax[export]"; --format=stablehlo does without'
         ) from error
+    if jax.__version__ != _JAX:
+        raise UserError(
+            f"TensorFlow reads what jax {_JAX} writes, and not jax {jax.__version__}: "
+            f'pip install "qcs_jax[export]"; --format=stablehlo goes with any'
+        )
     return tensorflow
 
 

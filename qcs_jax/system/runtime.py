@@ -30,9 +30,9 @@ _WORTH_KEEPING = 0.2
 def guard() -> None:
     """Turns off a fusion of jaxlib 0.10.2 that makes wrong numbers on CPUs.
 
-    With it some shapes silently give wrong results and convolutions are slower. Other
-    versions of jaxlib are left alone, since they refuse a flag that they do not know,
-    and so is a value that the user has set.
+    With it some shapes silently give wrong results and convolutions are slower. Later
+    versions of jaxlib have it mended and are left alone, and so is a value that the
+    user has set.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _version("jaxlib") != _AFFECTED_JAXLIB or _FLAG in flags:

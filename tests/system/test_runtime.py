@@ -9,6 +9,7 @@ import sys
 import types
 
 import jax
+import jaxlib
 import pytest
 
 from qcs_jax.system import runtime
@@ -99,10 +100,25 @@ assert (client(), jax.config.jax_platforms, dict(os.environ)) == before
     assert (done.stdout, done.stderr) == ("another platform started\n", "")
 
 
-def test_importing_the_package_is_enough_and_warns_where_the_backend_runs():
+# Of this length the fusion makes a row wrong, as https://github.com/jax-ml/jax/issues/39103
+# has it, but only where the whole is one program.
+SUMS = """
+import qcs_jax, jax, jax.numpy as jnp
+rows = jnp.zeros((32_769, 3)).at[:, 0].set(jnp.arange(32_769.0))
+squares = jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2))
+print((squares(rows) == jax.jit(squares)(rows)).all())
+"""
+
+
+def test_importing_the_package_is_enough_for_right_numbers():
+    """With any jaxlib that the project takes."""
+    done = run_python(SUMS, JAX_PLATFORMS="cpu")
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.skipif(jaxlib.__version__ != AFFECTED, reason="this jaxlib is left alone")
+def test_warns_where_the_backend_runs():
     """What the guard looks at inside JAX still exists."""
-    done = run_python("import os, qcs_jax; print(os.environ['XLA_FLAGS'])")
-    assert (done.stdout.strip(), done.stderr) == (f"{FLAG}=", "")
     done = run_python("import jax; jax.devices(); import qcs_jax")
     assert done.returncode == 0
     assert "RuntimeWarning: JAX started before qcs_jax was imported" in done.stderr
