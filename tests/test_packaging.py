@@ -98,7 +98,7 @@ def test_a_recipe_is_found_and_a_preparation_starts(run):
     ended = run("-m", "qcs_jax.main", "--config=raf:dcs,tiny")
     assert ended.returncode == 1
     assert "qcs-jax prepare raf_db --manual_dir=FOLDER" in ended.stderr
-    manual = ended.stderr.split("authors: ")[1].split(" says")[0]
+    manual = ended.stderr.split("owners: ")[1].split(" says")[0]
     assert pathlib.Path(manual).is_file()
     ended = run("-m", "qcs_jax", "prepare", "raf_db", "--manual_dir=nowhere")
     assert ended.returncode == 1

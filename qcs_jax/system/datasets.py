@@ -189,12 +189,18 @@ def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     where = f" --data_dir={shlex.quote(str(place))}" if place != root() else ""
     known = f" (prepared there: {', '.join(others)})" if others else ""
     data_set, manuals = find(name), files.packaged("data")
-    folder = "" if data_set and data_set.drawn else " --manual_dir=FOLDER"
+    if data_set is None:
+        makes = ", ".join(dict.fromkeys(map(folder_of, DATASETS)))
+        return (
+            f"data set {name!r} is not prepared in {place}{known}, and not one that "
+            f"qcs-jax prepare makes: {makes}"
+        )
+    folder = "" if data_set.drawn else " --manual_dir=FOLDER"
     steps = []
-    if data_set and data_set.published:  # by owners with terms to agree to
+    if data_set.published:  # by owners with terms to agree to
         manual = manuals / folder_of(name) / "README.md"
         steps = [
-            f"request it from its authors: {manual} says where",
+            f"get it from its owners: {manual} says where",
             "unpack what they send into a FOLDER",
         ]
     elif folder:
