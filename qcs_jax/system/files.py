@@ -14,11 +14,6 @@ from qcs_jax.system.errors import UserError
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
-try:
-    import fcntl
-except ImportError:  # Windows: there is no lock
-    fcntl = None  # type: ignore[assignment]
-
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
@@ -118,16 +113,23 @@ def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
     Raises:
       UserError: with the message `otherwise`, if another process holds the lock.
     """
+    import filelock  # takes a while
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(otherwise) from None
-            except OSError:  # a file system that has no locks
-                pass
+    # A file that stands for a lock would outlive a process that was killed.
+    lock = filelock.FileLock(folder / ".lock", fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(otherwise) from None
+    except PermissionError:
+        raise
+    except OSError:  # a file system that has no locks
+        pass
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def packaged(name: str) -> pathlib.Path:

@@ -1,6 +1,5 @@
 """The command: what it prints, what it leaves behind, how it ends."""
 
-import fcntl
 import os
 import re
 import shlex
@@ -109,9 +108,7 @@ def test_an_undivided_folder(prepare, refuse, tmp_path):
 
 def test_second_preparation_at_the_same_time_is_refused(refuse, tmp_path):
     place = tmp_path / "prepared/synthetic_faces/balanced"
-    place.mkdir(parents=True)
-    with open(place / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.exclusive(place, "taken"):
         assert "by another process" in refuse("synthetic_faces")
 
 
