@@ -6,10 +6,10 @@ import argparse
 import os
 import pathlib
 import re
-import shlex
 import signal
 from collections.abc import Sequence
 
+from qcs_jax.system.command import typed
 from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import Interrupted, UserError
 
@@ -221,5 +221,5 @@ def _print_next_step(
         flags += f" --config.data.name={builder.title}"
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
-        flags += f" --config.data.dir={shlex.quote(str(where))}"
+        flags += f" --config.data.dir={typed(str(where))}"
     print(f"Next: qcs-jax train {flags}")

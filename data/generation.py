@@ -5,7 +5,6 @@ import contextlib
 import csv
 import io
 import pathlib
-import shlex
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from etils import epath
 
 from qcs_jax.evaluate.group_file import GROUPS_FILE
 from qcs_jax.system import datasets, files
+from qcs_jax.system.command import typed
 from qcs_jax.system.datasets import DataSet
 
 _READ_AT_ONCE = 1024
@@ -206,7 +206,7 @@ def summarize(
     groups = pathlib.Path(builder.data_path) / GROUPS_FILE
     if groups.exists():
         evaluate = "qcs-jax evaluate"
-        print(f"Groups of people: {evaluate} ... --groups={shlex.quote(str(groups))}")
+        print(f"Groups of people: {evaluate} ... --groups={typed(str(groups))}")
     return counts
 
 

@@ -140,4 +140,4 @@ def test_other_commands_name_the_extra_in_one_line(run):
     assert ended.stdout == f"{[1] * len(COMMANDS)}\n"
     for extra, line in zip(COMMANDS.values(), ended.stderr.splitlines(), strict=True):
         assert line.startswith("error: ")
-        assert line.endswith(f": pip install 'qcs_jax[{extra}]'")
+        assert line.endswith(f': pip install "qcs_jax[{extra}]"')

@@ -9,10 +9,10 @@ import dataclasses
 import os
 import pathlib
 import re
-import shlex
 from collections.abc import Mapping
 
 from qcs_jax.system import files
+from qcs_jax.system.command import typed
 from qcs_jax.system.errors import UserError
 
 
@@ -186,7 +186,7 @@ def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
 def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     versions = [*_versions(place, "*/*"), *_versions(place, "*/*/*")]
     others = sorted({v.parent.relative_to(place).as_posix() for v in versions})
-    where = f" --data_dir={shlex.quote(str(place))}" if place != root() else ""
+    where = f" --data_dir={typed(str(place))}" if place != root() else ""
     known = f" (prepared there: {', '.join(others)})" if others else ""
     data_set, manuals = find(name), files.packaged("data")
     if data_set is None:
