@@ -150,7 +150,9 @@ def _builder(
         choice = ", ".join(f"{dataset}/{known}" for known in configs)
         raise UserError(f"{dataset} {problem}: choose one of {choice}")
     return builder_class(
-        config=config or None, data_dir=_data_dir(args), file_format="array_record"
+        config=config or None,
+        data_dir=_data_dir(args),
+        file_format=generation.FILE_FORMAT,
     )
 
 
