@@ -11,6 +11,7 @@ import dataclasses
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -131,7 +132,8 @@ def iterate(
     if workers:
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
-        _start_tracker()
+        if sys.platform != "win32":  # which frees shared memory by itself
+            _start_tracker()
         options = grain.MultiprocessingOptions(workers)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(dataset)

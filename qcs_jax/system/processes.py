@@ -147,7 +147,7 @@ class AgreedInterrupt(signals.Interrupt):
 
     def _note(self, signum: int, frame: object) -> None:
         super()._note(signum, frame)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def interrupt() -> signals.Interrupt:
@@ -246,7 +246,9 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
     os.dup2(write, 2)
     os.close(write)
     raw = os.fdopen(straight, "wb", 0, closefd=False)
-    sys.stderr = io.TextIOWrapper(raw, errors="surrogateescape", write_through=True)
+    sys.stderr = io.TextIOWrapper(
+        raw, before.encoding, before.errors, write_through=True
+    )
 
     def copy() -> None:
         with os.fdopen(read, "rb") as file:
