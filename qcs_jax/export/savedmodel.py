@@ -72,7 +72,7 @@ def quiet() -> Iterator[None]:
         [grep, "--text", "--line-buffered", "-vE", f"^({_NOISE})"],
         stdin=subprocess.PIPE,
         stdout=screen,
-        env={"LC_ALL": "C"},
+        env=os.environ | {"LC_ALL": "C"},
         start_new_session=True,  # Ctrl-C goes to whoever writes
     )
     assert reader.stdin

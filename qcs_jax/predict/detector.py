@@ -90,7 +90,8 @@ class BlazeFace:
     def __init__(self) -> None:
         import cv2  # takes a while, and crops of faces do without
 
-        self._network = cv2.dnn.readNetFromONNX(str(MODEL))
+        # As bytes: OpenCV takes no path with letters that Windows' code page lacks.
+        self._network = cv2.dnn.readNetFromONNX(np.fromfile(MODEL, np.uint8))
         self._lock = threading.Lock()  # a network keeps state while it runs
 
     def __reduce__(self) -> tuple:
@@ -282,11 +283,13 @@ class YuNet:
             )
         import cv2  # takes a while, and crops of faces do without
 
-        size = (_YUNET_SIDE, _YUNET_SIDE)
+        size, nothing = (_YUNET_SIDE, _YUNET_SIDE), np.empty(0, np.uint8)
         logs = cv2.utils.logging
         level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # it warns of its own defaults
         try:
-            self._detector = cv2.FaceDetectorYN.create(path, "", size, _CONFIDENCE)
+            self._detector = cv2.FaceDetectorYN.create(
+                "onnx", np.fromfile(path, np.uint8), nothing, size, _CONFIDENCE
+            )
             self._detector.detect(np.zeros((*size, 3), np.uint8))
         except cv2.error as error:
             raise UserError(

@@ -35,9 +35,12 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all; names of files in it need not be text."""
+    """Writes UTF-8 text, the same on all systems, whole or not at all.
+
+    Names of files in it need not be text.
+    """
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+        unfinished.write_text(text, "utf-8", "surrogateescape", newline="\n")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
