@@ -42,6 +42,7 @@ def qcs_jax(place):
             env=ENVIRONMENT,
             capture_output=True,
             encoding="cp1252",
+            errors="replace",
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -58,7 +59,7 @@ def test_prediction(qcs_jax, place):
     [answer] = json.loads(qcs_jax("predict", str(photo), "--json"))
     assert answer["file"] == str(photo) and len(answer["faces"]) == 1
     heads, row = (place / "faces.csv").read_text("utf-8").splitlines()
-    assert row.removeprefix('"').startswith(str(photo))
+    assert row.startswith(str(photo))
     with Image.open(place / "drawn" / photo.name) as drawn:
         assert drawn.size == (512, 600)
 
