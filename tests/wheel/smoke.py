@@ -16,13 +16,13 @@ CHECKOUT = pathlib.Path(__file__).parents[2]
 
 
 def main():
-    from qcs_jax.data.synthetic_faces import renderer
-
     import qcs_jax
 
     here = pathlib.Path(qcs_jax.__file__)
     assert not here.is_relative_to(CHECKOUT), f"{here} is not an installed package"
     assert qcs_jax.__version__ == importlib.metadata.version("qcs_jax")
+    from qcs_jax.data.synthetic_faces import renderer
+
     with tempfile.TemporaryDirectory() as folder:
         face = pathlib.Path(folder) / "face.png"
         renderer.draw_sample(0, "test", 1).image.resize((320, 320)).save(face)
@@ -33,16 +33,9 @@ def main():
         print(f"qcs_jax {qcs_jax.__version__}: {prediction}")
         photograph = classifier.predict_photo(face)  # the detector runs, too
         print(f"{len(photograph.faces)} faces found in the drawing")
-        command = [
-            sys.executable,
-            "-I",
-            "-m",
-            "qcs_jax",
-            "predict",
-            "--crops",
-            "--json",
-        ]
-        said = subprocess.check_output([*command, str(face)], text=True, cwd=folder)
+        command = "-I -m qcs_jax predict --crops --json".split()
+        command = [sys.executable, *command, str(face)]
+        said = subprocess.check_output(command, text=True, cwd=folder)
         (answer,) = json.loads(said)
         assert answer["label"] == prediction.label, answer
 
