@@ -59,7 +59,8 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     right = 100 * (small.classifier().predict(face).label == "joy")
     assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in output
     assert "both give the same class for 100.00%" in output
-    assert {path.name for path in out.iterdir()} == {"model.stablehlo", "labels.txt"}
+    written = {"model.stablehlo", "model.json", "labels.txt"}
+    assert {path.name for path in out.iterdir()} == written
 
 
 @pytest.mark.parametrize("fault", ["folding", "disk"])
