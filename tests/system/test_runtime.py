@@ -45,15 +45,15 @@ def guard(monkeypatch):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("before", [None, "", "--xla_a=1 --xla_b"])
 def test_appends_the_flag_once(guard, before):
-    """Without a word where JAX has not started, or computes elsewhere."""
+    """Without a word where JAX has not started, or computes elsewhere, or is exact."""
     after = guard(before)
     assert after == f"{before or ''} {FLAG}=".strip() == guard(after)
-    assert guard(before, started="gpu") == after
+    assert guard(before, started="gpu") == guard(before, "0.12.0", "cpu") == after
 
 
 @pytest.mark.parametrize(
     "flags, jaxlib",
-    [(f"--xla_a=1 {FLAG}=TYPE_DOT", AFFECTED), ("--xla_a=1", "0.10.20"), (None, None)],
+    [(f"--xla_a=1 {FLAG}=TYPE_DOT", AFFECTED), ("--xla_a=1", "0.12.1"), (None, None)],
 )
 def test_leaves_what_the_user_set_and_other_versions_alone(guard, flags, jaxlib):
     assert guard(flags, jaxlib) == guard(flags, jaxlib, started="cpu") == flags
