@@ -40,7 +40,7 @@ latest_tests: $(READY)
 full_size: $(READY)
 	$(BIN)/python -m pytest -m full_size
 
-# Before a release: what it prints goes into the notes about it.
+# Before a release.
 faults: $(READY)
 	$(BIN)/python tests/faults/campaign
 

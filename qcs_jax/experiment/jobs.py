@@ -189,7 +189,7 @@ class Runner:
                 [*self._program, *arguments], process_group=0
             )
             if self._interrupt.signum is not None:  # it came while the child started
-                self._child.terminate()
+                self._pass_on(again=False)
             status = self._child.wait()
             self._child = None
         if (signum := self._interrupt.signum) is not None:

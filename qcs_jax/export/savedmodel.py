@@ -51,7 +51,8 @@ def import_tensorflow() -> ModuleType:
     if jax.__version__ != _JAX:
         raise UserError(
             f"TensorFlow reads what jax {_JAX} writes, and not jax {jax.__version__}: "
-            f'pip install "qcs_jax[export]"; --format=stablehlo goes with any'
+            f'pip install "qcs_jax[export]" in an environment of its own; '
+            f"--format=stablehlo goes with any"
         )
     return tensorflow
 

@@ -104,8 +104,10 @@ def _intact(what: str) -> Iterator[None]:
     """Raises UserError for what is raised of damaged files, which is of many kinds."""
     try:
         yield
-    except UserError:
+    except (UserError, MemoryError, PermissionError):
         raise
+    except ImportError as error:  # of what reads the files of another system
+        raise UserError(f"{what} cannot be read here ({error}): prepare it") from error
     except Exception as error:
         raise UserError(
             f"{what} is damaged ({type(error).__name__}: {error}): prepare it again "

@@ -21,7 +21,8 @@ _CONFIDENCE = 0.6
 class YuNet:
     """Another `Detector`, of a file of the model zoo; it turns no photographs.
 
-    `qcs_jax.load(detector=YuNet("face_detection_yunet_2023mar.onnx"))` uses it.
+    `qcs_jax.load(detector=yunet.YuNet("face_detection_yunet_2023mar.onnx"))` uses it,
+    after `from qcs_jax.predict import yunet`.
     """
 
     def __init__(self, path: str | os.PathLike):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -11,6 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from qcs_jax.system.errors import UserError
+
+# What file systems without locks answer.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 _PACKAGE = pathlib.Path(__file__).parents[1]
 
@@ -125,10 +129,9 @@ def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
         lock.acquire(timeout=0)
     except filelock.Timeout:
         raise UserError(otherwise) from None
-    except PermissionError:
-        raise
-    except OSError:  # a file system that has no locks
-        pass
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
     try:
         yield
     finally:

@@ -121,9 +121,11 @@ def test_a_file_system_without_locks_does_not_matter(tmp_path, monkeypatch, numb
             assert names(tmp_path) == [".lock"]
 
 
-def test_a_lock_file_of_somebody_else_is_an_error(tmp_path, monkeypatch):
-    denied = PermissionError(errno.EACCES, "Permission denied")
-    monkeypatch.setattr(filelock.FileLock, "acquire", mock.Mock(side_effect=denied))
-    with pytest.raises(PermissionError):
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_a_lock_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, number):
+    """Somebody else's, or on a full disk."""
+    error = OSError(number, os.strerror(number))
+    monkeypatch.setattr(filelock.FileLock, "acquire", mock.Mock(side_effect=error))
+    with pytest.raises(OSError, match=os.strerror(number)):
         with files.exclusive(tmp_path, "taken"):
             pytest.fail("it is not held")

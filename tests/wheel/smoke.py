@@ -32,7 +32,7 @@ def main():
         assert math.isclose(sum(prediction.probabilities), 1, abs_tol=1e-4)
         print(f"qcs_jax {qcs_jax.__version__}: {prediction}")
         photograph = classifier.predict_photo(face)  # the detector runs, too
-        print(f"{len(photograph.faces)} faces found in the drawing")
+        assert len(photograph.faces) == 1, photograph
         command = "-I -m qcs_jax predict --crops --json".split()
         command = [sys.executable, *command, str(face)]
         said = subprocess.check_output(command, text=True, cwd=folder)
