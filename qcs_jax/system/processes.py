@@ -32,7 +32,8 @@ _TOGETHER = 24 * 3600  # seconds in which all have to be done once one is
 # A record begins with its severity, time and source file: "E1127 14:57:46.130289 ...".
 _RECORD = re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d\.")
 _OF_LOSSES = re.compile(rb" (coordination_service|preemption_|client\.h|add_port)")
-_DETAILS = (b"Additional GRPC", b":UNKNOWN")  # lines that go on with a warning
+# Lines that go on with a warning: an error of gRPC, and the places that it passed.
+_DETAILS = re.compile(rb"Additional GRPC|:[A-Z_]+:|=== Source Loc|\S+\.(cc|h):\d+$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,5 +279,5 @@ def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[byte
                 on_abort()
             if about_losses:
                 continue
-        if not (dropping or line.startswith(_DETAILS)):
+        if not (dropping or _DETAILS.match(line)):
             yield line
