@@ -32,8 +32,11 @@ _TOGETHER = 24 * 3600  # seconds in which all have to be done once one is
 # A record begins with its severity, time and source file: "E1127 14:57:46.130289 ...".
 _RECORD = re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d\.")
 _OF_LOSSES = re.compile(rb" (coordination_service|preemption_|client\.h|add_port)")
-# Lines that go on with a warning: an error of gRPC, and the places that it passed.
-_DETAILS = re.compile(rb"Additional GRPC|:[A-Z_]+:|=== Source Loc|\S+\.(cc|h):\d+$")
+# Lines that go on with a warning: an error of gRPC, the places that it passed, and what
+# the warning has to say after it.
+_DETAILS = re.compile(
+    rb"Additional GRPC|:[A-Z_]+:|=== Source Loc|\S+\.(cc|h):\d+$|\. This is only exp"
+)
 
 
 @dataclasses.dataclass(frozen=True)
