@@ -33,9 +33,9 @@ def guard() -> None:
     """Turns off a fusion of jaxlib that is inexact on CPUs, and wrong in 0.10.2.
 
     With it, some shapes silently give wrong results in 0.10.2; later versions have that
-    mended, but the gradients of the published network are off by 3e-5, without it by
-    less than 2e-5. A version that was not tried is left alone, and so is a value that
-    the user has set.
+    mended, but the norm of the published network's gradient is off by 3e-5, without it
+    by less than 2e-5. A version that was not tried is left alone, and so is a value
+    that the user has set.
     """
     flags, jaxlib = os.environ.get("XLA_FLAGS", ""), _version("jaxlib")
     if jaxlib not in _INEXACT or _FLAG in flags:

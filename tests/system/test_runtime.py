@@ -116,7 +116,7 @@ def test_importing_the_package_is_enough_for_right_numbers():
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-@pytest.mark.skipif(jaxlib.__version__ != AFFECTED, reason="this jaxlib is left alone")
+@pytest.mark.skipif(jaxlib.__version__ != AFFECTED, reason="this jaxlib is not wrong")
 def test_warns_where_the_backend_runs():
     """What the guard looks at inside JAX still exists."""
     done = run_python("import jax; jax.devices(); import qcs_jax")
