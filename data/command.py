@@ -6,10 +6,10 @@ import argparse
 import os
 import pathlib
 import re
-import shlex
 import signal
 from collections.abc import Sequence
 
+from qcs_jax.system.command import typed
 from qcs_jax.system.datasets import DATASETS
 from qcs_jax.system.errors import Interrupted, UserError
 
@@ -150,7 +150,9 @@ def _builder(
         choice = ", ".join(f"{dataset}/{known}" for known in configs)
         raise UserError(f"{dataset} {problem}: choose one of {choice}")
     return builder_class(
-        config=config or None, data_dir=_data_dir(args), file_format="array_record"
+        config=config or None,
+        data_dir=_data_dir(args),
+        file_format=generation.FILE_FORMAT,
     )
 
 
@@ -221,5 +223,5 @@ def _print_next_step(
         flags += f" --config.data.name={builder.title}"
     where = _data_dir(args)
     if where != _default_data_dir().expanduser().resolve():
-        flags += f" --config.data.dir={shlex.quote(str(where))}"
+        flags += f" --config.data.dir={typed(str(where))}"
     print(f"Next: qcs-jax train {flags}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import tqdm
 
+from qcs_jax.system import files
 from qcs_jax.system.errors import UserError
 
 from . import generation, integrity
@@ -92,7 +93,7 @@ class OfficialBuilder(generation.ImageBuilder):
         del dl_manager  # nothing to download
         # Written among the data, it appears and disappears together with them.
         origin = f"{self.copy.root}\n{self.choices}\n"
-        (self.data_path / _ORIGIN_FILE).write_text(origin)
+        files.write_text(self.data_path / _ORIGIN_FILE, origin)
         if self.copy.groups:
             self.group_columns = self.copy.groups.columns
         self.unreadable = list(self.copy.unreadable)
@@ -220,7 +221,8 @@ def _report_groups(unreadable: list[Unreadable], limit: int) -> None:
 
 def _check_origin(builder: OfficialBuilder, root: pathlib.Path | None) -> str:
     """Refuses to pass off one copy as another."""
-    text = (builder.data_path / _ORIGIN_FILE).read_text()
+    path = pathlib.Path(builder.data_path, _ORIGIN_FILE)
+    text = path.read_text("utf-8", "surrogateescape")
     origin, _, choices = text.rstrip("\n").partition("\n")
     description = " ".join(filter(None, (origin, choices)))
     same_copy = root is None or str(root) == origin

@@ -13,7 +13,7 @@ from typing import Any
 
 from qcs_jax.system import runtime
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 __all__ = [
     "Classifier",
     "Failure",

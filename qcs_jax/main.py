@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,7 @@ def main(argv: Sequence[str] | None = None, mode: str | None = None) -> int:
         args.mode,
         config,
         args.workdir or f"runs/{config.name}",
-        f"qcs-jax evaluate {shlex.join(same)}",
+        f"qcs-jax evaluate {command.typed(*same)}",
         meeting,
         corruptions=args.corruptions,
         grouped=args.groups or "",

@@ -1,6 +1,7 @@
 """Settings of all tests: eight CPU devices, no implicit conversions."""
 
 import ctypes
+import getpass
 import os
 import pathlib
 import signal
@@ -12,11 +13,12 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = " ".join(
     (os.environ.get("XLA_FLAGS", ""), "--xla_force_host_platform_device_count=8")
 )
+USER = getattr(os, "getuid", getpass.getuser)()
 # The same programs are compiled again and again, most of them single operations: all
 # are kept, however small, for the other modules, workers and commands.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR",
-    str(pathlib.Path(tempfile.gettempdir()) / f"qcs_jax_tests_{os.getuid()}"),
+    str(pathlib.Path(tempfile.gettempdir()) / f"qcs_jax_tests_{USER}"),
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")

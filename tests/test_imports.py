@@ -32,6 +32,7 @@ HEAVY = ("grain", "tensorflow_datasets", "tensorflow", "torch")
 TRAINING = ("qcs_jax.train", "qcs_jax.input")
 COMPUTING = (*HEAVY, "jax", "flax", "numpy")
 OPTIONAL = (*HEAVY, "orbax", "scipy", "pandas", "tensorboardX", "av", "cv2")
+POSIX = ("fcntl", "grp", "pwd", "resource", "syslog", "termios", "tty")
 # Package -> what it and all that it imports must do without.
 NEVER = {
     "models": ("ml_collections", "qcs_jax.config", *HEAVY),
@@ -138,6 +139,14 @@ def check_does_without(path, forbidden):
     for name in imported_names(path):
         for prefix in forbidden:
             assert not starts_with(name, prefix), f"{path} imports {name}"
+
+
+def test_windows_can_import_all():
+    for path in [*FILES, *ROOT.parent.glob("data/**/*.py")]:
+        for node in ast.parse(path.read_text("utf-8")).body:
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {alias.name for alias in node.names}
+                assert not {*POSIX} & {*names, getattr(node, "module", "")}, path
 
 
 def test_nothing_in_the_package_imports_builders_or_recipes():

@@ -11,6 +11,7 @@ import zipfile
 import matplotlib
 import pytest
 
+import qcs_jax
 from qcs_jax.system.datasets import DATASETS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -18,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 FOLDERS = {"qcs_jax": "qcs_jax", "configs": "qcs_jax/configs", "data": "qcs_jax/data"}
 FER2013 = DATASETS["fer2013"].class_names
 METADATA = "dist-info/"
+VERSION = qcs_jax.__version__
 PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
 
@@ -43,10 +45,13 @@ def wheel(tmp_path_factory):
     pytest.importorskip("setuptools", "77", reason="setuptools 77 builds the wheel")
     copy = tmp_path_factory.mktemp("copy") / "project"
     copy.mkdir()
-    for name in FOLDERS:
-        shutil.copytree(ROOT / name, copy / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
+    # What the image of the Dockerfile is built from, too.
+    lines = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
+    for name in (line[1:] for line in lines if line.startswith("!")):
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, copy / name)
+        else:
+            shutil.copy(ROOT / name, copy)
     code = "from setuptools import build_meta; build_meta.build_wheel('dist')"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=copy, capture_output=True, text=True
@@ -98,11 +103,17 @@ def test_a_recipe_is_found_and_a_preparation_starts(run):
     ended = run("-m", "qcs_jax.main", "--config=raf:dcs,tiny")
     assert ended.returncode == 1
     assert "qcs-jax prepare raf_db --manual_dir=FOLDER" in ended.stderr
-    manual = ended.stderr.split("authors: ")[1].split(" says")[0]
+    manual = ended.stderr.split("owners: ")[1].split(" says")[0]
     assert pathlib.Path(manual).is_file()
     ended = run("-m", "qcs_jax", "prepare", "raf_db", "--manual_dir=nowhere")
     assert ended.returncode == 1
     assert ended.stderr.startswith("error: ") and "nowhere" in ended.stderr
+
+
+def test_it_does_by_itself_what_a_release_is_tested_with(run):
+    ended = run(str(ROOT / "tests/wheel/smoke.py"))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.startswith(f"qcs_jax {VERSION}: ")
 
 
 HIDDEN = "import light, sys; light.hide(); "  # what extras bring
@@ -140,4 +151,4 @@ def test_other_commands_name_the_extra_in_one_line(run):
     assert ended.stdout == f"{[1] * len(COMMANDS)}\n"
     for extra, line in zip(COMMANDS.values(), ended.stderr.splitlines(), strict=True):
         assert line.startswith("error: ")
-        assert line.endswith(f": pip install 'qcs_jax[{extra}]'")
+        assert line.endswith(f': pip install "qcs_jax[{extra}]"')

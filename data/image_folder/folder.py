@@ -7,9 +7,9 @@ import itertools
 import os
 import pathlib
 import re
-import shlex
 
 from qcs_jax.images.decode import EXTENSIONS, class_folders, images_in
+from qcs_jax.system.command import typed
 from qcs_jax.system.errors import UserError
 
 from ..integrity import Unreadable
@@ -163,7 +163,7 @@ def _common_classes(root: pathlib.Path) -> tuple[str, ...]:
     elif not (root / "test").is_dir():
         raise UserError(
             f"{root} has no folder 'test': {_LAYOUT}. To set a fifth of train apart "
-            f"for it: --manual_dir={shlex.quote(f'{root}/train')} --test_fraction=0.2"
+            f"for it: --manual_dir={typed(str(root / 'train'))} --test_fraction=0.2"
         )
     train, test = (_classes_of(root / split) for split in SPLITS)
     missing, extra = sorted(set(train) - set(test)), sorted(set(test) - set(train))

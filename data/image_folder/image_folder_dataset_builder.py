@@ -79,4 +79,4 @@ class Builder(generation.ImageBuilder):
 def of_folder(name: str, folder: Folder, data_dir: pathlib.Path) -> Builder:
     """Returns the builder of `image_folder/NAME`."""
     config = ImageFolderConfig(name=name, folder=folder)
-    return Builder(config=config, data_dir=data_dir, file_format="array_record")
+    return Builder(config=config, data_dir=data_dir, file_format=generation.FILE_FORMAT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shlex
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 from qcs_jax.config import FIELDS, Role, fields_with
 from qcs_jax.config.validate import all_fields, fields_of, foreign, of_another_version
 from qcs_jax.models import torch_layout
+from qcs_jax.system.command import typed
 from qcs_jax.system.errors import UserError
 from qcs_jax.system.runtime import versions
 
@@ -68,9 +68,9 @@ def check_known(where: object, description: Any, arrays: Iterable[str]) -> None:
 def _command() -> str:
     """The command line of this process, without the place of Python or of qcs-jax."""
     words = sys.orig_argv[1:]
-    if words and pathlib.Path(words[0]).name == "qcs-jax":
-        return shlex.join(["qcs-jax", *words[1:]])
-    return f"python {shlex.join(words)}"
+    if words and pathlib.Path(words[0]).stem == "qcs-jax":
+        return typed("qcs-jax", *words[1:])
+    return f"python {typed(*words)}"
 
 
 def differences(

@@ -83,7 +83,8 @@ def open_manager(
     options = dataclasses.replace(options, create=False, multiprocessing_options=alone)
     handlers = {name: ocp.PyTreeCheckpointHandler() for name in ITEMS}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in ("config", "digests")}
-    return _Manager(directory, options=options, item_handlers=handlers)
+    registry = ocp.handlers.create_default_handler_registry(**handlers)
+    return _Manager(directory, options=options, handler_registry=registry)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -48,8 +49,15 @@ def read_config(config: str, overrides: Sequence[str]) -> ml_collections.ConfigD
     return values.config
 
 
+def divided(config: str) -> tuple[str, str, str]:
+    """`FILE`, ":" and `VARIANT`, or "" for both; `C:` is the beginning of a file."""
+    drive, rest = os.path.splitdrive(config)
+    name, colon, variant = rest.partition(":")
+    return drive + name, colon, variant
+
+
 def _evaluate_recipe(config: str) -> ml_collections.ConfigDict:
-    name, colon, variant = config.partition(":")
+    name, colon, variant = divided(config)
     try:
         spec = importlib.util.spec_from_file_location("recipe", _file(name))
         if spec is None or spec.loader is None:

@@ -12,7 +12,6 @@ import argparse
 import itertools
 import os
 import pathlib
-import shlex
 import sys
 from typing import Any
 
@@ -124,7 +123,7 @@ def _write_orbax(args: argparse.Namespace) -> None:
     print(
         f"wrote {args.out}, next:\n"
         f"  qcs_jax.load({str(args.out)!r}).predict('face.jpg')\n"
-        f"  to train from it: --config.init_from={shlex.quote(str(args.out))} "
+        f"  to train from it: --config.init_from={command.typed(str(args.out))} "
         f"--config.model.name={network} --config.model.size={size} "
         f"--config.model.residual={config.model.residual} --config.data.resize={resize}"
     )
@@ -147,7 +146,7 @@ def _check_usable(path: str, conversion: Conversion) -> None:
     if conversion.network == BACKBONE:
         raise UserError(
             f"{path} is the backbone alone, which cannot predict. Training starts from "
-            f"the file as it is: --config.init_from={shlex.quote(path)}"
+            f"the file as it is: --config.init_from={command.typed(path)}"
         )
     if not conversion.size_name:
         raise UserError(

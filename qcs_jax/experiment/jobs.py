@@ -12,7 +12,7 @@ from typing import Any
 
 from qcs_jax import models
 from qcs_jax.config import flatten, validate
-from qcs_jax.config.flags import read_config
+from qcs_jax.config.flags import divided, read_config
 from qcs_jax.evaluate import runs
 from qcs_jax.evaluate.runs import INDIFFERENT, LAST
 from qcs_jax.experiment.tablefile import Row
@@ -114,7 +114,7 @@ def _job(
 ) -> Job:
     if network := row.fields.get("model.name"):
         # "configs/raf.py" or "configs/raf.py:qcs,tiny" becomes that of the network.
-        path, _, variant = config.partition(":")
+        path, _, variant = divided(config)
         others = [x for x in variant.split(",") if x and x not in models.BRANCHES]
         config = f"{path}:{','.join([network, *others])}"
     of_row = [f"--config.{field}={value}" for field, value in row.fields.items()]
@@ -189,7 +189,7 @@ class Runner:
                 [*self._program, *arguments], process_group=0
             )
             if self._interrupt.signum is not None:  # it came while the child started
-                self._child.terminate()
+                self._pass_on(again=False)
             status = self._child.wait()
             self._child = None
         if (signum := self._interrupt.signum) is not None:
@@ -201,4 +201,7 @@ class Runner:
 
     def _pass_on(self, again: bool) -> None:
         if self._child is not None:
-            self._child.kill() if again else self._child.terminate()
+            if again:
+                self._child.kill()
+            elif sys.platform != "win32":  # where a terminal tells the child, too
+                self._child.terminate()

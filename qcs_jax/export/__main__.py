@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import os
 import pathlib
-import shlex
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -176,7 +175,7 @@ def _export(args: argparse.Namespace) -> None:
         _check_free(args.out)  # still: it would be replaced
     size = sum(p.stat().st_size for p in args.out.rglob("*") if p.is_file())
     path = str(args.out)
-    next = NEXT.get(args.format, "").format(path=path, quoted=shlex.quote(path))
+    next = NEXT.get(args.format, "").format(path=path, quoted=command.typed(path))
     print(f"wrote {args.out}, {size / 1e6:.1f} MB{next}")
 
 

@@ -19,7 +19,7 @@ from qcs_jax.evaluate import groups
 from qcs_jax.export import onnx, safetensors
 from qcs_jax.export.served import Served, largest_difference
 from qcs_jax.system.errors import UserError
-from qcs_jax.system.files import write_json
+from qcs_jax.system.files import write_json, write_text
 
 load = safetensors.load
 
@@ -39,7 +39,7 @@ def write(served: Served, folder: pathlib.Path) -> None:
     trained = served.trained
     text = model_card(trained, served.name)  # before the work
     safetensors.write(served, folder)
-    (folder / "README.md").write_text(text, "utf-8")
+    write_text(folder / "README.md", text)
     config = {  # what other programs look for in a repository
         "library_name": "qcs_jax",
         "model_type": trained.config.model.name,

@@ -91,7 +91,12 @@ def load(folder: pathlib.Path) -> Exported:
 
 def _convert(served: Served) -> Any:
     """The function as a model of ONNX, weights inside."""
+    import jax.extend
+    from jax._src import core
     from jax2onnx import to_onnx
+
+    if not hasattr(core, "ClosedJaxpr"):  # jax 0.12 lacks it, jax2onnx 0.17.1 asks
+        core.ClosedJaxpr = jax.extend.core.ClosedJaxpr  # type: ignore[misc]
 
     def function(images: jax.Array) -> tuple[jax.Array, ...]:
         outputs = served(served.variables, images)

@@ -26,6 +26,8 @@ from qcs_jax.system.errors import UserError
 
 SIGNATURE = "serving_default"
 
+_JAX = "0.10.2"  # the newest whose programs TensorFlow 2.21 can read
+
 # What TensorFlow writes on every start; `TF_CPP_MIN_LOG_LEVEL` rules only a part of it.
 _NOISE = (
     "[IW][0-9]{4} [0-9][0-9]:[0-9][0-9]:"  # information and warnings of Abseil
@@ -36,7 +38,7 @@ _NOISE = (
 
 
 def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow; UserError if it is not installed."""
+    """Imports TensorFlow; UserError without it, or beside a JAX that it cannot read."""
     # oneDNN runs nothing of what is exported, and greets at length.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     try:
@@ -46,6 +48,12 @@ def import_tensorflow() -> ModuleType:
             f"SavedModel and TFLite need TensorFlow ({error}): "
             f'pip install "qcs_jax[export]"; --format=stablehlo does without'
         ) from error
+    if jax.__version__ != _JAX:
+        raise UserError(
+            f"TensorFlow reads what jax {_JAX} writes, and not jax {jax.__version__}: "
+            f'pip install "qcs_jax[export]" in an environment of its own; '
+            f"--format=stablehlo goes with any"
+        )
     return tensorflow
 
 
@@ -65,7 +73,7 @@ def quiet() -> Iterator[None]:
         [grep, "--text", "--line-buffered", "-vE", f"^({_NOISE})"],
         stdin=subprocess.PIPE,
         stdout=screen,
-        env={"LC_ALL": "C"},
+        env=os.environ | {"LC_ALL": "C"},
         start_new_session=True,  # Ctrl-C goes to whoever writes
     )
     assert reader.stdin

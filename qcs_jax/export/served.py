@@ -25,6 +25,7 @@ from qcs_jax.images import augment
 from qcs_jax.images.decode import decode
 from qcs_jax.models.folded import fold
 from qcs_jax.system.errors import UserError
+from qcs_jax.system.files import write_text
 
 # An exported model loaded back: images -> {"logits": [b, k], "probabilities": [b, k]}.
 Exported = Callable[[np.ndarray], dict[str, np.ndarray]]
@@ -190,7 +191,7 @@ def write_labels(served: Served, folder: pathlib.Path) -> pathlib.Path:
     """Writes the class names, one a line, in the order of the outputs."""
     path = folder / "labels.txt"
     names = served.trained.class_names
-    path.write_text("".join(f"{name}\n" for name in names), "utf-8")
+    write_text(path, "".join(f"{name}\n" for name in names))
     return path
 
 

@@ -44,8 +44,11 @@ def load(folder: pathlib.Path) -> Exported:
     with warnings.catch_warnings():
         # It asks for ai_edge_litert, which would be one more package for one check.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter")
-        file = str(folder / MODEL_FILE)
-        interpreter = tf.lite.Interpreter(file, num_threads=os.cpu_count())
+        # As bytes: a folder with a file that is open cannot be renamed on Windows.
+        model = (folder / MODEL_FILE).read_bytes()
+        interpreter = tf.lite.Interpreter(
+            model_content=model, num_threads=os.cpu_count()
+        )
     run_one = interpreter.get_signature_runner(savedmodel.SIGNATURE)
 
     def run(images: np.ndarray) -> dict[str, np.ndarray]:

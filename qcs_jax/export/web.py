@@ -79,8 +79,8 @@ def _fetch_runtime(folder: pathlib.Path) -> None:
     if not (npm := shutil.which("npm")):
         raise UserError(f"the page needs {needs}: install npm, or {remedy}")
     with tempfile.TemporaryDirectory() as scratch:
-        command = [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"]
-        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True)
+        argv = [npm, "pack", "--silent", f"{PACKAGE}@{VERSION}"]
+        done = subprocess.run(argv, cwd=scratch, capture_output=True, errors="replace")
         archives = list(pathlib.Path(scratch).glob("*.tgz"))
         if done.returncode or not archives:
             problem = done.stderr.strip().partition("\n")[0] or "no reason given"

@@ -11,6 +11,7 @@ import dataclasses
 import multiprocessing.connection
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import resource_tracker
@@ -28,6 +29,8 @@ from qcs_jax.system.signals import STOPPING
 
 # More than any run has. Grain's own "for ever" overflows with batches of one.
 _EPOCHS = 2**31
+# Windows frees it when the worker closes it, which grain does before it is read.
+_SHARED_MEMORY = sys.platform != "win32"
 _READ_AHEAD = grain.ReadOptions(num_threads=2, prefetch_buffer_size=4)
 
 
@@ -131,7 +134,11 @@ def iterate(
     if workers:
         if not flags.FLAGS.is_parsed():  # grain's workers read absl's flags
             flags.FLAGS.mark_as_parsed()
-        _start_tracker()
+        if _SHARED_MEMORY:
+            _start_tracker()
+        else:
+            copies = grain.experimental.DatasetOptions(min_shm_size=sys.maxsize)
+            dataset = grain.experimental.WithOptionsIterDataset(dataset, copies)
         options = grain.MultiprocessingOptions(workers)
         dataset = dataset.mp_prefetch(options, worker_init_fn=_depend_on_parent)
     return iter(dataset)

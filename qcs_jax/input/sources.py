@@ -95,17 +95,20 @@ def card(name: str, directory: str = "") -> dict[str, str]:
 
 def _builder(version: pathlib.Path, name: str) -> Any:
     """What TFDS knows of a version; raises UserError if its own files are damaged."""
-    # It raises many kinds of errors, for JSON and for what is in it.
-    with _intact(f"data set {name} in {version}", Exception):
+    with _intact(f"data set {name} in {version}"):
         return tfds.builder_from_directory(version)
 
 
 @contextlib.contextmanager
-def _intact(what: str, kind: type[Exception] = RuntimeError) -> Iterator[None]:
-    """Raises UserError for errors of damaged files; array_record has RuntimeError."""
+def _intact(what: str) -> Iterator[None]:
+    """Raises UserError for what is raised of damaged files, which is of many kinds."""
     try:
         yield
-    except kind as error:
+    except (UserError, MemoryError, PermissionError):
+        raise
+    except ImportError as error:  # of what reads the files of another system
+        raise UserError(f"{what} cannot be read here ({error}): prepare it") from error
+    except Exception as error:
         raise UserError(
             f"{what} is damaged ({type(error).__name__}: {error}): prepare it again "
             f"with --overwrite"

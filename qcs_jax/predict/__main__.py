@@ -61,7 +61,7 @@ def add_network(parser: argparse.ArgumentParser, *, flip: bool = True) -> None:
 def load_network(args: argparse.Namespace) -> Any:
     """Loads what the flags of `add_network` say; notes go to standard error."""
     from qcs_jax.predict import classifier
-    from qcs_jax.predict.detector import YuNet
+    from qcs_jax.predict.yunet import YuNet
 
     detector = None if args.detector is None else YuNet(args.detector)
     path = classifier.PRETRAINED if args.checkpoint is None else args.checkpoint

@@ -8,7 +8,6 @@ found by looking again, at the photograph with a margin, and at parts of it.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import threading
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,6 @@ from typing import Protocol
 
 import numpy as np
 from PIL import Image
-
-from qcs_jax.system.errors import UserError
 
 MODEL = pathlib.Path(__file__).parents[1] / "pretrained/face_detector.onnx"
 LANDMARKS = ("left eye", "right eye", "tip of the nose", "centre of the mouth")
@@ -43,11 +40,6 @@ _MARGIN = 0.5  # of a photograph, on each side, for the faces that fill it
 # that were turned had 0.8 and more.
 _TURNS = (45, 90, 135, 180, 225, 270, 315)  # degrees
 _CONFIDENCE_TURNED = 0.77
-
-# YuNet is made for faces of 10 to 300 pixels. An image is looked at with its longer
-# side at most this long, and again smaller if that shows no face.
-_YUNET_LOOKS = (640, 320)
-_YUNET_SIDE = 640  # one input size, since some YuNet files allow no other
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,7 +82,8 @@ class BlazeFace:
     def __init__(self) -> None:
         import cv2  # takes a while, and crops of faces do without
 
-        self._network = cv2.dnn.readNetFromONNX(str(MODEL))
+        # As bytes: OpenCV takes no path with letters that Windows' code page lacks.
+        self._network = cv2.dnn.readNetFromONNX(np.fromfile(MODEL, np.uint8))
         self._lock = threading.Lock()  # a network keeps state while it runs
 
     def __reduce__(self) -> tuple:
@@ -264,62 +257,3 @@ def _turned_back(face: Detection, image: Image.Image, degrees: int) -> Detection
     half = np.hypot((width * c, width * s), (height * s, height * c)) / 2
     box = np.concatenate([center - half, center + half])
     return Detection(box, back(face.landmarks), face.score)
-
-
-class YuNet:
-    """Another `Detector`, of a file of the OpenCV model zoo; it turns no photographs.
-
-    `qcs_jax.load(detector=YuNet("face_detection_yunet_2023mar.onnx"))` uses it.
-    """
-
-    def __init__(self, path: str | os.PathLike):
-        """Loads a YuNet file; raises UserError if it is not one."""
-        path = os.fspath(path)
-        if not os.path.isfile(path):
-            raise UserError(
-                f"there is no face detector {path}: download "
-                f"face_detection_yunet_*.onnx from the OpenCV model zoo and name it"
-            )
-        import cv2  # takes a while, and crops of faces do without
-
-        size = (_YUNET_SIDE, _YUNET_SIDE)
-        logs = cv2.utils.logging
-        level = logs.setLogLevel(logs.LOG_LEVEL_ERROR)  # it warns of its own defaults
-        try:
-            self._detector = cv2.FaceDetectorYN.create(path, "", size, _CONFIDENCE)
-            self._detector.detect(np.zeros((*size, 3), np.uint8))
-        except cv2.error as error:
-            raise UserError(
-                f"{path} is not a YuNet face detector that OpenCV {cv2.__version__} "
-                f"can run: try face_detection_yunet_2023mar.onnx or a later one"
-            ) from error
-        finally:
-            logs.setLogLevel(level)
-        self._path = os.path.abspath(path)
-        self._lock = threading.Lock()  # a detector keeps state while it runs
-
-    def __reduce__(self) -> tuple:
-        return YuNet, (self._path,)
-
-    def __call__(self, image: Image.Image) -> list[Detection]:
-        """Finds all faces of an upright RGB image; the largest comes first."""
-        faces: list[Detection] = []
-        for shrink in (min(1.0, longest / max(image.size)) for longest in _YUNET_LOOKS):
-            w, h = (max(1, round(length * shrink)) for length in image.size)
-            canvas = np.zeros((_YUNET_SIDE, _YUNET_SIDE, 3), np.uint8)
-            small = np.asarray(image.resize((w, h), Image.Resampling.BILINEAR))
-            canvas[:h, :w] = small[..., ::-1]  # BGR, as OpenCV has it
-            with self._lock:
-                _, rows = self._detector.detect(canvas)
-            # A row: left, top, width and height, five points, and the confidence.
-            for row in [] if rows is None else rows.astype(np.float64):
-                (corner, size), score = row[:4].reshape(2, 2) / shrink, float(row[14])
-                eyes_nose, mouth = np.split(row[4:14].reshape(5, 2) / shrink, [3])
-                points = np.concatenate([eyes_nose, mouth.mean(axis=0, keepdims=True)])
-                box = np.concatenate([corner, corner + size])
-                faces.append(Detection(box, points, score))
-            if faces:
-                break
-        return sorted(faces, key=lambda face: -face.area)
-
-    upright = __call__

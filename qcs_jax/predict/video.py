@@ -83,9 +83,12 @@ class _File:
             raise UserError(f"there is no video {path}")
         av = _pyav()
         self._errors = av.FFmpegError
+        # From PyAV 19 on, titles in an encoding of long ago are no error anyway.
+        old = int(av.__version__.partition(".")[0]) < 19
+        titles = {"metadata_errors": "replace"} if old else {}
         with _named(av.FFmpegError, f"{path}: FFmpeg cannot read it as a video"):
             # Else "concat:..." or "http:..." would be no name of a file.
-            self._container = av.open(f"file:{path}", metadata_errors="replace")
+            self._container = av.open(f"file:{path}", **titles)
         stream = self._container.streams.best("video")
         cover = stream and stream.disposition & av.stream.Disposition.attached_pic
         if stream is None or cover:

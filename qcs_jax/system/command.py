@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import io
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -64,8 +66,10 @@ def start(main: Callable[[], int]) -> None:
     # Pillow warns of images that are large, beside refusing those that are too large.
     warnings.filterwarnings("ignore", ".*could be decompression bomb")
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may be no text
-            stream.reconfigure(errors="surrogateescape")
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files may be no text; and a pipe on Windows lacks most letters.
+            utf8 = codecs.lookup(stream.encoding).name == "utf-8"
+            stream.reconfigure(errors="surrogateescape" if utf8 else "backslashreplace")
     try:
         sys.exit(main())
     except KeyboardInterrupt:  # before the work began
@@ -83,12 +87,18 @@ def _report(error: Exception) -> str:
         with tempfile.NamedTemporaryFile(
             "w", prefix="qcs_jax-", suffix=".txt", delete=False, errors="replace"
         ) as file:
-            file.write(f"{shlex.join(sys.orig_argv)}\n{platform.platform()}\n")
+            file.write(f"{typed(*sys.orig_argv)}\n{platform.platform()}\n")
             traceback.print_exception(error, file=file)
     except OSError:  # no space for it
         traceback.print_exception(error)
         return f"{message}. This is a bug of qcs_jax: please report it"
     return f"{message}. This is a bug of qcs_jax: please report it, with {file.name}"
+
+
+def typed(*words: str) -> str:
+    """The words of a command as they are typed, in cmd and PowerShell or a shell."""
+    windows = sys.platform == "win32"
+    return subprocess.list2cmdline(words) if windows else shlex.join(words)
 
 
 def count(text: str) -> int:

@@ -9,10 +9,10 @@ import dataclasses
 import os
 import pathlib
 import re
-import shlex
 from collections.abc import Mapping
 
 from qcs_jax.system import files
+from qcs_jax.system.command import typed
 from qcs_jax.system.errors import UserError
 
 
@@ -186,15 +186,21 @@ def _versions(folder: pathlib.Path, pattern: str) -> list[pathlib.Path]:
 def _how_to_prepare(name: str, place: pathlib.Path) -> str:
     versions = [*_versions(place, "*/*"), *_versions(place, "*/*/*")]
     others = sorted({v.parent.relative_to(place).as_posix() for v in versions})
-    where = f" --data_dir={shlex.quote(str(place))}" if place != root() else ""
+    where = f" --data_dir={typed(str(place))}" if place != root() else ""
     known = f" (prepared there: {', '.join(others)})" if others else ""
     data_set, manuals = find(name), files.packaged("data")
-    folder = "" if data_set and data_set.drawn else " --manual_dir=FOLDER"
+    if data_set is None:
+        makes = ", ".join(dict.fromkeys(map(folder_of, DATASETS)))
+        return (
+            f"data set {name!r} is not prepared in {place}{known}, and not one that "
+            f"qcs-jax prepare makes: {makes}"
+        )
+    folder = "" if data_set.drawn else " --manual_dir=FOLDER"
     steps = []
-    if data_set and data_set.published:  # by owners with terms to agree to
+    if data_set.published:  # by owners with terms to agree to
         manual = manuals / folder_of(name) / "README.md"
         steps = [
-            f"request it from its authors: {manual} says where",
+            f"get it from its owners: {manual} says where",
             "unpack what they send into a FOLDER",
         ]
     elif folder:

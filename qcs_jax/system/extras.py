@@ -45,4 +45,4 @@ def require(extra: str) -> None:
 
 
 def _missing(module: str, extra: str) -> UserError:
-    return UserError(f"{_EXTRAS[extra][0]} {module}: pip install 'qcs_jax[{extra}]'")
+    return UserError(f'{_EXTRAS[extra][0]} {module}: pip install "qcs_jax[{extra}]"')

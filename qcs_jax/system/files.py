@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
@@ -12,12 +13,10 @@ from typing import Any
 
 from qcs_jax.system.errors import UserError
 
-_PACKAGE = pathlib.Path(__file__).parents[1]
+# What file systems without locks answer.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
-try:
-    import fcntl
-except ImportError:  # Windows: there is no lock
-    fcntl = None  # type: ignore[assignment]
+_PACKAGE = pathlib.Path(__file__).parents[1]
 
 
 @contextlib.contextmanager
@@ -40,9 +39,12 @@ def replacing(path: str | os.PathLike) -> Iterator[pathlib.Path]:
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
-    """Writes UTF-8 text, whole or not at all; names of files in it need not be text."""
+    """Writes UTF-8 text, the same on all systems, whole or not at all.
+
+    Names of files in it need not be text.
+    """
     with replacing(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8", errors="surrogateescape")
+        unfinished.write_text(text, "utf-8", "surrogateescape", newline="\n")
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
@@ -118,16 +120,22 @@ def exclusive(folder: pathlib.Path, otherwise: str) -> Iterator[None]:
     Raises:
       UserError: with the message `otherwise`, if another process holds the lock.
     """
+    import filelock  # takes a while
+
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(otherwise) from None
-            except OSError:  # a file system that has no locks
-                pass
+    # A file that stands for a lock would outlive a process that was killed.
+    lock = filelock.FileLock(folder / ".lock", fallback_to_soft=False)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise UserError(otherwise) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def packaged(name: str) -> pathlib.Path:

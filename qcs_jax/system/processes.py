@@ -32,7 +32,11 @@ _TOGETHER = 24 * 3600  # seconds in which all have to be done once one is
 # A record begins with its severity, time and source file: "E1127 14:57:46.130289 ...".
 _RECORD = re.compile(rb"[IWEF]\d{4} \d\d:\d\d:\d\d\.")
 _OF_LOSSES = re.compile(rb" (coordination_service|preemption_|client\.h|add_port)")
-_DETAILS = (b"Additional GRPC", b":UNKNOWN")  # lines that go on with a warning
+# Lines that go on with a warning: an error of gRPC, the places that it passed, and what
+# the warning has to say after it.
+_DETAILS = re.compile(
+    rb"Additional GRPC|:[A-Z_]+:|=== Source Loc|\S+\.(cc|h):\d+$|\. This is only exp"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,7 +151,7 @@ class AgreedInterrupt(signals.Interrupt):
 
     def _note(self, signum: int, frame: object) -> None:
         super()._note(signum, frame)
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
 
 
 def interrupt() -> signals.Interrupt:
@@ -246,7 +250,9 @@ def without_losses(on_abort: Callable[[], None]) -> Iterator[None]:
     os.dup2(write, 2)
     os.close(write)
     raw = os.fdopen(straight, "wb", 0, closefd=False)
-    sys.stderr = io.TextIOWrapper(raw, errors="surrogateescape", write_through=True)
+    sys.stderr = io.TextIOWrapper(
+        raw, before.encoding, before.errors, write_through=True
+    )
 
     def copy() -> None:
         with os.fdopen(read, "rb") as file:
@@ -276,5 +282,5 @@ def _kept(lines: Iterable[bytes], on_abort: Callable[[], None]) -> Iterator[byte
                 on_abort()
             if about_losses:
                 continue
-        if not (dropping or line.startswith(_DETAILS)):
+        if not (dropping or _DETAILS.match(line)):
             yield line

@@ -107,7 +107,7 @@ class Writer:
             kept = [line for line in read_log(workdir) if line["step"] <= start]
             self._path = workdir / LOG_FILE
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in kept))
-            self._log = self._path.open("a", encoding="utf-8")
+            self._log = self._path.open("a", encoding="utf-8", newline="\n")
             if tensorboard:
                 from tensorboardX import SummaryWriter
 
@@ -174,7 +174,7 @@ class Writer:
             if not self._path.exists():  # somebody has removed it
                 self._log.close()
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._log = self._path.open("a", encoding="utf-8")
+                self._log = self._path.open("a", encoding="utf-8", newline="\n")
             try:
                 self._log.write(line + "\n")
                 self._log.flush()

@@ -47,7 +47,7 @@ def test_what_was_downloaded_is_there_without_a_connection(monkeypatch):
             Trained.load(path)
     assert not weights.in_hub(pathlib.Path("runs/hf"))
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UserError, match=r"pip install 'qcs_jax\[hub\]'"):
+    with pytest.raises(UserError, match=r'pip install "qcs_jax\[hub\]"'):
         Trained.load("hf:me/x")
 
 

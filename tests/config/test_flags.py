@@ -1,8 +1,11 @@
 """Mistakes in a configuration are one line that says which."""
 
+import ntpath
+import os
+
 import pytest
 
-from qcs_jax.config.flags import read_config
+from qcs_jax.config.flags import divided, read_config
 from qcs_jax.system.errors import UserError
 
 FILES = {
@@ -59,3 +62,10 @@ def test_a_recipe_by_its_name_wherever_one_is(text, tmp_path, monkeypatch):
     assert read_config(text, []) == of_path
     (tmp_path / name).mkdir()
     assert read_config(text, []) == of_path
+
+
+def test_a_drive_of_windows_is_no_recipe(monkeypatch):
+    monkeypatch.setattr(os.path, "splitdrive", ntpath.splitdrive)
+    assert divided(r"C:\mine.py:dcs,tiny") == (r"C:\mine.py", ":", "dcs,tiny")
+    assert divided("C:/mine.py") == ("C:/mine.py", "", "")
+    assert divided("raf:dcs") == ("raf", ":", "dcs")

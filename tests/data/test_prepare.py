@@ -1,6 +1,5 @@
 """The command: what it prints, what it leaves behind, how it ends."""
 
-import fcntl
 import os
 import re
 import shlex
@@ -12,6 +11,7 @@ from unittest import mock
 import copies
 import pytest
 import tensorflow_datasets as tfds
+from qcs_jax.data import generation
 from qcs_jax.data.image_folder import image_folder_dataset_builder as folders
 from qcs_jax.data.synthetic_faces import synthetic_faces_dataset_builder as faces
 
@@ -109,10 +109,26 @@ def test_an_undivided_folder(prepare, refuse, tmp_path):
 
 def test_second_preparation_at_the_same_time_is_refused(refuse, tmp_path):
     place = tmp_path / "prepared/synthetic_faces/balanced"
-    place.mkdir(parents=True)
-    with open(place / ".lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with files.exclusive(place, "taken"):
         assert "by another process" in refuse("synthetic_faces")
+
+
+def test_parquet_on_windows_holds_the_same(prepare, stored, tmp_path, monkeypatch):
+    """More images than TFDS writes together; in the same order."""
+    for number in range(120):
+        copies.save(
+            tmp_path / "all" / "train" / "cat" / f"{number}.png", (number, 0, 0)
+        )
+    for path in ("train/dog/a.png", "test/cat/b.png", "test/dog/c.png"):
+        copies.save(tmp_path / "all" / path)
+    prepared = []
+    for file_format in ("array_record", "parquet"):
+        monkeypatch.setattr(generation, "FILE_FORMAT", file_format)
+        prepare(f"image_folder/{file_format}", tmp_path / "all")
+        images = stored(f"image_folder/{file_format}", "train")[1]
+        prepared.append(list(images.items()))
+    assert prepared[0] == prepared[1] and len(prepared[0]) == 121
+    assert list(tmp_path.rglob("*train.parquet*"))
 
 
 def test_a_killed_preparation_leaves_nothing_finished(prepare, finished, tmp_path):

@@ -5,7 +5,10 @@ import pathlib
 import re
 import subprocess
 import sys
+import tomllib
+import types
 
+import jax
 import pytest
 import saved
 import small
@@ -56,7 +59,8 @@ def test_nopreprocess_and_accuracy(run, tmp_path, monkeypatch):
     right = 100 * (small.classifier().predict(face).label == "joy")
     assert f"accuracy   {right}.00% of 1 images; the network {right}.00%" in output
     assert "both give the same class for 100.00%" in output
-    assert {path.name for path in out.iterdir()} == {"model.stablehlo", "labels.txt"}
+    written = {"model.stablehlo", "model.json", "labels.txt"}
+    assert {path.name for path in out.iterdir()} == written
 
 
 @pytest.mark.parametrize("fault", ["folding", "disk"])
@@ -114,6 +118,17 @@ def test_without_the_packages(run, tmp_path, monkeypatch, format):
     install = 'pip install "qcs_jax[export]"' if of_tensorflow else onnx.INSTALL
     assert f": {install}" in error and error.count("\n") == 1
     assert not any(tmp_path.iterdir())
+
+
+def test_beside_a_jax_that_tensorflow_cannot_read(run, tmp_path, monkeypatch):
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = settings["project"]["optional-dependencies"]
+    assert f"jax=={savedmodel._JAX}" in extras["export"]
+    monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
+    monkeypatch.setattr(jax, "__version__", "0.12.1")
+    status, _, error = run(f"--out={tmp_path / 'out'}", format="savedmodel")
+    assert status == 1 and error.count("\n") == 1
+    assert error.startswith("error: TensorFlow reads what jax 0.10.2 writes, and not")
 
 
 @pytest.mark.parametrize(

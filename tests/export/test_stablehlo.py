@@ -1,8 +1,10 @@
 """StableHLO programs of `jax.export`."""
 
+import json
 import pathlib
 import subprocess
 import sys
+from importlib import metadata
 
 import jax
 import numpy as np
@@ -51,6 +53,17 @@ def test_program(folder, tmp_path):
     assert exported.platforms == PLATFORMS
     (images,) = exported.in_avals
     assert str(images.shape) == "(b, 36, 36, 3)" and images.dtype == np.uint8
+
+
+def test_it_says_how_long_it_can_be_read(folder):
+    """By versions, from which the manual's table counts; nothing depends on the day."""
+    said = json.loads((folder / stablehlo.ABOUT_FILE).read_text("utf-8"))
+    versions = {name: metadata.version(name) for name in ("jax", "jaxlib")}
+    assert said == {**versions, "compatibility": stablehlo.PROMISE}
+    assert "six months" in said["compatibility"]
+    assert "three weeks" in said["compatibility"]
+    _, promised = MANUAL.read_text("utf-8").split("**How long it can be read.**")
+    assert "jaxlib 0.10.2 |" in promised.split("\n## ")[0]
 
 
 def test_jax_alone_runs_it(classifier, folder, tmp_path):

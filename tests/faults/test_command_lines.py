@@ -57,7 +57,7 @@ WRONG = {
     "visualize --checkpoint=hollow --figures=nine": "no figure 'nine'",
     "experiment --config=demo --table=9 --seeds=0 --workdir=w": "--table=9: No such",
     "compare hollow": "no runs in hollow",
-    "transfer fer2013 --data=nothing": "'nothing' is not prepared in",
+    "transfer fer2013 --data=nothing": "and not one that qcs-jax prepare makes: syn",
     "transfer fer2013 --data=a --labels=b:joy=fear": "b is none of the data sets",
     "convert nothing.pth --out=o": "there is no such file",
     "convert face.png --out=o": "no PyTorch checkpoint",

@@ -122,6 +122,14 @@ def test_resumes_at_any_step_with_any_number_of_workers(anchors):
         assert_same(next(iterator), ones[50])
 
 
+def test_workers_on_windows_send_their_batches(monkeypatch):
+    monkeypatch.setattr(pipeline, "_SHARED_MEMORY", False)
+    monkeypatch.setattr(shared_memory, "SharedMemory", mock.Mock(side_effect=OSError))
+    with contextlib.closing(pipeline.iterate(batches(), 3, workers=2)) as iterator:
+        for step, batch in enumerate(itertools.islice(iterator, 4), 3):
+            assert_same(batch, batches()[step])
+
+
 def test_a_resumed_run_does_not_read_what_it_skips():
     spy = mock.Mock(wraps=source().records)
     spy.__getitems__ = mock.Mock(wraps=source().records.__getitems__)
@@ -144,6 +152,7 @@ print(left.name)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows leaves no shared memory")
 def test_shared_memory_that_is_left_goes_without_a_word():
     """After the error of a worker some is, of batches that it had made before."""
     argv = [sys.executable, "-c", LEAVING]

@@ -24,6 +24,7 @@ from qcs_jax.images import augment
 from qcs_jax.images.decode import to_pixels
 from qcs_jax.predict import detector, network
 from qcs_jax.predict.classifier import Classifier
+from qcs_jax.predict.yunet import YuNet
 from qcs_jax.system.errors import UserError
 
 # Of an evaluation; it was the one to measure landmarks in earlier versions.
@@ -211,7 +212,7 @@ def test_it_says_what_it_is_and_what_was_measured_of_it(run, classifier, tmp_pat
 
 
 def test_the_base_branch_goes_along_and_no_more(run):
-    used = qcs_jax.load(run, detector=detector.YuNet(DETECTOR), flip=True)
+    used = qcs_jax.load(run, detector=YuNet(DETECTOR), flip=True)
     [expected] = used.predict_photo(PHOTO).faces
     used.explain(PHOTO, OTHER)
     spawn = multiprocessing.get_context("spawn")

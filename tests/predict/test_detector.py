@@ -7,7 +7,8 @@ import pytest
 import sklearn.datasets
 from PIL import Image
 
-from qcs_jax.predict.detector import BlazeFace, YuNet, overlap
+from qcs_jax.predict.detector import BlazeFace, overlap
+from qcs_jax.predict.yunet import YuNet
 from qcs_jax.system.errors import UserError
 
 # Of the portrait, drawn by hand: the box of the face from the brows to the chin, eyes,

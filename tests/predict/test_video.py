@@ -139,7 +139,7 @@ def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
     for argv in ([f"{tmp_path}/a.mp4"], ["0", f"--draw={tmp_path}/x.mp4"]):
         assert video_command.main(argv) == 2
         assert capsys.readouterr().err == (
-            "error: files of videos need av: pip install 'qcs_jax[video]'\n"
+            'error: files of videos need av: pip install "qcs_jax[video]"\n'
         )
 
 

@@ -121,6 +121,14 @@ def test_what_frames_have_beside_them_does_no_harm(tmp_path, kind):
     assert (done.returncode, done.stdout, done.stderr) == (0, expected, "")
 
 
+def test_titles_are_in_any_encoding(tmp_path):
+    clips.write(tmp_path / "x.mkv", VARIABLE)
+    content = (tmp_path / "x.mkv").read_bytes()
+    assert content.count(b"Lavf") > 1
+    (tmp_path / "x.mkv").write_bytes(content.replace(b"Lavf", b"\xe9\xe8\xe0f"))
+    assert times(tmp_path / "x.mkv") == pytest.approx(VARIABLE)
+
+
 def test_what_is_damaged_is_left_out(tmp_path):
     path = tmp_path / "x.mp4"
     clips.write(path, STEADY)

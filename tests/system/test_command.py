@@ -56,3 +56,29 @@ def test_nobody_reads_any_longer():
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == "" and process.wait() == 141
+
+
+@pytest.mark.parametrize(
+    "encoding, expected",
+    [("utf-8", "é 你 ".encode() + b"\xff"), ("cp1252", b"\xe9 " + rb"\u4f60 \udcff")],
+)
+def test_letters_that_a_pipe_lacks(encoding, expected):
+    """Python writes the code page to a pipe of Windows."""
+    code = "command.start(lambda: print('\u00e9', '\u4f60', chr(0xdcff)))"
+    with start(code, PYTHONIOENCODING=encoding) as process:
+        assert process.stdout.buffer.read().rstrip() == expected
+        assert not process.stderr.read() and process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    "platform, expected",
+    [
+        ("linux", r"--config=raf:dcs '--workdir=C:\my runs\a'"),
+        ("win32", r'--config=raf:dcs "--workdir=C:\my runs\a"'),
+    ],
+)
+def test_what_is_to_be_typed_is_quoted_as_the_system_has_it(
+    platform, expected, monkeypatch
+):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert command.typed("--config=raf:dcs", r"--workdir=C:\my runs\a") == expected

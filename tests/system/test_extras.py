@@ -23,7 +23,7 @@ def missing(name):
 def test_commands_tell_it_in_one_line(capsys):
     assert command.run(lambda: missing("sklearn.manifold"), failure=2) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert line.endswith("report need sklearn: pip install 'qcs_jax[report]'")
+    assert line.endswith('report need sklearn: pip install "qcs_jax[report]"')
     for module in ("qcs_jax.nothing", "grainy", None):  # mistakes of the program
         with pytest.raises(ModuleNotFoundError):
             command.run(lambda name=module: missing(name))
@@ -34,7 +34,7 @@ def test_what_is_required_is_not_imported(monkeypatch):
     extras.require("train")
     assert "tensorboardX" not in sys.modules
     monkeypatch.setitem(sys.modules, "grain", None)
-    with pytest.raises(UserError, match=r"need grain: pip install 'qcs_jax\[train\]'"):
+    with pytest.raises(UserError, match=r'need grain: pip install "qcs_jax\[train\]"'):
         extras.require("train")
 
 
@@ -43,7 +43,7 @@ def test_a_checkpoint_of_orbax(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     monkeypatch.delitem(sys.modules, "qcs_jax.checkpoint.storage")
     monkeypatch.delattr("qcs_jax.checkpoint.storage")
-    with pytest.raises(UserError, match=r"need orbax: pip install 'qcs_jax\[train\]'"):
+    with pytest.raises(UserError, match=r'need orbax: pip install "qcs_jax\[train\]"'):
         qcs_jax.load(run)
 
 

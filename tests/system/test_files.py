@@ -1,11 +1,18 @@
-"""Files and folders: whole, or what they were before."""
+"""Files and folders: whole, or what they were before; and of one process."""
 
 import errno
+import os
 import pathlib
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from unittest import mock
 
+import filelock
 import pytest
 
 from qcs_jax.system import files
+from qcs_jax.system.errors import UserError
 
 
 def names(folder):
@@ -69,3 +76,56 @@ def test_a_folder_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
         fill(tmp_path / "out", "new")
     assert (tmp_path / "out" / "x").read_text() == "old"
     assert names(tmp_path) == ["out"]
+
+
+HOLDING = """
+import pathlib, sys, time
+from qcs_jax.system import files
+with files.exclusive(pathlib.Path(sys.argv[1]), "taken"):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    argv = [sys.executable, "-c", HOLDING, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="^taken$"):
+            with files.exclusive(tmp_path, "taken"):
+                pytest.fail("two hold it")
+        process.kill()
+    with files.exclusive(tmp_path, "taken"):
+        pass
+
+
+def test_a_lock_is_for_one_thread(tmp_path):
+    def enter():
+        with files.exclusive(tmp_path, "taken"):
+            pytest.fail("two hold it")
+
+    with files.exclusive(tmp_path, "taken"), ThreadPoolExecutor(1) as pool:
+        with pytest.raises(UserError, match="^taken$"):
+            pool.submit(enter).result()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_does_not_matter(tmp_path, monkeypatch, number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+
+    fcntl = pytest.importorskip("fcntl", reason="Windows has other locks")
+    monkeypatch.setattr(fcntl, "flock", flock)
+    for _ in range(2):
+        with files.exclusive(tmp_path, "taken"):
+            assert names(tmp_path) == [".lock"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC, errno.EROFS])
+def test_a_lock_that_cannot_be_written_is_an_error(tmp_path, monkeypatch, number):
+    """Somebody else's, or on a full disk."""
+    error = OSError(number, os.strerror(number))
+    monkeypatch.setattr(filelock.FileLock, "acquire", mock.Mock(side_effect=error))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        with files.exclusive(tmp_path, "taken"):
+            pytest.fail("it is not held")

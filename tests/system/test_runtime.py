@@ -9,6 +9,7 @@ import sys
 import types
 
 import jax
+import jaxlib
 import pytest
 
 from qcs_jax.system import runtime
@@ -44,15 +45,15 @@ def guard(monkeypatch):
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("before", [None, "", "--xla_a=1 --xla_b"])
 def test_appends_the_flag_once(guard, before):
-    """Without a word where JAX has not started, or computes elsewhere."""
+    """Without a word where JAX has not started, or computes elsewhere, or is exact."""
     after = guard(before)
     assert after == f"{before or ''} {FLAG}=".strip() == guard(after)
-    assert guard(before, started="gpu") == after
+    assert guard(before, started="gpu") == guard(before, "0.12.0", "cpu") == after
 
 
 @pytest.mark.parametrize(
     "flags, jaxlib",
-    [(f"--xla_a=1 {FLAG}=TYPE_DOT", AFFECTED), ("--xla_a=1", "0.10.20"), (None, None)],
+    [(f"--xla_a=1 {FLAG}=TYPE_DOT", AFFECTED), ("--xla_a=1", "0.12.1"), (None, None)],
 )
 def test_leaves_what_the_user_set_and_other_versions_alone(guard, flags, jaxlib):
     assert guard(flags, jaxlib) == guard(flags, jaxlib, started="cpu") == flags
@@ -99,10 +100,25 @@ assert (client(), jax.config.jax_platforms, dict(os.environ)) == before
     assert (done.stdout, done.stderr) == ("another platform started\n", "")
 
 
-def test_importing_the_package_is_enough_and_warns_where_the_backend_runs():
+# Of this length the fusion makes a row wrong, as https://github.com/jax-ml/jax/issues/39103
+# has it, but only where the whole is one program.
+SUMS = """
+import qcs_jax, jax, jax.numpy as jnp
+rows = jnp.zeros((32_769, 3)).at[:, 0].set(jnp.arange(32_769.0))
+squares = jax.vmap(lambda row: jnp.sum((jnp.eye(3) @ row) ** 2))
+print((squares(rows) == jax.jit(squares)(rows)).all())
+"""
+
+
+def test_importing_the_package_is_enough_for_right_numbers():
+    """Which jaxlib 0.10.2 does not give without the flag."""
+    done = run_python(SUMS, JAX_PLATFORMS="cpu")
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@pytest.mark.skipif(jaxlib.__version__ != AFFECTED, reason="this jaxlib is not wrong")
+def test_warns_where_the_backend_runs():
     """What the guard looks at inside JAX still exists."""
-    done = run_python("import os, qcs_jax; print(os.environ['XLA_FLAGS'])")
-    assert (done.stdout.strip(), done.stderr) == (f"{FLAG}=", "")
     done = run_python("import jax; jax.devices(); import qcs_jax")
     assert done.returncode == 0
     assert "RuntimeWarning: JAX started before qcs_jax was imported" in done.stderr

@@ -9,6 +9,12 @@ NCCL WARN a cable is loose
 W1127 14:58:12.152803 10744 preemption_sync_manager.cc:147] Failed to retrieve
 Additional GRPC error information from remote target
 :UNKNOWN:Error received from peer
+W1127 14:58:12.152904 10744 preemption_notifier.cc:89] Failed to retrieve
+Additional GRPC error information from remote target
+:UNAVAILABLE:Stream removed (Socket closed)
+=== Source Location Trace: ===
+external/xla+/xla/tsl/distributed_runtime/rpc/grpc_util.h:89
+. This is only expected if one of the tasks is unhealthy. Check the logs.
 E1127 14:56:34.167330 10020 other.cc:15] Something else
 that takes two lines
 E1127 14:57:46.130289 10530 coordination_service_agent.cc:289] Polled an error
