@@ -247,7 +247,8 @@ def _write_backbone(args: argparse.Namespace) -> None:
         f"{'':13}{_counts(variables)}\n"
         f"  norms      measured on {len(pixels)} images of {args.images}\n"
         f"wrote {args.out}, next, to train from it:\n"
-        f"  --config.init_from={command.typed(str(args.out))} --config.model.size=medium"
+        f"  --config.init_from={command.typed(str(args.out))} "
+        f"--config.model.size=medium"
     )
 
 

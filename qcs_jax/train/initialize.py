@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flax.traverse_util
-import jax.numpy as jnp
 import ml_collections
 import numpy as np
 from PIL import Image
 
 from qcs_jax import checkpoint, convert
 from qcs_jax.checkpoint import weights
-from qcs_jax.convert import faces
-from qcs_jax.images.augment import preprocess
 from qcs_jax.images.decode import decode
-from qcs_jax.models import layers
 from qcs_jax.predict.align import template_of
 from qcs_jax.system.errors import UserError
 from qcs_jax.train.run import Run
@@ -35,7 +31,7 @@ PARTS = (
 )
 
 _SHOWN = 20  # misfits in a message
-_MEASURED = 300  # training images in which landmarks are looked for, and norms measured
+_MEASURED = 300  # training images in which landmarks are looked for
 
 # Above all learning rates of the paper, which are for a backbone that knows faces.
 _FOR_PRETRAINED = 1e-5
@@ -58,19 +54,16 @@ def initialize(
     variables: Mapping[str, Any],
     path: str | os.PathLike[str],
     class_names: Sequence[str],
-    images: Callable[[], np.ndarray],
 ) -> tuple[dict[str, Any], list[str], dict[str, Any]]:
     """Replaces fresh variables by those of a checkpoint, as far as it has them.
 
     Args:
       variables: `{"params": ..., "batch_stats": ...}`, as `models.init` gives them.
-      path: A checkpoint (see `checkpoint.load_variables`), a PyTorch file of a whole
-        network or of the backbone alone, or a manifest of `convert.faces`.
+      path: A checkpoint (see `checkpoint.load_variables`), or a PyTorch file of a whole
+        network or of the backbone alone.
       class_names: In the order of the logits. The last layers of a checkpoint that has
         the same classes in another order are put into this one; those of a PyTorch
         file, which does not name its classes, are taken as they are.
-      images: Makes some training images as networks see them, `[m, s, s, 3]`: what
-        `convert.faces` measures.
 
     Returns:
       Variables of the same shapes; notes for the user, where each part came from; and
@@ -87,9 +80,6 @@ def initialize(
         their_names = tuple(description["class_names"])
         keys = ("config", "started_from")
         source = {key: description[key] for key in keys if key in description}
-    elif os.fspath(path).endswith(faces.SUFFIX):
-        read = faces.backbone_of(faces.read_manifest(path), images())
-        source = {"network": convert.BACKBONE}
     else:
         conversion = convert.read_pth(path)
         read, source = conversion.variables, {"network": conversion.network}
@@ -175,25 +165,12 @@ def kept(run: Run, before: dict) -> dict:
 
 
 def _landmarks(run: Run) -> list | None:
-    template = template_of([Image.fromarray(x) for x in _some_pixels(run)])
-    return None if template is None else template.round(4).tolist()
-
-
-def some_images(run: Run) -> np.ndarray:
-    """Some training images, as the backbone of a run sees them: `[m, s, s, 3]`."""
-    model = run.model
-    images = preprocess(jnp.stack(_some_pixels(run)), model.image_size)
-    images = images[:, :: model.subsample, :: model.subsample]
-    return np.asarray(layers.grey(images) if model.grey else images)
-
-
-def _some_pixels(run: Run) -> list[np.ndarray]:
-    """Some training images, uint8 `[side, side, 3]` each, always the same."""
     train, side = run.splits.whole_train, run.config.data.resize
     count = min(_MEASURED, len(train))
     some = np.random.default_rng(0).choice(len(train), count, replace=False)
-    pixels = []
+    faces = []
     for data in train.encoded(some.tolist()):
         with contextlib.suppress(OSError):  # training names what it cannot decode
-            pixels.append(decode(data, side))
-    return pixels
+            faces.append(Image.fromarray(decode(data, side)))
+    template = template_of(faces)
+    return None if template is None else template.round(4).tolist()

@@ -24,13 +24,7 @@ from qcs_jax.evaluate.runs import CONFIG_FILE, METRIC, read_scores
 from qcs_jax.system import processes, runtime
 from qcs_jax.system.errors import Interrupted
 from qcs_jax.system.files import exclusive, write_json
-from qcs_jax.train.initialize import (
-    described,
-    initialize,
-    kept,
-    some_images,
-    warnings_of,
-)
+from qcs_jax.train.initialize import described, initialize, kept, warnings_of
 from qcs_jax.train.logits import EvalStep, check_same_everywhere, predict_split
 from qcs_jax.train.run import Run, create_train_step, open_batches
 from qcs_jax.train.step import TrainState, make_eval_step, replicate
@@ -137,12 +131,8 @@ def _fresh(run: Run) -> tuple[TrainState, dict]:
     _print_notes(warnings_of(run.config), "warning")
     state, source = _random_state(run), None
     if run.config.init_from:
-        variables, notes, source = initialize(
-            state.trained,
-            run.config.init_from,
-            run.splits.class_names,
-            lambda: some_images(run),
-        )
+        path, names = run.config.init_from, run.splits.class_names
+        variables, notes, source = initialize(state.trained, path, names)
         _print_notes(notes)
         averaged = state.mean is not None
         state = TrainState.create(variables, run.optimizer, averaged=averaged)

@@ -1,6 +1,5 @@
 """Training that starts from another checkpoint."""
 
-import face_arrays
 import jax
 import numpy as np
 import pytest
@@ -13,12 +12,10 @@ from qcs_jax.checkpoint import weights as weights_file
 from qcs_jax.checkpoint.description import describe
 from qcs_jax.checkpoint.saving import Checkpoints
 from qcs_jax.config import base_config, flags
-from qcs_jax.convert import faces
 from qcs_jax.convert.pth_writer import save_pth
-from qcs_jax.models import MEAN, STD
 from qcs_jax.system.errors import UserError
 from qcs_jax.train import loop
-from qcs_jax.train.initialize import PARTS, initialize, some_images, warnings_of
+from qcs_jax.train.initialize import PARTS, initialize, warnings_of
 from qcs_jax.train.run import Run
 
 FRESH, SAVED = 1, 2  # seeds
@@ -26,11 +23,6 @@ FRESH, SAVED = 1, 2  # seeds
 
 def names(k=7):
     return tuple(f"class {i}" for i in range(k))
-
-
-def none():
-    """Images, of which PyTorch's files and checkpoints need none."""
-    raise AssertionError("images were asked for")
 
 
 def pth(path, model):
@@ -98,7 +90,7 @@ def test_parts_come_from_the_checkpoint_or_stay_fresh(
 ):
     path = tmp_path / "saved"
     saved, fresh = save(path, old), small.variables(new, FRESH)
-    merged, notes, _ = initialize(fresh, path, names(), none)
+    merged, notes, _ = initialize(fresh, path, names())
     assert_only_fresh(merged, saved, fresh, *parts)
     assert notes[0].startswith(BASE) and notes[0].endswith(f": weights of {path}")
     assert notes[1:] == said
@@ -114,7 +106,7 @@ def test_the_same_classes_in_another_order(tmp_path, form):
         weights_file.save(path, variables, description | {"step": 3})
     order = [3, 0, 6, 1, 5, 2, 4]
     ours = [names()[i] for i in order]
-    merged, notes, source = initialize(fresh, path, ours, none)
+    merged, notes, source = initialize(fresh, path, ours)
     assert len(notes) == 1
     keys = ("config", "started_from")
     assert source == {key: description[key] for key in keys}
@@ -129,7 +121,7 @@ def test_as_many_other_classes_have_fresh_heads(tmp_path):
     saved = orbax(tmp_path, QCS)
     fresh = small.variables(QCS, FRESH)
     ours = [*names()[:-1], "contempt"]
-    merged, notes, _ = initialize(fresh, tmp_path, ours, none)
+    merged, notes, _ = initialize(fresh, tmp_path, ours)
     assert_only_fresh(merged, saved, fresh, *HEADS)
     assert OTHER_CLASSES in notes[1]
 
@@ -139,7 +131,7 @@ def test_backbone_alone(tmp_path):
     saved, fresh = small.variables(model, SAVED), small.variables(model, FRESH)
     state_dict = convert.to_torch(saved)
     save_pth(path, {k: x for k, x in state_dict.items() if k.startswith("ir_back.")})
-    merged, notes, _ = initialize(fresh, path, names(), none)
+    merged, notes, _ = initialize(fresh, path, names())
     others = [part for part in PARTS if part != "base/backbone"]
     assert_only_fresh(merged, saved, fresh, *others)
     assert notes == [
@@ -149,34 +141,12 @@ def test_backbone_alone(tmp_path):
     ]
 
 
-def test_face_recognition_network(tmp_path):
-    path, model = face_arrays.write(tmp_path), models.create("dcs", "medium")
-    fresh, images = small.variables(model, FRESH), small.images(2, 104, 104, 3)
-    saved = faces.backbone_of(faces.read_manifest(path), images)
-    merged, notes, source = initialize(fresh, path, names(), lambda: images)
-    assert_only_fresh(merged, saved, fresh, *(x for x in PARTS if "backbone" not in x))
-    assert notes[0] == f"base/backbone: weights of {path}"
-    assert source == {"network": "backbone"}
-
-
 def test_the_backbone_that_comes_with_the_package():
     fresh = small.variables(models.create("qcs", "medium"), FRESH)
-    merged, notes, _ = initialize(fresh, "faces", names(), none)
+    merged, notes, _ = initialize(fresh, "faces", names())
     saved, *_ = load_variables("faces")
     assert_only_fresh(merged, saved, fresh, *(x for x in PARTS if "backbone" not in x))
     assert notes[0] == "base/backbone: weights of faces"
-
-
-@pytest.mark.parametrize("grey", [False, True])
-def test_images_to_measure_are_those_of_training(monkeypatch, grey):
-    monkeypatch.setitem(models.SIZES, "tiny", small.SIZES | {"subsample": 2})
-    run = Run.of(toy.config(**{"model.grey": grey}))
-    images = some_images(run)
-    assert images.shape == (toy.SIZES["train"], 16, 16, 3)
-    levels = images * STD + MEAN
-    assert (np.ptp(levels, axis=-1).max() < 1e-6) == grey
-    brightness = levels.mean((1, 2, 3))  # of three classes, a third each
-    np.testing.assert_allclose(brightness.mean(), (30 + 60) / 255, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -191,7 +161,7 @@ def test_another_size_is_one_error(tmp_path, options, fault):
     pth(tmp_path / "x.pth", QCS)
     fresh = small.variables(small.create("qcs", **options), FRESH)
     with pytest.raises(UserError, match="is of a network of another size") as error:
-        initialize(fresh, tmp_path / "x.pth", names(), none)
+        initialize(fresh, tmp_path / "x.pth", names())
     assert fault in str(error.value) and len(str(error.value)) < 6000
 
 
