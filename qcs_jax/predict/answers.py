@@ -15,13 +15,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from qcs_jax.predict.detector import LANDMARKS
+from qcs_jax.predict.quality import noted
 from qcs_jax.system.errors import UserError
 
 T = TypeVar("T")
 
 NO_FACE = "no face"
 
-_PLACE = ("left", "top", "right", "bottom", "score", "label")
+_PLACE = ("left", "top", "right", "bottom", "score", "quality", "label")
 _BOX_COLOR, _TEXT_COLOR = (0, 158, 115), (255, 255, 255)
 
 
@@ -92,6 +93,8 @@ class FaceFound(Prediction):
         None if the detector did not see them.
       score: How sure the detector is that it is a face, 0.6 to 1, or None.
       pixels: uint8 `[resize, resize, 3]`, the input of the classifier.
+      quality: What the image lacks to be sure of the answer, see `quality.lacks`: of
+        "small", "cut off" and "dark"; empty where all is well.
       id: In videos 1, 2, ...: the same for the same face in all frames.
     """
 
@@ -99,6 +102,7 @@ class FaceFound(Prediction):
     pixels: np.ndarray
     landmarks: np.ndarray | None = None
     score: float | None = None
+    quality: tuple[str, ...] = ()
     id: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,18 +115,21 @@ class FaceFound(Prediction):
             "box": self.box.round(1).tolist(),
             "landmarks": landmarks,
             "score": None if self.score is None else round(self.score, 4),
+            "quality": list(self.quality),
             "label": self.label,
             "probabilities": super().to_dict()["probabilities"],
         }
 
     def __str__(self) -> str:
         left, top, right, bottom = self.box.round().astype(int)
-        return f"{super().__str__()} at {left}, {top} to {right}, {bottom}"
+        place = f"{left}, {top} to {right}, {bottom}"
+        return f"{super().__str__()} at {place}{noted(self.quality)}"
 
     def _cells(self) -> list:
         """Of `_PLACE`, and the probabilities."""
         place = self.to_dict()
-        return [*place["box"], place["score"], self.label, *self.probabilities]
+        cells = [*place["box"], place["score"], ", ".join(self.quality), self.label]
+        return [*cells, *self.probabilities]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -165,7 +172,9 @@ class Photograph:
     def __str__(self) -> str:
         what = self.path or "photograph"
         if self.whole:
-            return f"{what}: {Prediction.__str__(self.faces[0])}, taken whole"
+            [face] = self.faces
+            answer = Prediction.__str__(face)
+            return f"{what}: {answer}, taken whole{noted(face.quality)}"
         return "\n".join(f"{what}: {face}" for face in self.faces) or f"{what}: no face"
 
 
@@ -268,7 +277,7 @@ def _draw(image: Image.Image, faces: Sequence[FaceFound]) -> Image.Image:
     for face in reversed(faces):
         left, top, right, bottom = face.box.tolist()
         pen.rectangle((left, top, right, bottom), outline=_BOX_COLOR, width=width)
-        text = f"{face.label} {100 * face.confidence:.0f} %"
+        text = f"{face.label} {100 * face.confidence:.0f} %{noted(face.quality)}"
         text = text if face.id is None else f"{face.id}: {text}"
         size = max(12, min(round((right - left) / 8), 48))
         # The text begins inside of the image.

@@ -32,6 +32,7 @@ from qcs_jax.predict.answers import (
 from qcs_jax.predict.detector import BlazeFace, Detection, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
+from qcs_jax.predict.quality import lacks
 from qcs_jax.predict.tracking import Tracker
 from qcs_jax.predict.video import Video
 from qcs_jax.system import runtime
@@ -281,7 +282,13 @@ class Classifier:
             crops = [np.asarray(warp(image, x, self.resize)) for x in turns]
         answers = zip(successes(self._predict(crops)), places, crops, strict=True)
         return [
-            FaceFound(face.probabilities, face.class_names, **place, pixels=pixels)
+            FaceFound(
+                face.probabilities,
+                face.class_names,
+                **place,
+                pixels=pixels,
+                quality=lacks(place["box"], image.size, pixels),
+            )
             for face, place, pixels in answers
         ]
 

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 from tqdm import tqdm
 
 from qcs_jax.predict.answers import NO_FACE, Failure, Photograph, Prediction, rows
+from qcs_jax.predict.quality import noted
 from qcs_jax.system import command
 from qcs_jax.system.errors import UserError
 
@@ -170,7 +171,8 @@ def _cells(answer: Any) -> Iterator[list]:
         cells = [answer.path, first, f"{p1:.3f}", second, f"{p2:.3f}"]
         if isinstance(answer, Photograph):
             place = ", ".join(f"{x:.0f}" for x in face.box)
-            cells.append("taken whole" if answer.whole else place)
+            place = "taken whole" if answer.whole else place
+            cells.append(place + noted(face.quality))
         yield cells
 
 

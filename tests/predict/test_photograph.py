@@ -1,5 +1,6 @@
 """Photographs with all around the faces: every face, in pixels of the photograph."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -127,9 +128,10 @@ BOX, PIXELS = np.array((1.0, 2.0, 11.04, 12.0)), np.zeros((4, 4, 3), np.uint8)
 def test_tables_have_a_row_for_each_face_or_photograph_without_one():
     pytest.importorskip("pandas")
     face = FaceFound(P, NAMES, box=BOX, score=0.91234, pixels=PIXELS, id=1)
+    poor = dataclasses.replace(face, quality=("small", "dark"))
     photos = [
         qcs_jax.Photograph(IMAGE, (), path="a.jpg"),
-        qcs_jax.Photograph(IMAGE, (face, face), path="c.jpg"),
+        qcs_jax.Photograph(IMAGE, (face, poor), path="c.jpg"),
         qcs_jax.Failure("broken", "\udcff.jpg"),
         qcs_jax.Photograph(IMAGE, (face,), whole=True, path="d.jpg"),
     ]
@@ -138,8 +140,10 @@ def test_tables_have_a_row_for_each_face_or_photograph_without_one():
     assert table["file"].tolist() == ["a.jpg", "c.jpg", "c.jpg", "?.jpg", "d.jpg"]
     errors = table.iloc[:, -1].fillna("").tolist()
     assert errors == ["no face", "", "", "broken", ""]
-    cells = [1.0, 2.0, 11.0, 12.0, 0.9123, "error", 0.25, 0.75]
+    place, answer = [1.0, 2.0, 11.0, 12.0, 0.9123], ["error", 0.25, 0.75]
+    cells = [*place, "small, dark", *answer]
     assert table.iloc[2].tolist()[:-1] == ["c.jpg", 2, "face", *cells]
+    cells = [*place, "", *answer]
     assert table.iloc[4].tolist()[:-1] == ["d.jpg", 1, "whole image", *cells]
     assert qcs_jax.to_pandas(photos[1]).equals(qcs_jax.to_pandas(photos[1:2]))
     frames = [qcs_jax.Frame(i, 0.04 * i, IMAGE, ()) for i in range(3)]

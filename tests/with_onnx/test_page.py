@@ -34,6 +34,7 @@ STILL = """fetch(document.getElementById('photo').src)
     return btoa(text);
   })"""
 EXACT = ("turned.png", "two.png", "face.png", "wide.png", "none.png")
+POOR = {"cut.png": ["cut off"], "dark.png": ["dark"], "small.png": ["small", "dark"]}
 FOCUS = "document.activeElement.id || document.activeElement.textContent"
 
 
@@ -56,6 +57,10 @@ def folder(tmp_path_factory):
     portrait.crop((190, 60, 360, 230)).resize((112, 112)).save(folder / "face.png")
     portrait.crop((160, 110, 510, 316)).save(folder / "wide.png")
     portrait.crop((0, 400, 120, 520)).resize((300, 300)).save(folder / "none.png")
+    portrait.crop((280, 0, 512, 600)).save(folder / "cut.png")
+    dark = portrait.point(lambda level: round(0.12 * level))
+    dark.save(folder / "dark.png")
+    dark.resize((41, 48)).save(folder / "small.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     return folder
 
@@ -87,10 +92,10 @@ def page(browser, address):
     return answer
 
 
-@pytest.mark.parametrize("name", ["portrait.jpg", *EXACT])
+@pytest.mark.parametrize("name", ["portrait.jpg", *EXACT, *POOR])
 def test_it_says_what_python_says(browser, page, folder, monkeypatch, name):
     monkeypatch.chdir(folder)
-    tolerance = 1e-5 if name in EXACT else 1e-3  # decoders of JPEG may differ
+    tolerance = 1e-3 if name.endswith(".jpg") else 1e-5  # decoders of JPEG may differ
     expected, answer = qcs_jax.load().predict_photo(name).to_dict(), page(name)
     assert len(answer["faces"]) == {"two.png": 2, "none.png": 0}.get(name, 1)
     near = {"probabilities": tolerance, "score": 1e-3, "box": 0.11, "landmarks": 0.11}
@@ -116,6 +121,21 @@ def test_each_face_gets_a_box_bars_and_a_map(browser, page):
             assert name in text and f"{100 * probability:.1f}\xa0%" in text
     assert "Where the evidence is" in text
     assert "2 faces: " in browser.run("document.getElementById('status').textContent")
+    assert not browser.complaints
+
+
+@pytest.mark.parametrize("name", ["face.png", *POOR])
+def test_it_says_what_an_image_lacks(browser, page, name):
+    lacks = POOR.get(name, [])
+    [face] = page(name)["faces"]
+    assert face["quality"] == lacks
+    note = f"({', '.join(lacks)})" if lacks else "%"
+    for place in ("status", "boxes"):
+        text = browser.run(f"document.getElementById('{place}').textContent")
+        assert text.rstrip(".").endswith(note)
+    text = browser.run("document.getElementById('cards').innerText")
+    doubt = f"Do not rely on this: the face is {' and '.join(lacks)}."
+    assert (doubt in text) if lacks else ("rely" not in text)
     assert not browser.complaints
 
 

@@ -1,3 +1,5 @@
+import { noted } from "./quality.js";
+
 const ROOM = 96; // pixels that a label needs; smaller boxes have their number alone
 
 /** Boxes with labels over a picture; each leads to the card of its face. */
@@ -27,7 +29,7 @@ export class Boxes {
       box.style.top = `${100 * top}%`;
       box.style.width = `${100 * (right - left)}%`;
       box.style.height = `${100 * (bottom - top)}%`;
-      const name = `${face.label} ${percent(face.confidence)}`;
+      const name = `${face.label} ${percent(face.confidence)}${noted(face.quality)}`;
       const number = faces.length > 1 ? `${i + 1}` : "";
       const shown = (right - left) * this.#element.clientWidth;
       const text = number && shown < ROOM ? number : `${number} ${name}`.trim();

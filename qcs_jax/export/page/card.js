@@ -6,6 +6,7 @@ export class Card {
   element = make("article", "card");
   #title = make("h2");
   #percent = make("b", "percent");
+  #doubt = make("p", "doubt");
   #views = make("div", "views");
   #face = make("canvas");
   #evidence = make("figure");
@@ -32,7 +33,7 @@ export class Card {
     if (!live) this.#views.append(this.#evidence);
     const caption = make("caption", "hidden", "Probability of each expression");
     this.#bars.append(caption, ...model.class_names.map(emptyBar));
-    this.element.append(header, this.#views, this.#bars);
+    this.element.append(header, this.#doubt, this.#views, this.#bars);
   }
 
   /**
@@ -45,6 +46,8 @@ export class Card {
     const number = make("span", "number", alone ? "" : `${this.#number}  `);
     this.#title.replaceChildren(number, face.label);
     this.#percent.textContent = percent(face.confidence, 1);
+    this.#doubt.hidden = !face.quality.length;
+    this.#doubt.textContent = `Do not rely on this: the face is ${face.quality.join(" and ")}.`;
     this.#face.setAttribute("aria-label", `Crop of face ${this.#number}: ${face.label}`);
     drawFace(this.#face, face.crop, this.#model.image_size);
     [...this.#bars.tBodies].forEach((body, i) => {

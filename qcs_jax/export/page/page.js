@@ -5,6 +5,7 @@ import { decode } from "./decode.js";
 import { evidence } from "./evidence.js";
 import { Networks } from "./network.js";
 import { examine, toDict } from "./photograph.js";
+import { noted } from "./quality.js";
 
 const AT_ONCE = 3; // faces whose evidence is computed without being asked for
 const SMALLEST = 320; // pixels of the screen that a picture is shown in, at least
@@ -164,7 +165,8 @@ async function watch() {
       const faces = [...seen.faces].sort((a, b) => a.box[0] - b.box[0]);
       show(camera.mirrored ? faces.reverse() : faces, seen, networks.model, true);
       if (performance.now() - said > CALM) {
-        say(`The camera sees ${listed(faces, (face) => face.label)}.`);
+        const seenAs = ({ label, quality }) => `${label}${noted(quality)}`;
+        say(`The camera sees ${listed(faces, seenAs)}.`);
         said = performance.now();
       }
       await new Promise(requestAnimationFrame);
@@ -223,7 +225,8 @@ async function explain(faces, networks, signal) {
 }
 
 function summary({ faces, whole }) {
-  const answer = ({ label, confidence }) => `${label} ${percent(confidence)}`;
+  const answer = ({ label, confidence, quality }) =>
+    `${label} ${percent(confidence)}${noted(quality)}`;
   if (whole) {
     return `The picture is a face already, and was taken whole: ${answer(faces[0])}.`;
   }

@@ -8,6 +8,8 @@
  * @property {number[][] | null} landmarks `[4, 2]`, or null if the detector did not see
  *   them.
  * @property {number | null} score How sure the detector is that it is a face.
+ * @property {string[]} quality What the image lacks to be sure of it, of "small", "cut off"
+ *   and "dark"; empty where all is well.
  * @property {string} label Name of the most probable class.
  * @property {number} confidence Its probability.
  * @property {number[]} probabilities In the order of the classes.
@@ -25,6 +27,7 @@ import { cut, isCrop } from "./align.js";
 import { detect, LANDMARKS } from "./detector.js";
 import { breathe } from "./pause.js";
 import { resize, rint } from "./pillow.js";
+import { lacks } from "./quality.js";
 
 /**
  * Finds the faces of a photograph and classifies them.
@@ -57,7 +60,8 @@ export async function examine(image, networks, { signal, progress } = {}) {
     const [{ probabilities }] = await networks.classify([crop]);
     const confidence = Math.max(...probabilities);
     const label = names[probabilities.indexOf(confidence)];
-    faces.push({ ...face, label, confidence, probabilities, crop });
+    const quality = lacks(face.box, image, crop);
+    faces.push({ ...face, quality, label, confidence, probabilities, crop });
   }
   return { width, height, whole, faces };
 }
@@ -80,6 +84,7 @@ export function toDict({ width, height, whole, faces }, names, file) {
       box: face.box.map(tenth),
       landmarks: face.landmarks && named(LANDMARKS, face.landmarks.map((p) => p.map(tenth))),
       score: face.score === null ? null : Number(face.score.toFixed(4)),
+      quality: face.quality,
       label: face.label,
       probabilities: named(names, face.probabilities),
     })),
