@@ -137,7 +137,7 @@ def test_photographs_have_a_row_for_each_face(predict, photographs, classifier):
     spot.paste((255, 255, 255), (80, 64, 88, 72))
     spot.save(photographs / "d.png")
     status, lines, errors = predict(f"--detector={BRIGHT_SPOT}", photographs / "d.png")
-    assert (status, errors) == (0, []) and lines[1].endswith("  68, 52, 100, 84")
+    assert (status, errors) == (0, []) and lines[1].endswith("  68, 52, 100, 84 (dark)")
 
 
 def test_photographs_are_drawn_into_a_folder(predict, photographs, tmp_path):
