@@ -17,7 +17,7 @@ class Driver:
 
     def __init__(self):
         self.asked = self.allowed = 0
-        self.released = self.ended = False
+        self.grabbing = self.released = self.ended = False
         self._permits = threading.Semaphore(0)
         self.get = {cv2.CAP_PROP_FRAME_WIDTH: 64, cv2.CAP_PROP_FRAME_HEIGHT: 48}.get
 
@@ -25,15 +25,16 @@ class Driver:
         return True
 
     def grab(self):
-        self.asked += 1
+        self.asked, self.grabbing = self.asked + 1, True
         self._permits.acquire()
+        self.grabbing = False
         return not self.ended
 
     def retrieve(self):
         return True, np.full((48, 64, 3), (self.asked - 1, 20, 30), np.uint8)
 
     def release(self):
-        self.released = True
+        self.released = not self.grabbing  # or OpenCV would crash
 
     def give(self, frames):
         """Gives so many frames, and returns when the next is asked for."""

@@ -21,7 +21,7 @@ def clip(tmp_path_factory, portrait):
     with video.writer(path, SIZE) as write:
         for i in range(FRAMES):
             x, y = 20 + 6 * i, 30 + 5 * i
-            write(portrait.crop((x, y, x + SIZE[0], y + SIZE[1])), i / 20)
+            write(portrait.crop((x, y, x + SIZE[0], y + SIZE[1])), 2 * i)
     return path
 
 
