@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 MANUAL = ROOT / "qcs_jax/serve/operate.md"
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
 SERVER = ROOT / "qcs_jax/serve/__main__.py"
+no_server = pytest.mark.skipif(not SERVER.exists(), reason="there is no server yet")
 
 
 def blocks(language):
@@ -45,6 +46,7 @@ POD = DEPLOYMENT["spec"]["template"]["spec"]
 UNIT = configparser.ConfigParser(interpolation=None)  # refuses what is there twice
 UNIT.optionxform = str
 UNIT.read_string(blocks("ini")[0])
+BEFORE_STOP = int(CONTAINER["lifecycle"]["preStop"]["exec"]["command"][1])
 PROGRAM, COMMAND, *UNIT_FLAGS = shlex.split(UNIT["Service"]["ExecStart"])
 
 
@@ -55,8 +57,10 @@ def test_the_image_listens_to_all_with_a_token_and_without_root():
     assert int(stage("predict")["USER"]) == int(IMAGE["USER"])
     # Without a target it is what it was before.
     assert DOCKERFILE.rstrip().endswith("\nFROM predict")
-    [build, run] = manuals.commands(MANUAL, "docker")
+    [build, run, stop] = manuals.commands(MANUAL, "docker")
     assert build[1] == "--target=serve" and build[3] == run[-1] == CONTAINER["image"]
+    assert stop[-1] == run[run.index("--name") + 1]
+    assert int(stop[2]) == POD["terminationGracePeriodSeconds"]
     assert f"127.0.0.1:{PORT}:{PORT}" in run and f"$PWD/token:{TOKEN}:ro" in run
 
 
@@ -88,7 +92,7 @@ def test_the_image_knows_how_it_is(status):
 def test_what_answers_is_what_is_asked():
     """Ports, labels and names: those of one manifest are those of the others."""
     [port] = CONTAINER["ports"]
-    assert port["containerPort"] == PORT and "args" not in CONTAINER
+    assert port["containerPort"] == PORT and "command" not in CONTAINER
     labels = DEPLOYMENT["spec"]["template"]["metadata"]["labels"]
     assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == labels
     assert SERVICE["spec"]["selector"] == labels
@@ -155,13 +159,39 @@ def test_systemd_knows_all_of_the_unit(tmp_path):
     assert not about
 
 
-@pytest.mark.skipif(not SERVER.exists(), reason="there is no server yet")
-@pytest.mark.parametrize("flags", [FLAGS, UNIT_FLAGS], ids=["image", "unit"])
+@no_server
+@pytest.mark.parametrize(
+    "flags",
+    [FLAGS, [*FLAGS, *CONTAINER["args"]], UNIT_FLAGS],
+    ids=["image", "pod", "unit"],
+)
 def test_the_command_takes_these_flags(flags, capsys):
     from qcs_jax.serve.__main__ import main
 
     with pytest.raises(SystemExit) as ended:
         main([*flags, "--help"])  # which is done when all before it was taken
     assert ended.value.code == 0
-    helped = capsys.readouterr().out
+    helped = " ".join(capsys.readouterr().out.split())
     assert all(flag.partition("=")[0] in helped for flag in flags)
+    # Whoever stops it waits until the last request has been answered.
+    told = re.search(r"`--timeout`, (\d+) seconds", MANUAL.read_text("utf-8"))[1]
+    assert f"how long a request may take; default: {told}" in helped
+    assert POD["terminationGracePeriodSeconds"] > BEFORE_STOP + int(told)
+
+
+@no_server
+def test_the_server_has_these_addresses_and_numbers():
+    addresses = (SERVER.parent / "app.py").read_text("utf-8")
+    probes = [CONTAINER[f"{x}Probe"] for x in ("startup", "readiness", "liveness")]
+    asked = {probe["httpGet"]["path"] for probe in probes}
+    for path in {*asked, "/metrics", "/v1/predict"}:
+        assert f'Route("{path}"' in addresses
+    numbers = (SERVER.parent / "metrics.py").read_text("utf-8")
+    names = set(re.findall(r"qcs_[a-z_]+", "".join(blocks("promql"))))
+    assert names == {
+        "qcs_requests_total",
+        "qcs_request_seconds_bucket",
+        "qcs_requests_inside",
+    }
+    for name in names:
+        assert f'"{re.sub("_(total|bucket)$", "", name)}"' in numbers
