@@ -57,13 +57,13 @@ def _watch(args: argparse.Namespace) -> None:
         shown = stack.enter_context(window.Window()) if args.show else None
         opened = stack.enter_context(video.Video(source, args.every))
         classifier = load_network(args)
-        uses, pictures = [], []
+        uses, pictures = list[Callable](), list[Callable]()
         if args.out is not None:
             writer = output.writer(args.out, classifier.class_names, Frame.COLUMNS)
             uses.append(stack.enter_context(writer))
         if args.draw is not None:
-            writer = video.writer(args.draw, opened.size)
-            pictures.append(stack.enter_context(writer))
+            drawing = video.writer(args.draw, opened.size)
+            pictures.append(stack.enter_context(drawing))
         if shown:
             pictures.append(shown.show)
         if pictures:
