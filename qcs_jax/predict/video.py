@@ -6,7 +6,6 @@ import contextlib
 import functools
 import itertools
 import os
-import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from qcs_jax.predict.camera import Camera
 from qcs_jax.predict.faces import NOT_DOWNLOADED, is_url
 from qcs_jax.system import extras
 from qcs_jax.system.errors import UserError
@@ -39,8 +39,8 @@ class Video:
         """
         if every < 1:
             raise UserError(f"every={every}: give 1 or more")
-        self._source: _Camera | _File
-        self._source = _Camera(source) if isinstance(source, int) else _File(source)
+        self._source: Camera | _File
+        self._source = Camera(source) if isinstance(source, int) else _File(source)
         self._every = every
         self.size = self._source.size
         count = self._source.count
@@ -163,41 +163,6 @@ class _File:
 
     def close(self) -> None:
         self._container.close()
-
-
-class _Camera:
-    """The frames of a camera, as they come; the same attributes as those of a file."""
-
-    count = duration = None
-    read = 0.0
-
-    def __init__(self, number: int):
-        import cv2  # takes a while
-
-        logs = cv2.utils.logging
-        level = logs.setLogLevel(logs.LOG_LEVEL_SILENT)
-        try:
-            self._capture = cv2.VideoCapture(number)
-        finally:
-            logs.setLogLevel(level)
-        if not self._capture.isOpened():
-            raise UserError(f"there is no camera {number}, or it is in use")
-        sides = cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT
-        width, height = (int(self._capture.get(side)) for side in sides)
-        self.size = width, height
-
-    def __iter__(self) -> Iterator[tuple[float, Callable[[], np.ndarray]]]:
-        """Yields seconds from now, and what gives the RGB pixels `[h, w, 3]`."""
-        start = time.monotonic()
-        while self._capture.grab():
-            seconds = time.monotonic() - start
-            read, pixels = self._capture.retrieve()
-            if not read:
-                return
-            yield seconds, functools.partial(np.ascontiguousarray, pixels[..., ::-1])
-
-    def close(self) -> None:
-        self._capture.release()
 
 
 @contextlib.contextmanager

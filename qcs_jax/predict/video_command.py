@@ -1,7 +1,7 @@
 """Finds, follows and classifies the faces of a video.
 
 qcs-jax video party.mp4 --out=faces.csv --draw=drawn.mp4
-qcs-jax video 0
+qcs-jax video 0 --show
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--every", type=command.count, default=1, metavar="N", help="each n-th frame")
     add("--out", metavar="FILE.csv", help="write a row for each face of each frame")
     add("--draw", metavar="FILE.mp4", help="write the video with boxes and labels")
+    add("--show", action="store_true", help="show that: q ends, the space bar pauses")
     args = parser.parse_args(argv)
     with signals.ending():
         return command.run(lambda: _watch(args), failure=2)
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _watch(args: argparse.Namespace) -> None:
     # Imported here, so that --help and a wrong flag answer at once.
-    from qcs_jax.predict import output, video
+    from qcs_jax.predict import output, video, window
     from qcs_jax.predict.answers import Frame
 
     if args.out is not None:
@@ -53,20 +54,31 @@ def _watch(args: argparse.Namespace) -> None:
     camera = args.video.isdecimal() and len(args.video) < 4
     source = int(args.video) if camera else args.video
     with contextlib.ExitStack() as stack:
+        shown = stack.enter_context(window.Window()) if args.show else None
         opened = stack.enter_context(video.Video(source, args.every))
         classifier = load_network(args)
-        uses = []
+        uses, pictures = list[Callable](), list[Callable]()
         if args.out is not None:
             writer = output.writer(args.out, classifier.class_names, Frame.COLUMNS)
             uses.append(stack.enter_context(writer))
         if args.draw is not None:
-            write = stack.enter_context(video.writer(args.draw, opened.size))
-            uses.append(lambda frame: write(frame.draw(), frame.seconds))
+            drawing = video.writer(args.draw, opened.size)
+            pictures.append(stack.enter_context(drawing))
+        if shown:
+            pictures.append(shown.show)
+        if pictures:
+            uses.append(lambda frame: _hand_on(frame.draw(), frame.seconds, pictures))
         frames, total = classifier.watch(opened), opened.count or math.inf
         frames = output.with_progress(frames, unit=" frames", total=total)
+        frames = shown.until_ended(frames) if shown else frames
         _use(frames, uses, live=camera)
-    if opened.cut_off:
+    if opened.cut_off and not (shown and shown.ended):
         print(f"warning: {opened.cut_off}: it may be cut off", file=sys.stderr)
+
+
+def _hand_on(image: Any, seconds: float, pictures: list[Callable]) -> None:
+    for use in pictures:
+        use(image, seconds)
 
 
 def _use(

@@ -4,7 +4,6 @@ import csv
 import os
 import signal
 import sys
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from qcs_jax.predict.detector import overlap
 from qcs_jax.predict.tracking import Tracker
 from qcs_jax.predict.video import writer
 
-cv2 = pytest.importorskip("cv2", reason="OpenCV is not installed")
+pytest.importorskip("cv2", reason="OpenCV is not installed")
 pytest.importorskip("av", reason="PyAV is not installed")
 
 import clips  # noqa: E402
@@ -121,20 +120,8 @@ def test_a_video_that_ends_early_is_a_warning(run, tmp_path, capsys):
     assert said.err.endswith(" of 2.0 seconds: it may be cut off\n")
 
 
-def test_a_camera_needs_no_extra(monkeypatch, tmp_path, capsys):
-    capture = mock.Mock()  # of OpenCV, whose pixels are blue, green and red
-    capture.get = {cv2.CAP_PROP_FRAME_WIDTH: 64, cv2.CAP_PROP_FRAME_HEIGHT: 48}.get
-    capture.grab.side_effect = [True, True, True, False]
-    capture.retrieve.return_value = True, np.full((48, 64, 3), (10, 20, 30), np.uint8)
-    monkeypatch.setattr(cv2, "VideoCapture", lambda number: capture)
+def test_files_need_the_extra(monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "av", None)
-    with video.Video(0, every=2) as camera:
-        assert (camera.size, camera.count) == ((64, 48), None)
-        seen = list(camera)
-        assert camera.cut_off is None
-    assert [index for index, _, _ in seen] == [0, 2]
-    assert 0 <= seen[0][1] <= seen[1][1] < 60
-    assert seen[0][2].getpixel((5, 5)) == (30, 20, 10)
     (tmp_path / "a.mp4").touch()
     for argv in ([f"{tmp_path}/a.mp4"], ["0", f"--draw={tmp_path}/x.mp4"]):
         assert video_command.main(argv) == 2
