@@ -23,6 +23,7 @@ T = TypeVar("T")
 NO_FACE = "no face"
 
 _PLACE = ("left", "top", "right", "bottom", "score", "quality", "label")
+_TEXTS, _WHOLE = ("file", "taken", "quality", "label"), ("face", "frame")
 _BOX_COLOR, _TEXT_COLOR = (0, 158, 115), (255, 255, 255)
 
 
@@ -238,16 +239,24 @@ def rows(answer: Answer, columns: int) -> list[list]:
     return [_fill([*source, error], columns)]
 
 
-def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
+def to_pandas(
+    answers: Answer | Iterable[Answer], class_names: Sequence[str] | None = None
+) -> Any:
     """Returns a pandas.DataFrame with the rows of `rows`.
 
     Takes one answer, or several of one kind, from `Classifier.predict`,
-    `predict_photos` or `predict_video`; there may be failures among them.
+    `predict_photos` or `predict_video`; there may be failures among them. The type of a
+    column follows from what it is: text, whole numbers (nullable), or float64.
+
+    Args:
+      class_names: For the table of a part of many photographs: the names of the
+        classifier. It has all columns then, also where no photograph has a face, or
+        none is an image.
     """
     import pandas
 
-    columns: Sequence[str] = Prediction.COLUMNS
-    class_names: Sequence[str] = ()
+    columns = Prediction.COLUMNS if class_names is None else Photograph.COLUMNS
+    class_names = class_names or ()
     table: list[list] = []
     for answer in [answers] if isinstance(answers, Answer) else answers:
         columns = getattr(answer, "COLUMNS", columns)
@@ -255,8 +264,16 @@ def to_pandas(answers: Answer | Iterable[Answer]) -> Any:
             class_names = getattr(face, "class_names", class_names)
         table += rows(answer, 0)
     heads = [*columns, *class_names, "error"]
+    kinds = dict.fromkeys(_TEXTS, "str") | dict.fromkeys(_WHOLE, "Int64")
+    types = [kinds.get(head, "float64") for head in columns]
+    types += [*["float64"] * len(class_names), "str"]
     table = [[*map(_valid, _fill(row, len(heads)))] for row in table]
-    return pandas.DataFrame(table, columns=heads)
+    # Two columns may have one name.
+    cells = {
+        i: pandas.Series([row[i] for row in table], dtype=kind)
+        for i, kind in enumerate(types)
+    }
+    return pandas.DataFrame(cells).set_axis(heads, axis="columns")
 
 
 def _fill(row: list, columns: int) -> list:
