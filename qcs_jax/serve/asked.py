@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 from python_multipart.exceptions import FormParserError
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from qcs_jax.images import decode
@@ -85,35 +83,68 @@ def uploads(content_type: str, body: bytes) -> list[Upload]:
         if not body:
             raise Refusal(400, "the body is empty: send an image")
         return [Upload(body)]
-    files = asyncio.run(_files(content_type, body))
-    if not files:
-        raise Refusal(400, "the form has no file: send each image as one")
-    return files
-
-
-async def _files(content_type: str, body: bytes) -> list[Upload]:
-    async def stream() -> AsyncIterator[bytes]:
-        yield body
-
-    class InMemory(MultiPartParser):
-        spool_max_size = len(body) + 1  # never more than that is in a file
-
-    # Only what the parser needs, and in letters that it can decode.
-    headers = Headers({"content-type": content_type})
-    parser = InMemory(headers, stream(), max_files=MOST_IMAGES, max_fields=MOST_IMAGES)
+    form = _Form()
     try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise Refusal(400, f"the form is damaged: {error.message}") from None
-    except (FormParserError, ValueError, LookupError, AttributeError):
+        _, options = parse_options_header(content_type)
+        parser = MultipartParser(options[b"boundary"], form.callbacks())
+        parser.write(body)
+        parser.finalize()
+    except (FormParserError, LookupError, ValueError, TypeError):
         raise Refusal(400, "the form is damaged") from None
-    async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(form.close)
-        return [
-            Upload(await item.read(), item.filename)
-            for _, item in form.multi_items()
-            if isinstance(item, UploadFile)
-        ]
+    if not form.ended:
+        raise Refusal(400, "the form has no end")
+    if not form.files:
+        raise Refusal(400, "the form has no file: send each image as one")
+    return form.files
+
+
+class _Form:
+    """Collects the files of a form while it is parsed; other fields are passed over."""
+
+    def __init__(self) -> None:
+        self.files: list[Upload] = []
+        self.ended = False
+        self._header, self._value, self._disposition = b"", b"", b""
+        self._name: str | None = None
+        self._content = bytearray()
+
+    def callbacks(self) -> dict[str, Any]:
+        """As `MultipartParser` takes them."""
+        names = "part_begin part_data part_end header_field header_value header_end"
+        names += " headers_finished end"
+        return {f"on_{name}": getattr(self, f"_{name}") for name in names.split()}
+
+    def _part_begin(self) -> None:
+        self._disposition, self._name, self._content = b"", None, bytearray()
+
+    def _header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+        self._header, self._value = b"", b""
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        if b"filename" in options:
+            self._name = options[b"filename"].decode("utf-8", "replace")
+            if len(self.files) == MOST_IMAGES:
+                raise Refusal(400, f"a form may have {MOST_IMAGES} files")
+
+    def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._name is not None:
+            self._content += data[start:end]
+
+    def _part_end(self) -> None:
+        if self._name is not None:
+            self.files.append(Upload(bytes(self._content), self._name))
+
+    def _end(self) -> None:
+        self.ended = True
 
 
 def check(data: bytes, megapixels: float) -> None:

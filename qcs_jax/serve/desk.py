@@ -109,29 +109,47 @@ class Desk:
     async def answer(
         self, uploads: Sequence[Upload], *, crops: bool, work: list[Future]
     ) -> list[Answer]:
-        """Answers for each image, in their order; failures in the place of some."""
-        jobs = (self._one(x, crops, work) for x in uploads)
-        return await asyncio.gather(*jobs)
+        """Answers for each image, in their order; failures in the place of some.
 
-    async def _one(self, upload: Upload, crops: bool, work: list[Future]) -> Answer:
-        ready = await self._do(work, self._prepare, upload, crops)
-        if isinstance(ready, Failure):
-            return ready
-        names = self._classifier.class_names
-        faces = ready.crops if isinstance(ready, Cut) else [ready]
+        The crops of a request are computed together, and so are the faces of a
+        photograph: as `qcs-jax predict` does it, whose bits depend on that.
+        """
+        if not crops:
+            photos = (self._photograph(x, work) for x in uploads)
+            return [*await asyncio.gather(*photos)]
+        ready = [self._do(work, self._prepare, x, True) for x in uploads]
+        decoded = await asyncio.gather(*ready)
+        pixels = [x for x in decoded if isinstance(x, np.ndarray)]
+        said = iter(await self._predict(pixels, work))
+        return [
+            x if isinstance(x, Failure) else dataclasses.replace(next(said), path=name)
+            for x, (_, name) in zip(decoded, uploads, strict=True)
+        ]
+
+    async def _photograph(self, upload: Upload, work: list[Future]) -> Answer:
+        cut = await self._do(work, self._prepare, upload, False)
+        if isinstance(cut, Failure):
+            return cut
+        assert isinstance(cut, Cut)
+        return cut.photograph(await self._predict(cut.crops, work))
+
+    async def _predict(
+        self, faces: list[np.ndarray], work: list[Future]
+    ) -> list[Prediction]:
         predictions: list[Prediction] = []
-        for start in range(0, len(faces), network.BATCH):  # as `network.outputs` does
-            pixels = np.stack(faces[start : start + network.BATCH])
-            future = self._batches.submit(pixels)
+        for start in range(0, len(faces), network.BATCH):
+            future = self._batches.submit(
+                np.stack(faces[start : start + network.BATCH])
+            )
             work.append(future)
+            names = self._classifier.class_names
             logits = await asyncio.wrap_future(future)
             predictions += [Prediction(probabilities(x), names) for x in logits]
-        if isinstance(ready, Cut):
-            return ready.photograph(predictions)
-        return dataclasses.replace(predictions[0], path=upload.name)
+        return predictions
 
     def _prepare(self, upload: Upload, crops: bool) -> Cut | np.ndarray | Failure:
         """Does all that comes before the network, as `Classifier` does it."""
+        ready: Cut | np.ndarray | Failure
         try:
             asked.check(upload.data, self._megapixels)
             if crops:

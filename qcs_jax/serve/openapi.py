@@ -100,8 +100,10 @@ def _asking(summary: str, item: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _getting(summary: str, answer: dict[str, Any], *, guarded: bool = False) -> dict:
-    security = {"security": [{"token": []}]} if guarded else {}
-    return {"get": {"summary": summary, "responses": {"200": answer}, **security}}
+    operation: dict[str, Any] = {"summary": summary, "responses": {"200": answer}}
+    if guarded:
+        operation["security"] = [{"token": []}]
+    return {"get": operation}
 
 
 _EXAMPLE_FACE = {
