@@ -1,19 +1,14 @@
 """A service of a small network, in this process, and what is sent to it."""
 
-import pathlib
-
-import matplotlib
 import pytest
 from PIL import Image
-from service import Service
+from service import PORTRAIT, Service
 from starlette.testclient import TestClient
 
 import qcs_jax
 from qcs_jax.predict.detector import BlazeFace
 from qcs_jax.serve import batches
 from qcs_jax.serve.desk import PerThread
-
-PORTRAIT = pathlib.Path(matplotlib.get_data_path()) / "sample_data/grace_hopper.jpg"
 
 
 @pytest.fixture(scope="session")
