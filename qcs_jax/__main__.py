@@ -30,6 +30,7 @@ COMMANDS = {
     ),
     "convert": ("convert.__main__", "PyTorch checkpoints and files of weights"),
     "export": ("export.__main__", "ONNX, TensorFlow, web pages, the Hub and others"),
+    "serve": ("serve.__main__", "find and classify faces for others, over HTTP"),
     "benchmark": ("benchmark.__main__", "measure time and memory on this machine"),
 }
 # For modules with several commands, which one is meant.

@@ -22,7 +22,7 @@ LAYERS = (
     ["evaluate", "input"],
     ["checkpoint"],
     ["predict", "convert"],
-    ["train", "export", "figures"],
+    ["train", "export", "figures", "serve"],
     ["benchmark", "experiment"],
     ["main", "__main__"],
 )
@@ -40,7 +40,8 @@ NEVER = {
     "input": ("tensorflow", "torch", "qcs_jax.train"),
     "checkpoint": (*HEAVY, "clu", *TRAINING),
     "convert": (*HEAVY, *TRAINING),
-    "predict": (*HEAVY, *TRAINING),
+    "predict": (*HEAVY, *TRAINING, "starlette", "uvicorn"),
+    "serve": (*HEAVY, *TRAINING),
     "experiment": ("tensorflow", "torch"),
     "export": ("torch", *HEAVY[:2], *TRAINING),
     "figures": ("tensorflow", "torch", "qcs_jax.train"),

@@ -5,6 +5,7 @@ Loading reads the base branch alone. The cross branch is read by `explain` only.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import os
@@ -13,26 +14,24 @@ from typing import Any
 
 import jax
 import numpy as np
-from PIL import Image
 
 from qcs_jax.checkpoint import Trained
 from qcs_jax.evaluate.counts import probabilities
-from qcs_jax.images.decode import to_pixels, upright
+from qcs_jax.images.decode import upright
 from qcs_jax.models.folded import fold
 from qcs_jax.predict import network
-from qcs_jax.predict.align import TEMPLATE, is_crop, similarity, warp
+from qcs_jax.predict.align import TEMPLATE, is_crop
 from qcs_jax.predict.answers import (
-    FaceFound,
     Failure,
     Frame,
     Photograph,
     Prediction,
     successes,
 )
-from qcs_jax.predict.detector import BlazeFace, Detection, Detector
+from qcs_jax.predict.cut import Cut, cut_out, take_whole
+from qcs_jax.predict.detector import BlazeFace, Detector
 from qcs_jax.predict.faces import Face, expand, path_of, read
 from qcs_jax.predict.interaction import Explanation, Interaction
-from qcs_jax.predict.quality import lacks
 from qcs_jax.predict.tracking import Tracker
 from qcs_jax.predict.video import Video
 from qcs_jax.system import runtime
@@ -83,6 +82,7 @@ class Classifier:
       class_names: k names, in the order of logits and probabilities.
       resize: Faces are resized to this square before the centre crop, in pixels.
       image_size: Side s of the images that the network sees, in pixels.
+      flip: Whether answers are the mean of a face and its mirror image.
       about: What network it is, and how good; also what `print` says of it.
       drawn: Whether it was trained on drawings, not on photographs.
     """
@@ -109,7 +109,7 @@ class Classifier:
         self.model, base = fold(trained.model, base)
         self.variables = jax.device_put(base)
         self.image_size = self.model.image_size
-        self._options = self.model, self.resize, flip
+        self.flip = flip
         self._detector = detector
         self._template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
         # Another process, which it is pickled for, may run in another folder.
@@ -207,7 +207,9 @@ class Classifier:
         """The same for a `Video`, or index, rising seconds and RGB image of frames."""
         tracker = Tracker()
         for index, seconds, image in frames:
-            faces = self._faces(image, self._detect.upright(image))
+            found = self._detect.upright(image)
+            cut = cut_out(image, found, self._template, self.resize)
+            faces = cut.faces(successes(self._predict(cut.crops)))
             yield Frame(index, seconds, image, tracker.update(faces, seconds))
 
     def classify(self, faces: Face | Iterable[Face]) -> tuple[np.ndarray, np.ndarray]:
@@ -219,7 +221,7 @@ class Classifier:
           UserError: if one of the faces is not an image.
         """
         items, _ = expand(faces)
-        outputs = successes(network.outputs(self.variables, items, *self._options))
+        outputs = successes(self._outputs(items))
         logits = np.array([x.logits for x in outputs], np.float32)
         features = np.array([x.features for x in outputs], np.float32)
         b, k = len(outputs), len(self.class_names)
@@ -250,47 +252,38 @@ class Classifier:
     def _predict(
         self, faces: Iterable[Face | Failure]
     ) -> Iterator[Prediction | Failure]:
-        for x in network.outputs(self.variables, faces, *self._options):
+        for x in self._outputs(faces):
             if isinstance(x, Failure):
                 yield x
             else:
                 yield Prediction(probabilities(x.logits), self.class_names, x.path)
 
-    def _photograph(self, photo: Face | Failure) -> Photograph | Failure:
+    def _outputs(self, faces: Iterable[Face | Failure]) -> Iterator[Any]:
+        options = self.model, self.resize, self.flip
+        return network.outputs(self.variables, faces, *options)
+
+    def cut_out(self, photo: Face | Failure) -> Cut | Failure:
+        """Does what comes before the network: finds the faces of a photograph.
+
+        `Cut.photograph` makes the answer of what the network says of its crops.
+        """
         if isinstance(photo, Failure):
             return photo
         try:
             image = upright(read(photo))
         except (OSError, UserError) as error:
             return Failure(str(error), path_of(photo))
-        detections = self._detect(image)
-        whole = is_crop(image, detections, self._template, self.resize)
-        faces = tuple(self._faces(image, detections, whole=whole))
-        return Photograph(image, faces, whole, path_of(photo))
+        detections, path = self._detect(image), path_of(photo)
+        if is_crop(image, detections, self._template, self.resize):
+            return take_whole(image, detections, self.resize, path)
+        cut = cut_out(image, detections, self._template, self.resize)
+        return dataclasses.replace(cut, path=path)
 
-    def _faces(
-        self, image: Image.Image, detections: list[Detection], *, whole: bool = False
-    ) -> list[FaceFound]:
-        """Cuts faces out, or takes the image for one, and classifies them."""
-        places = [vars(face) for face in detections]
-        if whole:
-            frame = np.array((0, 0, *image.size), np.float64)
-            places, crops = places or [{"box": frame}], [to_pixels(image, self.resize)]
-        else:
-            aim = self._template * self.resize
-            turns = [similarity(face.landmarks, aim) for face in detections]
-            crops = [np.asarray(warp(image, x, self.resize)) for x in turns]
-        answers = zip(successes(self._predict(crops)), places, crops, strict=True)
-        return [
-            FaceFound(
-                face.probabilities,
-                face.class_names,
-                **place,
-                pixels=pixels,
-                quality=lacks(place["box"], image.size, pixels),
-            )
-            for face, place, pixels in answers
-        ]
+    def _photograph(self, photo: Face | Failure) -> Photograph | Failure:
+        cut = self.cut_out(photo)
+        if isinstance(cut, Failure):
+            return cut
+        return cut.photograph(successes(self._predict(cut.crops)))
 
     @functools.cached_property
     def _detect(self) -> Detector:

@@ -49,7 +49,7 @@ def writer(
         if path.suffix.lower() == ".csv":
             yield _csv_writer(file, [*columns, *class_names, "error"])
         else:
-            with _json_writer(file) as record:
+            with json_writer(file) as record:
                 yield record
 
 
@@ -70,7 +70,8 @@ def _short(x: float) -> str:
 
 
 @contextlib.contextmanager
-def _json_writer(file: TextIO) -> Iterator[Record]:
+def json_writer(file: TextIO) -> Iterator[Record]:
+    """Writes a list into an open file; gives the function that writes an answer."""
     file.write("[")
     separator = "\n"
 
@@ -101,7 +102,7 @@ def with_progress(
 
 def print_json(answers: Iterator[Any], record: Record | None) -> int:
     """Prints a list in JSON; see `print_table`."""
-    with _json_writer(sys.stdout) as show:
+    with json_writer(sys.stdout) as show:
         return _print(answers, lambda block: [*map(show, block)], record, together=1)
 
 

@@ -16,6 +16,10 @@ _EXTRAS = {
     ),
     "video": ("files of videos need", ("av",)),
     "hub": ("networks of the Hub need", ("huggingface_hub",)),
+    "serve": (
+        "services need",
+        ("starlette", "uvicorn", "python_multipart", "prometheus_client"),
+    ),
     "report": ("figures and the report need", ("jinja2", "matplotlib", "sklearn")),
 }
 

@@ -1,0 +1,1 @@
+"""A service: a network that is loaded once, and asked over HTTP."""
