@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-SMALL, CUT_OFF, DARK = "small", "cut off", "dark"
+NOTES = SMALL, CUT_OFF, DARK = "small", "cut off", "dark"
 
 # On FER2013's PublicTest the network that comes with the package is right about 65.8 %,
 # and always answering the most frequent class about 24.9 %. Of the same images in fewer

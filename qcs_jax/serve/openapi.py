@@ -10,6 +10,7 @@ import json
 from typing import Any
 
 import qcs_jax
+from qcs_jax.predict import quality
 
 
 def _json(description: str, schema: dict[str, Any], example: Any = None) -> dict:
@@ -44,7 +45,7 @@ _FACE = {
         "score": {"type": ["number", "null"]},
         "quality": {
             "type": "array",
-            "items": {"type": "string", "enum": ["small", "cut off", "dark"]},
+            "items": {"type": "string", "enum": list(quality.NOTES)},
             "description": "what the image lacks to be sure",
         },
         "label": _STRING,
