@@ -108,7 +108,7 @@ class _Form:
         self._name: str | None = None
         self._content = bytearray()
 
-    def callbacks(self) -> dict[str, Any]:
+    def callbacks(self) -> Any:
         """As `MultipartParser` takes them."""
         names = "part_begin part_data part_end header_field header_value header_end"
         names += " headers_finished end"
