@@ -16,7 +16,7 @@ READY := $(VENV)/.ready
 # What depends on JAX and its company: numbers of the published code, the step, resuming,
 # several processes, checkpoints, prediction and what is exported.
 FAR_END := tests/models tests/train tests/faults tests/checkpoint tests/predict \
-  tests/export tests/system
+  tests/export tests/serve tests/system
 
 .PHONY: demo test latest latest_tests full_size lint faults clean
 

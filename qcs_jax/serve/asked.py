@@ -46,7 +46,8 @@ async def read_body(request: Request, most: int) -> bytes:
     if encoding.lower() not in ("", "identity"):
         raise Refusal(415, "the body is compressed: send it as it is")
     length = request.headers.get("content-length", "0")
-    if length.isdecimal() and int(length) > most:
+    # Python turns no more than some thousand digits into a number.
+    if length.isdecimal() and (len(length) > 20 or int(length) > most):
         await discard(request)
         raise too_long
     body = bytearray()
@@ -67,8 +68,8 @@ async def discard(request: Request) -> None:
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DISCARD):
-            while (message := await request.receive()).get("more_body"):
-                del message
+            while (await request.receive()).get("more_body"):
+                pass
 
 
 def uploads(content_type: str, body: bytes) -> list[Upload]:
@@ -108,7 +109,7 @@ class _Form:
         self._name: str | None = None
         self._content = bytearray()
 
-    def callbacks(self) -> dict[str, Any]:
+    def callbacks(self) -> Any:
         """As `MultipartParser` takes them."""
         names = "part_begin part_data part_end header_field header_value header_end"
         names += " headers_finished end"

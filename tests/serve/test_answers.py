@@ -3,14 +3,17 @@
 import json
 import random
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from service import crop
 from starlette.testclient import TestClient
 
 from qcs_jax.predict import __main__ as command
 from qcs_jax.predict import network
+from qcs_jax.serve.batches import SIZES
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +71,8 @@ def test_what_is_no_image_keeps_its_place(client, crops, tmp_path, capsys):
     assert answer.text == expected and answer.json()[1]["error"]
 
 
-def test_who_else_asks_changes_nothing(serve, compiled, photographs, crops):
-    """Bit for bit, while faces of several callers are in one call of the network."""
+def test_who_else_asks_changes_nothing(serve, photographs, crops):
+    """Bit for bit, and nothing is compiled."""
     service = serve(wait=0.02)
     calls = [("predict", [path]) for path in photographs.iterdir()]
     calls += [("classify", [path]) for path in crops.iterdir()]
@@ -81,17 +84,39 @@ def test_who_else_asks_changes_nothing(serve, compiled, photographs, crops):
 
         alone = [ask(call) for call in calls]
         assert len({*alone}) == len(calls)
-        programs, before = network.forward._cache_size(), batches_of(client)
+        programs = network.forward._cache_size()
         order = [*range(len(calls))] * 4
         random.Random(0).shuffle(order)
         with ThreadPoolExecutor(16) as callers:
             together = [*callers.map(lambda i: ask(calls[i]), order)]
         assert together == [alone[i] for i in order]
         assert network.forward._cache_size() == programs  # nothing was compiled
-        grown = batches_of(client) - before
-        # Where no sizes are alike, which depends on the processor, nobody shares.
-        may_share = any(len(sizes) > 1 for sizes in compiled.values())
-        assert (grown < 4 * before) == may_share
+
+
+def test_faces_of_callers_share_a_call(serve, monkeypatch):
+    """With a network for which the size of the batch changes nothing."""
+
+    def run(pixels):
+        go.wait(10)
+        return pixels.reshape(len(pixels), -1)[:, :7].astype(np.float32) / 64
+
+    go = threading.Event()
+    service = serve(wait=0.5)
+    monkeypatch.setattr(service.desk._batches, "_run", run)
+    monkeypatch.setattr(service.desk._batches, "alike", dict.fromkeys(SIZES, SIZES))
+    forms = [[("a", crop(i)), ("b", crop(i + 1))] for i in range(6)]
+    with TestClient(service.app) as client:
+
+        def ask(files):
+            return client.post("/v1/classify", files=files).text
+
+        with ThreadPoolExecutor(6) as callers:
+            answers = [callers.submit(ask, files) for files in forms]
+            go.set()
+            together = [answer.result() for answer in answers]
+        assert batches_of(client) <= 3
+        assert [ask(files) for files in forms] == together
+        assert len({*together}) == 6
 
 
 def batches_of(client):

@@ -52,6 +52,16 @@ def test_the_calls_of_curl(served, here):
     assert counts == [[None], [None, None]]
 
 
+@pytest.mark.skipif(not shutil.which("ab"), reason="ab is not installed")
+def test_the_load(served, here):
+    [words] = manuals.commands(MANUAL, "ab")
+    few = {"200": "4", "32": "2"}
+    words = [few.get(x, x.replace(ADDRESS, served.address)) for x in words]
+    done = subprocess.run(["ab", *words], capture_output=True, check=True, text=True)
+    assert "Complete requests:      4\n" in done.stdout
+    assert "Non-2xx" not in done.stdout
+
+
 def test_the_flags_and_their_defaults(monkeypatch):
     asked = []
     monkeypatch.setattr(command, "_serve", asked.append)
