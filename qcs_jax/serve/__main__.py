@@ -117,6 +117,7 @@ def _create(
         classifier.resize,
         most=args.max_batch,
         wait=args.max_wait_ms / 1000,
+        threads=args.workers,
         note=counts.batch,
     )
     front = desk.Desk(
