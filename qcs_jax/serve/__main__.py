@@ -117,6 +117,7 @@ def _create(
         classifier.resize,
         most=args.max_batch,
         wait=args.max_wait_ms / 1000,
+        threads=args.workers,
         note=counts.batch,
     )
     front = desk.Desk(
@@ -197,8 +198,10 @@ def _listening(host: str, port: int) -> socket.socket:
         )
     except (OSError, UnicodeError) as error:
         raise UserError(f"--host={host} is no address of this machine") from error
-    family, *_, address = found[0]
-    taken = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named: asyncio sends at once (TCP_NODELAY) only where it is, and
+    # what comes in two parts would wait 40 ms for the caller's system.
+    family, kind, protocol, _, address = found[0]
+    taken = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":  # elsewhere it would let two programs have one port
             taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -15,9 +15,13 @@ from starlette.requests import Request
 from qcs_jax.images import decode
 
 MOST_IMAGES = 32  # in a request
+_MOST_PARTS = 2 * MOST_IMAGES  # of a form, other fields among them
 # What is decoded for strangers. Pillow knows many more, some of which call programs.
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "WEBP")
 
+# Scans of a JPEG: programs write ten or so, and each passes over the whole image, also
+# where it takes but 40 bytes. Other parts of a file have the marker by chance.
+_SCAN, _MOST_SCANS, _BY_CHANCE = b"\xff\xda", 100, 1 / 2**15
 _DISCARD = 1.0  # seconds, see `discard`
 
 
@@ -107,7 +111,7 @@ class _Form:
         self.ended = False
         self._header, self._value, self._disposition = b"", b"", b""
         self._name: str | None = None
-        self._content = bytearray()
+        self._content, self._parts = bytearray(), 0
 
     def callbacks(self) -> Any:
         """As `MultipartParser` takes them."""
@@ -117,6 +121,9 @@ class _Form:
 
     def _part_begin(self) -> None:
         self._disposition, self._name, self._content = b"", None, bytearray()
+        self._parts += 1
+        if self._parts > _MOST_PARTS:
+            raise Refusal(400, f"a form may have {_MOST_PARTS} fields")
 
     def _header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -158,10 +165,13 @@ def check(data: bytes, megapixels: float) -> None:
         if not data:
             raise OSError("an empty file is no image")
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
+            (width, height), kind = image.size, image.format
     side = int(1000 * megapixels**0.5)
     if width + height > 2 * side:
         raise OSError(
             f"too large: {width} x {height} pixels; the most is {side} x {side}, or "
             f"sides that together are as long"
         )
+    scans = data.count(_SCAN) if kind in ("JPEG", "MPO") else 0
+    if scans > _MOST_SCANS + _BY_CHANCE * len(data):
+        raise OSError(f"a JPEG with {scans} scans, more than any program writes")

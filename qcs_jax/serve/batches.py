@@ -39,7 +39,7 @@ def runner(classifier: Classifier) -> Run:
 
 
 class Batches:
-    """A thread that runs the network on what any number of callers give it."""
+    """Threads that run the network on what any number of callers give it."""
 
     def __init__(
         self,
@@ -48,6 +48,7 @@ class Batches:
         *,
         most: int = network.BATCH,
         wait: float = 0.002,
+        threads: int = 1,
         note: Callable[[int, int], None] = lambda faces, size: None,
     ):
         """Compiles all programs; none is compiled later.
@@ -57,14 +58,19 @@ class Batches:
           side: Of the faces, in pixels.
           most: Faces of different callers in a batch; 1 shares none.
           wait: Seconds that a batch waits for faces of others, if it may have any.
+          threads: Batches that are computed at the same time.
           note: Called after every batch with its faces, and with its size.
         """
         self._run, self._most, self._wait, self._note = run, most, wait, note
         self.alike = _alike(run, side)
         self._jobs: deque[tuple[np.ndarray, Future]] = deque()
         self._changed, self._closed = threading.Condition(), False
-        self._thread = threading.Thread(target=self._work, name="network", daemon=True)
-        self._thread.start()
+        self._threads = [
+            threading.Thread(target=self._work, name="network", daemon=True)
+            for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def submit(self, pixels: np.ndarray) -> Future[np.ndarray]:
         """Asks for the logits `[n, k]` of faces, uint8 `[n, side, side, 3]`, n <= 32.
@@ -76,15 +82,16 @@ class Batches:
             if self._closed:
                 raise RuntimeError("the network was closed")
             self._jobs.append((pixels, future))
-            self._changed.notify()
+            self._changed.notify_all()
         return future
 
     def close(self) -> None:
-        """Ends the thread when all that was submitted is computed."""
+        """Ends the threads when all that was submitted is computed."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _work(self) -> None:
         while jobs := self._next():
@@ -95,17 +102,27 @@ class Batches:
     def _next(self) -> list[tuple[np.ndarray, Future]]:
         """Waits for jobs that may share a batch; none once it is closed."""
         with self._changed:
-            while not self._jobs and not self._closed:
-                self._changed.wait()
-            if not self._jobs:
-                return []
-            sizes = self.alike[size_of(len(self._jobs[0][0]))]
-            room, until = self._room(sizes), time.monotonic() + self._wait
-            while self._faces(sizes) < room and not self._closed:
-                if (left := until - time.monotonic()) <= 0:
-                    break
-                self._changed.wait(left)
-            return self._take(sizes)
+            while True:
+                while not self._jobs and not self._closed:
+                    self._changed.wait()
+                if not self._jobs:
+                    return []
+                until = time.monotonic() + self._wait
+                while self._jobs and self._may_grow() and not self._closed:
+                    if (left := until - time.monotonic()) <= 0:
+                        break
+                    self._changed.wait(left)
+                if self._jobs:  # no other thread has taken them
+                    return self._take()
+
+    def _sizes(self) -> Sequence[int]:
+        """Sizes that are alike to that of the oldest job."""
+        return self.alike[size_of(len(self._jobs[0][0]))]
+
+    def _may_grow(self) -> bool:
+        """Whether more faces would fit into the batch of the oldest job."""
+        sizes = self._sizes()
+        return self._faces(sizes) < self._room(sizes)
 
     def _room(self, sizes: Sequence[int]) -> int:
         """Faces that a batch of these sizes may have."""
@@ -115,8 +132,9 @@ class Batches:
         jobs = [x for x, _ in self._jobs if size_of(len(x)) in sizes]
         return sum(map(len, jobs))
 
-    def _take(self, sizes: Sequence[int]) -> list[tuple[np.ndarray, Future]]:
+    def _take(self) -> list[tuple[np.ndarray, Future]]:
         """The oldest job, and others that fit to it, in their order."""
+        sizes = self._sizes()
         taken, left = [self._jobs.popleft()], deque[tuple[np.ndarray, Future]]()
         room = self._room(sizes) - len(taken[0][0])
         for job in self._jobs:

@@ -101,7 +101,7 @@ def test_faces_of_callers_share_a_call(serve, monkeypatch):
         return pixels.reshape(len(pixels), -1)[:, :7].astype(np.float32) / 64
 
     go = threading.Event()
-    service = serve(wait=0.5)
+    service = serve(wait=0.5, threads=1)
     monkeypatch.setattr(service.desk._batches, "_run", run)
     monkeypatch.setattr(service.desk._batches, "alike", dict.fromkeys(SIZES, SIZES))
     forms = [[("a", crop(i)), ("b", crop(i + 1))] for i in range(6)]

@@ -126,3 +126,13 @@ def test_what_nobody_waits_for_is_not_computed(batches, network):
     assert len(last.result(0)) == 4 and network.sizes == [1, 4]
     with pytest.raises(RuntimeError, match="closed"):
         batches.submit(faces(1))
+
+
+def test_threads_take_every_job_once():
+    batches = Batches(Network(), SIDE, wait=0.001, threads=4)
+    asked = [faces(1 + seed % 7, seed) for seed in range(400)]
+    answers = [x.result(10) for x in [*map(batches.submit, asked)]]
+    for pixels, logits in zip(asked, answers, strict=True):
+        means = pixels.reshape(len(pixels), -1).mean(axis=1)
+        np.testing.assert_allclose(logits[:, 0], means, atol=0.01)
+    batches.close()

@@ -28,6 +28,13 @@ def png_of(width, height):
     return b"\x89PNG\r\n\x1a\n" + parts + chunk(b"IEND", b"")
 
 
+def scans_of(count):
+    """A JPEG that goes over its pixels again and again, in a few bytes each time."""
+    data = encode(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+    last = data[data.rindex(b"\xff\xda") : -2]
+    return data[:-2] + count * last + data[-2:]
+
+
 POSTSCRIPT = (
     b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
 )
@@ -43,6 +50,7 @@ BAD = {
     "a bomb": (422, png_of(30_000, 30_000), "too large: "),
     "long and narrow": (422, png_of(8000, 10), "too large: 8000 x 10 pixels; the most"),
     "not what it says": (422, png_of(900, 900), ""),
+    "many scans": (422, scans_of(200), "a JPEG with 210 scans, more than any"),
     "no pixels": (422, png_of(0, 9), ""),
 }
 
@@ -64,6 +72,10 @@ def test_what_is_no_image(name, address, client):
         assert answer.json()["error"].startswith("none of 2 images can be used; ")
 
 
+def test_a_progressive_jpeg_is_taken(client):
+    assert client.post("/v1/classify", content=scans_of(20)).status_code == 200
+
+
 def test_the_largest_image_is_taken(serve):
     with TestClient(serve(megapixels=0.01).app) as client:
         for width, height, status in ((100, 100, 200), (101, 100, 422), (190, 9, 200)):
@@ -80,6 +92,7 @@ FORMS = {
     "no files": (FORM, PART.replace(b"filename", b"f") + b"1\r\n--x--\r\n"),
     "nothing about it": (FORM, b"--x\r\nA: b\r\n\r\n1\r\n--x--\r\n"),
     "too many files": (FORM, (PART + b"1\r\n") * 33 + b"--x--\r\n"),
+    "too many fields": (FORM, b"--x\r\nA: b\r\n\r\n\r\n" * 65 + b"--x--\r\n"),
     "another boundary": (FORM, PART.replace(b"--x", b"--y")),
     "long names": (FORM, PART.replace(b'"a"', b'"' + b"a" * 9999 + b'"')),
     "compressed": (FORM | {"content-encoding": "gzip"}, PART),

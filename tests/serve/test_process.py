@@ -48,6 +48,12 @@ def test_what_it_needs_to_start(wrong, tmp_path, monkeypatch):
     assert 'need uvicorn: pip install "qcs_jax[serve]"' in wrong()
 
 
+def test_answers_are_sent_at_once():
+    """What waits for an acknowledgement takes 40 ms more: asyncio looks at this."""
+    with command._listening("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+
+
 def test_it_answers_all_that_it_has_taken_and_ends(photographs, tmp_path, capsys):
     """SIGTERM comes while eight ask; what is read to its end by then is answered."""
     photo = photographs / "4.png"

@@ -43,6 +43,7 @@ class Service:
                 batches.runner(classifier),
                 classifier.resize,
                 wait=options.pop("wait", 0.002),
+                threads=options.pop("threads", 2),
                 note=self.metrics.batch,
             )
         self.desk = Desk(
