@@ -9,7 +9,7 @@ qcs-jax convert face_recognition_model-weights_manifest.json --images=FOLDER \\
 from __future__ import annotations
 
 import argparse
-import itertools
+import math
 import os
 import pathlib
 import sys
@@ -81,6 +81,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     about_faces = (args.residual, args.class_names, args.resize)
     if args.to_torch and any(value is not None for value in about_faces):
         parser.error("--residual, --class_names and --resize are for .pth files alone")
+    others = (args.residual, args.class_names, args.to_torch or None)
+    if args.images and any(value is not None for value in others):
+        parser.error("a manifest takes --out, --images, --resize, --overwrite alone")
     return args
 
 
@@ -227,15 +230,7 @@ def _write_backbone(args: argparse.Namespace) -> None:
     config.name, config.model.size = args.out.stem, "medium"
     side = models.SIZES["medium"]["image_size"]
     config.data.resize = args.resize or side
-    try:
-        paths = [*itertools.islice(images_below(args.images), _MEASURED)]
-        pixels = [
-            decode(pathlib.Path(x).read_bytes(), config.data.resize) for x in paths
-        ]
-    except OSError as error:
-        raise UserError(f"--images={args.images}: {error}") from None
-    if not pixels:
-        raise UserError(f"--images={args.images} has no images")
+    pixels = _some_pixels(args.images, config.data.resize)
     seen = np.asarray(preprocess(jnp.stack(pixels), side))
     variables = faces.backbone_of(arrays, seen)
     description = describe(config, (), side) | {"step": 0}
@@ -250,6 +245,19 @@ def _write_backbone(args: argparse.Namespace) -> None:
         f"  --config.init_from={command.typed(str(args.out))} "
         f"--config.model.size=medium"
     )
+
+
+def _some_pixels(folder: str, side: int) -> list[np.ndarray]:
+    """Decodes images below a folder, `_MEASURED` at most, from all of its parts."""
+    paths, pixels = [*images_below(folder)], []
+    if not paths:
+        raise UserError(f"--images={folder} has no images")
+    for path in paths[:: math.ceil(len(paths) / _MEASURED)]:
+        try:
+            pixels.append(decode(pathlib.Path(path).read_bytes(), side))
+        except OSError as error:
+            raise UserError(f"{path}: {error}") from None
+    return pixels
 
 
 def _print_summary(c: Conversion) -> None:

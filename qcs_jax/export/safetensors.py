@@ -1,6 +1,7 @@
 """One file of weights, for `qcs_jax.load` and for the published PyTorch code.
 
-Names and layouts are those of PyTorch; what is known about the network lies beside
+Names and layouts are those of PyTorch (of size `medium`, which is not published, like
+them); what is known about the network lies beside
 them, see `checkpoint.weights`.
 """
 
@@ -28,7 +29,9 @@ def write(served: Served, folder: pathlib.Path) -> None:
     trained = served.trained
     about = {"chosen": trained.chosen, **trained.description, "step": trained.step}
     about["preprocessing"] = about["preprocessing"] | {"landmarks": trained.landmarks}
-    if measured := trained.evaluation:
+    # In 8 bits it is another network, of which nothing was measured.
+    measured = trained.evaluation if served.quantize != "int8" else None
+    if measured:
         about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
     dtype = "float32" if served.quantize == "none" else served.quantize
     weights.save(folder / weights.FILE, trained.variables, about, dtype=dtype)

@@ -45,8 +45,8 @@ def warnings_of(config: ml_collections.ConfigDict) -> list[str]:
     return [
         f"from random weights the full size hardly learns at "
         f"optimizer.learning_rate={rate:g}: give --config.init_from=ir50.pth, a "
-        f"backbone that knows faces, or take a small network, "
-        f"--config=RECIPE:{name},small"
+        f"backbone that knows faces, or take a network that comes with one, "
+        f"--config=RECIPE:{name},medium"
     ]
 
 
