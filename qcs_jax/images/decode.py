@@ -62,19 +62,24 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def decode(data: bytes, side: int) -> np.ndarray:
+def decode(
+    data: bytes, side: int, *, formats: Sequence[str] | None = None
+) -> np.ndarray:
     """Returns an encoded image (JPEG, ...) as uint8 `[side, side, 3]`; see `read`."""
-    return to_pixels(read(io.BytesIO(data), side), side)
+    return to_pixels(read(io.BytesIO(data), side, formats=formats), side)
 
 
-def read(file: BinaryIO, side: int | None = None) -> Image.Image:
+def read(
+    file: BinaryIO, side: int | None = None, *, formats: Sequence[str] | None = None
+) -> Image.Image:
     """Decodes an image completely; raises OSError if it is not one, or a part of one.
 
     `side` is that of the square that the image will be resized to, if it is known. A
     JPEG that is very much larger then comes reduced: faster, and in less memory.
+    `formats` are those that are tried, by Pillow's names; by default all.
     """
     with one_kind_of_error():
-        image = Image.open(file)
+        image = Image.open(file, formats=formats)
         if side and not any(length % _HALVINGS for length in image.size):
             image.draft(None, (_SPARE * side, _SPARE * side))
         image.load()

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import ipaddress
 import logging
+import math
 import os
 import pathlib
 import socket
@@ -157,6 +158,8 @@ def _create(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            # Who does not read an answer keeps nobody from ending.
+            timeout_graceful_shutdown=math.ceil(args.timeout),
         )
     )
 

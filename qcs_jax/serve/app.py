@@ -22,11 +22,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import qcs_jax
-from qcs_jax.predict.answers import Failure, Photograph
+from qcs_jax.predict.answers import Failure
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.serve import asked, openapi
 from qcs_jax.serve.asked import Refusal
-from qcs_jax.serve.desk import Desk, as_json
+from qcs_jax.serve.desk import Desk, Told, as_json
 from qcs_jax.serve.metrics import Metrics
 
 T = TypeVar("T")
@@ -169,7 +169,7 @@ async def _ask(
         except ClientDisconnect:
             return Response(status_code=_GONE)
         failed = sum(isinstance(x, Failure) for x in answers)
-        faces = sum(len(x.faces) for x in answers if isinstance(x, Photograph))
+        faces = sum(x.faces for x in answers if isinstance(x, Told))
         metrics.answered(len(answers), failed, faces)
         return Response(as_json(answers), media_type="application/json")
 

@@ -148,17 +148,17 @@ class Batches:
         return taken
 
     def _compute(self, jobs: list[tuple[np.ndarray, Future]]) -> None:
-        pixels = np.concatenate([x for x, _ in jobs])
-        own = size_of(len(jobs[0][0]))
-        # Of sizes that are alike, the smallest that has room.
-        size = min(x for x in {*self.alike[own], own} if x >= len(pixels))
         try:
+            pixels = np.concatenate([x for x, _ in jobs])
+            own = size_of(len(jobs[0][0]))
+            # Of sizes that are alike, the smallest that has room.
+            size = min(x for x in {*self.alike[own], own} if x >= len(pixels))
             logits = self._run(_filled(pixels, size))
-        except Exception as error:
+            self._note(len(pixels), size)
+        except Exception as error:  # none may end this thread
             for _, future in jobs:
                 future.set_exception(error)
             return
-        self._note(len(pixels), size)
         start = 0
         for x, future in jobs:
             rows = logits[start : start + len(x)]

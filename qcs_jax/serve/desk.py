@@ -10,14 +10,15 @@ import io
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
 from qcs_jax.evaluate.counts import probabilities
+from qcs_jax.images import decode
 from qcs_jax.predict import network, output
-from qcs_jax.predict.answers import Failure, Photograph, Prediction
+from qcs_jax.predict.answers import Failure, Prediction
 from qcs_jax.predict.classifier import Classifier
 from qcs_jax.predict.cut import Cut
 from qcs_jax.predict.detector import Detection, Detector
@@ -27,7 +28,25 @@ from qcs_jax.serve.batches import Batches
 from qcs_jax.system.errors import UserError
 
 T = TypeVar("T")
-Answer = Photograph | Prediction | Failure
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What is told of a photograph: its pixels are not kept while others are looked at.
+
+    Attributes:
+      said: `Photograph.to_dict`.
+      faces: How many it has.
+    """
+
+    said: dict[str, Any]
+    faces: int
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.said
+
+
+Answer = Told | Prediction | Failure
 
 
 class PerThread:
@@ -131,7 +150,8 @@ class Desk:
         if isinstance(cut, Failure):
             return cut
         assert isinstance(cut, Cut)
-        return cut.photograph(await self._predict(cut.crops, work))
+        photograph = cut.photograph(await self._predict(cut.crops, work))
+        return Told(photograph.to_dict(), len(photograph.faces))
 
     async def _predict(
         self, faces: list[np.ndarray], work: list[Future]
@@ -152,10 +172,12 @@ class Desk:
         ready: Cut | np.ndarray | Failure
         try:
             asked.check(upload.data, self._megapixels)
+            only = {"formats": asked.FORMATS}
             if crops:
-                ready = network.decode(upload.data, self._classifier.resize)
+                ready = decode.decode(upload.data, self._classifier.resize, **only)
             else:
-                ready = self._classifier.cut_out(upload.data)
+                image = decode.read(io.BytesIO(upload.data), **only)
+                ready = self._classifier.cut_out(image)
         except (OSError, UserError) as error:
             ready = Failure(str(error))
         if isinstance(ready, np.ndarray):
@@ -167,7 +189,9 @@ class Desk:
     ) -> T:
         future = self._pool.submit(function, *arguments)
         work.append(future)
-        return await asyncio.wrap_future(future)
+        result = await asyncio.wrap_future(future)
+        work.remove(future)  # with its result, which may be large
+        return result
 
     def close(self) -> None:
         """Ends all threads when their work is done."""
