@@ -254,5 +254,9 @@ def test_face_recognition_network_becomes_a_file_to_start_from(tmp_path, capsys)
     nothing = f"--images={tmp_path / 'nothing'}"
     status, _, error = run(capsys, manifest, nothing, given[2], "--overwrite")
     assert status == 1 and "nothing has no images" in error
-    with pytest.raises(SystemExit):
-        run(capsys, manifest, given[2])
+    (tmp_path / "faces" / "glad" / "0.png").write_bytes(b"no image")
+    status, _, error = run(capsys, *given, "--overwrite")
+    assert status == 1 and "0.png: not an image of a known format" in error
+    for wrong in ([manifest, given[2]], [*given, "--to-torch"]):
+        with pytest.raises(SystemExit):
+            run(capsys, *wrong)

@@ -60,21 +60,22 @@ def test_it_answers_all_that_it_has_taken_and_ends(photographs, tmp_path, capsys
     assert predict.main([str(photo), "--json"]) == 0
     expected = capsys.readouterr().out.replace(f'"{photo}"', "null")
     data, answers = photo.read_bytes(), []
-    served = Process(TMPDIR=str(tmp_path))
-    callers = [
-        threading.Thread(target=lambda: answers.append(served.ask("/v1/predict", data)))
-        for _ in range(8)
-    ]
-    for caller in callers:
-        caller.start()
-    until = time.monotonic() + 30
-    while served.inside() + len(answers) < 8:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert len(answers) < 8, "they were all answered before the signal"
-    status, out, err = served.end(signal.SIGTERM)
-    for caller in callers:
-        caller.join()
+    with Process(TMPDIR=str(tmp_path)) as served:
+
+        def ask():
+            answers.append(served.ask("/v1/predict", data))
+
+        callers = [threading.Thread(target=ask) for _ in range(8)]
+        for caller in callers:
+            caller.start()
+        until = time.monotonic() + 30
+        while served.inside() + len(answers) < 8:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert len(answers) < 8, "they were all answered before the signal"
+        status, out, err = served.end(signal.SIGTERM)
+        for caller in callers:
+            caller.join()
     assert answers == [(200, expected)] * 8
     assert (status, out) == (0, "")
     lines = err.splitlines()
@@ -84,10 +85,22 @@ def test_it_answers_all_that_it_has_taken_and_ends(photographs, tmp_path, capsys
 
 @pytest.mark.skipif(not pathlib.Path("/proc/self").exists(), reason="asks Linux")
 def test_ctrl_c_ends_it_and_open_connections_do_not_keep_it():
-    served = Process()
-    host, port = served.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port))) as idle:
+    with Process() as served, served.connect() as idle:
         idle.sendall(b"POST /v1/classify HTTP/1.1\r\nHost: a\r\n")
         assert served.ask("/v1/classify", crop(0))[0] == 200
         status, out, err = served.end(signal.SIGINT)
     assert (status, out) == (0, "") and "Traceback" not in err
+
+
+def test_who_does_not_read_an_answer_does_not_keep_it():
+    with Process("--timeout=2") as served, served.connect() as deaf:
+        deaf.setblocking(False)
+        asking = b"GET /docs HTTP/1.1\r\nHost: a\r\n\r\n" * 10_000
+        until = time.monotonic() + 3  # by then it waits for the reader
+        while asking and time.monotonic() < until:
+            try:
+                asking = asking[deaf.send(asking) :]
+            except BlockingIOError:
+                time.sleep(0.01)
+        assert served.ask("/healthz")[0] == 200
+        assert served.end(signal.SIGTERM)[0] == 0

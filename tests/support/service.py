@@ -4,6 +4,7 @@ import io
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -60,7 +61,7 @@ class Service:
 
 
 class Process:
-    """`qcs-jax serve` at a port that was free."""
+    """`qcs-jax serve` at a port that was free; killed at the end of a `with`."""
 
     def __init__(self, *flags, **environment):
         argv = [sys.executable, "-m", "qcs_jax", "serve", "--port=0", *flags]
@@ -71,12 +72,23 @@ class Process:
         assert line.startswith("serving at http://"), self.process.communicate()
         self.address = line.split()[-1]
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
     def ask(self, path, data=None):
         try:
             with urllib.request.urlopen(self.address + path, data, 60) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    def connect(self):
+        host, port = self.address.removeprefix("http://").split(":")
+        return socket.create_connection((host, int(port)))
 
     def inside(self):
         return float(re.findall("inside (.*)", self.ask("/metrics")[1])[-1])
