@@ -171,6 +171,8 @@ def _log() -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
+    # It warns of what callers send.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 
 
 def _token(path: str) -> bytes:
