@@ -63,14 +63,14 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def decode(
-    data: bytes, side: int, *, formats: Sequence[str] | None = None
+    data: bytes, side: int, *, formats: tuple[str, ...] | None = None
 ) -> np.ndarray:
     """Returns an encoded image (JPEG, ...) as uint8 `[side, side, 3]`; see `read`."""
     return to_pixels(read(io.BytesIO(data), side, formats=formats), side)
 
 
 def read(
-    file: BinaryIO, side: int | None = None, *, formats: Sequence[str] | None = None
+    file: BinaryIO, side: int | None = None, *, formats: tuple[str, ...] | None = None
 ) -> Image.Image:
     """Decodes an image completely; raises OSError if it is not one, or a part of one.
 

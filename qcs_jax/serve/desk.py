@@ -172,11 +172,11 @@ class Desk:
         ready: Cut | np.ndarray | Failure
         try:
             asked.check(upload.data, self._megapixels)
-            only = {"formats": asked.FORMATS}
             if crops:
-                ready = decode.decode(upload.data, self._classifier.resize, **only)
+                side = self._classifier.resize
+                ready = decode.decode(upload.data, side, formats=asked.FORMATS)
             else:
-                image = decode.read(io.BytesIO(upload.data), **only)
+                image = decode.read(io.BytesIO(upload.data), formats=asked.FORMATS)
                 ready = self._classifier.cut_out(image)
         except (OSError, UserError) as error:
             ready = Failure(str(error))
