@@ -77,7 +77,7 @@ def test_licences_of_what_is_not_ours_come_along():
     for name in SETTINGS["license-files"]:
         assert (ROOT / name).is_file(), name
     named = re.findall(r"^qcs_jax/\S+$", (ROOT / "NOTICE").read_text("utf-8"), re.M)
-    assert len(named) == 3 and all((ROOT / name).is_file() for name in named)
+    assert len(named) == 4 and all((ROOT / name).is_file() for name in named)
 
 
 def test_the_workflow_calls_what_is_there():
