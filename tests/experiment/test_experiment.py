@@ -105,7 +105,7 @@ def test_data_sets_that_are_not_prepared(world):
         (["--config.seed=1"], "--seeds=0,1,2"),
         (["--config.model.name=dcs"], "the table sets this"),
         (["--config.model.gama=1"], 'mean "gamma" instead'),
-        (["--config.model.size=huge"], "choose from full, small"),
+        (["--config.model.size=huge"], "choose from full, medium, small"),
         (["--config="], "names no recipe"),
         (None, "names no seeds"),
     ],
