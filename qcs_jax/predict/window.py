@@ -16,7 +16,10 @@ from qcs_jax.system.errors import UserError
 _TITLE = "qcs-jax video"
 _LARGEST = 1280, 720  # pixels of the window at first; its owner can change them
 _END, _PAUSE = (ord("q"), ord("Q"), 27), ord(" ")  # 27 is Esc
-_INSTEAD = "or look at it in a browser: qcs-jax export --format=web --out=page"
+_INSTEAD = (
+    "or look at it in a browser: qcs-jax export --checkpoint=fer2013 --format=web "
+    "--out=page, then qcs-jax serve --page=page"
+)
 
 
 class Window:

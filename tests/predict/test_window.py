@@ -134,6 +134,7 @@ def test_where_there_is_no_window_it_ends_before_the_camera(
     headless = capsys.readouterr().err
     assert "--show: no window can be opened on the display $DISPLAY: " in no_display
     assert "then pip install opencv-python; or look at it in a browser" in headless
+    assert headless.strip().endswith("qcs-jax serve --page=page")
     for err in (no_display, headless):
         assert err.startswith("error: ") and err.count("\n") == 1
 
