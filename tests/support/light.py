@@ -1,6 +1,5 @@
 """Hides from Python what `pip install qcs_jax` would not have installed."""
 
-import importlib.abc
 import sys
 from importlib import metadata
 
@@ -8,14 +7,19 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
-class _Hidden(importlib.abc.MetaPathFinder):
-    def __init__(self, names):
-        self._names = names
+class _Without:
+    """A finder that does not know some modules: a search for them ends without one."""
+
+    def __init__(self, finder, names):
+        self._finder, self._names = finder, names
+
+    def __getattr__(self, name):
+        return getattr(self._finder, name)
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname in self._names:
-            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
-        return None
+            return None
+        return self._finder.find_spec(fullname, path, target)
 
 
 def hide():
@@ -27,7 +31,7 @@ def hide():
         if not installed & {canonicalize_name(package) for package in packages}
     }
     assert {"grain", "tensorflow_datasets", "matplotlib"} <= names
-    sys.meta_path.insert(0, _Hidden(names))
+    sys.meta_path[:] = [_Without(finder, names) for finder in sys.meta_path]
 
 
 def _brought_by(requirement, seen):
