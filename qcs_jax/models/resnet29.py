@@ -57,7 +57,7 @@ def _halved(x: jax.Array) -> jax.Array:
     """Means over 2x2: `[m, h, w, c]` -> half of both sides, rounded down."""
     m, h, w, c = x.shape
     x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(m, h // 2, 2, w // 2, 2, c)
-    return jnp.mean(x, axis=(2, 4))
+    return jnp.sum(x, axis=(2, 4)) / 4  # a mean would need a newer ONNX
 
 
 class ResNet29(nn.Module):
@@ -80,7 +80,7 @@ class ResNet29(nn.Module):
         stem = convolution.conv(3, width, 7, stride=2, padding=0, **options)
         x = stem(x.astype(self.dtype))
         x = nn.relu(self.norm(name="stem_norm")(x) if self.norm else x)
-        x = nn.max_pool(x, (3, 3), strides=(2, 2))
+        x = nn.max_pool(x, window_shape=(3, 3), strides=(2, 2))
         make = functools.partial(unit, norm=self.norm, dtype=self.dtype)
         for i in range(STEM_UNITS):
             x = make(width, down=False, name=f"stem_unit{i}")(x)
