@@ -21,10 +21,10 @@ from qcs_jax.models import BRANCHES
 
 
 def get_config(variant="qcs"):
-    v = Variant.parse(variant, flags=("finetune", "tiny"))
+    v = Variant.parse(variant, flags=("finetune", "tiny", "medium"))
     images = BRANCHES[v.network]
     c = v.config("fer2013")
-    from_scratch(c, v.flag if v.flag == "tiny" else "small")
+    from_scratch(c, v.flag if v.flag in ("tiny", "medium") else "small")
     c.data.name = "fer2013"
     c.data.val_split = "validation"
     c.data.resize = 48
@@ -43,6 +43,17 @@ def get_config(variant="qcs"):
         c.optimizer.learning_rate = 1e-3
         c.train.batch_size = 128 // images
         c.train.epochs = 8
+    if v.flag == "medium":
+        c.init_from = "faces"
+        c.data.resize = 112
+        c.augment.scale = 0.15
+        c.augment.shift = 0.05
+        c.augment.photograph = 0.3
+        c.optimizer.weight_decay = 0.05
+        c.optimizer.average = 0.998
+        c.optimizer.rho = 0.0
+        c.train.mixup = 0.2
+        c.train.batch_size = 64 // images
     if v.finetune:
         c.init_from = "runs/fer2013_baseline"
         c.optimizer.learning_rate = 1e-4

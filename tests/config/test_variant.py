@@ -74,7 +74,7 @@ def test_recipes_are_those_of_the_paper(name, variant):
 # Recipe -> the size of its networks, and the flags that change it.
 FORMS = {
     **dict.fromkeys(DATA, ("full", ["", "tiny", "small", "medium"])),
-    "fer2013": ("small", ["", "tiny"]),
+    "fer2013": ("small", ["", "tiny", "medium"]),
     "demo": ("tiny", [""]),
     "folder": ("tiny", [""]),
 }

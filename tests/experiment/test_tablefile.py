@@ -127,7 +127,7 @@ def test_mistakes(read, text, message):
 def test_no_table(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
-    for name, message in (("nothing", ".* networks or a .toml file"), ("x.toml", "")):
+    for name, message in (("nothing", ".* pretrained or a .toml file"), ("x.toml", "")):
         with pytest.raises(UserError, match=f"--table={name}: {message}"):
             tablefile.read_table(name)
 
