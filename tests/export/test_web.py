@@ -46,7 +46,7 @@ def test_a_folder_that_is_all_that_is_needed(write, package):
     said = json.loads((folder / "model.json").read_text())
     trained = Trained.load("fer2013", branch="base")
     assert said["class_names"] == list(trained.class_names)
-    assert (said["resize"], said["image_size"], said["drawn"]) == (48, 44, False)
+    assert (said["resize"], said["image_size"], said["drawn"]) == (112, 104, False)
     assert said["landmarks"] == trained.landmarks and said["name"] == "faces"
     right = f"{100 * trained.evaluation['metrics']['accuracy']:.1f} %"
     assert f"trained on fer2013; right about {right} of 3,589 images" in said["about"]

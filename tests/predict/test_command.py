@@ -133,7 +133,7 @@ def test_photographs_have_a_row_for_each_face(predict, photographs, classifier):
     *_, without, failure = json.loads("\n".join(lines))
     assert status == 1 and len(errors) == 2
     assert without["faces"] == [] and failure.keys() == {"file", "error"}
-    spot = Image.new("RGB", (200, 160), (0, 0, 90))
+    spot = Image.new("RGB", (200, 160), (0, 0, 9))
     spot.paste((255, 255, 255), (80, 64, 88, 72))
     spot.save(photographs / "d.png")
     status, lines, errors = predict(f"--detector={BRIGHT_SPOT}", photographs / "d.png")

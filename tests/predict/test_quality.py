@@ -41,11 +41,11 @@ def test_a_face_needs_pixels_inside_of_the_image(place, expected):
 @pytest.mark.parametrize(
     "colour, dark",
     [
-        ((28, 28, 28), False),
-        ((27, 27, 27), True),
-        ((0, 50, 0), False),  # bright to the eye, though its mean is 17
-        ((80, 0, 0), True),  # and 27
-        ((0, 0, 220), True),  # and 73
+        ((8, 8, 8), False),
+        ((7, 7, 7), True),
+        ((0, 14, 0), False),  # bright to the eye, though its mean is 5
+        ((24, 0, 0), True),  # and 8
+        ((0, 0, 66), True),  # and 22
     ],
 )
 def test_a_face_needs_light(colour, dark):
@@ -64,10 +64,10 @@ def poor(portrait, tmp_path_factory):
     """Three photographs of one face that say too little, and one that says enough."""
     folder = tmp_path_factory.mktemp("poor")
     portrait.crop((280, 0, 512, 600)).save(folder / "cut.png")
-    portrait.point(lambda level: round(0.12 * level)).save(folder / "dark.png")
+    portrait.point(lambda level: round(0.06 * level)).save(folder / "dark.png")
     portrait.save(folder / "fine.png")
     small = portrait.resize((41, 48), Image.Resampling.LANCZOS)
-    small.point(lambda level: round(0.12 * level)).save(folder / "small.png")
+    small.point(lambda level: round(0.06 * level)).save(folder / "small.png")
     return folder
 
 
@@ -79,12 +79,12 @@ def test_photographs_say_what_their_faces_lack(classifier, poor):
     assert not str(fine).endswith(")")
     assert small.to_dict()["faces"][0]["quality"] == ["small", "dark"]
     assert json.loads(json.dumps(fine.to_dict()))["faces"][0]["quality"] == []
-    whole = classifier.predict_photo(Image.new("RGB", (60, 60), (9, 9, 9)))
+    whole = classifier.predict_photo(Image.new("RGB", (60, 60), (7, 7, 7)))
     assert whole.whole and str(whole).endswith("), taken whole (dark)")
 
 
 def test_frames_say_so_too(classifier, portrait):
-    dark = portrait.point(lambda level: round(0.12 * level))
+    dark = portrait.point(lambda level: round(0.06 * level))
     frames = [*classifier.watch([(0, 0.0, portrait), (1, 0.1, dark)])]
     assert [frame.faces[0].quality for frame in frames] == [(), ("dark",)]
     assert frames[0].faces[0].id == frames[1].faces[0].id

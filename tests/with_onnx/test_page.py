@@ -58,7 +58,7 @@ def folder(tmp_path_factory):
     portrait.crop((160, 110, 510, 316)).save(folder / "wide.png")
     portrait.crop((0, 400, 120, 520)).resize((300, 300)).save(folder / "none.png")
     portrait.crop((280, 0, 512, 600)).save(folder / "cut.png")
-    dark = portrait.point(lambda level: round(0.12 * level))
+    dark = portrait.point(lambda level: round(0.06 * level))
     dark.save(folder / "dark.png")
     dark.resize((41, 48)).save(folder / "small.png")
     (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")

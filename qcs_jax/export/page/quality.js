@@ -6,7 +6,7 @@
 
 const WIDTH = 24;
 const VISIBLE = 0.5;
-const LUMINANCE = 28;
+const LUMINANCE = 8;
 const LUMA = [299, 587, 114]; // of RGB, in thousandths
 
 /**
@@ -14,7 +14,7 @@ const LUMA = [299, 587, 114]; // of RGB, in thousandths
  *
  * A face is small if its box is less than 24 pixels wide, cut off if half of the box or more
  * is outside of the image, and dark if the mean luminance of what the network is given is
- * below 28 of 255.
+ * below 8 of 255.
  *
  * @param {number[]} box Left, top, right and bottom, in pixels of the image.
  * @param {{width: number, height: number}} image
