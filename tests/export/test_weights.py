@@ -158,7 +158,7 @@ def test_a_folder_to_upload(run, tmp_path):
     assert (folder / "labels.txt").read_text().split() == names
     config = json.loads((folder / "config.json").read_text())
     assert [config["id2label"][str(i)] for i in range(7)] == names
-    assert (config["resize"], config["image_size"]) == (48, 44)
+    assert (config["resize"], config["image_size"]) == (112, 104)
     assert "# out\n" in (folder / "README.md").read_text("utf-8")
 
 
@@ -199,7 +199,7 @@ def test_the_card_says_what_else_was_measured_and_that_faces_were_drawn(trained)
     trained = dataclasses.replace(trained, description=trained.description | about)
     text = hub.model_card(command.calibrated(trained), "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
-    assert "with the temperature of 0.932 that is applied" in text
+    assert "with the temperature of 0.878 that is applied" in text
     assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
     assert "| low light | 30.0 | 15.0 |" in text
     young, _, oldest = of_people["columns"][0]["groups"]

@@ -16,8 +16,8 @@ def test_what_it_says_of_itself(client, classifier):
     said = client.get("/v1/model").json()
     assert said["version"] == qcs_jax.__version__
     assert said["classes"] == list(classifier.class_names)
-    assert said["preprocessing"] == {"resize": 48, "center": 44, "flip": False}
-    assert said["card"]["network"].startswith("small qcs")
+    assert said["preprocessing"] == {"resize": 112, "center": 104, "flip": False}
+    assert said["card"]["network"].startswith("medium qcs")
     assert sorted({size for sizes in said["alike"] for size in sizes}) in (
         [1, 2, 4, 8, 16, 32],
         [],

@@ -36,7 +36,7 @@ def test_the_client(served, here, capsys):
     assert code.count("\n") == 11 and ADDRESS in code
     exec(code.replace(ADDRESS, served.address), {})
     [line] = capsys.readouterr().out.splitlines()
-    assert line == "sadness [161.4, 126.8, 369.0, 334.4]"
+    assert line == "neutral [161.4, 126.8, 369.0, 334.4]"
     assert line.partition(" ")[0] in MANUAL.read_text("utf-8")
 
 
