@@ -12,10 +12,10 @@ NOTES = SMALL, CUT_OFF, DARK = "small", "cut off", "dark"
 # package is right about 66.1 %, and always answering the most frequent class about
 # 24.9 %. Of the same images in fewer pixels, enlarged, it is right about 62.2 % (32
 # pixels wide), 60.2 (28), 59.6 (24), 56.5 (20), 52.6 (16), 46.5 (12), 39.6 (10), 34.9
-# (8); in little light, as `images.corruptions` has it, about 62.9 % (mean luminance
-# 52), 60.5 (20), 57.9 (10.5), 50.1 (6.6), 43.7 (4.6), 36.4 (3.3), 26.1 (2.4). Boxes
-# are 0.8 to 0.9 as wide as these images: 24 pixels are a box in one of 28. Smaller
-# ones are also placed less well.
+# (8); in little light, by the formula of `images.corruptions`, about 62.9 % (mean
+# luminance 52), 60.5 (20), 57.9 (10.5), 50.1 (6.6), 43.7 (4.6), 36.4 (3.3), 26.1
+# (2.4). Boxes are 0.8 to 0.9 as wide as these images: 24 pixels are a box in one of
+# 28. Smaller ones are also placed less well.
 _WIDTH = 24
 _LUMINANCE = 8
 _VISIBLE = 0.5
