@@ -99,7 +99,7 @@ def test_both_read_the_same_weights(runs, tmp_path, end):
 RUN = """
 import pathlib, sys, jax, numpy as np, small
 program = pathlib.Path(sys.argv[1], "model.stablehlo").read_bytes()
-logits = jax.export.deserialize(bytearray(program)).call(small.pixels(2, 48, 48, 3))
+logits = jax.export.deserialize(bytearray(program)).call(small.pixels(2, 112, 112, 3))
 np.save(sys.argv[2], logits["logits"])
 """
 
