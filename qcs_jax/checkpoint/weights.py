@@ -55,7 +55,8 @@ def pretrained() -> dict[str, pathlib.Path]:
 def find(path: str | os.PathLike) -> pathlib.Path | None:
     """Returns the file that a path or a name means; None if none.
 
-    What exists goes before a name of the package. What is of the Hub is downloaded.
+    A file or a run goes before a name of the package; a folder of another kind, such as
+    images of faces, does not. What is of the Hub is downloaded.
     """
     if in_hub(path):
         return fetch(os.fspath(path))
@@ -65,7 +66,8 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
     if path.suffix == SUFFIX and not path.is_dir():
         return path
     names = {**pretrained(), FACES: PRETRAINED / f"{FACES}{SUFFIX}"}
-    return None if path.exists() else names.get(str(path))
+    ours = path.is_file() or (path / "checkpoints").is_dir()
+    return None if ours else names.get(str(path))
 
 
 def name_of(path: str | os.PathLike) -> str:
@@ -91,7 +93,8 @@ def save(
       variables: Those of a whole network, or of its base branch.
       description: That of a checkpoint with "step", and what else JSON can express.
       dtype: "float32", "float16" for half the size, or "int8" for a quarter of it:
-        kernels are stored in 8 bits, with one float32 factor for each output.
+        kernels are stored in 8 bits, with one float32 factor for each output. PyTorch
+        refuses those.
 
     Raises:
       CheckpointError: if PyTorch's code has no place for an array (the ablations that
@@ -155,7 +158,7 @@ def read(
     for key, array in arrays.items():
         name, transform = torch_layout.path_of(key)
         if array.dtype == np.int8:
-            array = array * factors[f"{key}{_FACTORS}"]
+            array = array[..., 0] * factors[f"{key}{_FACTORS}"]
         if not branch or name.split("/")[1] == branch:
             flat[name] = np.array(transform.to_jax(array), np.float32, order="C")
     variables = flax.traverse_util.unflatten_dict(flat, sep="/")
@@ -163,11 +166,15 @@ def read(
 
 
 def _in_bytes(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whole numbers from -127 to 127, and a factor for each output, the first axis."""
+    """Whole numbers from -127 to 127, and a factor for each output, the first axis.
+
+    The numbers have an axis more at their end: PyTorch, which knows no factors, would
+    copy them as weights if they had the shape of those.
+    """
     others = tuple(range(1, array.ndim))
     factors = np.abs(array).max(axis=others, keepdims=True) / np.float32(127)
     whole = np.round(array / np.maximum(factors, np.finfo(np.float32).tiny))
-    return whole.astype(np.int8), factors
+    return whole.astype(np.int8)[..., None], factors
 
 
 def digest(arrays: Mapping[str, np.ndarray], text: str) -> str:

@@ -1,8 +1,7 @@
 """One file of weights, for `qcs_jax.load` and for the published PyTorch code.
 
 Names and layouts are those of PyTorch (of size `medium`, which is not published, like
-them); what is known about the network lies beside
-them, see `checkpoint.weights`.
+them); what is known about the network lies beside them, see `checkpoint.weights`.
 """
 
 from __future__ import annotations
@@ -29,9 +28,10 @@ def write(served: Served, folder: pathlib.Path) -> None:
     trained = served.trained
     about = {"chosen": trained.chosen, **trained.description, "step": trained.step}
     about["preprocessing"] = about["preprocessing"] | {"landmarks": trained.landmarks}
-    # In 8 bits it is another network, of which nothing was measured.
-    measured = trained.evaluation if served.quantize != "int8" else None
-    if measured:
+    measured = trained.evaluation
+    if served.quantize == "int8":  # another network, of which nothing was measured
+        about.pop("evaluation", None)
+    elif measured:
         about["evaluation"] = {x: measured[x] for x in _EVALUATION if x in measured}
     dtype = "float32" if served.quantize == "none" else served.quantize
     weights.save(folder / weights.FILE, trained.variables, about, dtype=dtype)

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from qcs_jax.checkpoint import Trained
+from qcs_jax.checkpoint import Trained, weights
 from qcs_jax.evaluate.counts import probabilities
 from qcs_jax.images.decode import upright
 from qcs_jax.models.folded import fold
@@ -112,9 +112,12 @@ class Classifier:
         self.flip = flip
         self._detector = detector
         self._template = np.asarray(trained.landmarks or TEMPLATE, np.float64)
-        # Another process, which it is pickled for, may run in another folder.
+        # Another process, which it is pickled for, may run in another folder. A name of
+        # the package is none, even where something else is called the same.
         if source is not None and os.path.exists(source):
-            source = os.path.abspath(source)
+            place = os.path.abspath(source)
+            if weights.find(place) or not weights.find(source):
+                source = place
         self._source = source
         self._step = trained.step
 

@@ -106,6 +106,9 @@ def test_its_evaluation_and_temperature_go_with_it(workdir, tmp_path, run):
     _, description, _ = checkpoint.load_variables(tmp_path / "out")
     assert description["evaluation"] == measured
     assert description["temperature"] == 1.5
+    for source, out in ((workdir, "bytes"), (tmp_path / "out", "more")):
+        assert run(source, "--quantize=int8", out=out)[0] == 0
+        assert "evaluation" not in checkpoint.load_variables(tmp_path / out)[1]
     pixels = small.pixels(2, 52, 52, 3)
     paths = workdir, tmp_path / "out"
     logits, scaled = (qcs_jax.load(path).classify(pixels)[0] for path in paths)
