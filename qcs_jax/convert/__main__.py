@@ -179,11 +179,16 @@ def _faces(args: argparse.Namespace, c: Conversion) -> tuple[tuple[str, ...], in
             f"classes, in the order of the logits"
         )
     published = published if c.size_name == "full" else image_size
-    resize = published if args.resize is None else args.resize
+    return names, _resize(args, image_size, published)
+
+
+def _resize(args: argparse.Namespace, image_size: int, default: int) -> int:
+    """Returns what --resize says, in its range."""
+    resize = default if args.resize is None else args.resize
     _, largest = FIELDS["data.resize"].range or (0, resize)
     if not image_size <= resize <= largest:
         raise UserError(f"--resize={resize}: give {image_size} to {largest}")
-    return names, resize
+    return resize
 
 
 def _write_pth(args: argparse.Namespace) -> None:
@@ -193,15 +198,20 @@ def _write_pth(args: argparse.Namespace) -> None:
     if out.exists() and not args.overwrite:
         raise UserError(f"{out} exists: give another --out or --overwrite")
     variables, description, step = checkpoint.load_variables(args.checkpoint)
-    state_dict = to_torch(variables)
     model = description["config"]["model"]
+    if not models.is_published(model["size"]):
+        raise UserError(
+            f"{args.checkpoint} is of size {model['size']}, whose backbone the "
+            f"published code does not have: qcs-jax export has other formats"
+        )
+    state_dict = to_torch(variables)
     classes = len(variables["params"]["base"]["vit"]["head"]["bias"])
     print(f"{args.checkpoint}, step {step}:")
     print(f"  holds      {model['name']}, {model['size']} size, {classes} classes")
     print(f"{'':13}{_counts(variables)}")
     published = base_config().model.to_dict()
     published["residual"] = default_residual(model["name"], classes)
-    for field in ("size", "interaction", "information", "gamma", "residual"):
+    for field in ("size", "grey", "interaction", "information", "gamma", "residual"):
         if model[field] != published[field]:
             print(
                 f"  note       {field} is {model[field]!r}, the published code has "
@@ -225,11 +235,11 @@ def _write_backbone(args: argparse.Namespace) -> None:
         raise UserError(f"{args.out}: give a name that ends in {weights.SUFFIX}")
     if args.out.exists() and not args.overwrite:
         raise UserError(f"{args.out} exists: give another --out or --overwrite")
-    arrays = faces.read_manifest(args.checkpoint)
     config = base_config()
     config.name, config.model.size = args.out.stem, "medium"
     side = models.SIZES["medium"]["image_size"]
-    config.data.resize = args.resize or side
+    config.data.resize = _resize(args, side, side)
+    arrays = faces.read_manifest(args.checkpoint)
     pixels = _some_pixels(args.images, config.data.resize)
     seen = np.asarray(preprocess(jnp.stack(pixels), side))
     variables = faces.backbone_of(arrays, seen)

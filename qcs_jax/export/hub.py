@@ -72,6 +72,7 @@ def model_card(trained: Trained, name: str) -> str:
     about, metrics = trained.description, measured["metrics"]
     base = models.count({"params": {"base": trained.variables["params"]["base"]}})
     low, high = map(_percent, measured["intervals"]["accuracy"])
+    start = trained.config.init_from
     texts = {"name": name, "dataset": measured["dataset"], "split": measured["split"]}
     return _TEMPLATE.read_text("utf-8").format(
         name=name,
@@ -84,6 +85,8 @@ def model_card(trained: Trained, name: str) -> str:
         parameters=base / 1e6,
         classes=", ".join(trained.class_names),
         grey=", in grey" if trained.config.model.grey else "",
+        layout=_layout(trained),
+        start=f", from the weights of `{start}`" if start else "",
         limits=_DRAWN if trained.drawn else _LIMITS,
         measured=measured,
         metrics=metrics,
@@ -95,6 +98,13 @@ def model_card(trained: Trained, name: str) -> str:
         robustness=_robustness(measured.get("robustness")),
         groups=_groups(measured.get("groups")),
     )
+
+
+def _layout(trained: Trained) -> str:
+    """What `model.safetensors` has, for PyTorch."""
+    if models.is_published(trained.config.model.size):
+        return "the names and layouts of the published PyTorch code"
+    return "PyTorch's layouts; the published code has no such backbone"
 
 
 def _by_class(measured: dict) -> dict[str, str]:

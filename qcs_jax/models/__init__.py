@@ -76,6 +76,11 @@ def create(name: str, size: str = "full", **options: Any) -> QCS:
     return QCS(**{"branches": BRANCHES[name], **SIZES[size], **options})
 
 
+def is_published(size: str) -> bool:
+    """Whether the published PyTorch code has the kind of backbone that a size has."""
+    return "backbone" not in SIZES[size]
+
+
 def init(model: QCS, key: jax.Array) -> dict:
     """Fresh variables: `{"params": ..., "batch_stats": ...}`, float32."""
     # Outside of a mapped axis the batch is that of one device.

@@ -208,6 +208,7 @@ def test_to_torch_and_back(tmp_path, capsys):
         (tmp_path / "run", pth, "--overwrite"),
         (tmp_path / "x.pth", "z.pth", "no checkpoint at"),
         (tmp_path / "run", tmp_path, "is a folder"),
+        ("fer2013", "z.pth", "of size medium, whose backbone the published code does"),
     ):
         status, _, error = run(capsys, source, "--to-torch", f"--out={out}")
         assert status == 1 and words in error
@@ -251,6 +252,8 @@ def test_face_recognition_network_becomes_a_file_to_start_from(tmp_path, capsys)
     assert status == 1 and "exists: give another --out or --overwrite" in error
     status, _, error = run(capsys, *given[:2], f"--out={tmp_path / 'x'}")
     assert status == 1 and "give a name that ends in .safetensors" in error
+    status, _, error = run(capsys, *given, "--resize=103", "--overwrite")
+    assert status == 1 and "--resize=103: give 104 to 4096" in error
     nothing = f"--images={tmp_path / 'nothing'}"
     status, _, error = run(capsys, manifest, nothing, given[2], "--overwrite")
     assert status == 1 and "nothing has no images" in error
