@@ -238,7 +238,9 @@ def test_what_a_network_starts_from_was_seen_as_well(here):
         assert not tuned.unknown
     shipped = seen(**{"init_from": "fer2013"})
     assert shared(shipped.trained, "ferplus", "train") == "fer2013@train"
-    for start in ("gone.pth", "hf:some/network"):
+    assert shipped.unknown
+    # That is from a backbone of people's faces, and so is what starts from this.
+    for start in ("gone.pth", "hf:some/network", "faces"):
         assert seen(**{"init_from": start}).unknown == start
     # What was recorded goes before what is there now, which is of the toy data set.
     first = {"config": toy.config(**{"data.name": "fer2013"}).to_dict()}
@@ -269,5 +271,5 @@ def test_what_is_not_known_or_optimistic_is_noted(here, trained, capsys, monkeyp
     note = "toy@v chose an epoch of b.safetensors, or of what that starts from: its"
     assert f"- b.safetensors on toy@v: {note} numbers are" in printed
     assert printed.count("optimistic") == 1
-    note = "c.safetensors starts from gone.pth, which is not here: what"
+    note = "c.safetensors starts from gone.pth: what that was trained on is not known"
     assert f"- c.safetensors: {note}" in printed

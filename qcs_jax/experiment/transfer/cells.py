@@ -143,6 +143,8 @@ class Seen:
                 fields = fields_of(start, description)
             except UserError:
                 return dataclasses.replace(seen, unknown=start)
+            if not fields["data.name"]:  # trained elsewhere, and converted
+                return dataclasses.replace(seen, unknown=start or fields["name"])
             seen.trained.append((fields["data.name"], fields["data.train_split"]))
             extra = parse_extra(fields["data.extra"])
             seen.trained.extend((name, "train") for name, _ in extra)
@@ -258,8 +260,8 @@ def _measure(network: str, trained: Trained, dataset: Dataset, data_dir: str) ->
         )
     if seen.unknown:
         notes.append(
-            f"{network} starts from {seen.unknown}, which is not here: what that was "
-            f"trained on is not known"
+            f"{network} starts from {seen.unknown}: what that was trained on is not "
+            f"known here"
         )
     if not own:
         config.data.test_split, config.data.test_list = split, ""
