@@ -74,10 +74,11 @@ def initialize(
       UserError: if the checkpoint cannot be read, or its parts are of another size.
     """
     ours = flax.traverse_util.flatten_dict(dict(variables), sep="/")
-    their_names = tuple(class_names)
+    their_names, size = tuple(class_names), "another size"
     if pathlib.Path(path).is_dir() or weights.find(path):
         read, description, _ = checkpoint.load_variables(path)
         their_names = tuple(description["class_names"])
+        size = f"size {description['config']['model']['size']}"
         keys = ("config", "started_from")
         source = {key: description[key] for key in keys if key in description}
     else:
@@ -97,7 +98,8 @@ def initialize(
         same = _within(set(HEADS) - heads, theirs)
         theirs |= {name: np.asarray(value)[..., order] for name, value in same.items()}
     shared = (here & there) - heads
-    _check_fit(path, _within(shared, ours), _within(shared, theirs))
+    of = f"{os.fspath(path)} is of a network of {size}"
+    _check_fit(of, _within(shared, ours), _within(shared, theirs))
     merged = {**ours, **_within(shared, theirs)}
     parts_of = {
         f"weights of {os.fspath(path)}": shared,
@@ -119,7 +121,7 @@ def _within(parts: set[str], flat: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in flat.items() if _part(name) in parts}
 
 
-def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
+def _check_fit(of: str, ours: Mapping, theirs: Mapping) -> None:
     """Raises UserError unless both have the same arrays, in name and shape."""
     here, there = (
         {name: list(array.shape) for name, array in flat.items()}
@@ -132,8 +134,8 @@ def _check_fit(path: object, ours: Mapping, theirs: Mapping) -> None:
     ]
     if misfits:
         raise UserError(
-            f"{path} is of a network of another size, check config.model; "
-            f"{len(misfits)} arrays differ:\n  " + "\n  ".join(misfits[:_SHOWN])
+            f"{of}, check config.model; {len(misfits)} arrays differ:\n  "
+            + "\n  ".join(misfits[:_SHOWN])
         )
 
 
