@@ -136,8 +136,19 @@ def test_signal_saves_and_the_same_command_resumes(tmp_path, monkeypatch, refere
 def test_a_mean_of_weights_is_kept_and_training_goes_on_from_the_weights(
     tmp_path, monkeypatch, reference
 ):
-    """Killed or not; what is trained is what it is without a mean."""
-    c = config(**{"optimizer.average": 0.9})
+    """Killed or not. What is trained is what it is without, the mean is measured."""
+    c, seen = config(**{"optimizer.average": 0.9}), []
+
+    measure = loop.predict_split
+
+    def head(variables):
+        return np.asarray(variables["params"]["base"]["vit"]["head"]["kernel"])
+
+    def predict_split(run, step, variables, source):
+        seen.append(head(variables))
+        return measure(run, step, variables, source)
+
+    monkeypatch.setattr(loop, "predict_split", predict_split)
     loop.train_and_evaluate(c, tmp_path / "whole")
     with monkeypatch.context() as patch:
         stop_at(patch, 8, terminate)
@@ -153,6 +164,8 @@ def test_a_mean_of_weights_is_kept_and_training_goes_on_from_the_weights(
 
     averaged, plain = saved(tmp_path / "whole", True), saved(reference, False)
     small.assert_equal(averaged.trained, plain.variables)
+    assert (head(averaged.mean) != head(averaged.trained)).any()
+    np.testing.assert_array_equal(seen[-1], head(averaged.mean))
     loaded, _, step = checkpoint.load_variables(tmp_path / "whole", step=12)
     assert step == 12
     small.assert_equal(loaded, averaged.mean)
