@@ -69,6 +69,15 @@ def test_the_card_has_the_numbers_of_the_file(trained):
     assert f"calibration error is {100 * evaluation['metrics']['ece']:.1f} %" in CARD
 
 
+def test_a_folder_of_images_does_not_hide_it(trained, tmp_path, monkeypatch):
+    """Nor from `explain`, and from other processes, which may run elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fer2013" / "train").mkdir(parents=True)
+    here = qcs_jax.load("fer2013")
+    monkeypatch.chdir("/")
+    assert here.explain(*2 * [np.zeros((112, 112, 3), np.uint8)])
+
+
 def test_the_command_uses_it(classifier, capsys, portrait_path):
     assert command.main([str(portrait_path), "--json"]) == 0
     [photo] = json.loads(capsys.readouterr().out)
