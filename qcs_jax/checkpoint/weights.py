@@ -39,6 +39,9 @@ FILE = f"model{SUFFIX}"  # in a folder of its own, such as one of the Hub
 PRETRAINED = pathlib.Path(__file__).parents[1] / "pretrained"
 FACES = "faces"  # a backbone that comes with the package, to start from
 
+# In the folder of a run, of its checkpoints, of seeds or of a table.
+_RUNS = "checkpoints", "[0-9]*/params", "*/checkpoints", "*/*/checkpoints"
+
 _DESCRIPTION, _DIGEST = "qcs_jax", "sha256"
 _FACTORS = ".factors"  # behind the name of an array of bytes
 _HUB = "hf:"
@@ -55,19 +58,20 @@ def pretrained() -> dict[str, pathlib.Path]:
 def find(path: str | os.PathLike) -> pathlib.Path | None:
     """Returns the file that a path or a name means; None if none.
 
-    A file or a run goes before a name of the package; a folder of another kind, such as
-    images of faces, does not. What is of the Hub is downloaded.
+    A file, a run or a folder of runs goes before a name of the package; a folder of
+    another kind, such as images of faces, does not. What is of the Hub is downloaded.
     """
+    text = os.fspath(path)
     if in_hub(path):
-        return fetch(os.fspath(path))
+        return fetch(text)
     path = pathlib.Path(path)
     if (path / FILE).is_file() and not (path / "checkpoints").is_dir():
         return path / FILE
     if path.suffix == SUFFIX and not path.is_dir():
         return path
     names = {**pretrained(), FACES: PRETRAINED / f"{FACES}{SUFFIX}"}
-    ours = path.is_file() or (path / "checkpoints").is_dir()
-    return None if ours else names.get(str(path))
+    ours = path.is_file() or any(any(path.glob(pattern)) for pattern in _RUNS)
+    return None if ours else names.get(text)
 
 
 def name_of(path: str | os.PathLike) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -167,7 +168,10 @@ def test_what_exists_goes_before_a_name(tmp_path, monkeypatch):
     assert weights.find("mine") == tmp_path / "pretrained/mine.safetensors"
     (tmp_path / "mine/happiness").mkdir(parents=True)  # images, perhaps
     assert weights.find("mine") == tmp_path / "pretrained/mine.safetensors"
-    (tmp_path / "mine/checkpoints").mkdir()
-    assert weights.find("mine") is None
+    assert weights.find("./mine") is weights.find(tmp_path / "mine") is None
+    for run in ("checkpoints", "12/params", "seed0/checkpoints", "qcs/s/checkpoints"):
+        (tmp_path / "mine" / run).mkdir(parents=True)
+        assert weights.find("mine") is None
+        shutil.rmtree(tmp_path / "mine" / run.partition("/")[0])
     with pytest.raises(CheckpointError, match="or a file of weights, or mine$"):
         load_variables(tmp_path / "nothing")
