@@ -52,7 +52,6 @@ def get_config(variant="qcs"):
         c.optimizer.weight_decay = 0.05
         c.optimizer.average = 0.998
         c.optimizer.rho = 0.0
-        c.train.mixup = 0.2
         c.train.batch_size = 64 // images
     if v.finetune:
         c.init_from = "runs/fer2013_baseline"

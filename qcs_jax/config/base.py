@@ -143,8 +143,6 @@ FIELDS = {
     "train.epochs": Field(200, range=_COUNT),
     # Anchors in a step, over all devices; a pass has n times as many images.
     "train.batch_size": Field(24, FIXED, range=_COUNT),
-    # Alpha of the parts in which two images are mixed; 0: none.
-    "train.mixup": Field(0.0, PAPER, range=(0, 100)),
     # Images, over all devices.
     "train.eval_batch_size": Field(64, NEUTRAL, range=_COUNT),
     # Epochs between evaluations and checkpoints.

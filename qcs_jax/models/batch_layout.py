@@ -57,17 +57,6 @@ class BatchLayout:
     def _gather(self, x: jax.Array) -> jax.Array:
         return lax.all_gather(x, self.axis_name) if self.axis_name else x[None]
 
-    def everywhere(self, x: jax.Array) -> jax.Array:
-        """Examples `[n, b, ...]` of this device -> those of all, `[n, B, ...]`."""
-        if not self.axis_name:
-            return x
-        return lax.all_gather(x, self.axis_name, axis=1, tiled=True)
-
-    def positions(self, b: int) -> jax.Array:
-        """Places of the `b` examples here in the global batch, int32 `[b]`."""
-        device = lax.axis_index(self.axis_name) if self.axis_name else 0
-        return device * b + jnp.arange(b, dtype=jnp.int32)
-
     def example_ids(self, rows: int) -> jax.Array:
         """Number of each row in the global batch, the same on any number of devices.
 
@@ -78,8 +67,9 @@ class BatchLayout:
           int32 `[n * b]`: branch * global batch size + position in the global batch.
         """
         b = rows // self.branches
+        device = lax.axis_index(self.axis_name) if self.axis_name else 0
         branch = jnp.arange(self.branches, dtype=jnp.int32)[:, None]
-        position = self.positions(b)[None, :]
+        position = device * b + jnp.arange(b, dtype=jnp.int32)[None, :]
         return (branch * (b * self.device_count()) + position).reshape(-1)
 
     def example_keys(self, key: jax.Array, rows: int) -> jax.Array:

@@ -63,7 +63,7 @@ class JointLoss:
 
         Args:
           outputs: Logits and features of n branches of b examples.
-          labels: int32 `[n, b]`, or probabilities of the classes, `[n, b, k]`.
+          labels: int32 `[n, b]`.
 
         Returns:
           The scalar loss, and its terms: "base" `[n]`, "cross" `[n or 0]`: the mean
@@ -87,11 +87,8 @@ class JointLoss:
         return loss, terms
 
     def _cross_entropy(self, logits: jax.Array, labels: jax.Array) -> jax.Array:
-        """`[n, b, k]`, `[n, b]` or `[n, b, k]` -> mean over b, `[n]`."""
-        entropy = optax.softmax_cross_entropy_with_integer_labels
-        if labels.ndim == logits.ndim:
-            entropy = optax.softmax_cross_entropy
-        losses = entropy(logits, labels)
+        """`[n, b, k]`, `[n, b]` -> mean over b, `[n]`."""
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         if self.label_smoothing:
             even = -jnp.mean(jax.nn.log_softmax(logits), axis=-1)
             losses = (1 - self.label_smoothing) * losses + self.label_smoothing * even

@@ -116,7 +116,6 @@ def create_train_step(
         seed=config.seed,
         local_climb=config.optimizer.local_climb,
         average=config.optimizer.average,
-        mixup=config.train.mixup,
         devices=devices,
     )
 

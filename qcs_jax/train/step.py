@@ -25,7 +25,6 @@ from jax import lax
 from qcs_jax.images import augment
 from qcs_jax.models.batch_layout import BatchLayout
 from qcs_jax.train.losses import JointLoss
-from qcs_jax.train.mixup import mix
 from qcs_jax.train.sam import SAM
 
 AXIS = "data"
@@ -100,8 +99,7 @@ class TrainStep:
       optimizer: SAM around an optax optimizer.
       seed: Key of augmentation and dropout, together with the step number; uint32
         `[2]`, see `seed_data`.
-      prepare: `(seed, step, pixels, labels) -> (images, labels, dropout key, step +
-        1)`; labels of mixed images are probabilities.
+      prepare: `(seed, step, pixels) -> (images, dropout key, step + 1)`.
       gradients: `(params, batch_stats, images, labels, dropout key, number) ->
         (gradient, batch_stats, report)` for passes number 0 and 1 of SAM; donates the
         running averages.
@@ -135,9 +133,8 @@ class TrainStep:
           "grad_norm".
         """
         first, second = self.gradients
-        *inputs, step = self.prepare(
-            self.seed, state.step, batch["image"], batch["label"]
-        )
+        images, key, step = self.prepare(self.seed, state.step, batch["image"])
+        inputs = images, batch["label"], key
         grads, stats, report = first(
             state.params, state.batch_stats, *inputs, np.int32(0)
         )
@@ -170,7 +167,6 @@ def make_train_step(
     seed: int,
     local_climb: bool = False,
     average: float = 0.0,
-    mixup: float = 0.0,
     devices: Sequence[jax.Device] | None = None,
 ) -> TrainStep:
     """Builds the training step.
@@ -185,24 +181,18 @@ def make_train_step(
       local_climb: Climb along each device's own gradient (m-SAM) instead of the
         averaged one. The two passes then are two programs.
       average: Weight of the past in the mean of a state that has one.
-      mixup: Alpha of `mixup.mix`; 0 mixes nothing.
       devices: To map over; default all.
     """
     model = model.clone(axis_name=AXIS)
     layout = BatchLayout(model.branches, AXIS)
 
-    def prepare(seed, step, pixels, labels):
+    def prepare(seed, step, pixels):
         key = jax.random.wrap_key_data(seed, impl=_RANDOM)
         augment_key, dropout_key = jax.random.split(jax.random.fold_in(key, step))
         pixels = layout.merge(pixels)
         keys = layout.example_keys(augment_key, len(pixels))
         images = layout.split(augment_fn(keys, pixels))
-        if mixup:
-            # Dropout folds in the number of the pass, 0 or 1.
-            pairs = dict(layout=layout, alpha=mixup, classes=model.num_classes)
-            mix_key = jax.random.fold_in(dropout_key, 2)
-            images, labels = mix(mix_key, images, labels, **pairs)
-        return images, labels, jax.random.key_data(dropout_key), step + 1
+        return images, jax.random.key_data(dropout_key), step + 1
 
     def loss_fn(params, batch_stats, images, labels, key):
         outputs, new = model.apply(
@@ -214,8 +204,7 @@ def make_train_step(
             mutable=["batch_stats"],
         )
         value, terms = loss(outputs, labels)
-        classes = jnp.argmax(labels, axis=-1) if labels.ndim == 3 else labels
-        hits = jnp.argmax(outputs.base_logits, axis=-1) == classes
+        hits = jnp.argmax(outputs.base_logits, axis=-1) == labels
         accuracy = jnp.mean(hits.astype(jnp.float32), axis=1)
         report = {"loss": value, "accuracy": accuracy, **terms}
         return value, (new["batch_stats"], lax.pmean(report, AXIS))
@@ -260,7 +249,7 @@ def make_train_step(
     return TrainStep(
         optimizer=optimizer,
         seed=seed_data(seed),
-        prepare=mapped(prepare, (None, None, 0, 0), (0, 0, None, None)),
+        prepare=mapped(prepare, (None, None, 0), (0, None, None)),
         gradients=gradients,
         climb=jax.jit(climb, donate_argnums=1),
         update=jax.jit(optimizer.update, donate_argnums=(0, 1)),

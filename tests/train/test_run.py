@@ -32,13 +32,12 @@ def test_evaluation_does_not_mind_the_batch_of_training():
 
 
 def test_the_step_is_what_the_configuration_says(monkeypatch):
-    chosen = {"optimizer.average": 0.9, "train.mixup": 0.4}
-    chosen |= {"optimizer.local_climb": True, "seed": 7, "augment.photograph": 0.3}
+    chosen = {"optimizer.average": 0.9, "optimizer.local_climb": True}
+    chosen |= {"seed": 7, "augment.photograph": 0.3}
     c, made = toy.config(**chosen), {}
     monkeypatch.setattr(train_run, "make_train_step", lambda *_, **x: made.update(x))
     train_run.create_train_step(c, create("qcs", "tiny"), None)
-    assert (made["average"], made["mixup"]) == (0.9, 0.4)
-    assert (made["local_climb"], made["seed"]) == (True, 7)
+    assert (made["average"], made["local_climb"], made["seed"]) == (0.9, True, 7)
     assert made["augment_fn"].keywords["augmentation"].photograph == 0.3
     c.optimizer.weight_decay, c.optimizer.rho = 0.05, 0.1
     monkeypatch.setattr(train_run, "SAM", lambda *said: said)

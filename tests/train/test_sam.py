@@ -43,7 +43,7 @@ def run(sam, steps, params=START, carry=0, grad_fn=grad_fn):
     step = TrainStep(
         optimizer=sam,
         seed=np.uint32([0, 0]),
-        prepare=lambda seed, step, x, labels: (x, labels, seed, step + 1),
+        prepare=lambda seed, step, pixels: (pixels, seed, step + 1),
         gradients=(grad_fn, grad_fn),
         climb=sam.climb,
         update=sam.update,
