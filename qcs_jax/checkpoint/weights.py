@@ -69,9 +69,10 @@ def find(path: str | os.PathLike) -> pathlib.Path | None:
         return path / FILE
     if path.suffix == SUFFIX and not path.is_dir():
         return path
-    names = {**pretrained(), FACES: PRETRAINED / f"{FACES}{SUFFIX}"}
-    ours = path.is_file() or any(any(path.glob(pattern)) for pattern in _RUNS)
-    return None if ours else names.get(text)
+    named = {**pretrained(), FACES: PRETRAINED / f"{FACES}{SUFFIX}"}.get(text)
+    if named and (path.is_file() or any(any(path.glob(x)) for x in _RUNS)):
+        return None
+    return named
 
 
 def name_of(path: str | os.PathLike) -> str:

@@ -203,6 +203,8 @@ def test_the_card_says_what_else_was_measured_and_that_faces_were_drawn(trained)
     text = hub.model_card(command.calibrated(trained), "x")
     assert "license: apache-2.0" in text and "Trained on drawn faces" in text
     assert "with the temperature of 0.845 that is applied" in text
+    assert "has PyTorch's layouts; the published code has no such backbone." in text
+    assert "On synthetic_faces/balanced, from the weights of `runs/" in text
     assert "30.0 % are right on average" in text and "beside 60.0 % without" in text
     assert "| low light | 30.0 | 15.0 |" in text
     young, _, oldest = of_people["columns"][0]["groups"]
