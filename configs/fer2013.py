@@ -49,7 +49,6 @@ def get_config(variant="qcs"):
         c.augment.scale = 0.15
         c.augment.shift = 0.05
         c.augment.photograph = 0.3
-        c.optimizer.weight_decay = 0.05
         c.optimizer.average = 0.998
         c.optimizer.rho = 0.0
         c.train.batch_size = 64 // images

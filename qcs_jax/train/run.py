@@ -96,8 +96,7 @@ class Run:
 
 def create_optimizer(config: ml_collections.ConfigDict) -> SAM:
     """Makes SAM around Adam, as `config.optimizer` says."""
-    c = config.optimizer
-    return SAM(adam(), c.rho, c.weight_decay)
+    return SAM(adam(), config.optimizer.rho)
 
 
 def create_train_step(

@@ -23,14 +23,10 @@ class SAM:
         and the unmoved weights.
       rho: Radius of the neighbourhood, in the L2 norm over all parameters. With 0 this
         is the plain optimizer and costs one pass instead of two.
-      decay: Part of the weights that a step of rate 1 takes off, beside the gradient
-        (Loshchilov and Hutter, 2019): of the kernels of layers alone. Biases, norms and
-        tokens keep what they have. No part of the optimizer's state depends on it.
     """
 
     optimizer: optax.GradientTransformation
     rho: float = 0.05
-    decay: float = 0.0
 
     def init(self, params: Tree) -> Tree:
         return self.optimizer.init(params)
@@ -46,13 +42,7 @@ class SAM:
         """New parameters and optimizer state, by the gradient of the last pass."""
         with jax.numpy_dtype_promotion("standard"):  # optax mixes int and float
             updates, opt_state = self.optimizer.update(grads, opt_state, params)
-
-        def scaled(path: tuple, u: jax.Array, w: jax.Array) -> jax.Array:
-            if self.decay and path[-1].key == "kernel":
-                u = u - self.decay * w
-            return learning_rate * u
-
-        updates = jax.tree_util.tree_map_with_path(scaled, updates, params)
+        updates = jax.tree.map(lambda u: learning_rate * u, updates)
         return optax.apply_updates(params, updates), opt_state
 
 

@@ -6,8 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-from qcs_jax.config import base_config
-from qcs_jax.train.run import create_optimizer
 from qcs_jax.train.sam import SAM, adam
 from qcs_jax.train.step import TrainState, TrainStep
 
@@ -116,18 +114,3 @@ def test_adam_has_the_constants_of_the_paper():
         root = np.sqrt(v / (1 - 0.999**t))
         expected = -(m / (1 - 0.9**t)) / (root + 1e-8)
         np.testing.assert_allclose(update, [expected], rtol=1e-3)
-
-
-def test_decay_is_of_kernels_alone():
-    """AdamW from its definition: the decay is no part of the moments."""
-    rate, decay, g = 0.1, 0.05, np.float32([0.5, -2.0])
-    w = {"conv": {"kernel": np.float32([3.0, -1.0]), "bias": np.float32([3.0, -1.0])}}
-    grads = jax.tree.map(lambda _: g, w)
-    config = base_config()
-    config.optimizer.rho, config.optimizer.weight_decay = 0.0, decay
-    optimizer = create_optimizer(config)
-    new, _ = optimizer.update(w, optimizer.init(w), grads, np.float32(rate))
-    plain = w["conv"]["bias"] - rate * np.sign(g)  # the first step of Adam
-    np.testing.assert_allclose(new["conv"]["bias"], plain, rtol=1e-6)
-    shrunk = plain - rate * decay * w["conv"]["kernel"]
-    np.testing.assert_allclose(new["conv"]["kernel"], shrunk, rtol=1e-6)
