@@ -133,7 +133,6 @@ FIELDS = {
     "optimizer.decay": Field(0.98, range=(1e-6, 1)),  # "exponential": factor per epoch
     "optimizer.warmup": Field(0.0, PAPER, range=(0, 100)),  # epochs before it falls
     "optimizer.rho": Field(0.05, PAPER, range=(0, 10)),  # SAM's radius; 0: plain Adam
-    # Part of the weights that a step of rate 1 takes off.
     # Weight of the past in a mean of the weights over steps, which is evaluated and
     # kept instead of the last ones; 0: none.
     "optimizer.average": Field(0.0, FIXED | PAPER, range=(0, 0.999999)),
